@@ -1,0 +1,29 @@
+"""minigrad: reverse-mode automatic differentiation of NumPy programs, small enough to read.
+
+    >>> import minigrad as mg
+    >>> mg.grad(lambda x: x * x + mg.sin(x))(0.0)
+    tensor(1.)
+
+Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of derivatives), `accumulate` (how
+cotangents are summed), `backward` (the walk), `tensor` (operators), `transforms` (grad and its relatives).
+"""
+
+from . import ops, shapes
+from .einsum import einsum
+from .memory import keep_freed_memory
+from .modes import detect_anomaly, enable_grad, no_grad
+from .ops import *
+from .ops import absolute as abs
+from .primitive import At, Primitive, Product, primitive
+from .shapes import *
+from .tensor import Tensor, tensor
+from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .tree import tree_leaves, tree_map
+
+__all__ = [
+    "At", "Primitive", "Product", "Tensor", "abs", "detect_anomaly", "einsum", "enable_grad", "grad", "hessian",
+    "hvp", "jacobian", "jvp", "no_grad", "primitive", "tensor", "tree_leaves", "tree_map", "value_and_grad", "vjp",
+]  # fmt: skip
+__all__ += ops.__all__ + shapes.__all__
+
+keep_freed_memory()

@@ -1,0 +1,145 @@
+"""The one place where cotangents are summed.
+
+A tensor collects terms: arrays (of its shape, or of the shape it was broadcast to), `At` and `Product`. `ArraySum` adds
+arrays as they come, into one buffer; `RecordedSum` keeps Tensors and adds them by primitives, so that a sum can itself
+be differentiated. Neither ever writes into an array that it did not make.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import ops
+from .ops import matmul
+from .primitive import At, Node, Product
+from .shapes import add_at, astype, concatenate, place, reshape, swapaxes
+
+# Rows of x and g that wait for one x^T g. Longer queues make no faster product, but push other data out of the cache.
+QUEUED_ROWS = 512
+
+
+def sum_down(g: Any, shape: tuple[int, ...], output: tuple[int, ...]) -> Any:
+    """g, of a shape that `shape` was broadcast to on the way to `output`, summed down to `shape`.
+
+    Leading axes go, then axes of size 1 are summed where g's are longer.
+
+    Raises:
+        ValueError: if g has neither its input's shape, nor the output's, nor the output's leading axes (a batch of
+            matrices) before its own last two.
+    """
+    lead = g.ndim - len(shape)
+    fits = g.shape in (output, output[:-2] + shape[-2:]) and lead >= 0
+    if not fits or any([n not in (1, m) for n, m in zip(shape, g.shape[lead:], strict=True)]):
+        raise ValueError(f"returned a cotangent of shape {g.shape} for an input of shape {shape}")
+    axes = [k for k in range(g.ndim) if k < lead or shape[k - lead] != g.shape[k]]
+    return reshape(ops.sum(g, axis=tuple(axes)), shape)
+
+
+class ArraySum:
+    """A running sum of plain arrays: the first is borrowed, the second makes an owned buffer, the rest add to it."""
+
+    __slots__ = ("shape", "dtype", "sum", "owned", "queue", "rows")
+
+    def __init__(self, tensor: Node) -> None:
+        self.shape = tensor._data.shape
+        self.dtype = tensor._data.dtype
+        self.sum: np.ndarray | None = None
+        self.owned = False
+        self.queue: list[Product] | None = None
+        self.rows = 0
+
+    def add(self, term: Any, output: tuple[int, ...]) -> None:
+        """Add a term that a rule returned for an output of this shape."""
+        if type(term) is Product:
+            if self.queue is None:
+                self.queue = []
+            self.queue.append(term)
+            self.rows += len(term.x)
+            if self.rows >= QUEUED_ROWS:
+                self._multiply()
+        elif type(term) is At:
+            add_at(self._buffer(), term.index, term.g)
+        else:
+            if type(term) is not np.ndarray:
+                term = np.asarray(term)
+            if term.shape != self.shape:
+                term = np.asarray(sum_down(term, self.shape, output))
+            self._add(term)
+
+    def _add(self, term: np.ndarray) -> None:
+        if term.dtype is not self.dtype and term.dtype != self.dtype:
+            if term.dtype.kind not in "fiub":
+                raise TypeError(f"returned a cotangent of dtype {term.dtype} for an input of dtype {self.dtype}")
+            term = term.astype(self.dtype)
+        if self.sum is None:
+            self.sum = term
+        elif self.owned:
+            self.sum += term
+        else:
+            self.sum = np.asarray(self.sum + term)
+            self.owned = True
+
+    def _buffer(self) -> np.ndarray:
+        if self.sum is None:
+            self.sum = np.zeros(self.shape, self.dtype)
+        elif not self.owned:
+            self.sum = self.sum.copy()
+        self.owned = True
+        return self.sum
+
+    def _multiply(self) -> None:
+        xs, gs = zip(*(self.queue or []), strict=True)
+        x = xs[0] if len(xs) == 1 else np.concatenate(xs)
+        g = gs[0] if len(gs) == 1 else np.concatenate(gs)
+        self.queue, self.rows = None, 0
+        product = (x.T @ g).reshape(self.shape)
+        self._add(product)
+        self.owned = self.owned or self.sum is product
+
+    def total(self, owned: bool = False) -> Any:
+        """The sum of the terms so far; `owned` makes sure that nobody else holds its memory."""
+        if self.queue:
+            self._multiply()
+        if owned:
+            return self._buffer()
+        return self.sum
+
+
+class RecordedSum:
+    """The same for Tensors: terms are kept, and added up by primitives when all are there."""
+
+    def __init__(self, tensor: Node) -> None:
+        self.tensor = tensor
+        self.arrays: list[Any] = []
+        self.parts: list[At] = []
+        self.products: list[Product] = []
+
+    def add(self, term: Any, output: tuple[int, ...]) -> None:
+        """Add a term that a rule returned for an output of this shape."""
+        if isinstance(term, Product):
+            self.products.append(term)
+        elif isinstance(term, At):
+            self.parts.append(term)
+        else:
+            if not isinstance(term, Node):
+                term = np.asarray(term)
+            shape = self.tensor._data.shape
+            self.arrays.append(term if term.shape == shape else sum_down(term, shape, output))
+
+    def total(self, owned: bool = False) -> Any:
+        """The sum of the terms: a Tensor if any of them is one. Nothing writes into it, so it may be shared."""
+        shape, dtype = self.tensor._data.shape, self.tensor._data.dtype
+        terms = list(self.arrays)
+        if self.parts:
+            indices = tuple(part.index for part in self.parts)
+            terms.append(place(*[part.g for part in self.parts], indices=indices, shape=shape, dtype=dtype))
+        if self.products:
+            x = concatenate([p.x for p in self.products])
+            g = concatenate([p.g for p in self.products])
+            terms.append(reshape(matmul(swapaxes(x, 0, 1), g), shape))
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total if total.dtype == dtype else astype(total, dtype)

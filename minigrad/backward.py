@@ -1,0 +1,145 @@
+"""The walk from an output back to its inputs: newest record first, each tensor once, no recursion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .accumulate import ArraySum, RecordedSum
+from .modes import anomaly, enable_grad
+from .primitive import Node, check_finite
+
+
+def lineage(outputs: Sequence[Node], wrt: Sequence[Node] | None = None) -> tuple[list[Node], bool]:
+    """The tensors between `outputs` and `wrt` (None: all leaves that require gradients), newest first.
+
+    Also returns whether anything outside of `wrt` requires gradients as well, so that the gradients themselves have a
+    derivative: then the walk has to be recorded.
+    """
+    stops = None if wrt is None else {id(t) for t in wrt}
+    found = {id(t): t for t in outputs if t.requires_grad}
+    stack = list(found.values())
+    foreign = False
+    while stack:
+        t = stack.pop()
+        if stops is not None:
+            if id(t) in stops:
+                foreign = foreign or t.primitive is not None
+                continue
+            foreign = foreign or t.primitive is None
+        for x in t.inputs:
+            if isinstance(x, Node) and x.requires_grad and id(x) not in found:
+                found[id(x)] = x
+                stack.append(x)
+    tensors = sorted(found.values(), key=_order)
+    if stops is not None:  # keep what leads to wrt; inputs come before what is made of them
+        leading: set[int] = set()
+        for t in tensors:
+            if id(t) in stops or any([id(x) in leading for x in t.inputs]):
+                leading.add(id(t))
+        tensors = [t for t in tensors if id(t) in leading]
+    return tensors[::-1], foreign
+
+
+def _order(t: Node) -> int:
+    return t.order
+
+
+def walk(
+    tensors: Sequence[Node], outputs: Sequence[Node], cotangents: Sequence[Any], ends: set[int], recorded: bool
+) -> dict[int, Any]:
+    """Cotangents of the tensors whose ids are in `ends`, by id; every rule of `tensors` is called once per input.
+
+    `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get arrays.
+    """
+    kind: Any = RecordedSum if recorded else ArraySum
+    wanted = {id(t) for t in tensors}
+    sums: dict[int, Any] = {}
+    results: dict[int, Any] = {}
+    checked = anomaly()
+    for output, g in zip(outputs, cotangents, strict=True):
+        if id(output) in wanted:
+            sums.setdefault(id(output), kind(output)).add(g, g.shape)
+    for t in tensors:
+        collected = sums.pop(id(t), None)
+        if collected is None:
+            continue
+        if id(t) in ends:
+            results[id(t)] = collected.total(owned=True)
+            if t.primitive is None or not t.retains_grad:
+                continue
+        made_by = t.primitive
+        if made_by is None:
+            continue
+        g = collected.total()
+        inputs = t.inputs if recorded else [x._data if isinstance(x, Node) else x for x in t.inputs]
+        y = t if recorded else t._data
+        shape = t._data.shape
+        for k, x in enumerate(t.inputs):
+            if not isinstance(x, Node) or id(x) not in wanted:
+                continue
+            if x.order > t.order:
+                raise RuntimeError(
+                    f"{made_by.name}: the data of input {k}, shape {x._data.shape}, changed after this forward call; "
+                    "run the forward pass again before backward()"
+                )
+            if made_by.each is None:
+                term = made_by.rules[k](g, y, *inputs, **t.static)
+            else:
+                term = made_by.each(k, g, y, *inputs, **t.static)
+            target = sums.get(id(x))
+            if target is None:
+                target = sums[id(x)] = kind(x)
+            try:
+                target.add(term, shape)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
+            if checked:
+                _check(term, g, t, k)
+    return results
+
+
+def _check(term: Any, g: Any, t: Node, k: int) -> None:
+    assert t.primitive is not None
+    for part in term if isinstance(term, tuple) else (term,):
+        value = part._data if isinstance(part, Node) else part
+        sources = [x._data if isinstance(x, Node) else x for x in (g, *t.inputs)]
+        check_finite(f"{t.primitive.name}: cotangent of input {k}", value, sources, getattr(t, "line", None))
+
+
+def backward(output: Node, g: Any = None) -> None:
+    """Add d(output)/d(leaf), pulled back from the cotangent `g`, into `.grad` of every leaf that requires gradients."""
+    if not output.requires_grad:
+        raise RuntimeError("backward: this tensor does not depend on any tensor with requires_grad=True")
+    data = output._data
+    if g is None:
+        if data.size != 1:
+            raise ValueError(
+                f"backward: an output of shape {data.shape} needs a cotangent g of that shape; "
+                "reduce it with .sum() or .mean()"
+            )
+        g = np.ones(data.shape, data.dtype)
+    g = np.asarray(g._data if isinstance(g, Node) else g, data.dtype)
+    if g.shape != data.shape:
+        raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {data.shape}")
+    tensors, _ = lineage([output])
+    ends = {id(t): t for t in tensors if t.primitive is None or t.retains_grad}
+    for key, total in walk(tensors, [output], [g], set(ends), recorded=False).items():
+        t = ends[key]
+        if t.grad is None:
+            t.grad = total
+        else:
+            t.grad += total
+
+
+def pull(outputs: Sequence[Node], cotangents: Sequence[Any], wrt: Sequence[Node]) -> list[Any]:
+    """The cotangents of `wrt` (None where nothing arrived): Tensors if they have a derivative in turn, else arrays."""
+    tensors, recorded = lineage(outputs, wrt)
+    recorded = recorded or any(isinstance(g, Node) and g.requires_grad for g in cotangents)
+    if not recorded:
+        cotangents = [g._data if isinstance(g, Node) else g for g in cotangents]
+    with enable_grad():
+        results = walk(tensors, outputs, cotangents, {id(t) for t in wrt}, recorded)
+    return [results.get(id(t)) for t in wrt]

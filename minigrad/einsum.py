@@ -1,0 +1,66 @@
+"""einsum, the sum of products that its subscripts spell, and its derivative: another einsum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .primitive import primitive
+from .shapes import reshape
+
+
+def _einsum_operand(k: int, g: Any, y: Any, *xs: Any, inputs: tuple[str, ...], output: str) -> Any:
+    # An index of operand k that g and the others do not offer meets a vector of ones; a repeated index, an identity.
+    x, wanted = xs[k], inputs[k]
+    others = [(s, x) for j, (s, x) in enumerate(zip(inputs, xs, strict=True)) if j != k]
+    sizes: dict[str, int] = {}  # of the indices that g and the others offer; 1 gives way in broadcasting
+    for s, shape in [(output, y.shape)] + [(s, x.shape) for s, x in others]:
+        sizes.update({c: n for c, n in zip(s, shape) if sizes.get(c, 1) == 1})
+    result, factors, fresh = "", [(output, g), *others], iter(_letters("".join(inputs) + output))
+    for c, n in zip(wanted, x.shape, strict=True):
+        if n == 1 and sizes.get(c, 1) != 1:  # was broadcast: summed over here, and put back below
+            continue
+        twin = next(fresh) if c in result else c
+        if twin != c:
+            factors.append((c + twin, np.eye(n, dtype=g.dtype)))
+        elif sizes.get(c, 1) != n or c not in sizes:
+            factors.append((c, np.ones(n, dtype=g.dtype)))
+        result += twin
+    return reshape(_einsum(*[f for _, f in factors], inputs=tuple(s for s, _ in factors), output=result), x.shape)
+
+
+def _letters(used: str) -> list[str]:
+    return [c for c in map(chr, [*range(65, 91), *range(97, 123)]) if c not in used]
+
+
+_einsum = primitive(
+    lambda *xs, inputs, output: np.einsum(f"{','.join(inputs)}->{output}", *xs, optimize=len(xs) > 1),
+    each=_einsum_operand,
+    name="einsum",
+)
+
+
+def einsum(subscripts: str, *operands: Any) -> Any:
+    """The sum of products that `subscripts` spells, as np.einsum has it (implicit output and `...` included).
+
+    Raises:
+        ValueError: if the subscripts do not fit the operands.
+    """
+    terms, arrow, output = subscripts.replace(" ", "").partition("->")
+    inputs = terms.split(",")
+    if len(inputs) != len(operands):
+        raise ValueError(f"einsum: {subscripts!r} names {len(inputs)} operands, {len(operands)} were given")
+    spare = _letters(subscripts)
+    longest = ""
+    for k, (term, x) in enumerate(zip(inputs, operands, strict=True)):
+        extra = np.ndim(x) - len(term.replace("...", ""))
+        if extra < 0 or (extra and "..." not in term):
+            raise ValueError(f"einsum: {term!r} does not fit operand {k} of shape {np.shape(x)}")
+        dots = "".join(spare[-extra:]) if extra else ""  # aligned from the right, as broadcasting is
+        inputs[k] = term.replace("...", dots)
+        longest = max(longest, dots, key=len)
+    if not arrow:
+        letters = terms.replace(",", "").replace("...", "")
+        output = "..." + "".join(c for c in sorted(set(letters)) if letters.count(c) == 1)
+    return _einsum(*operands, inputs=tuple(inputs), output=output.replace("...", longest))

@@ -1,0 +1,329 @@
+"""THE TABLE: every primitive, with the rule that turns the cotangent `g` of its output into that of each input.
+
+Read `lambda g, y, x: ...` as "given g = dL/dy, y and x, this is dL/dx". Rules are written with operators and other
+primitives, so they run on arrays and on Tensors. They never undo broadcasting: the engine sums a cotangent of the
+broadcast shape down to its input's shape. Where a function has a kink, the table says which subgradient it takes.
+Primitives that only move entries about are in `shapes.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .primitive import Product, primitive
+from .shapes import astype, broadcast_to, expand_dims, flip, reshape, swapaxes
+
+__all__ = [
+    "absolute", "add", "argmax", "argmin", "argsort", "ceil", "clip", "cos", "cumsum", "divide", "equal", "exp",
+    "expm1", "floor", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal", "log",
+    "log1p", "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp", "matmul", "max", "maximum",
+    "mean", "min", "minimum", "multiply", "negative", "norm", "not_equal", "positive", "power", "relu", "rint",
+    "sigmoid", "sign", "sin", "softmax", "softplus", "sqrt", "square", "subtract", "sum", "tanh", "var", "where",
+]  # fmt: skip
+
+# --- what has no derivative: plain arrays come out ------------------------------------------------------------------
+
+equal = primitive(np.equal)
+not_equal = primitive(np.not_equal)
+greater = primitive(np.greater)
+greater_equal = primitive(np.greater_equal)
+less = primitive(np.less)
+less_equal = primitive(np.less_equal)
+logical_and = primitive(np.logical_and)
+logical_or = primitive(np.logical_or)
+logical_not = primitive(np.logical_not)
+sign = primitive(np.sign)
+floor = primitive(np.floor)
+ceil = primitive(np.ceil)
+rint = primitive(np.rint)
+isfinite = primitive(np.isfinite)
+isinf = primitive(np.isinf)
+isnan = primitive(np.isnan)
+argmax = primitive(np.argmax)
+argmin = primitive(np.argmin)
+argsort = primitive(np.argsort)
+
+
+# --- arithmetic -----------------------------------------------------------------------------------------------------
+
+
+def _ratio(g: Any, d: Any) -> Any:
+    """g / d, and 0 where both are 0 or d is NaN under a zero g: a branch that `where` did not take stays silent."""
+    if isinstance(d, (int, float)):
+        return g / d
+    untaken = logical_and(equal(g, 0), logical_not(greater(absolute(d), 0)))
+    return g / where(untaken, 1.0, d)
+
+
+def _power_base(g: Any, z: Any, x: Any, y: Any) -> Any:
+    # y x^(y-1); exactly 0 for y = 0, and 0 at x = 0 where the slope is infinite (0 < y < 1)
+    if isinstance(y, (int, float)):
+        if y == 0:
+            return g * 0.0
+        return g * (y * x ** (y - 1)) if y >= 1 else g * (y * _nonzero(x, x) ** (y - 1)) * not_equal(x, 0)
+    steep = logical_and(equal(x, 0), less(y, 1))
+    slope = y * where(steep, 1.0, x) ** where(equal(y, 0), 1.0, y - 1.0)
+    return g * where(steep, 0.0, slope)
+
+
+def _nonzero(x: Any, value: Any) -> Any:
+    """`value`, and 1 where x is 0."""
+    return where(equal(x, 0), 1.0, value)
+
+
+def _power_exponent(g: Any, z: Any, x: Any, y: Any) -> Any:
+    # x^y log x; 0 at x <= 0, where x^y is constant or not defined nearby
+    return g * z * log(where(greater(x, 0), x, 1.0))
+
+
+def _raised(x: Any, y: Any) -> Any:
+    return x**y  # the operator, since it squares and takes roots faster than np.power
+
+
+add = primitive(np.add, lambda g, z, x, y: g, lambda g, z, x, y: g)
+subtract = primitive(np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g)
+multiply = primitive(np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x)
+divide = primitive(np.divide, lambda g, z, x, y: _ratio(g, y), lambda g, z, x, y: -_ratio(_ratio(g, y) * x, y))
+negative = primitive(np.negative, lambda g, y, x: -g)
+positive = primitive(np.positive, lambda g, y, x: g)
+power = primitive(
+    _raised, _power_base, _power_exponent, name="power", doc="x ** y; slope 0 for y = 0, and at x = 0 for y < 1."
+)
+absolute = primitive(np.absolute, lambda g, y, x: g * sign(x), name="abs", doc="|x|; subgradient 0 at 0.")
+square = primitive(np.square, lambda g, y, x: g * (2 * x))
+sqrt = primitive(np.sqrt, lambda g, y, x: g / where(greater(y, 0), 2 * y, math.inf), doc="√x; subgradient 0 at x <= 0.")
+
+# --- exponentials and friends ---------------------------------------------------------------------------------------
+
+exp = primitive(np.exp, lambda g, y, x: g * y)
+expm1 = primitive(np.expm1, lambda g, y, x: g * (y + 1))
+log = primitive(np.log, lambda g, y, x: _ratio(g, x))
+log1p = primitive(np.log1p, lambda g, y, x: _ratio(g, x + 1))
+sin = primitive(np.sin, lambda g, y, x: g * cos(x))
+cos = primitive(np.cos, lambda g, y, x: -g * sin(x))
+tanh = primitive(np.tanh, lambda g, y, x: g * (1 - y * y))
+
+
+def _sigmoid(x: Any) -> Any:
+    # 1/(1 + e^-x) = (1 + tanh(x/2))/2 overflows at neither end
+    y = np.tanh(np.multiply(x, 0.5))
+    y *= 0.5
+    y += 0.5
+    return y
+
+
+sigmoid = primitive(_sigmoid, lambda g, y, x: g * (y * (1 - y)), name="sigmoid", doc="σ(x) = 1/(1 + e^-x).")
+softplus = primitive(
+    lambda x: np.logaddexp(x, 0.0), lambda g, y, x: g * sigmoid(x), name="softplus", doc="log(1 + e^x)."
+)
+relu = primitive(
+    lambda x: np.maximum(x, 0.0),
+    lambda g, y, x: where(greater(x, 0), g, 0.0),
+    name="relu",
+    doc="max(x, 0); subgradient 0 at 0.",
+)
+
+# --- choices --------------------------------------------------------------------------------------------------------
+
+where = primitive(
+    np.where,
+    None,
+    lambda g, z, c, x, y: where(c, g, 0.0),
+    lambda g, z, c, x, y: where(c, 0.0, g),
+    doc="x where c is true, else y; the cotangent is masked before anything is multiplied.",
+)
+
+
+def _won(g: Any, x: Any, y: Any) -> Any:
+    """g where x > y, half of it at a tie."""
+    return where(greater(x, y), g, where(equal(x, y), 0.5 * g, 0.0))
+
+
+maximum = primitive(
+    np.maximum,
+    lambda g, z, x, y: _won(g, x, y),
+    lambda g, z, x, y: _won(g, y, x),
+    doc="max(x, y); a tie shares the gradient equally.",
+)
+minimum = primitive(
+    np.minimum,
+    lambda g, z, x, y: _won(g, y, x),
+    lambda g, z, x, y: _won(g, x, y),
+    doc="min(x, y); a tie shares the gradient equally.",
+)
+clip = primitive(
+    lambda x, low=None, high=None: np.clip(x, low, high),
+    lambda g, y, x, low=None, high=None: where(equal(x, y), g, 0.0),
+    name="clip",
+    doc="x kept within [low, high]; gradient 1 inside and on the bounds, 0 outside. The bounds have no gradient.",
+)
+
+# --- reductions -----------------------------------------------------------------------------------------------------
+
+Axis = int | tuple[int, ...] | None
+
+
+def _kept(g: Any, axis: Axis, keepdims: bool) -> Any:
+    """g with its reduced axes back as size 1, ready to broadcast (a full reduction broadcasts as it is)."""
+    return g if keepdims or axis is None else expand_dims(g, axis)
+
+
+def _size(x: Any, axis: Axis) -> int:
+    """How many entries of x go into one entry of its reduction."""
+    if axis is None:
+        return int(math.prod(x.shape))
+    return math.prod(x.shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _extremum(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    hit = equal(x, _kept(y, axis, keepdims))
+    ties = maximum(sum(astype(hit, g.dtype), axis=axis, keepdims=True), 1.0)
+    return where(hit, _kept(g, axis, keepdims) / ties, 0.0)
+
+
+def _var(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Any:
+    return _kept(g, axis, keepdims) * (x - mean(x, axis=axis, keepdims=True)) * (2 / (_size(x, axis) - ddof))
+
+
+def _cumsum(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
+    along = 0 if axis is None else axis
+    return reshape(flip(cumsum(flip(g, along), along), along), x.shape)
+
+
+sum = primitive(
+    lambda x, axis=None, keepdims=False: np.sum(x, axis=axis, keepdims=keepdims),
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, axis, keepdims), x.shape),
+    name="sum",
+    doc="Σ x over `axis` (an int, a tuple, or None for all).",
+)
+mean = primitive(
+    lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, axis, keepdims) / _size(x, axis), x.shape),
+    name="mean",
+    doc="Σ x / n over `axis` (an int, a tuple, or None for all).",
+)
+var = primitive(
+    lambda x, axis=None, keepdims=False, ddof=0: np.var(x, axis=axis, keepdims=keepdims, ddof=ddof),
+    _var,
+    name="var",
+    doc="Σ (x - mean)² / (n - ddof) over `axis` (an int, a tuple, or None for all).",
+)
+max = primitive(
+    lambda x, axis=None, keepdims=False: np.max(x, axis=axis, keepdims=keepdims),
+    _extremum,
+    name="max",
+    doc="The largest x over `axis`; ties share the gradient equally. Raises ValueError if there is nothing to choose.",
+)
+min = primitive(
+    lambda x, axis=None, keepdims=False: np.min(x, axis=axis, keepdims=keepdims),
+    _extremum,
+    name="min",
+    doc="The smallest x over `axis`; ties share the gradient equally. Raises ValueError if there is nothing to choose.",
+)
+cumsum = primitive(
+    lambda x, axis=None: np.cumsum(x, axis=axis),
+    _cumsum,
+    name="cumsum",
+    doc="y_k = x_0 + ... + x_k along `axis`; None runs over the flattened array.",
+)
+
+
+def _shifted(x: Any, axis: Axis) -> tuple[Any, Any]:
+    """x - m and m, with m the largest entry along `axis`, or 0 where that is not finite (a row of -inf)."""
+    x = np.asarray(x, np.result_type(x, np.float16) if np.asarray(x).dtype.kind != "f" else None)
+    m = np.max(x, axis=axis, keepdims=True, initial=-math.inf)
+    m = np.where(np.isfinite(m), m, np.zeros_like(m))
+    return x - m, m
+
+
+def _logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    z, m = _shifted(x, axis)
+    with np.errstate(divide="ignore"):  # log 0 = -inf is the right value of an empty or wholly masked row
+        y = np.log(np.sum(np.exp(z), axis=axis, keepdims=True)) + m
+    return y if keepdims else np.squeeze(y, axis=axis)
+
+
+def _softmax(x: Any, axis: Axis = -1) -> Any:
+    e = np.asarray(np.exp(_shifted(x, axis)[0]))
+    s = np.sum(e, axis=axis, keepdims=True)
+    return np.divide(e, s, out=e, where=s > 0)
+
+
+def _log_softmax(x: Any, axis: Axis = -1) -> Any:
+    z = _shifted(x, axis)[0]
+    s = np.sum(np.exp(z), axis=axis, keepdims=True)
+    return z - np.log(s, out=np.zeros_like(s), where=s > 0)
+
+
+def _masked(x: Any, g: Any) -> Any:
+    """g, and 0 where the logit x is -inf: no finite change of it changes anything."""
+    return where(equal(x, -math.inf), 0.0, g)
+
+
+logsumexp = primitive(
+    _logsumexp,
+    lambda g, y, x, axis=None, keepdims=False: _kept(g, axis, keepdims) * softmax(x, axis=axis),
+    name="logsumexp",
+    doc="log Σ e^x over `axis` (an int, a tuple, or None for all), from shifted logits.",
+)
+softmax = primitive(
+    _softmax,
+    lambda g, y, x, axis=-1: y * (g - sum(g * y, axis=axis, keepdims=True)),
+    name="softmax",
+    doc="e^x / Σ e^x over `axis`, from shifted logits; a row of nothing but -inf is all zeros.",
+)
+log_softmax = primitive(
+    _log_softmax,
+    lambda g, y, x, axis=-1: _masked(x, g - exp(y) * sum(g, axis=axis, keepdims=True)),
+    name="log_softmax",
+    doc="x - log Σ e^x over `axis`, from shifted logits; a logit of -inf has gradient 0.",
+)
+
+# --- products -------------------------------------------------------------------------------------------------------
+
+
+def _rows(x: Any) -> Any:
+    return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+def _matmul(a: Any, b: Any) -> Any:
+    a, b = np.asarray(a), np.asarray(b)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError("a scalar has no inner size; use * instead of @")
+    inner = b.shape[0 if b.ndim == 1 else -2]
+    if a.shape[-1] != inner:
+        raise ValueError(f"inner sizes {a.shape[-1]} and {inner} differ")
+    if b.ndim == 2 and a.ndim > 2 and a.size and a.flags.c_contiguous:
+        return np.matmul(a.reshape(-1, inner), b).reshape(*a.shape[:-1], b.shape[1])  # one product, not one per batch
+    return np.matmul(a, b)
+
+
+def _matmul_a(g: Any, y: Any, a: Any, b: Any) -> Any:
+    if b.ndim == 1:  # y (..., n) = a (..., n, k) b (k,)
+        return expand_dims(g, -1) * b
+    if a.ndim == 1:  # y (..., m) = a (k,) b (..., k, m)
+        return sum(matmul(b, expand_dims(g, -1)), axis=(*range(b.ndim - 2), -1))
+    if b.ndim == 2 == g.ndim:  # (b gᵀ)ᵀ: BLAS is faster when its larger operand is not the transposed one
+        return swapaxes(matmul(b, swapaxes(g, 0, 1)), 0, 1)
+    return matmul(g, swapaxes(b, -1, -2))
+
+
+def _matmul_b(g: Any, y: Any, a: Any, b: Any) -> Any:
+    if a.ndim == 1:
+        return g * a if b.ndim == 1 else expand_dims(a, -1) * expand_dims(g, -2)
+    if b.ndim == 1:
+        return Product(_rows(a), reshape(g, (-1, 1)))
+    if b.ndim == 2:
+        return Product(_rows(a), _rows(g))
+    return matmul(swapaxes(a, -1, -2), g)
+
+
+matmul = primitive(_matmul, _matmul_a, _matmul_b, name="matmul", doc="The matrix product, in every case of np.matmul.")
+
+
+def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The Euclidean norm √Σx² over `axis` (an int, a tuple, or None for all); subgradient 0 at 0."""
+    return sqrt(sum(square(x), axis=axis, keepdims=keepdims))

@@ -1,0 +1,173 @@
+"""The table, first half: primitives that move entries about and compute nothing.
+
+Their rules move the cotangent's entries back. Read `lambda g, y, x: ...` as "given g = dL/dy, y and x, this is dL/dx".
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .primitive import At, Node, primitive
+
+__all__ = [
+    "astype", "broadcast_to", "concatenate", "expand_dims", "flip", "getitem", "moveaxis", "pad", "place",
+    "reshape", "split", "squeeze", "stack", "swapaxes", "take", "transpose", "tril", "triu",
+]  # fmt: skip
+
+# --- shapes ---------------------------------------------------------------------------------------------------------
+
+
+def _unpadded(g: Any, y: Any, x: Any, pad_width: Any, constant_values: float = 0.0) -> Any:
+    before = np.broadcast_to(pad_width, (x.ndim, 2))[:, 0].tolist()
+    return getitem(g, tuple(slice(b, b + n) for b, n in zip(before, x.shape, strict=True)))
+
+
+reshape = primitive(lambda x, shape: np.reshape(x, shape), lambda g, y, x, shape: reshape(g, x.shape), name="reshape")
+transpose = primitive(
+    lambda x, axes=None: np.transpose(x, axes),
+    lambda g, y, x, axes=None: transpose(
+        g, None if axes is None else tuple(np.argsort([a % g.ndim for a in axes]).tolist())
+    ),
+    name="transpose",
+    doc="Axes in the order `axes`; None reverses them.",
+)
+swapaxes = primitive(np.swapaxes, lambda g, y, x, a, b: swapaxes(g, a, b))
+moveaxis = primitive(np.moveaxis, lambda g, y, x, source, destination: moveaxis(g, destination, source))
+expand_dims = primitive(np.expand_dims, lambda g, y, x, axis: reshape(g, x.shape))
+squeeze = primitive(np.squeeze, lambda g, y, x, axis=None: reshape(g, x.shape))
+broadcast_to = primitive(
+    lambda x, shape: np.broadcast_to(x, shape),
+    lambda g, y, x, shape: g,
+    name="broadcast_to",
+    doc="x repeated to `shape`.",
+)
+pad = primitive(
+    lambda x, pad_width, constant_values=0.0: np.pad(x, pad_width, constant_values=constant_values),
+    _unpadded,
+    name="pad",
+    doc="x with `constant_values` around it; pad_width is n, (before, after), or such a pair for each axis.",
+)
+flip = primitive(np.flip, lambda g, y, x, axis=None: flip(g, axis))
+tril = primitive(np.tril, lambda g, y, x, k=0: tril(g, k))
+triu = primitive(np.triu, lambda g, y, x, k=0: triu(g, k))
+astype = primitive(lambda x, dtype: x.astype(dtype), lambda g, y, x, dtype: astype(g, x.dtype), name="astype")
+
+
+# --- parts, and wholes of parts -------------------------------------------------------------------------------------
+
+
+_BASIC = {int, slice, type(None), type(Ellipsis), np.int64, np.int32}
+
+
+def is_basic(index: Any) -> bool:
+    """Whether an index is made of integers, slices, None and Ellipsis only, so that it selects nothing twice."""
+    return _BASIC.issuperset(map(type, index if type(index) is tuple else (index,)))
+
+
+def add_at(buffer: Any, index: Any, g: Any) -> None:
+    """buffer[index] += g, in which contributions at a repeated index add up."""
+    if is_basic(index):
+        part = buffer[index]
+        if type(part) is not np.ndarray:  # one entry came out as a number; with an Ellipsis it is a view
+            part = buffer[(*index, ...) if type(index) is tuple else (index, ...)]
+        if part.shape != g.shape:
+            raise ValueError(f"returned a cotangent of shape {g.shape} for a part of shape {part.shape}")
+        part += g
+    elif isinstance(index, np.ndarray) and index.dtype == bool:
+        buffer[index] += g
+    elif isinstance(index, np.ndarray) and index.ndim and index.size and buffer.ndim > 1:
+        _add_rows(buffer, index.ravel() % len(buffer), np.reshape(g, (index.size, *buffer.shape[1:])))
+    else:
+        np.add.at(buffer, index, g)
+
+
+def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
+    # sorted by row: add up each run of equal rows or, if there are fewer such rounds, every row's n-th entry at once;
+    # np.add.at takes 4 to 20 times as long
+    order = np.argsort(rows, kind="stable")
+    rows, g = rows[order], g[order]
+    starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
+    counts = np.diff(starts, append=len(rows))
+    if len(starts) <= counts.max():
+        for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
+            buffer[rows[start]] += g[start : start + count].sum(axis=0)
+        return
+    for n in range(counts.max()):
+        entries = starts[counts > n] + n
+        buffer[rows[entries]] += g[entries]
+
+
+def _place(*gs: Any, indices: tuple[Any, ...], shape: tuple[int, ...], dtype: Any) -> Any:
+    whole = np.zeros(shape, dtype)
+    for index, g in zip(indices, gs, strict=True):
+        add_at(whole, index, g)
+    return whole
+
+
+place = primitive(
+    _place,
+    each=lambda k, g, y, *gs, indices, shape, dtype: getitem(g, indices[k]),
+    name="place",
+    doc="Zeros of `shape` with gs[k] added at indices[k]: the sum of `At` cotangents.",
+)
+getitem = primitive(
+    operator.getitem,
+    lambda g, y, x, index: At(index, g),
+    name="getitem",
+    doc="x[index] with every NumPy index; the gradients of an entry selected several times add up.",
+)
+_concatenate = primitive(
+    lambda *xs, axis, ends: np.concatenate(xs, axis=axis),
+    each=lambda k, g, y, *xs, axis, ends: getitem(
+        g, (slice(None),) * (axis % g.ndim) + (slice(ends[k] - xs[k].shape[axis], ends[k]),)
+    ),
+    name="concatenate",
+)
+_stack = primitive(
+    lambda *xs, axis: np.stack(xs, axis=axis),
+    each=lambda k, g, y, *xs, axis: getitem(g, (slice(None),) * (axis % g.ndim) + (k,)),
+    name="stack",
+)
+
+
+def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """The slices of x at integer `indices` along `axis` (None: of the flattened x), as np.take.
+
+    With axis=0 it is the product of one-hot rows with x that builds no one-hot row: e_k x = x[k].
+    """
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    indices = np.asarray(indices._data if isinstance(indices, Node) else indices)
+    if indices.dtype.kind not in "iu" and indices.size:
+        raise TypeError(f"take: indices must be integers, got {indices.dtype}")
+    rows = indices if axis == 0 else (slice(None),) * (axis % np.ndim(x)) + (indices,)
+    return getitem(x, rows)
+
+
+def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """The arrays joined along an existing `axis`."""
+    arrays = tuple(arrays)
+    ends = np.cumsum([np.shape(x)[axis] if -np.ndim(x) <= axis < np.ndim(x) else 0 for x in arrays])
+    return _concatenate(*arrays, axis=axis, ends=tuple(ends.tolist()))
+
+
+def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """The arrays, all of one shape, joined along a new `axis`."""
+    return _stack(*arrays, axis=axis)
+
+
+def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
+    """x cut along `axis` into equal `sections`, or at the given positions, as np.split."""
+    n = np.shape(x)[axis]
+    if isinstance(sections, int):
+        if sections < 1 or n % sections:
+            raise ValueError(f"split: axis {axis} of size {n} does not divide into {sections} equal sections")
+        cuts = list(range(0, n, n // sections))[1:] if n else [0] * (sections - 1)
+    else:
+        cuts = [slice(None, c).indices(n)[1] for c in sections]
+    lead = (slice(None),) * (axis % np.ndim(x))
+    return [getitem(x, (*lead, slice(a, b))) for a, b in zip([0, *cuts], [*cuts, n], strict=True)]

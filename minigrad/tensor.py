@@ -1,0 +1,329 @@
+"""Tensor: an array, its gradient, and the record of how it was made; operators, methods and NumPy's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import ops, shapes
+from .backward import backward
+from .einsum import einsum
+from .primitive import Node, by_ufunc, clock
+
+
+class Tensor(Node):
+    """An array that remembers how it was computed.
+
+    Args:
+        data: numbers, nested lists, an array or a Tensor; copied.
+        dtype: of the data; NumPy's choice by default.
+        requires_grad: whether `backward()` is to collect a gradient for this tensor.
+
+    Raises:
+        TypeError: if `requires_grad` is asked for data that are not real floating-point numbers.
+
+    `t.data` is a read-only array. Assigning `t.data = array` copies the array in; a record that was made before refuses
+    to go backward, so that a gradient is never silently that of other data.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
+        if isinstance(data, Node):
+            data = data._data
+        elif isinstance(data, (list, tuple)) and any(isinstance(x, Node) for x in data):
+            raise TypeError("tensor: got a sequence of Tensors; join them with mg.stack or mg.concatenate")
+        self._data = np.array(data, dtype=dtype)
+        self._make_leaf(requires_grad)
+
+    def _make_leaf(self, requires_grad: bool) -> None:
+        kind = self._data.dtype.kind
+        if kind not in "fiub":
+            raise TypeError(f"tensor: data must be real numbers or booleans, got dtype {self._data.dtype}")
+        if requires_grad and kind != "f":
+            raise TypeError(
+                f"tensor: requires_grad=True needs floating-point data, got {self._data.dtype}; "
+                "write 1.0 instead of 1, or pass dtype=float"
+            )
+        self.grad = None
+        self.requires_grad = requires_grad
+        self.retains_grad = False
+        self.primitive = None
+        self.inputs = ()
+        self.static = {}
+        self.order = clock()
+
+    @classmethod
+    def _sharing(cls, array: np.ndarray, requires_grad: bool = False) -> Tensor:
+        """A leaf around an array that nobody will change."""
+        t = object.__new__(cls)
+        t._data = np.asarray(array)
+        t._make_leaf(requires_grad)
+        return t
+
+    # --- data and gradient -----------------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> np.ndarray:
+        """The values, as a read-only array."""
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        array = np.asarray(value._data if isinstance(value, Node) else value)
+        if array.shape != self._data.shape:
+            raise ValueError(f"data: this tensor has shape {self._data.shape}, the new data {array.shape}")
+        self._stamp()
+        self._data = np.array(array, dtype=self._data.dtype)
+
+    def writable(self) -> np.ndarray:
+        """The values, as an array to be changed in place at once (by an optimiser).
+
+        A record that was made before refuses to go backward.
+
+        Raises:
+            RuntimeError: if this tensor is the result of a computation.
+        """
+        self._stamp()
+        return self._data
+
+    def _stamp(self) -> None:
+        if self.primitive is not None:
+            raise RuntimeError(f"data: the result of {self.primitive.name} cannot be changed, only leaves can")
+        self.order = clock()
+
+    shape = property(lambda self: self._data.shape, doc="The size of each axis.")
+    dtype = property(lambda self: self._data.dtype, doc="The type of the entries.")
+    ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
+    size = property(lambda self: self._data.size, doc="The number of entries.")
+    T = property(lambda self: shapes.transpose(self), doc="The axes reversed.")
+
+    def backward(self, g: Any = None) -> None:
+        """Add the gradient of this tensor into `.grad` of every leaf with requires_grad=True that it was made from.
+
+        leaf.grad += Σ g ∂self/∂leaf, an array of the leaf's shape and dtype. The record is kept: a second call adds
+        the same gradient once more. Set `leaf.grad = None` to start anew.
+
+        Args:
+            g: the cotangent, of this tensor's shape; 1 by default, for a tensor of one entry.
+
+        Raises:
+            RuntimeError: if nothing here requires a gradient, or a leaf's data changed since the forward pass.
+            ValueError: if g is missing for a tensor of several entries or has another shape.
+        """
+        backward(self, g)
+
+    def retain_grad(self) -> None:
+        """Have `backward()` collect `.grad` for this intermediate result as well."""
+        if not self.requires_grad:
+            raise RuntimeError("retain_grad: this tensor does not depend on any tensor with requires_grad=True")
+        self.retains_grad = True
+
+    def detach(self) -> Tensor:
+        """The same values without their record: a constant, and what it was made from can be freed."""
+        return self._sharing(self._data.copy() if self.primitive is None else self._data)
+
+    def item(self) -> Any:
+        """The one entry, as a Python number."""
+        return self._data.item()
+
+    # --- Python's protocols ----------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, separator=", ", prefix="tensor(")
+        notes = [] if self._data.dtype in (np.float64, np.int64, np.bool_) else [f"dtype={self._data.dtype}"]
+        if self.primitive is not None:
+            notes.append(f"from {self.primitive.name}")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"tensor({', '.join([body, *notes])})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._data, None, self.requires_grad)  # a copy or a pickle is a leaf
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._data.ndim:
+            raise TypeError("iteration over a tensor with no axis")
+        return (shapes.getitem(self, k) for k in range(len(self._data)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self._data == value).any())
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __getitem__(self, index: Any) -> Any:
+        return shapes.getitem(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "a Tensor's entries cannot be assigned; build a new one with mg.where, mg.stack or mg.concatenate"
+        )
+
+    __hash__ = object.__hash__
+
+    # --- operators -------------------------------------------------------------------------------------------------
+
+    def __add__(self, y: Any) -> Any:
+        return ops.add(self, y)
+
+    def __radd__(self, y: Any) -> Any:
+        return ops.add(y, self)
+
+    def __sub__(self, y: Any) -> Any:
+        return ops.subtract(self, y)
+
+    def __rsub__(self, y: Any) -> Any:
+        return ops.subtract(y, self)
+
+    def __mul__(self, y: Any) -> Any:
+        return ops.multiply(self, y)
+
+    def __rmul__(self, y: Any) -> Any:
+        return ops.multiply(y, self)
+
+    def __truediv__(self, y: Any) -> Any:
+        return ops.divide(self, y)
+
+    def __rtruediv__(self, y: Any) -> Any:
+        return ops.divide(y, self)
+
+    def __pow__(self, y: Any) -> Any:
+        return ops.power(self, y)
+
+    def __rpow__(self, y: Any) -> Any:
+        return ops.power(y, self)
+
+    def __matmul__(self, y: Any) -> Any:
+        return ops.matmul(self, y)
+
+    def __rmatmul__(self, y: Any) -> Any:
+        return ops.matmul(y, self)
+
+    def _in_place(self, y: Any) -> Any:
+        if self.primitive is None and self.requires_grad:
+            raise TypeError(
+                "a tensor with requires_grad=True cannot be changed by +=, -=, *= or /=; "
+                "write `w.data = w.data - step`, or `w = w - step` for a new tensor"
+            )
+        return NotImplemented  # a += b then means a = a + b
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _in_place
+
+    __neg__ = ops.negative
+    __pos__ = ops.positive
+    __abs__ = ops.absolute
+    __eq__ = ops.equal
+    __ne__ = ops.not_equal
+    __lt__ = ops.less
+    __le__ = ops.less_equal
+    __gt__ = ops.greater
+    __ge__ = ops.greater_equal
+
+    # --- methods ---------------------------------------------------------------------------------------------------
+
+    exp, expm1, log, log1p, sin, cos = ops.exp, ops.expm1, ops.log, ops.log1p, ops.sin, ops.cos
+    tanh, sigmoid, relu, softplus = ops.tanh, ops.sigmoid, ops.relu, ops.softplus
+    sqrt, square, abs, clip = ops.sqrt, ops.square, ops.absolute, ops.clip
+    sum, mean, var, max, min, cumsum = ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.cumsum
+    logsumexp, softmax, log_softmax = ops.logsumexp, ops.softmax, ops.log_softmax
+    argmax, argmin, argsort = ops.argmax, ops.argmin, ops.argsort
+    swapaxes, squeeze = shapes.swapaxes, shapes.squeeze
+
+    def reshape(self, *shape: Any) -> Any:
+        """The same entries in another shape: `t.reshape(2, 3)` or `t.reshape((2, 3))`; one size may be -1."""
+        return shapes.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Any:
+        """The axes in another order: `t.transpose(1, 0)` or `t.transpose((1, 0))`; reversed by default."""
+        return shapes.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def astype(self, dtype: npt.DTypeLike) -> Any:
+        """The same values in another dtype; a dtype without fractions ends the record."""
+        if np.dtype(dtype).kind != "f":
+            return self._sharing(self._data.astype(dtype))
+        return shapes.astype(self, np.dtype(dtype))
+
+    def take(self, indices: Any, axis: int | None = None) -> Any:
+        """The slices at integer `indices` along `axis`; see `minigrad.take`."""
+        return shapes.take(self, indices, axis)
+
+    # --- NumPy's functions -----------------------------------------------------------------------------------------
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad:
+            raise TypeError(
+                "a tensor that requires a gradient is no plain array, it would lose its record; use `t.data`"
+            )
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **static: Any) -> Any:
+        if method != "__call__" or static or ufunc not in by_ufunc:
+            called = ufunc.__name__ + ("" if method == "__call__" else f".{method}")
+            options = f" with {', '.join(static)}=" if static else ""
+            raise TypeError(
+                f"np.{called}{options} has no derivative rule for a Tensor; "
+                "use a function of minigrad, declare one with mg.primitive, or pass `t.data`"
+            )
+        return by_ufunc[ufunc](*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        if function in FUNCTIONS:
+            return FUNCTIONS[function](*args, **static)
+        if function in PLAIN:
+            return function(*[_plain(x) for x in args], **{key: _plain(x) for key, x in static.items()})
+        raise TypeError(
+            f"np.{function.__name__} has no derivative rule for a Tensor; "
+            "use a function of minigrad, declare one with mg.primitive, or pass `t.data`"
+        )
+
+
+def _plain(x: Any) -> Any:
+    if isinstance(x, Node):
+        return x._data
+    return type(x)(_plain(part) for part in x) if type(x) in (list, tuple) else x
+
+
+def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor with a copy of `data`; see `Tensor`."""
+    return Tensor(data, dtype, requires_grad)
+
+
+by_ufunc[np.power] = ops.power
+by_ufunc[np.matmul] = ops.matmul
+
+#: NumPy functions that are no ufuncs, and what they mean for Tensors.
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
+    getattr(np, f.__name__): f
+    for f in (
+        *(ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.cumsum, ops.where, ops.clip, einsum),
+        *(shapes.concatenate, shapes.stack, shapes.split, shapes.take, shapes.reshape, shapes.transpose),
+        *(shapes.swapaxes, shapes.moveaxis, shapes.expand_dims, shapes.squeeze, shapes.broadcast_to),
+        *(shapes.pad, shapes.flip, shapes.tril, shapes.triu),
+        *(ops.argmax, ops.argmin, ops.argsort),
+    )
+} | {np.amax: ops.max, np.amin: ops.min}
+
+#: NumPy functions whose results have no derivative: computed on the arrays.
+PLAIN = {
+    *(np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.result_type),
+    *(np.allclose, np.isclose, np.array_equal, np.all, np.any, np.count_nonzero, np.nonzero, np.unique),
+    *(np.round, np.searchsorted, np.shares_memory, np.may_share_memory),
+}

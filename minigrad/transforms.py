@@ -1,0 +1,246 @@
+"""Derivatives as functions of functions: grad, value_and_grad, vjp, jvp, jacobian, hessian, hvp.
+
+Each runs the function on fresh tensors and walks back from its result. If these tensors were made from others that
+require gradients (an outer transform's, or a model's parameters), the walk is recorded too, so transforms nest to any
+order. Arguments may be tuples, lists and dicts of tensors, arrays or floats; results have the same structure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .backward import lineage, pull
+from .modes import enable_grad
+from .ops import positive
+from .primitive import Node
+from .shapes import reshape, stack
+from .tensor import Tensor
+from .tree import flatten, tree_leaves, tree_map
+
+Function = Callable[..., Any]
+Build = Callable[[list[Any]], Any]
+Argnums = int | Sequence[int]
+
+
+def _fresh(x: Any) -> Tensor:
+    """A tensor that a transform differentiates with respect to; connected to x if x requires a gradient itself."""
+    if isinstance(x, Node) and x.requires_grad:
+        copied: Tensor = positive(x)
+        return copied
+    kind = type(x) if isinstance(x, Tensor) else Tensor
+    return kind(x, requires_grad=True)
+
+
+def _pulled(outputs: list[Tensor], cotangents: list[Any], inputs: list[Tensor]) -> list[Any]:
+    """The cotangents of `inputs` as Tensors, zeros where nothing arrived."""
+    totals = pull(outputs, cotangents, inputs)
+    return [
+        g if isinstance(g, Tensor) else type(x)._sharing(np.zeros_like(x._data) if g is None else g)
+        for g, x in zip(totals, inputs, strict=True)
+    ]
+
+
+def _as_output(y: Any) -> Tensor:
+    return y if isinstance(y, Tensor) else Tensor(y)
+
+
+def _run(f: Function, xs: tuple[Any, ...]) -> tuple[list[Tensor], Build, list[Tensor], Build]:
+    """Run f on fresh tensors: the inputs and outputs, each with what builds its structure."""
+    leaves, rebuild = flatten(xs)
+    with enable_grad():
+        inputs = [_fresh(x) for x in leaves]
+        parts, rebuild_y = flatten(f(*rebuild(inputs)))
+    return inputs, rebuild, [_as_output(y) for y in parts], rebuild_y
+
+
+def _released(y: Tensor, inputs: list[Tensor]) -> Tensor:
+    """y for the caller: with its record if that leads further than `inputs`, else without, so that it can be freed."""
+    return y if lineage([y], inputs)[1] else y.detach()
+
+
+def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """The value y = f(*xs) and its pullback, g -> (gᵀ ∂y/∂x for each x of xs): reverse mode.
+
+    Args:
+        f: a function of Tensors (or trees of them) whose result is a Tensor or a tree of them.
+        xs: where to differentiate; floating-point leaves.
+
+    Returns:
+        y, and a function that takes cotangents of y's structure, shapes and returns a tuple like `xs`.
+
+    Raises:
+        TypeError: if a leaf of xs is not floating-point.
+        ValueError: (the pullback) if a cotangent's shape is not its output's.
+    """
+    inputs, rebuild, outputs, rebuild_y = _run(f, xs)
+
+    def pullback(g: Any) -> tuple[Any, ...]:
+        cotangents = []
+        for k, (c, y) in enumerate(zip(tree_leaves(g), outputs, strict=True)):
+            if not isinstance(c, Node):
+                c = np.asarray(c, y.dtype)
+            if c.shape != y.shape:
+                raise ValueError(f"vjp: cotangent {k} has shape {c.shape}, the output {y.shape}")
+            cotangents.append(c)
+        pulled: tuple[Any, ...] = rebuild(_pulled(outputs, cotangents, inputs))
+        return pulled
+
+    return rebuild_y([_released(y, inputs) for y in outputs]), pullback
+
+
+def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
+    """A function that returns f's value, a scalar, and its gradient with respect to the arguments `argnums`.
+
+    Args:
+        f: returns one scalar Tensor; with `has_aux`, a pair (scalar, anything): the new function's value is the pair.
+        argnums: a position (the gradient has that argument's structure) or several (a tuple of them).
+
+    Raises:
+        ValueError: if f's value is not one scalar, or an argument is missing.
+        TypeError: if such an argument is not floating-point.
+    """
+
+    def wrapped(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        chosen = _chosen(argnums, len(args))
+        aux = None
+
+        def of_chosen(*values: Any) -> Any:
+            nonlocal aux
+            result = f(*_replaced(args, chosen, values), **kwargs)
+            if has_aux:
+                result, aux = result
+            return result
+
+        inputs, rebuild, outputs, _ = _run(of_chosen, tuple(args[k] for k in chosen))
+        if len(outputs) != 1:
+            raise ValueError(
+                f"grad: the function must return one scalar, got {len(outputs)} values; use vjp or jacobian"
+            )
+        y = outputs[0]
+        if y.shape != ():
+            raise ValueError(
+                f"grad: the function must return a scalar, got shape {y.shape}; "
+                "reduce it with .sum(), or use vjp or jacobian"
+            )
+        grads = rebuild(_pulled(outputs, [np.ones((), y.dtype)], inputs))
+        y = _released(y, inputs)
+        return (y, aux) if has_aux else y, grads[0] if isinstance(argnums, int) else grads
+
+    return wrapped
+
+
+def grad(f: Function, argnums: Argnums = 0) -> Function:
+    """The gradient of a scalar function, ∇f, as a function of the same arguments; see `value_and_grad`."""
+    both = value_and_grad(f, argnums)
+    return lambda *args, **kwargs: both(*args, **kwargs)[1]
+
+
+def _chosen(argnums: Argnums, count: int) -> tuple[int, ...]:
+    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    for k in chosen:
+        if not -count <= k < count:
+            raise ValueError(f"argnums: there is no argument {k} among {count}")
+    return tuple(k % count for k in chosen)
+
+
+def _replaced(args: tuple[Any, ...], chosen: tuple[int, ...], values: tuple[Any, ...]) -> list[Any]:
+    full = list(args)
+    for k, value in zip(chosen, values, strict=True):
+        full[k] = value
+    return full
+
+
+def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
+    """The value y = f(*xs) and its derivative along vs, dy = Σ ∂y/∂x v: forward mode.
+
+    The pullback g -> gᵀ J is linear in g, so its own pullback at v is J v: no rule is needed beyond the reverse ones.
+
+    Args:
+        f: a function of Tensors or trees of them.
+        xs: its arguments, in a tuple or list.
+        vs: the directions, of the same structure and shapes.
+
+    Raises:
+        TypeError: if xs or vs is not a tuple or list.
+        ValueError: if they differ in shapes.
+    """
+    _check_directions("jvp", xs, vs)
+    inputs, _, outputs, rebuild_y = _run(f, tuple(xs))
+    probes = [type(y)(np.zeros_like(y._data), requires_grad=True) for y in outputs]
+    pulled = _pulled(outputs, probes, inputs)
+    leaves = [v if isinstance(v, Node) else np.asarray(v, x.dtype) for v, x in zip(tree_leaves(tuple(vs)), inputs)]
+    with enable_grad():
+        dys = _pulled(pulled, leaves, probes)
+    own = [*inputs, *probes]
+    return rebuild_y([_released(y, inputs) for y in outputs]), rebuild_y([_released(dy, own) for dy in dys])
+
+
+def hvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, ...]:
+    """The Hessian of a scalar function times a direction, (∂²f/∂x²) v, as a tuple like `xs`, without the Hessian.
+
+    The Hessian is symmetric, so this is the pullback of ∇f at v. Arguments as for `jvp`.
+    """
+    _check_directions("hvp", xs, vs)
+    return vjp(grad(f, tuple(range(len(xs)))), *xs)[1](tuple(vs))
+
+
+def _check_directions(name: str, xs: Any, vs: Any) -> None:
+    for label, value in (("xs", xs), ("vs", vs)):
+        if not isinstance(value, (tuple, list)):
+            raise TypeError(
+                f"{name}: {label} must be a tuple of arguments, got {type(value).__name__}; write ({label[0]},)"
+            )
+    shapes = [[np.shape(leaf) for leaf in tree_leaves(tuple(tree))] for tree in (xs, vs)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"{name}: xs have shapes {shapes[0]}, vs {shapes[1]}")
+
+
+def jacobian(f: Function, argnums: Argnums = 0) -> Function:
+    """All derivatives of all outputs, J[i..., j...] = ∂y[i...]/∂x[j...], one pullback for each entry of y.
+
+    The new function returns an array of shape y.shape + x.shape: for trees, in the structure of y, and in each place
+    the structure of x (of a tuple of arguments if `argnums` has several).
+    """
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        chosen = _chosen(argnums, len(args))
+
+        def of_chosen(*values: Any) -> Any:
+            return f(*_replaced(args, chosen, values), **kwargs)
+
+        y, pullback = vjp(of_chosen, *[args[k] for k in chosen])
+        parts, rebuild = flatten(y)
+        parts = [_as_output(part) for part in parts]
+        zeros = [np.zeros_like(part._data) for part in parts]
+        blocks = []
+        for k, part in enumerate(parts):
+            rows = []
+            for i in np.ndindex(part.shape):
+                unit = zeros[k].copy()
+                unit[i] = 1
+                rows.append(pullback(rebuild([*zeros[:k], unit, *zeros[k + 1 :]])))
+            block = (
+                tree_map(lambda *row, shape=part.shape: _block(row, shape), *rows)
+                if rows
+                else _empty(args, chosen, part)
+            )
+            blocks.append(block[0] if isinstance(argnums, int) else block)
+        return rebuild(blocks)
+
+    return wrapped
+
+
+def _block(rows: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
+    return reshape(stack(rows), shape + rows[0].shape)
+
+
+def _empty(args: tuple[Any, ...], chosen: tuple[int, ...], part: Tensor) -> Any:
+    return tree_map(lambda x: Tensor(np.zeros(part.shape + np.shape(x))), tuple(args[k] for k in chosen))
+
+
+def hessian(f: Function, argnums: Argnums = 0) -> Function:
+    """All second derivatives of a scalar function, H[i..., j...] = ∂²f/∂x[i...]∂x[j...]: its gradient's Jacobian."""
+    return jacobian(grad(f, argnums), argnums)
