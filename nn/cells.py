@@ -1,0 +1,182 @@
+"""Recurrent cells: one step of time, composed from primitives. No derivative is written here.
+
+Inputs are rows: x_t is (B, I), so the notes' `U x_t` reads `x_t U` with U (I, H). Weights of several gates stand packed
+side by side, so that one product serves all gates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import minigrad as mg
+
+from . import init
+from .layers import as_input, linear, parameter
+from .module import Module
+
+State = Any  # a Tensor, or a tuple or dict of Tensors
+
+
+class Cell(Module):
+    """One step of a recurrent network: (x_t, state) -> (output_t, new state).
+
+    Define `step(x, state)`, and `H` or `initial_state(B)`. What does not depend on the state can move into
+    `project(xs)`, which `Recurrent` calls once for all times: `step` then receives `project(xs)[t]` as its x.
+
+    A state is a Tensor, or a tuple or dict of Tensors, with the batch along their first axis.
+    """
+
+    H: int
+
+    def initial_state(self, B: int) -> State:
+        """The state before the first step: zeros (B, H) in the parameters' dtype, unless overridden."""
+        return mg.tensor(np.zeros((B, self.H), self.dtype))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the parameters; float32 without any."""
+        return next((p.dtype for p in self.parameters()), np.dtype(np.float32))
+
+    def project(self, xs: Any) -> Any:
+        """The part of a step that needs no state, for one time (B, ...) or all (T, B, ...): xs itself by default."""
+        return xs
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        """One step from a projected input: (output, new state)."""
+        raise NotImplementedError(f"{type(self).__name__} does not define step(x, state)")
+
+    def forward(self, x: Any, state: State = None) -> tuple[Any, State]:
+        """One step from a plain input x (B, I), or (B,) integers for one-hot vectors; zeros are the first state."""
+        x = as_input(x, self.dtype)
+        return self.step(self.project(x), self.initial_state(len(x)) if state is None else state)
+
+
+class _Linked(Cell):
+    """A cell with packed weights U (I, m H) and b (m H,) or None for the inputs, W (H, n H) for the state."""
+
+    inputs: int  # m
+    states: int  # n
+
+    def __init__(
+        self, I: int, H: int, bias: bool = True, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32
+    ) -> None:
+        rng = np.random.default_rng(rng)
+        self.I, self.H = I, H
+        self.U = parameter(init.gates(self.inputs, lambda shape: init.glorot_uniform(shape, 1.0, rng, dtype), (I, H)))
+        self.W = parameter(init.gates(self.states, lambda shape: init.orthogonal(shape, 1.0, rng, dtype), (H, H)))
+        self.b = parameter(init.zeros((self.inputs * H,), dtype)) if bias else None
+
+    def project(self, xs: Any) -> Any:
+        return linear(xs, self.U, self.b)
+
+    def extra_repr(self) -> str:
+        return f"{self.I}, {self.H}{'' if self.b is not None else ', bias=False'}"
+
+
+class RNNCell(_Linked):
+    """The simple recurrent network: a_t = b + W h_{t-1} + U x_t, h_t = tanh(a_t).
+
+    State and output: h (B, H). Parameters U (I, H), W (H, H), b (H,).
+    Source: Goodfellow, Bengio & Courville 2016, equations 10.8 and 10.9.
+    """
+
+    inputs = states = 1
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        h = mg.tanh(x + state @ self.W)
+        return h, h
+
+
+class ElmanCell(RNNCell):
+    """The simple recurrent network with its output model: h_t as in `RNNCell`, o_t = c + V h_t, ŷ_t = softmax(o_t).
+
+    State: h (B, H). Output: o (B, O), the logits; `nn.cross_entropy(o, y, reduction="sum")` is the loss
+    L = L(1) + ... + L(T) of -log ŷ_t. Parameters U (I, H), W (H, H), V (H, O), b (H,), c (O,).
+    Source: Goodfellow, Bengio & Courville 2016, equations 10.8 to 10.11; Elman 1990.
+    """
+
+    def __init__(self, I: int, H: int, O: int, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32) -> None:
+        rng = np.random.default_rng(rng)
+        super().__init__(I, H, True, rng, dtype)
+        self.V = parameter(init.glorot_uniform((H, O), 1.0, rng, dtype))
+        self.c = parameter(init.zeros((O,), dtype))
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        h, _ = super().step(x, state)
+        return h @ self.V + self.c, h
+
+    def extra_repr(self) -> str:
+        return f"{self.I}, {self.H}, {self.V.shape[1]}"
+
+
+class LSTMCell(_Linked):
+    """Long short-term memory with forget gate.
+
+    f_t = σ(W_f [h_{t-1}, x_t] + b_f),  i_t = σ(W_i [h_{t-1}, x_t] + b_i),  o_t = σ(W_o [h_{t-1}, x_t] + b_o)
+    C̃_t = tanh(W_C [h_{t-1}, x_t] + b_C),  C_t = f_t * C_{t-1} + i_t * C̃_t,  h_t = o_t * tanh(C_t)
+
+    State: (h, C), each (B, H). Output: h. Parameters U (I, 4H), W (H, 4H), b (4H,) with the gates f i o C̃ side by side;
+    W_f is made of W[:, :H] for h and U[:, :H] for x. b_f starts at `forget_bias`, the rest of b at 0.
+    Source: Gers, Schmidhuber & Cummins 2000; forget bias: Jozefowicz, Zaremba & Sutskever 2015.
+    """
+
+    inputs = states = 4
+
+    def __init__(
+        self,
+        I: int,
+        H: int,
+        bias: bool = True,
+        rng: init.Rng = None,
+        dtype: npt.DTypeLike = np.float32,
+        forget_bias: float = 1.0,
+    ) -> None:
+        super().__init__(I, H, bias, rng, dtype)
+        if self.b is not None:
+            self.b.writable()[:H] = forget_bias
+
+    def initial_state(self, B: int) -> State:
+        """(h, C), both zeros (B, H)."""
+        return super().initial_state(B), super().initial_state(B)
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        h, C = state
+        H = self.H
+        a = x + h @ self.W  # (B, 4H)
+        gates = mg.sigmoid(a[:, : 3 * H])
+        f, i, o = gates[:, :H], gates[:, H : 2 * H], gates[:, 2 * H :]
+        C = f * C + i * mg.tanh(a[:, 3 * H :])
+        h = o * mg.tanh(C)
+        return h, (h, C)
+
+
+class GRUCell(_Linked):
+    """Gated recurrent unit, with the reset gate applied before the product.
+
+    z_t = σ(W_z [h_{t-1}, x_t]),  r_t = σ(W_r [h_{t-1}, x_t]),  h̃_t = tanh(W [r_t * h_{t-1}, x_t])
+    h_t = (1 - z_t) * h_{t-1} + z_t * h̃_t
+
+    State and output: h (B, H). Parameters U (I, 3H) and b (3H,) with z r h̃ side by side, W (H, 2H) with z r, and
+    W_h (H, H); bias=False gives the equations as they stand, else b_z, b_r and b are added inside σ, σ and tanh.
+    Source: Cho et al. 2014, equations 5 to 8 (there with 1 - z for z).
+    """
+
+    inputs, states = 3, 2
+
+    def __init__(
+        self, I: int, H: int, bias: bool = True, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32
+    ) -> None:
+        rng = np.random.default_rng(rng)
+        super().__init__(I, H, bias, rng, dtype)
+        self.W_h = parameter(init.orthogonal((H, H), 1.0, rng, dtype))
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        h, H = state, self.H
+        zr = mg.sigmoid(x[:, : 2 * H] + h @ self.W)
+        z, r = zr[:, :H], zr[:, H:]
+        candidate = mg.tanh(x[:, 2 * H :] + (r * h) @ self.W_h)
+        h = h + z * (candidate - h)
+        return h, h

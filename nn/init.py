@@ -1,0 +1,61 @@
+"""Initial values of weights, as plain arrays; I inputs along the first axis, O outputs along the second.
+
+Every function takes `rng`, a `numpy.random.Generator`, an integer seed, or None for a fresh one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Rng = np.random.Generator | int | None
+
+
+def uniform(shape: tuple[int, ...], scale: float, rng: Rng = None, dtype: npt.DTypeLike = np.float32) -> np.ndarray:
+    """Entries from U(-scale, scale)."""
+    return np.random.default_rng(rng).uniform(-scale, scale, shape).astype(dtype)
+
+
+def glorot_uniform(
+    shape: tuple[int, int], gain: float = 1.0, rng: Rng = None, dtype: npt.DTypeLike = np.float32
+) -> np.ndarray:
+    """Entries from U(-s, s), s = gain √(6 / (I + O)), which keeps the variance of signals and cotangents alike.
+
+    Source: Glorot & Bengio 2010, equation 16.
+    """
+    return uniform(shape, gain * math.sqrt(6 / max(1, shape[0] + shape[1])), rng, dtype)
+
+
+def glorot_normal(
+    shape: tuple[int, int], gain: float = 1.0, rng: Rng = None, dtype: npt.DTypeLike = np.float32
+) -> np.ndarray:
+    """Entries from N(0, s²), s = gain √(2 / (I + O)). Source: Glorot & Bengio 2010, equation 12."""
+    s = gain * math.sqrt(2 / max(1, shape[0] + shape[1]))
+    return (s * np.random.default_rng(rng).standard_normal(shape)).astype(dtype)
+
+
+def orthogonal(
+    shape: tuple[int, int], gain: float = 1.0, rng: Rng = None, dtype: npt.DTypeLike = np.float32
+) -> np.ndarray:
+    """gain Q with orthonormal rows or columns, whichever are fewer: repeated products neither grow nor vanish.
+
+    Source: Saxe, McClelland & Ganguli 2014.
+    """
+    rows, columns = shape
+    a = np.random.default_rng(rng).standard_normal((max(shape), min(shape)))
+    q, r = np.linalg.qr(a)
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)  # uniform over all such matrices: fix the signs that QR leaves open
+    return (gain * (q if rows >= columns else q.T)).astype(dtype)
+
+
+def zeros(shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> np.ndarray:
+    """Nothing but zeros."""
+    return np.zeros(shape, dtype)
+
+
+def gates(count: int, make: Any, shape: tuple[int, int]) -> np.ndarray:
+    """`count` blocks made one by one by `make(shape)`, side by side: each gate's weights have their own fan."""
+    return np.concatenate([make(shape) for _ in range(count)], axis=1)

@@ -1,0 +1,136 @@
+"""Layers that know nothing of time: Linear, Embedding, Dropout, Sequential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import minigrad as mg
+
+from . import init
+from .module import Module
+
+
+def parameter(data: Any) -> mg.Tensor:
+    """A leaf tensor with requires_grad=True, in the dtype of `data`."""
+    return mg.tensor(data, requires_grad=True)
+
+
+def is_integer(x: Any) -> bool:
+    """Whether x holds integers: indices of one-hot vectors."""
+    return bool(np.issubdtype(np.result_type(x.dtype if isinstance(x, mg.Tensor) else x), np.integer))
+
+
+def as_input(x: Any, dtype: npt.DTypeLike) -> Any:
+    """Plain numbers as a Tensor of the parameters' dtype; integers and Tensors as they are."""
+    return x if isinstance(x, mg.Tensor) or is_integer(x) else mg.tensor(x, dtype=dtype)
+
+
+def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
+    """y = x W + b: rows x (..., I), W (I, O), b (O,) give (..., O).
+
+    Integers x (...) stand for one-hot vectors of size I, which are never built: y gathers rows of W + b. Plain arrays
+    are read in the dtype of W; Tensors keep theirs.
+
+    Raises:
+        ValueError: if the last size of x is not I, or an integer is not within 0 ... I - 1.
+    """
+    if is_integer(x):
+        indices = x.data if isinstance(x, mg.Tensor) else np.asarray(x)
+        if indices.size and not 0 <= indices.min() <= indices.max() < W.shape[0]:
+            raise ValueError(
+                f"linear: integer inputs must lie within 0 ... {W.shape[0] - 1}, "
+                f"got {indices.min()} ... {indices.max()}"
+            )
+        return mg.take(W if b is None else W + b, indices, axis=0)
+    x = as_input(x, W.dtype)
+    if x.shape[-1:] != W.shape[:1]:
+        raise ValueError(f"linear: the input has shape {x.shape}, its last size must be {W.shape[0]}")
+    return x @ W if b is None else x @ W + b
+
+
+class Linear(Module):
+    """y = x W + b, with x (..., I) floating-point, or (...) integers for one-hot vectors; y (..., O).
+
+    Args:
+        I, O: sizes of input and output.
+        bias: whether there is b.
+        rng: of the initial W, Glorot-uniform; b starts at 0.
+        dtype: of the parameters.
+    """
+
+    def __init__(
+        self, I: int, O: int, bias: bool = True, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32
+    ) -> None:
+        self.W = parameter(init.glorot_uniform((I, O), rng=rng, dtype=dtype))
+        self.b = parameter(init.zeros((O,), dtype)) if bias else None
+
+    def forward(self, x: Any) -> Any:
+        return linear(x, self.W, self.b)
+
+    def extra_repr(self) -> str:
+        return f"{self.W.shape[0]}, {self.W.shape[1]}{'' if self.b is not None else ', bias=False'}"
+
+
+class Embedding(Module):
+    """y = W[x]: the row of W (V, O) for each integer of x (...); y (..., O).
+
+    Rows start from N(0, 1). Raises ValueError for an integer outside of 0 ... V - 1, TypeError for other numbers.
+    """
+
+    def __init__(self, V: int, O: int, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32) -> None:
+        self.W = parameter(np.random.default_rng(rng).standard_normal((V, O)).astype(dtype))
+
+    def forward(self, x: Any) -> Any:
+        if not is_integer(x):
+            raise TypeError("Embedding: inputs must be integers, the numbers of rows")
+        return linear(x, self.W)
+
+    def extra_repr(self) -> str:
+        return f"{self.W.shape[0]}, {self.W.shape[1]}"
+
+
+class Dropout(Module):
+    """In training each entry is 0 with probability p, the others are multiplied by 1 / (1 - p); else the identity.
+
+    The mask is drawn anew at each call. Source: Srivastava et al. 2014, section 10 (inverted dropout).
+
+    Raises:
+        ValueError: if p is not within [0, 1).
+    """
+
+    def __init__(self, p: float = 0.5, rng: init.Rng = None) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout: p must lie within [0, 1), got {p}")
+        self.p = p
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x: Any) -> Any:
+        if not self.training or self.p == 0:
+            return x
+        keep = 1 - self.p
+        mask = (self.rng.random(x.shape, dtype=np.float32) < keep).astype(x.dtype)
+        return x * (mask / keep)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Sequential(Module):
+    """Modules or functions applied one after the other: Sequential(f, g)(x) = g(f(x))."""
+
+    def __init__(self, *layers: Any) -> None:
+        self.layers = list(layers)
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, k: int) -> Any:
+        return self.layers[k]
