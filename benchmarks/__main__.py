@@ -1,0 +1,239 @@
+"""`python -m benchmarks`: one table, every framework checked to compute the same, then timed in turns."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import language_model, micro, workers
+from benchmarks.by_hand import MODELS, Setting
+
+# What must be importable for a framework to take part.
+REQUIRES = {
+    "minigrad": ("minigrad", "nn"),
+    "numpy": ("numpy",),
+    "autograd": ("autograd", "scipy"),
+    "mygrad": ("mygrad",),
+}
+INSTALL = {"autograd": "minigrad[bench]", "mygrad": "minigrad[bench]"}
+BASELINES = ("minigrad", "numpy")
+# glibc then keeps freed memory instead of giving it back to the system and faulting it in again.
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: what to make in each worker, and the unit of each quantity it measures."""
+
+    title: str
+    make: Callable[..., Any]
+    frameworks: tuple[str, ...]
+    arguments: tuple[Any, ...]
+    unit: Callable[[str], str]
+
+
+def rows(setting: Setting) -> dict[str, Row]:
+    """All rows by name; the first one is measured first."""
+    models, small = tuple(language_model.MODELS), ("minigrad", "autograd", "mygrad")
+    sizes = f"V={setting.V} H={setting.H} B={setting.B} T={setting.T} {setting.dtype}"
+    table = {
+        cell: Row(
+            f"{cell.upper()} training step, {sizes}",
+            language_model.Training,
+            models,
+            (setting_,),
+            lambda _: "ms",
+        )
+        for cell, setting_ in ((cell, replace(setting, cell=cell)) for cell in MODELS)
+    }
+    table["loop"] = Row(
+        f"backward of (x[t] * w).sum() for all t, x (T, {micro.Loop.width}); growth 8 is O(T), 64 is O(T^2)",
+        micro.Loop,
+        small,
+        (),
+        lambda quantity: "x" if quantity == "growth" else "ms",
+    )
+    table["overhead"] = Row(
+        "forward and backward of one operation on a (4, 4) array", micro.Overhead, small, (), lambda _: "us"
+    )
+    return table
+
+
+def installed(framework: str) -> bool:
+    """Whether "autograd", or "autograd tuned", can run."""
+    return all(importlib.util.find_spec(name) is not None for name in REQUIRES[framework.split()[0]])
+
+
+def version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "source tree" if package == "minigrad" else None
+
+
+def machine(environment: dict[str, str]) -> dict[str, Any]:
+    """What a reader needs to repeat the measurement; the environment is the workers'."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        name = models[0] if models else name
+    blas: Any = np.show_config(mode="dicts")
+    blas = blas["Build Dependencies"]["blas"]
+    return {
+        "processor": name,
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "blas": f"{blas['name']} {blas['version']}",
+        "environment": {
+            key: value
+            for key, value in sorted((os.environ | environment).items())
+            if key.startswith(("OPENBLAS", "OMP_", "MKL_", "MALLOC_"))
+        },
+    }
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def summarize(name: str, row: Row, measured: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
+    """One entry per quantity and framework, with the ratios to the baselines taken round by round."""
+    entries = []
+    first = next(iter(measured.values()), [{}])
+    for quantity in first[0]:
+        rounds = {framework: [turn[quantity] for turn in turns] for framework, turns in measured.items()}
+        for framework, values in rounds.items():
+            unit = row.unit(quantity)
+            ratios = {
+                baseline: summary([value / base for value, base in zip(values, rounds[baseline], strict=True)])
+                for baseline in BASELINES
+                if baseline in rounds and baseline != framework and unit != "x"
+            }
+            entry = {"row": name, "quantity": quantity, "framework": framework, "unit": unit}
+            entries.append(entry | {"rounds": values, **summary(values), "ratio_to": ratios})
+    return entries
+
+
+def span(numbers: dict[str, float], unit: str = "") -> str:
+    return f"{numbers['median']:.2f}{unit} [{numbers['min']:.2f} .. {numbers['max']:.2f}]"
+
+
+def line(entry: dict[str, Any]) -> list[str]:
+    """A line of the table: what, framework, time, ratio to each baseline."""
+    ratios = [span(entry["ratio_to"][base]) if base in entry["ratio_to"] else "" for base in BASELINES]
+    return [
+        f"{entry['row']} {entry['quantity']}",
+        entry["framework"],
+        span(entry, f" {entry['unit']}"),
+        *ratios,
+    ]
+
+
+def show(header: list[str], sections: list[list[list[str]]]) -> None:
+    """Print one table with a section per row, by rich if it is there."""
+    try:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+    except ImportError:
+        everything = [header, *(cells for section in sections for cells in section)]
+        widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
+        rule = ["-" * width for width in widths]
+        for cells in [header, *(cells for section in sections for cells in (rule, *section))]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+        return
+    table = Table()
+    for column, heading in enumerate(header):
+        table.add_column(heading, justify="left" if column < 2 else "right")
+    for section in sections:
+        table.add_section()
+        for cells in section:
+            table.add_row(*map(Text, cells))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, got {text!r}")
+    return int(text)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    defaults = Setting()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = list(rows(defaults))
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"any of {', '.join(names)}; default lstm loop overhead")
+    parser.add_argument("--rounds", type=positive, default=15, help="turns of each framework (default 15)")
+    parser.add_argument("--threads", type=positive, default=1, help="BLAS threads of each worker (default 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="save everything measured")
+    parser.add_argument("--keep-memory", action="store_true", help="let no worker give freed memory back (glibc)")
+    for size, meaning in {"V": "symbols", "H": "hidden units", "B": "batch size", "T": "time steps"}.items():
+        default = getattr(defaults, size)
+        parser.add_argument(f"--{size}", type=positive, default=default, help=f"{meaning} (default {default})")
+    options = parser.parse_args(arguments)
+    options.rows = list(dict.fromkeys(options.rows)) or ["lstm", "loop", "overhead"]
+    if unknown := [name for name in options.rows if name not in names]:
+        parser.error(f"no row {', '.join(unknown)}; there are {', '.join(names)}")
+    if options.json and not options.json.resolve().parent.is_dir():
+        parser.error(f"--json: the directory of {options.json} does not exist")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    setting = Setting(V=options.V, H=options.H, B=options.B, T=options.T)
+    environment = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(options.threads))
+    if options.keep_memory:
+        environment |= KEEP_MEMORY
+    chosen = {name: row for name, row in rows(setting).items() if name in options.rows}
+    entries, sections, missing = [], [], set()
+    for name, row in chosen.items():
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        present = [framework for framework in row.frameworks if installed(framework)]
+        measured = workers.run(row.make, present, row.arguments, options.rounds, environment) if present else {}
+        entries += (found := summarize(name, row, measured))
+        absent = [framework for framework in row.frameworks if framework not in present]
+        sections.append([*map(line, found), *([name, framework, "absent", "", ""] for framework in absent)])
+        missing.update(framework.split()[0] for framework in absent)
+    report = {
+        "machine": machine(environment),
+        "threads": options.threads,
+        "keep_memory": options.keep_memory,
+        "rounds": options.rounds,
+        "versions": {package: version(package) for package in (*REQUIRES, "scipy")},
+        "setting": asdict(setting),
+        "results": entries,
+    }
+    if options.json:
+        aside = options.json.with_name(options.json.name + ".part")
+        aside.write_text(json.dumps(report, indent=1) + "\n")
+        aside.replace(options.json)
+    show(["what", "framework", "median [range]", *(f"/ {base} [range]" for base in BASELINES)], sections)
+    for name, row in chosen.items():
+        print(f"{name}: {row.title}")
+    for framework in sorted(missing):
+        print(f"{framework} is absent: pip install '{INSTALL.get(framework, framework)}'")
+    versions = ", ".join(f"{name} {found}" for name, found in report["versions"].items() if found)
+    about = report["machine"]
+    print(f"{about['processor']}, {about['cores']} cores, {about['blas']}, Python {about['python']}; {versions}")
+    print(f"{options.rounds} rounds in turns; median and range of times, and of their ratios within a round")
+    print("in each worker:", ", ".join(f"{key}={value}" for key, value in about["environment"].items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,9 @@
+"""Hypothesis profiles: a fixed one by default and in CI, a larger random one with `--hypothesis-profile=long`."""
+
+from hypothesis import HealthCheck, settings
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+settings.register_profile("fixed", max_examples=25, derandomize=True, deadline=None, suppress_health_check=SLOW)
+settings.register_profile("long", max_examples=500, deadline=None, suppress_health_check=SLOW)
+settings.load_profile("fixed")

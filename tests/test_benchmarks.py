@@ -1,0 +1,168 @@
+"""The yardstick's derivatives are worked out by hand, so they are checked here; so is the taking of turns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as main
+from benchmarks import by_hand, language_model, workers
+
+
+@pytest.mark.parametrize("cell", by_hand.MODELS)
+def test_hand_written_gradients_match_central_differences(cell: str) -> None:
+    setting = by_hand.Setting(cell=cell, V=4, H=3, B=2, T=5, dtype="float64")
+    model = by_hand.MODELS[cell](setting, by_hand.initial_parameters(setting))
+    ids, targets = by_hand.batches(setting, 1)[0]
+    model.loss_and_gradients(ids, targets)
+    analytic = [gradient.copy() for gradient in model.gradients]
+    for parameter, gradient in zip(model.parameters, analytic, strict=True):
+        numeric = np.empty_like(parameter)
+        for index in np.ndindex(parameter.shape):
+            value, losses = parameter[index], []
+            for step in (1e-5, -1e-5):
+                parameter[index] = value + step
+                losses.append(model.loss_and_gradients(ids, targets))
+            parameter[index] = value
+            numeric[index] = (losses[0] - losses[1]) / 2e-5
+        assert np.abs(numeric).max() > 1e-4
+        np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("cell", by_hand.MODELS)
+def test_common_form_survives_the_way_through_columns(cell: str) -> None:
+    parameters = by_hand.initial_parameters(by_hand.Setting(cell=cell, V=4, H=3))
+    returned = by_hand.from_columns(*by_hand.to_columns(parameters))
+    for name, parameter in parameters.items():
+        np.testing.assert_array_equal(returned[name], parameter)
+
+
+@pytest.mark.parametrize("clip", [0.5, 50.0])
+def test_in_place_adam_follows_the_published_algorithm(clip: float) -> None:
+    setting = by_hand.Setting(dtype="float64", clip=clip)
+    rng = np.random.default_rng(0)
+    parameter = rng.standard_normal(6)
+    expected, m, v = parameter.copy(), np.zeros(6), np.zeros(6)
+    adam = by_hand.Adam([parameter], setting)
+    for t in range(1, 5):
+        g = rng.standard_normal(6)
+        clipped = g * min(1.0, clip / np.linalg.norm(g))
+        adam.step([g])
+        m, v = 0.9 * m + 0.1 * clipped, 0.999 * v + 0.001 * clipped**2
+        expected -= setting.lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        np.testing.assert_allclose(parameter, expected, rtol=1e-12)
+
+
+class Recorder:
+    """Stands in for a worker and notes when it is called."""
+
+    def __init__(self, name: str, calls: list[str]) -> None:
+        self.name, self.calls = name, calls
+
+    def call(self, method: str) -> dict[str, float]:
+        self.calls.append(self.name)
+        return {"step": float(len(self.calls))}
+
+
+def test_workers_take_turns_round_by_round() -> None:
+    calls: list[str] = []
+    measured = workers.take_turns({name: Recorder(name, calls) for name in "ABC"}, rounds=3, pause=0)
+    assert "".join(calls) == "ABCABCABC"
+    assert [turn["step"] for turn in measured["B"]] == [2, 5, 8]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.array([1, 2, 3.001]),
+        np.array([1, 2, np.nan]),
+        np.array([1, 2, 3], "float32"),
+        np.array([[1.0, 2, 3]]),
+    ],
+    ids=["value", "nan", "dtype", "shape"],
+)
+def test_frameworks_that_disagree_are_not_timed(wrong: np.ndarray) -> None:
+    right = {"loss": np.array([1.0, 2, 3])}
+    workers.check_agreement({"a": right, "b": {"loss": np.array([1.0, 2, 3 + 1e-13])}})
+    with pytest.raises(workers.DisagreementError, match="loss: b"):
+        workers.check_agreement({"a": right, "b": {"loss": wrong}})
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    row = main.rows(by_hand.Setting())["lstm"]
+    times = {"numpy": [1.0, 10.0, 2.0], "autograd": [3.0, 20.0, 2.0]}
+    measured = {name: [{"step": time} for time in turns] for name, turns in times.items()}
+    _, entry = main.summarize("lstm", row, measured)
+    assert entry["ratio_to"] == {"numpy": {"median": 2.0, "min": 1.0, "max": 3.0}}
+
+
+def test_hand_written_step_trains_in_a_worker_of_its_own() -> None:
+    setting = by_hand.Setting(V=4, H=3, B=2, T=3)
+    worker = workers.Worker({"OPENBLAS_NUM_THREADS": "1"}, language_model.Training, "numpy", setting)
+    try:
+        answers = worker.call("check")
+    finally:
+        worker.close()
+    assert answers["float32: losses"].shape == (2,)
+    assert not worker.process.is_alive()
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row is measured at once, and mygrad is absent."""
+
+    def run(make: object, frameworks: list[str], *_: object) -> dict[str, list[dict[str, float]]]:
+        return {framework: [{"step": 2.0 + k}] for k, framework in enumerate(frameworks)}
+
+    monkeypatch.setattr(workers, "run", run)
+    monkeypatch.setattr(main, "installed", lambda framework: not framework.startswith("mygrad"))
+
+
+@pytest.mark.parametrize("without_rich", [False, True])
+@pytest.mark.usefixtures("measured")
+def test_absent_framework_is_named_with_the_extra_to_install(
+    without_rich: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if without_rich:
+        monkeypatch.setitem(sys.modules, "rich.console", None)
+    main.main(["lstm"])
+    table = capsys.readouterr().out
+    assert "pip install 'minigrad[bench]'" in table
+    assert "absent" in table
+    assert "4.00 ms [4.00 .. 4.00]" in table  # autograd, the third
+    assert "2.00 [2.00 .. 2.00]" in table  # twice minigrad's 2 ms
+
+
+@pytest.mark.usefixtures("measured")
+def test_saved_results_hold_every_round_threads_and_versions(tmp_path: Path) -> None:
+    main.main(["gru", "--threads", "2", "--json", str(tmp_path / "results.json")])
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert saved["machine"]["environment"]["OPENBLAS_NUM_THREADS"] == "2"
+    assert saved["threads"] == 2
+    assert saved["versions"]["numpy"] == np.__version__
+    assert [(entry["row"], entry["framework"], entry["rounds"]) for entry in saved["results"]] == [
+        ("gru", "minigrad", [2.0]),
+        ("gru", "numpy", [3.0]),
+        ("gru", "autograd", [4.0]),
+        ("gru", "autograd tuned", [5.0]),
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_unknown_row_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main(["lstm", "transformer"])
+    assert "no row transformer; there are lstm, gru" in capsys.readouterr().err
+
+
+def test_error_in_a_worker_names_its_cause() -> None:
+    worker = workers.Worker({}, language_model.Training, "numpy", by_hand.Setting(cell="transformer"))
+    try:
+        with pytest.raises(RuntimeError, match="transformer"):
+            worker.call("check")
+    finally:
+        worker.close()
