@@ -37,42 +37,60 @@ def sum_down(g: Any, shape: tuple[int, ...], output: tuple[int, ...]) -> Any:
     return reshape(ops.sum(g, axis=tuple(axes)), shape)
 
 
+def check_product(term: Product, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless x^T g has this shape; a vector's is that of one column."""
+    x, g = term.x.shape, term.g.shape
+    if len(x) != 2 or len(g) != 2 or x[0] != g[0] or (x[1], g[1]) != (shape if len(shape) == 2 else (*shape, 1)):
+        raise ValueError(f"returned a Product of shapes {x} and {g} for an input of shape {shape}")
+
+
+def check_part(term: At, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless g has the shape of the part at the index."""
+    part = np.broadcast_to(False, shape)[term.index].shape
+    if np.shape(term.g) != part:
+        raise ValueError(f"returned a cotangent of shape {np.shape(term.g)} for a part of shape {part}")
+
+
+def check_dtype(term: Any, dtype: Any) -> None:
+    """Raise TypeError unless the term's numbers are real."""
+    if term.dtype.kind not in "fiub":
+        raise TypeError(f"returned a cotangent of dtype {term.dtype} for an input of dtype {dtype}")
+
+
 class ArraySum:
     """A running sum of plain arrays: the first is borrowed, the second makes an owned buffer, the rest add to it."""
 
-    __slots__ = ("shape", "dtype", "sum", "owned", "queue", "rows")
+    __slots__ = ("like", "sum", "owned", "queue", "rows")
 
     def __init__(self, tensor: Node) -> None:
-        self.shape = tensor._data.shape
-        self.dtype = tensor._data.dtype
+        self.like = tensor._data
         self.sum: np.ndarray | None = None
         self.owned = False
         self.queue: list[Product] | None = None
-        self.rows = 0
 
     def add(self, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape."""
-        if type(term) is Product:
+        kind = type(term)
+        if kind is Product:
+            check_product(term, self.like.shape)
             if self.queue is None:
-                self.queue = []
+                self.queue, self.rows = [], 0
             self.queue.append(term)
             self.rows += len(term.x)
             if self.rows >= QUEUED_ROWS:
                 self._multiply()
-        elif type(term) is At:
+            return
+        if kind is At:
             add_at(self._buffer(), term.index, term.g)
-        else:
-            if type(term) is not np.ndarray:
-                term = np.asarray(term)
-            if term.shape != self.shape:
-                term = np.asarray(sum_down(term, self.shape, output))
-            self._add(term)
-
-    def _add(self, term: np.ndarray) -> None:
-        if term.dtype is not self.dtype and term.dtype != self.dtype:
-            if term.dtype.kind not in "fiub":
-                raise TypeError(f"returned a cotangent of dtype {term.dtype} for an input of dtype {self.dtype}")
-            term = term.astype(self.dtype)
+            return
+        like = self.like
+        if kind is not np.ndarray:
+            term = np.asarray(term)
+        if term.shape != like.shape:
+            term = np.asarray(sum_down(term, like.shape, output))
+        if term.dtype is not like.dtype:
+            check_dtype(term, like.dtype)
+            term = term.astype(like.dtype, copy=False)
         if self.sum is None:
             self.sum = term
         elif self.owned:
@@ -83,7 +101,7 @@ class ArraySum:
 
     def _buffer(self) -> np.ndarray:
         if self.sum is None:
-            self.sum = np.zeros(self.shape, self.dtype)
+            self.sum = np.zeros(self.like.shape, self.like.dtype)
         elif not self.owned:
             self.sum = self.sum.copy()
         self.owned = True
@@ -93,10 +111,10 @@ class ArraySum:
         xs, gs = zip(*(self.queue or []), strict=True)
         x = xs[0] if len(xs) == 1 else np.concatenate(xs)
         g = gs[0] if len(gs) == 1 else np.concatenate(gs)
-        self.queue, self.rows = None, 0
-        product = (x.T @ g).reshape(self.shape)
-        self._add(product)
-        self.owned = self.owned or self.sum is product
+        self.queue = None
+        first = self.sum is None
+        self.add((x.T @ g).reshape(self.like.shape), ())
+        self.owned = self.owned or first
 
     def total(self, owned: bool = False) -> Any:
         """The sum of the terms so far; `owned` makes sure that nobody else holds its memory."""
@@ -118,14 +136,17 @@ class RecordedSum:
 
     def add(self, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape."""
+        shape = self.tensor._data.shape
         if isinstance(term, Product):
+            check_product(term, shape)
             self.products.append(term)
         elif isinstance(term, At):
+            check_part(term, shape)
             self.parts.append(term)
         else:
             if not isinstance(term, Node):
                 term = np.asarray(term)
-            shape = self.tensor._data.shape
+            check_dtype(term, self.tensor._data.dtype)
             self.arrays.append(term if term.shape == shape else sum_down(term, shape, output))
 
     def total(self, owned: bool = False) -> Any:

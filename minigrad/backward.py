@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .accumulate import ArraySum, RecordedSum
-from .modes import anomaly, enable_grad
+from .modes import anomaly, recording
 from .primitive import Node, check_finite
 
 
@@ -60,8 +60,9 @@ def walk(
     results: dict[int, Any] = {}
     checked = anomaly()
     for output, g in zip(outputs, cotangents, strict=True):
-        if id(output) in wanted:
-            sums.setdefault(id(output), kind(output)).add(g, g.shape)
+        key = id(output)
+        if key in wanted:
+            sums.setdefault(key, kind(output)).add(g, g.shape)
     for t in tensors:
         collected = sums.pop(id(t), None)
         if collected is None:
@@ -76,25 +77,25 @@ def walk(
         g = collected.total()
         inputs = t.inputs if recorded else [x._data if isinstance(x, Node) else x for x in t.inputs]
         y = t if recorded else t._data
-        shape = t._data.shape
+        terms = None if made_by.joint is None else made_by.joint(g, y, *inputs, **t.static)
         for k, x in enumerate(t.inputs):
-            if not isinstance(x, Node) or id(x) not in wanted:
+            if not isinstance(x, Node):
                 continue
             if x.order > t.order:
                 raise RuntimeError(
                     f"{made_by.name}: the data of input {k}, shape {x._data.shape}, changed after this forward call; "
                     "run the forward pass again before backward()"
                 )
-            if made_by.each is None:
-                term = made_by.rules[k](g, y, *inputs, **t.static)
-            else:
-                term = made_by.each(k, g, y, *inputs, **t.static)
-            target = sums.get(id(x))
+            key = id(x)
+            if key not in wanted:
+                continue
+            term = made_by.rules[k](g, y, *inputs, **t.static) if terms is None else terms[k]
+            target = sums.get(key)
             if target is None:
-                target = sums[id(x)] = kind(x)
+                target = sums[key] = kind(x)
             try:
-                target.add(term, shape)
-            except (ValueError, TypeError) as error:
+                target.add(term, t._data.shape)
+            except (ValueError, TypeError, IndexError) as error:
                 raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
             if checked:
                 _check(term, g, t, k)
@@ -126,20 +127,19 @@ def backward(output: Node, g: Any = None) -> None:
         raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {data.shape}")
     tensors, _ = lineage([output])
     ends = {id(t): t for t in tensors if t.primitive is None or t.retains_grad}
-    for key, total in walk(tensors, [output], [g], set(ends), recorded=False).items():
+    for key, gradient in walk(tensors, [output], [g], set(ends), recorded=False).items():
         t = ends[key]
         if t.grad is None:
-            t.grad = total
+            t.grad = gradient
         else:
-            t.grad += total
+            t.grad += gradient
 
 
 def pull(outputs: Sequence[Node], cotangents: Sequence[Any], wrt: Sequence[Node]) -> list[Any]:
     """The cotangents of `wrt` (None where nothing arrived): Tensors if they have a derivative in turn, else arrays."""
-    tensors, recorded = lineage(outputs, wrt)
-    recorded = recorded or any(isinstance(g, Node) and g.requires_grad for g in cotangents)
+    tensors, foreign = lineage(outputs, wrt)
+    recorded = recording() and (foreign or any(isinstance(g, Node) and g.requires_grad for g in cotangents))
     if not recorded:
         cotangents = [g._data if isinstance(g, Node) else g for g in cotangents]
-    with enable_grad():
-        results = walk(tensors, outputs, cotangents, {id(t) for t in wrt}, recorded)
+    results = walk(tensors, outputs, cotangents, {id(t) for t in wrt}, recorded)
     return [results.get(id(t)) for t in wrt]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,9 @@ def _letters(used: str) -> list[str]:
 
 _einsum = primitive(
     lambda *xs, inputs, output: np.einsum(f"{','.join(inputs)}->{output}", *xs, optimize=len(xs) > 1),
-    each=_einsum_operand,
+    *[functools.partial(_einsum_operand, k) for k in range(64)],  # more operands than NumPy takes
     name="einsum",
+    doc="The sum of products that the letters of `inputs` and `output` spell.",
 )
 
 

@@ -58,6 +58,11 @@ def _ratio(g: Any, d: Any) -> Any:
     return g / where(untaken, 1.0, d)
 
 
+def _product(g: Any, d: Any) -> Any:
+    """g d, and 0 where d is infinite or NaN under a zero g, for the same reason."""
+    return g * where(logical_and(equal(g, 0), logical_not(isfinite(d))), 0.0, d)
+
+
 def _power_base(g: Any, z: Any, x: Any, y: Any) -> Any:
     # y x^(y-1); exactly 0 for y = 0, and 0 at x = 0 where the slope is infinite (0 < y < 1)
     if isinstance(y, (int, float)):
@@ -98,8 +103,8 @@ sqrt = primitive(np.sqrt, lambda g, y, x: g / where(greater(y, 0), 2 * y, math.i
 
 # --- exponentials and friends ---------------------------------------------------------------------------------------
 
-exp = primitive(np.exp, lambda g, y, x: g * y)
-expm1 = primitive(np.expm1, lambda g, y, x: g * (y + 1))
+exp = primitive(np.exp, lambda g, y, x: _product(g, y))
+expm1 = primitive(np.expm1, lambda g, y, x: _product(g, y + 1))
 log = primitive(np.log, lambda g, y, x: _ratio(g, x))
 log1p = primitive(np.log1p, lambda g, y, x: _ratio(g, x + 1))
 sin = primitive(np.sin, lambda g, y, x: g * cos(x))
@@ -166,26 +171,26 @@ clip = primitive(
 Axis = int | tuple[int, ...] | None
 
 
-def _kept(g: Any, axis: Axis, keepdims: bool) -> Any:
+def _kept(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
     """g with its reduced axes back as size 1, ready to broadcast (a full reduction broadcasts as it is)."""
-    return g if keepdims or axis is None else expand_dims(g, axis)
+    return g if keepdims or axis is None or not x.ndim else expand_dims(g, axis)
 
 
 def _size(x: Any, axis: Axis) -> int:
     """How many entries of x go into one entry of its reduction."""
-    if axis is None:
+    if axis is None or not x.ndim:
         return int(math.prod(x.shape))
     return math.prod(x.shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
 def _extremum(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    hit = equal(x, _kept(y, axis, keepdims))
+    hit = equal(x, _kept(y, x, axis, keepdims))
     ties = maximum(sum(astype(hit, g.dtype), axis=axis, keepdims=True), 1.0)
-    return where(hit, _kept(g, axis, keepdims) / ties, 0.0)
+    return where(hit, _kept(g, x, axis, keepdims) / ties, 0.0)
 
 
 def _var(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Any:
-    return _kept(g, axis, keepdims) * (x - mean(x, axis=axis, keepdims=True)) * (2 / (_size(x, axis) - ddof))
+    return _kept(g, x, axis, keepdims) * (x - mean(x, axis=axis, keepdims=True)) * (2 / (_size(x, axis) - ddof))
 
 
 def _cumsum(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
@@ -195,13 +200,13 @@ def _cumsum(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
 
 sum = primitive(
     lambda x, axis=None, keepdims=False: np.sum(x, axis=axis, keepdims=keepdims),
-    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, axis, keepdims), x.shape),
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape),
     name="sum",
     doc="Σ x over `axis` (an int, a tuple, or None for all).",
 )
 mean = primitive(
     lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
-    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, axis, keepdims) / _size(x, axis), x.shape),
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims) / _size(x, axis), x.shape),
     name="mean",
     doc="Σ x / n over `axis` (an int, a tuple, or None for all).",
 )
@@ -265,7 +270,7 @@ def _masked(x: Any, g: Any) -> Any:
 
 logsumexp = primitive(
     _logsumexp,
-    lambda g, y, x, axis=None, keepdims=False: _kept(g, axis, keepdims) * softmax(x, axis=axis),
+    lambda g, y, x, axis=None, keepdims=False: _kept(g, x, axis, keepdims) * softmax(x, axis=axis),
     name="logsumexp",
     doc="log Σ e^x over `axis` (an int, a tuple, or None for all), from shifted logits.",
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import reprlib
 import sys
 from collections.abc import Callable
 from types import MethodType
@@ -46,6 +47,9 @@ class Node:
     line: str | None
 
 
+_NONE: dict[str, Any] = {}  # one for all: a record of many objects keeps the garbage collector busy
+
+
 class At(NamedTuple):
     """A cotangent that is `g` at `index` and zero elsewhere; contributions at a repeated index add up."""
 
@@ -67,18 +71,18 @@ class Primitive:
         self,
         function: Callable[..., Any],
         rules: tuple[Rule | None, ...],
-        each: Rule | None,
+        joint: Rule | None,
         name: str,
         doc: str | None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.rules = rules
-        self.each = each
+        self.joint = joint
         self.name = self.__name__ = name
-        self.differentiable = bool(rules) or each is not None
+        self.differentiable = bool(rules) or joint is not None
         # inputs from this number on may have no rule
-        self.ruled = sys.maxsize if each is not None else (*rules, None).index(None)
+        self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
         self.__doc__ = doc or function.__doc__
 
     def __call__(self, *inputs: Any, **static: Any) -> Any:
@@ -115,12 +119,12 @@ class Primitive:
             out.requires_grad = True
             out.primitive = self
             out.inputs = tuple([x if isinstance(x, Node) else frozen(x) for x in inputs]) if plain else inputs
-            out.static = static
+            out.static = {name: frozen(x) for name, x in static.items()} if static else _NONE
         else:
             out.requires_grad = False
             out.primitive = None
             out.inputs = ()
-            out.static = {}
+            out.static = _NONE
             if needs_grad and y.base is not None:
                 y = y.copy()  # a view of a parameter would change with its next update
         out._data = y
@@ -149,7 +153,7 @@ by_ufunc: dict[np.ufunc, Primitive] = {}
 def primitive(
     function: Callable[..., Any],
     *rules: Rule | None,
-    each: Rule | None = None,
+    joint: Rule | None = None,
     name: str | None = None,
     doc: str | None = None,
 ) -> Primitive:
@@ -163,20 +167,21 @@ def primitive(
         function: takes arrays and static arguments, returns one array; must not change its inputs.
         rules: the rule of input 0, of input 1, ...; None where an input has no derivative. No rules at all: the
             primitive is not differentiable and returns plain arrays.
-        each: for any number of inputs, one rule `(k, g, y, *inputs, **static)` for input k, instead of `rules`.
+        joint: for any number of inputs, instead of `rules`: one rule that returns the cotangents of all inputs in a
+            sequence; called once.
         name: for messages; the function's own name by default.
         doc: the docstring; the function's own by default.
 
     Raises:
-        TypeError: if both `rules` and `each` are given.
+        TypeError: if both `rules` and `joint` are given.
 
     Example:
         >>> sinh = primitive(np.sinh, lambda g, y, x: g * cosh(x))
         >>> cosh = primitive(np.cosh, lambda g, y, x: g * sinh(x))
     """
-    if rules and each is not None:
-        raise TypeError("primitive: give `rules`, one per input, or `each`, one for all inputs, not both")
-    made = Primitive(function, rules, each, name or str(getattr(function, "__name__", function)), doc)
+    if rules and joint is not None:
+        raise TypeError("primitive: give `rules`, one per input, or `joint`, one for all inputs, not both")
+    made = Primitive(function, rules, joint, name or str(getattr(function, "__name__", function)), doc)
     if isinstance(function, np.ufunc):
         by_ufunc.setdefault(function, made)
     return made
@@ -190,7 +195,7 @@ def frozen(x: Any) -> Any:
     if type(x) in _IMMUTABLE or (type(x) is tuple and _IMMUTABLE.issuperset(map(type, x))):
         return x
     if isinstance(x, (np.ndarray, list)):
-        return np.array(x)
+        return np.array(x) if len(np.shape(x)) != 1 or len(x) else np.array(x, getattr(x, "dtype", np.intp))
     return tuple([frozen(part) for part in x]) if type(x) is tuple else x
 
 
@@ -198,7 +203,7 @@ def describe(x: Any) -> str:
     """Shape and dtype of an operand, for messages: `(3, 4) float32`."""
     if isinstance(x, (np.ndarray, np.generic)):
         return f"{x.shape} {x.dtype}"
-    return f"{type(x).__name__} {x!r}"
+    return f"{type(x).__name__} {reprlib.repr(x)}"
 
 
 def _explained(name: str, error: Exception, operands: list[Any]) -> Exception:

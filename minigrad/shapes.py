@@ -26,7 +26,12 @@ def _unpadded(g: Any, y: Any, x: Any, pad_width: Any, constant_values: float = 0
     return getitem(g, tuple(slice(b, b + n) for b, n in zip(before, x.shape, strict=True)))
 
 
-reshape = primitive(lambda x, shape: np.reshape(x, shape), lambda g, y, x, shape: reshape(g, x.shape), name="reshape")
+reshape = primitive(
+    lambda x, shape: np.reshape(x, shape),
+    lambda g, y, x, shape: reshape(g, x.shape),
+    name="reshape",
+    doc="The same entries in another shape.",
+)
 transpose = primitive(
     lambda x, axes=None: np.transpose(x, axes),
     lambda g, y, x, axes=None: transpose(
@@ -35,7 +40,7 @@ transpose = primitive(
     name="transpose",
     doc="Axes in the order `axes`; None reverses them.",
 )
-swapaxes = primitive(np.swapaxes, lambda g, y, x, a, b: swapaxes(g, a, b))
+swapaxes = primitive(np.swapaxes, lambda g, y, x, axis1, axis2: swapaxes(g, axis1, axis2))
 moveaxis = primitive(np.moveaxis, lambda g, y, x, source, destination: moveaxis(g, destination, source))
 expand_dims = primitive(np.expand_dims, lambda g, y, x, axis: reshape(g, x.shape))
 squeeze = primitive(np.squeeze, lambda g, y, x, axis=None: reshape(g, x.shape))
@@ -54,10 +59,22 @@ pad = primitive(
 flip = primitive(np.flip, lambda g, y, x, axis=None: flip(g, axis))
 tril = primitive(np.tril, lambda g, y, x, k=0: tril(g, k))
 triu = primitive(np.triu, lambda g, y, x, k=0: triu(g, k))
-astype = primitive(lambda x, dtype: x.astype(dtype), lambda g, y, x, dtype: astype(g, x.dtype), name="astype")
+astype = primitive(
+    lambda x, dtype: x.astype(dtype),
+    lambda g, y, x, dtype: astype(g, x.dtype),
+    name="astype",
+    doc="The same values in another floating-point dtype.",
+)
 
 
 # --- parts, and wholes of parts -------------------------------------------------------------------------------------
+
+
+def _plain(index: Any) -> Any:
+    """An index with arrays in place of integer Tensors."""
+    if type(index) is tuple:
+        return tuple([part._data if isinstance(part, Node) else part for part in index])
+    return index._data if isinstance(index, Node) else index
 
 
 _BASIC = {int, slice, type(None), type(Ellipsis), np.int64, np.int32}
@@ -74,13 +91,16 @@ def add_at(buffer: Any, index: Any, g: Any) -> None:
         part = buffer[index]
         if type(part) is not np.ndarray:  # one entry came out as a number; with an Ellipsis it is a view
             part = buffer[(*index, ...) if type(index) is tuple else (index, ...)]
-        if part.shape != g.shape:
-            raise ValueError(f"returned a cotangent of shape {g.shape} for a part of shape {part.shape}")
+        if part.shape != np.shape(g):
+            raise ValueError(f"returned a cotangent of shape {np.shape(g)} for a part of shape {part.shape}")
         part += g
     elif isinstance(index, np.ndarray) and index.dtype == bool:
         buffer[index] += g
     elif isinstance(index, np.ndarray) and index.ndim and index.size and buffer.ndim > 1:
-        _add_rows(buffer, index.ravel() % len(buffer), np.reshape(g, (index.size, *buffer.shape[1:])))
+        if np.shape(g) != index.shape + buffer.shape[1:]:
+            raise ValueError(f"returned a cotangent of shape {np.shape(g)} for rows {index.shape} of {buffer.shape}")
+        rows = np.asarray(index, np.intp).ravel() % len(buffer)
+        _add_rows(buffer, rows, np.reshape(g, (index.size, *buffer.shape[1:])))
     else:
         np.add.at(buffer, index, g)
 
@@ -110,26 +130,24 @@ def _place(*gs: Any, indices: tuple[Any, ...], shape: tuple[int, ...], dtype: An
 
 place = primitive(
     _place,
-    each=lambda k, g, y, *gs, indices, shape, dtype: getitem(g, indices[k]),
+    joint=lambda g, y, *gs, indices, shape, dtype: [getitem(g, index) for index in indices],
     name="place",
     doc="Zeros of `shape` with gs[k] added at indices[k]: the sum of `At` cotangents.",
 )
 getitem = primitive(
     operator.getitem,
-    lambda g, y, x, index: At(index, g),
+    lambda g, y, x, index: At(_plain(index), g),
     name="getitem",
     doc="x[index] with every NumPy index; the gradients of an entry selected several times add up.",
 )
 _concatenate = primitive(
     lambda *xs, axis, ends: np.concatenate(xs, axis=axis),
-    each=lambda k, g, y, *xs, axis, ends: getitem(
-        g, (slice(None),) * (axis % g.ndim) + (slice(ends[k] - xs[k].shape[axis], ends[k]),)
-    ),
+    joint=lambda g, y, *xs, axis, ends: split(g, ends[:-1], axis),
     name="concatenate",
 )
 _stack = primitive(
     lambda *xs, axis: np.stack(xs, axis=axis),
-    each=lambda k, g, y, *xs, axis: getitem(g, (slice(None),) * (axis % g.ndim) + (k,)),
+    joint=lambda g, y, *xs, axis: moveaxis(g, axis, 0) if axis else g,  # a sequence of its parts
     name="stack",
 )
 
@@ -142,7 +160,9 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     indices = np.asarray(indices._data if isinstance(indices, Node) else indices)
-    if indices.dtype.kind not in "iu" and indices.size:
+    if not indices.size:
+        indices = indices.astype(np.intp)
+    if indices.dtype.kind not in "iu":
         raise TypeError(f"take: indices must be integers, got {indices.dtype}")
     rows = indices if axis == 0 else (slice(None),) * (axis % np.ndim(x)) + (indices,)
     return getitem(x, rows)
@@ -162,8 +182,11 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
 
 def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """x cut along `axis` into equal `sections`, or at the given positions, as np.split."""
+    if not -np.ndim(x) <= axis < np.ndim(x):
+        raise ValueError(f"split: there is no axis {axis} in shape {np.shape(x)}")
     n = np.shape(x)[axis]
-    if isinstance(sections, int):
+    if isinstance(sections, (int, np.integer)):
+        sections = int(sections)
         if sections < 1 or n % sections:
             raise ValueError(f"split: axis {axis} of size {n} does not divide into {sections} equal sections")
         cuts = list(range(0, n, n // sections))[1:] if n else [0] * (sections - 1)

@@ -87,8 +87,11 @@ class Tensor(Node):
         A record that was made before refuses to go backward.
 
         Raises:
-            RuntimeError: if this tensor is the result of a computation.
+            RuntimeError: if this tensor is the result of a computation, or has requires_grad=False: views of its data
+                may be in use, so only `t.data = array` can change it.
         """
+        if not self.requires_grad:
+            raise RuntimeError("writable: this tensor has requires_grad=False; assign `t.data = array` instead")
         self._stamp()
         return self._data
 
@@ -126,7 +129,8 @@ class Tensor(Node):
 
     def detach(self) -> Tensor:
         """The same values without their record: a constant, and what it was made from can be freed."""
-        return self._sharing(self._data.copy() if self.primitive is None else self._data)
+        alone = self.primitive is not None and self._data.base is None
+        return self._sharing(self._data if alone else self._data.copy())  # what a leaf shares can change
 
     def item(self) -> Any:
         """The one entry, as a Python number."""
@@ -306,6 +310,16 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     return Tensor(data, dtype, requires_grad)
 
 
+def _np_clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    return ops.clip(a, min if a_min is None else a_min, max if a_max is None else a_max)
+
+
+def _np_pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Any:
+    if mode != "constant":
+        raise TypeError(f"np.pad with mode={mode!r} has no derivative rule for a Tensor, only mode='constant'")
+    return shapes.pad(array, pad_width, constant_values)
+
+
 by_ufunc[np.power] = ops.power
 by_ufunc[np.matmul] = ops.matmul
 
@@ -319,7 +333,7 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
         *(shapes.pad, shapes.flip, shapes.tril, shapes.triu),
         *(ops.argmax, ops.argmin, ops.argsort),
     )
-} | {np.amax: ops.max, np.amin: ops.min}
+} | {np.amax: ops.max, np.amin: ops.min, np.clip: _np_clip, np.pad: _np_pad}
 
 #: NumPy functions whose results have no derivative: computed on the arrays.
 PLAIN = {

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from .backward import lineage, pull
-from .modes import enable_grad
+from .modes import enable_grad, recording
 from .ops import positive
 from .primitive import Node
 from .shapes import reshape, stack
 from .tensor import Tensor
-from .tree import flatten, tree_leaves, tree_map
+from .tree import flatten, leaves_like, tree_leaves, tree_map
 
 Function = Callable[..., Any]
 Build = Callable[[list[Any]], Any]
@@ -58,7 +58,7 @@ def _run(f: Function, xs: tuple[Any, ...]) -> tuple[list[Tensor], Build, list[Te
 
 def _released(y: Tensor, inputs: list[Tensor]) -> Tensor:
     """y for the caller: with its record if that leads further than `inputs`, else without, so that it can be freed."""
-    return y if lineage([y], inputs)[1] else y.detach()
+    return y if recording() and lineage([y], inputs)[1] else y.detach()
 
 
 def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
@@ -79,9 +79,9 @@ def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
 
     def pullback(g: Any) -> tuple[Any, ...]:
         cotangents = []
-        for k, (c, y) in enumerate(zip(tree_leaves(g), outputs, strict=True)):
+        for k, (c, y) in enumerate(zip(leaves_like(rebuild_y(outputs), g), outputs)):
             if not isinstance(c, Node):
-                c = np.asarray(c, y.dtype)
+                c = np.array(c, y.dtype)
             if c.shape != y.shape:
                 raise ValueError(f"vjp: cotangent {k} has shape {c.shape}, the output {y.shape}")
             cotangents.append(c)
@@ -170,10 +170,12 @@ def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
     _check_directions("jvp", xs, vs)
     inputs, _, outputs, rebuild_y = _run(f, tuple(xs))
     probes = [type(y)(np.zeros_like(y._data), requires_grad=True) for y in outputs]
-    pulled = _pulled(outputs, probes, inputs)
-    leaves = [v if isinstance(v, Node) else np.asarray(v, x.dtype) for v, x in zip(tree_leaves(tuple(vs)), inputs)]
+    vectors = leaves_like(tuple(xs), tuple(vs))
     with enable_grad():
-        dys = _pulled(pulled, leaves, probes)
+        pulled = _pulled(outputs, probes, inputs)
+        dys = _pulled(
+            pulled, [v if isinstance(v, Node) else np.array(v, x.dtype) for v, x in zip(vectors, inputs)], probes
+        )
     own = [*inputs, *probes]
     return rebuild_y([_released(y, inputs) for y in outputs]), rebuild_y([_released(dy, own) for dy in dys])
 
@@ -193,7 +195,8 @@ def _check_directions(name: str, xs: Any, vs: Any) -> None:
             raise TypeError(
                 f"{name}: {label} must be a tuple of arguments, got {type(value).__name__}; write ({label[0]},)"
             )
-    shapes = [[np.shape(leaf) for leaf in tree_leaves(tuple(tree))] for tree in (xs, vs)]
+    leaves = tree_leaves(tuple(xs)), leaves_like(tuple(xs), tuple(vs))
+    shapes = [[np.shape(leaf) for leaf in part] for part in leaves]
     if shapes[0] != shapes[1]:
         raise ValueError(f"{name}: xs have shapes {shapes[0]}, vs {shapes[1]}")
 
@@ -238,7 +241,10 @@ def _block(rows: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
 
 
 def _empty(args: tuple[Any, ...], chosen: tuple[int, ...], part: Tensor) -> Any:
-    return tree_map(lambda x: Tensor(np.zeros(part.shape + np.shape(x))), tuple(args[k] for k in chosen))
+    def zeros(x: Any) -> Tensor:
+        return Tensor(np.zeros(part.shape + np.shape(x), np.result_type(x)))
+
+    return tree_map(zeros, tuple(args[k] for k in chosen))
 
 
 def hessian(f: Function, argnums: Argnums = 0) -> Function:

@@ -36,15 +36,31 @@ def tree_leaves(tree: Any) -> list[Any]:
     return flatten(tree)[0]
 
 
-def tree_map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """`f` of each leaf of `tree` (and of the leaves at the same places in `others`), in a tree of the same structure.
+def leaves_like(tree: Any, other: Any) -> list[Any]:
+    """The parts of `other` at the places of the leaves of `tree`, in the order of these; dicts match by key.
 
     Raises:
-        ValueError: if another tree has a different number of leaves.
+        ValueError: if `other` has another structure.
+    """
+    if isinstance(tree, dict):
+        if not isinstance(other, dict) or tree.keys() != other.keys():
+            found = list(other) if isinstance(other, dict) else type(other).__name__
+            raise ValueError(f"tree: expected a dict with the keys {list(tree)}, got {found}")
+        return [leaf for key in tree for leaf in leaves_like(tree[key], other[key])]
+    if isinstance(tree, (tuple, list)):
+        if not isinstance(other, (tuple, list)) or len(tree) != len(other):
+            size = len(other) if isinstance(other, (tuple, list)) else type(other).__name__
+            raise ValueError(f"tree: expected a tuple or list of {len(tree)}, got {size}")
+        return [leaf for part, twin in zip(tree, other) for leaf in leaves_like(part, twin)]
+    return [other]
+
+
+def tree_map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """`f` of each leaf of `tree` (and of what stands at the same place in `others`), in a tree of the same structure.
+
+    Raises:
+        ValueError: if another tree has a different structure.
     """
     leaves, rebuild = flatten(tree)
-    columns = [tree_leaves(other) for other in others]
-    for k, column in enumerate(columns):
-        if len(column) != len(leaves):
-            raise ValueError(f"tree_map: the first tree has {len(leaves)} leaves, tree {k + 1} has {len(column)}")
-    return rebuild([f(*row) for row in zip(leaves, *columns, strict=True)])
+    columns = [leaves_like(tree, other) for other in others]
+    return rebuild([f(*row) for row in zip(leaves, *columns)])

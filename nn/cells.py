@@ -35,11 +35,6 @@ class Cell(Module):
         """The state before the first step: zeros (B, H) in the parameters' dtype, unless overridden."""
         return mg.tensor(np.zeros((B, self.H), self.dtype))
 
-    @property
-    def dtype(self) -> np.dtype:
-        """The dtype of the parameters; float32 without any."""
-        return next((p.dtype for p in self.parameters()), np.dtype(np.float32))
-
     def project(self, xs: Any) -> Any:
         """The part of a step that needs no state, for one time (B, ...) or all (T, B, ...): xs itself by default."""
         return xs

@@ -20,12 +20,14 @@ def parameter(data: Any) -> mg.Tensor:
 
 def is_integer(x: Any) -> bool:
     """Whether x holds integers: indices of one-hot vectors."""
-    return bool(np.issubdtype(np.result_type(x.dtype if isinstance(x, mg.Tensor) else x), np.integer))
+    return bool(np.issubdtype(x.dtype if isinstance(x, mg.Tensor) else np.asarray(x).dtype, np.integer))
 
 
 def as_input(x: Any, dtype: npt.DTypeLike) -> Any:
-    """Plain numbers as a Tensor of the parameters' dtype; integers and Tensors as they are."""
-    return x if isinstance(x, mg.Tensor) or is_integer(x) else mg.tensor(x, dtype=dtype)
+    """Plain numbers as a Tensor of the parameters' dtype, integers as an array; Tensors as they are."""
+    if isinstance(x, mg.Tensor):
+        return x
+    return np.asarray(x) if is_integer(x) else mg.tensor(x, dtype=dtype)
 
 
 def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:

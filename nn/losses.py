@@ -72,7 +72,7 @@ def mse_loss(y: Any, targets: Any, reduction: str = "mean") -> Any:
 def binary_cross_entropy_with_logits(logits: Any, targets: Any, reduction: str = "mean") -> Any:
     """-t log σ(x) - (1 - t) log(1 - σ(x)) = softplus(x) - t x, of one shape, targets within [0, 1].
 
-    Finite at any logit. Raises ValueError if the shapes differ.
+    Finite at any finite logit. Raises ValueError if the shapes differ.
     """
     if np.shape(logits) != np.shape(targets):
         raise ValueError(
@@ -84,4 +84,8 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any, reduction: str =
 
 def _as_data(targets: Any, like: Any) -> Any:
     """Plain targets in the outputs' dtype, so that float32 stays float32."""
-    return targets if isinstance(targets, mg.Tensor) else np.asarray(targets, like.dtype)
+    return (
+        targets
+        if isinstance(targets, mg.Tensor)
+        else np.asarray(targets, like.dtype if like.dtype.kind == "f" else None)
+    )

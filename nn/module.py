@@ -29,9 +29,15 @@ class Module:
     # --- parts and parameters ----------------------------------------------------------------------------------------
 
     def named_parameters(self) -> Iterator[tuple[str, mg.Tensor]]:
-        """Each parameter once, with its path: `cells.0.W`."""
+        """Each parameter once, with its path: `cells.0.W`. Raises ValueError if two have the same path."""
+        paths = set()
         for path, value in _walk(self, "", set()):
             if isinstance(value, mg.Tensor) and value.requires_grad and value.primitive is None:
+                if path in paths:
+                    raise ValueError(
+                        f"{type(self).__name__}: two parameters have the path {path!r}; rename a dict's key"
+                    )
+                paths.add(path)
                 yield path, value
 
     def parameters(self) -> list[mg.Tensor]:
@@ -41,6 +47,12 @@ class Module:
     def modules(self) -> Iterator[Module]:
         """This module and every module inside it, each once."""
         return (value for _, value in _walk(self, "", set()) if isinstance(value, Module))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the weights (the first floating-point tensor inside); float32 without any."""
+        weights = (value for _, value in _walk(self, "", set()) if isinstance(value, mg.Tensor))
+        return next((w.dtype for w in weights if w.dtype.kind == "f"), np.dtype(np.float32))
 
     def zero_grad(self) -> None:
         """Forget every parameter's gradient."""
@@ -90,11 +102,7 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        count = sum(p.size for p in self.parameters())
-        head = f"{type(self).__name__}({self.extra_repr()})"
-        parts = [(path, value) for path, value in _children(self) if isinstance(value, Module)]
-        lines = [f"  {path}: {line}" for path, part in parts for line in [repr(part).replace("\n", "\n  ")]]
-        return "\n".join([f"{head}  # {count:,} parameters", *lines])
+        return "\n".join(_lines(self, set()))
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
@@ -114,6 +122,20 @@ def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
         yield path, value
     for name, part in _items(value):
         yield from _walk(part, f"{path}.{name}" if path else name, seen)
+
+
+def _lines(module: Module, above: set[int]) -> list[str]:
+    """The lines of `repr`: the module with its parameter count, and its parts indented; none inside itself."""
+    count = sum(p.size for p in module.parameters())
+    lines = [f"{type(module).__name__}({module.extra_repr()})  # {count:,} parameters"]
+    above = above | {id(module)}
+    for path, part in _children(module):
+        if id(part) in above:
+            lines.append(f"  {path}: {type(part).__name__}, see above")
+            continue
+        first, *rest = _lines(part, above)
+        lines += [f"  {path}: {first}", *(f"  {line}" for line in rest)]
+    return lines
 
 
 def _children(module: Module) -> Iterator[tuple[str, Module]]:

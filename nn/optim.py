@@ -47,6 +47,7 @@ class Optimizer:
         _check("weight_decay", weight_decay, 0, math.inf)
         self.lr, self.weight_decay = lr, weight_decay
         self.steps = 0
+        self._updates = [0] * len(self.params)  # a parameter without a gradient is not updated in a step
         self._kept = [{slot: np.zeros_like(p.data) for slot in self.slots} for p in self.params]
         self._scratch = [np.empty_like(p.data) for p in self.params]
 
@@ -59,13 +60,14 @@ class Optimizer:
         """Update the parameters from their gradients."""
         rate = self.rate
         self.steps += 1
-        for p, kept, scratch in zip(self.params, self._kept, self._scratch):
+        for k, (p, kept, scratch) in enumerate(zip(self.params, self._kept, self._scratch)):
             if p.grad is None:
                 continue
+            self._updates[k] += 1
             w, g = p.writable(), p.grad
             if self.weight_decay:
                 g = self._decayed(w, g, rate)
-            w -= self._change(g, rate, scratch, **kept)
+            w -= self._change(g, rate, self._updates[k], scratch, **kept)
 
     def zero_grad(self) -> None:
         """Forget every parameter's gradient."""
@@ -75,14 +77,14 @@ class Optimizer:
     def _decayed(self, w: np.ndarray, g: np.ndarray, rate: float) -> np.ndarray:
         return g + self.weight_decay * w
 
-    def _change(self, g: np.ndarray, rate: float, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
-        """What to subtract from a parameter, in `scratch`; updates what is kept in place."""
+    def _change(self, g: np.ndarray, rate: float, t: int, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
+        """What to subtract from a parameter at its t-th update, in `scratch`; changes what is kept in place."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of everything that later steps depend on: `steps`, and `slot.k` for parameter k."""
+        """A copy of everything that later steps depend on: `steps`, `updates`, and `slot.k` for parameter k."""
         state = {f"{slot}.{k}": a.copy() for k, kept in enumerate(self._kept) for slot, a in kept.items()}
-        return {"steps": np.array(self.steps), **state}
+        return {"steps": np.array(self.steps), "updates": np.array(self._updates), **state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`. Raises ValueError, and changes nothing, if it is not of this optimiser and model."""
@@ -90,11 +92,16 @@ class Optimizer:
         faults = [f"missing: {name}" for name in own if name not in state]
         faults += [f"unexpected: {name}" for name in state if name not in own]
         for name in own.keys() & state.keys():
-            if np.shape(state[name]) != own[name].shape:
-                faults.append(f"mismatched: {name} is {np.shape(state[name])}, this optimiser has {own[name].shape}")
+            found, wanted = np.asarray(state[name]), own[name]
+            if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+                faults.append(
+                    f"mismatched: {name} is {found.shape} {found.dtype}, "
+                    f"this optimiser has {wanted.shape} {wanted.dtype}"
+                )
         if faults:
             raise ValueError("load_state_dict: nothing was loaded, the state does not fit:\n  " + "\n  ".join(faults))
         self.steps = int(state["steps"])
+        self._updates = np.asarray(state["updates"]).tolist()
         for k, kept in enumerate(self._kept):
             for slot, a in kept.items():
                 a[...] = state[f"{slot}.{k}"]
@@ -124,7 +131,7 @@ class SGD(Optimizer):
             self.slots = ()
         super().__init__(params, lr, weight_decay)
 
-    def _change(self, g: np.ndarray, rate: float, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
+    def _change(self, g: np.ndarray, rate: float, t: int, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
         if self.momentum:
             v = kept["v"]
             v *= self.momentum
@@ -145,10 +152,11 @@ class Adagrad(Optimizer):
     def __init__(
         self, params: Iterable[mg.Tensor], lr: Rate = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0
     ) -> None:
+        _check("eps", eps, 0, math.inf)
         self.eps = eps
         super().__init__(params, lr, weight_decay)
 
-    def _change(self, g: np.ndarray, rate: float, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
+    def _change(self, g: np.ndarray, rate: float, t: int, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
         s = kept["s"]
         s += np.multiply(g, g, out=scratch)
         return _quotient(g, rate, s, self.eps, scratch)
@@ -168,10 +176,11 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         _check("decay", decay, 0, 1)
+        _check("eps", eps, 0, math.inf)
         self.decay, self.eps = decay, eps
         super().__init__(params, lr, weight_decay)
 
-    def _change(self, g: np.ndarray, rate: float, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
+    def _change(self, g: np.ndarray, rate: float, t: int, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
         s = kept["s"]
         np.multiply(g, g, out=scratch)
         _approach(s, scratch, 1 - self.decay)
@@ -196,18 +205,19 @@ class Adam(Optimizer):
     ) -> None:
         for beta in betas:
             _check("betas", beta, 0, 1)
+        _check("eps", eps, 0, math.inf)
         self.betas, self.eps = betas, eps
         super().__init__(params, lr, weight_decay)
 
-    def _change(self, g: np.ndarray, rate: float, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
+    def _change(self, g: np.ndarray, rate: float, t: int, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
         m, v = kept["m"], kept["v"]
         np.copyto(scratch, g)
         _approach(m, scratch, 1 - self.betas[0])
         np.multiply(g, g, out=scratch)
         _approach(v, scratch, 1 - self.betas[1])
         # η m̂ / (√v̂ + ε) = η' m / (√v + ε'), which spares two passes over the arrays
-        unbiased = math.sqrt(1 - self.betas[1] ** self.steps)
-        return _quotient(m, rate * unbiased / (1 - self.betas[0] ** self.steps), v, self.eps * unbiased, scratch)
+        unbiased = math.sqrt(1 - self.betas[1] ** t)
+        return _quotient(m, rate * unbiased / (1 - self.betas[0] ** t), v, self.eps * unbiased, scratch)
 
 
 class AdamW(Adam):
@@ -253,6 +263,8 @@ def clip_grad_norm(params: Iterable[mg.Tensor], max_norm: float) -> float:
     _check("max_norm", max_norm, 0, math.inf)
     grads = [p.grad for p in _unique(params) if p.grad is not None]
     norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads))
+    if not 1e-15 < norm < 1e15:  # squares of float32 may have left its range
+        norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in grads))
     if not math.isfinite(norm):
         raise FloatingPointError(
             f"clip_grad_norm: the gradient's norm is {norm}; run the step under mg.detect_anomaly() to see where from"
@@ -276,6 +288,7 @@ def clip_grad_value(params: Iterable[mg.Tensor], limit: float) -> None:
 
 def step_decay(lr: float, every: int, factor: float = 0.1) -> Callable[[int], float]:
     """η(n) = lr · factor^⌊n / every⌋."""
+    _check("every", every, 1, math.inf)
     return lambda n: lr * factor ** (n // every)
 
 

@@ -71,13 +71,9 @@ class Recurrent(Module):
                 f"{type(self).__name__}: xs of shape {shape} must be integers, or have a third axis: (T, B, I)"
             )
         xs = as_input(xs, self.cells[0].dtype)
-        states = self.initial_state(shape[1]) if state is None else state
-        if not isinstance(states, (tuple, list)) or len(states) != len(self.cells):
-            raise ValueError(
-                f"{type(self).__name__}: state must be a tuple of {len(self.cells)}, the state of each layer, "
-                f"as returned with the outputs; got {type(states).__name__}"
-                + (f" of {len(states)}" if isinstance(states, (tuple, list)) else "")
-            )
+        states = initial = self.initial_state(shape[1])
+        if state is not None:
+            states = self._checked(state, initial)
         finals = []
         for layer, (cell, s) in enumerate(zip(self.cells, states)):
             xs = cell.project(self.dropout(xs) if layer else xs)
@@ -88,6 +84,21 @@ class Recurrent(Module):
             xs = mg.stack(outputs)
             finals.append(s)
         return xs, tuple(finals)
+
+    def _checked(self, states: Any, initial: tuple[State, ...]) -> tuple[State, ...]:
+        """`states`, if they have the structure and shapes of the initial ones."""
+        name = type(self).__name__
+        if not isinstance(states, (tuple, list)) or len(states) != len(initial):
+            found = f"{type(states).__name__}" + (f" of {len(states)}" if isinstance(states, (tuple, list)) else "")
+            raise ValueError(
+                f"{name}: state must be a tuple of {len(initial)}, the state of each layer, as returned with the "
+                f"outputs; got {found}"
+            )
+        for layer, (state, wanted) in enumerate(zip(states, initial)):
+            found, needed = mg.tree_map(np.shape, state), mg.tree_map(np.shape, wanted)
+            if found != needed:
+                raise ValueError(f"{name}: the state of layer {layer} has shapes {found}, the cell needs {needed}")
+        return tuple(states)
 
 
 def _layers(kind: Any, I: int, H: int, num_layers: int, rng: np.random.Generator, **options: Any) -> list[Cell]:

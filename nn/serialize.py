@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from .module import Module
 
-_METADATA = "__metadata__"
+_METADATA = "__metadata__.json"
 
 
 def save(
@@ -27,33 +26,39 @@ def save(
     file or the new one, whole.
 
     Raises:
-        ValueError: if the path does not end in .npz or .safetensors, or an array holds Python objects.
+        ValueError: if the path does not end in .npz or .safetensors, or an array's dtype cannot be stored there.
+        TypeError: if metadata are not text.
         ModuleNotFoundError: if .safetensors is asked for and the package is not installed.
     """
     path = Path(path)
     state = arrays.state_dict() if isinstance(arrays, Module) else arrays
-    plain = {name: np.ascontiguousarray(a).reshape(np.shape(a)) for name, a in state.items()}
+    plain = {name: np.array(a, order="C") for name, a in state.items()}
     for name, a in plain.items():
         if a.dtype.hasobject:
             raise ValueError(
                 f"save: {name!r} holds Python objects (dtype {a.dtype}); only numbers and text can be saved"
             )
     text = dict(metadata or {})
-    write = _writer(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    for name, value in text.items():
+        if not isinstance(value, str):
+            raise TypeError(f"save: metadata[{name!r}] must be text, got {type(value).__name__}; use json.dumps")
+    data = (_to_safetensors if _suffix(path) == ".safetensors" else _to_npz)(plain, text)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            write(file, plain, text)
+        with open(aside, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(aside, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read the arrays and the text that `save` wrote.
+
+    A .npz has a checksum of each array; a .safetensors has none, so that a changed bit in its numbers goes unnoticed.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -61,16 +66,43 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         ModuleNotFoundError: if it is .safetensors and the package is not installed.
     """
     path = Path(path)
-    read = _load_safetensors if _suffix(path) == ".safetensors" else _load_npz
-    if not path.exists():
-        raise FileNotFoundError(f"load: there is no file {path}")
-    return read(path)
+    if _suffix(path) == ".safetensors":
+        _safetensors()
+    data = path.read_bytes()
+    try:
+        return (_from_safetensors if path.suffix == ".safetensors" else _from_npz)(data)
+    except Exception as error:
+        raise ValueError(f"load: {path} is damaged, cut short, or was not written by save: {error}") from error
 
 
 def _suffix(path: Path) -> str:
     if path.suffix not in (".npz", ".safetensors"):
         raise ValueError(f"the name must end in .npz or .safetensors, got {path.name!r}")
     return path.suffix
+
+
+def _to_npz(arrays: dict[str, np.ndarray], text: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, a in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, a, allow_pickle=False)
+        archive.writestr(_METADATA, json.dumps(text))
+    return buffer.getvalue()
+
+
+def _from_npz(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    arrays, text = {}, None
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for name in archive.namelist():
+            raw = archive.read(name)  # the whole member, which verifies its checksum
+            if name == _METADATA:
+                text = json.loads(raw)
+            else:
+                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
+    if text is None:
+        raise ValueError(f"it has no {_METADATA}")
+    return arrays, text
 
 
 def _safetensors() -> Any:
@@ -83,36 +115,18 @@ def _safetensors() -> Any:
     return safetensors
 
 
-def _writer(path: Path) -> Any:
-    if _suffix(path) == ".safetensors":
-        package = _safetensors()
-        return lambda file, arrays, text: file.write(package.numpy.save(arrays, text))
-    return lambda file, arrays, text: np.savez(file, **{**arrays, _METADATA: np.array(json.dumps(text))})
-
-
-def _load_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        text = json.loads(str(arrays.pop(_METADATA)))
-    except (
-        ValueError,
-        KeyError,
-        OSError,
-        EOFError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise ValueError(f"load: {path} is damaged, cut short, or was not written by save: {error}") from error
-    return arrays, text
-
-
-def _load_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _to_safetensors(arrays: dict[str, np.ndarray], text: dict[str, str]) -> bytes:
     package = _safetensors()
     try:
-        with package.safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (package.SafetensorError, OSError, ValueError, TypeError) as error:
-        raise ValueError(f"load: {path} is damaged, cut short, or was not written by save: {error}") from error
+        data: bytes = package.numpy.save(arrays, text)
+    except (package.SafetensorError, KeyError) as error:
+        dtypes = ", ".join(sorted({str(a.dtype) for a in arrays.values()}))
+        raise ValueError(f"save: .safetensors cannot hold one of the dtypes {dtypes}; use .npz") from error
+    return data
+
+
+def _from_safetensors(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    arrays = _safetensors().numpy.load(data)
+    size = int.from_bytes(data[:8], "little")
+    text = json.loads(data[8 : 8 + size]).get("__metadata__", {})  # which numpy.load leaves out
+    return arrays, text

@@ -60,7 +60,7 @@ def check_grad(
 
     def scalar(*values: Any) -> Any:
         full = list(inputs)
-        for k, value in zip(chosen, rebuild(list(values)), strict=True):
+        for k, value in zip(chosen, rebuild([Tensor(v) if isinstance(v, np.ndarray) else v for v in values]), strict=True):
             full[k] = value
         return _projected(tree_leaves(f(*full)), weights)
 
