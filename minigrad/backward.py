@@ -78,6 +78,10 @@ def walk(
         inputs = t.inputs if recorded else [x._data if isinstance(x, Node) else x for x in t.inputs]
         y = t if recorded else t._data
         terms = None if made_by.joint is None else made_by.joint(g, y, *inputs, **t.static)
+        if terms is not None and len(terms) != len(t.inputs):
+            raise ValueError(
+                f"{made_by.name}: the joint rule returned {len(terms)} cotangents for {len(t.inputs)} inputs"
+            )
         for k, x in enumerate(t.inputs):
             if not isinstance(x, Node):
                 continue

@@ -20,12 +20,12 @@ _SUSPENDABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GE
 
 
 class _Block:
-    """One entered `with` block: a switch's value, the block around it, and the generator frame it lives in, if any."""
+    """One entered `with` block: the mode that it is in, the block around it, and its generator's frame, if any."""
 
-    __slots__ = ("switch", "value", "outer", "frame", "open")
+    __slots__ = ("mode", "outer", "frame", "open")
 
-    def __init__(self, switch: Switch, value: bool, outer: _Block | None, frame: FrameType | None) -> None:
-        self.switch, self.value, self.outer, self.frame, self.open = switch, value, outer, frame, True
+    def __init__(self, mode: Mode, outer: _Block | None, frame: FrameType | None) -> None:
+        self.mode, self.outer, self.frame, self.open = mode, outer, frame, True
 
     def holds(self) -> bool:
         return self.open and (self.frame is None or self.frame.f_back is not None)
@@ -44,47 +44,54 @@ class Switch:
     def __call__(self) -> bool:
         block = innermost.get()
         while block is not None:
-            if block.switch is self and block.holds():
-                return block.value
+            if block.mode.switch is self and block.holds():
+                return block.mode.value
             block = block.outer
         return self.default
-
-    def enter(self, value: bool, frame: FrameType) -> _Block:
-        """Open a block for the code that runs in `frame`."""
-        suspendable = frame.f_code.co_flags & _SUSPENDABLE
-        block = _Block(self, value, innermost.get(), frame if suspendable else None)
-        innermost.set(block)
-        return block
-
-    def leave(self, block: _Block) -> None:
-        """Close a block; interleaved generators may close theirs in any order."""
-        block.open, block.frame = False, None
-        newest = innermost.get()
-        while newest is not None and not newest.open:
-            newest = newest.outer
-        innermost.set(newest)
 
 
 recording = Switch(default=True)
 anomaly = Switch(default=False)
 
 
+def _suspendable(frame: FrameType | None) -> FrameType | None:
+    """The generator or coroutine frame that a block opened by `frame` belongs to, or None.
+
+    A generator that serves as a context manager is run, and left suspended, by contextlib for the sake of a `with`
+    statement further out: the block belongs there.
+    """
+    while frame is not None:
+        generator = bool(frame.f_code.co_flags & _SUSPENDABLE)
+        back = frame.f_back
+        served = back is not None and back.f_globals.get("__name__") == "contextlib"
+        if frame.f_globals.get("__name__") != "contextlib" and not (generator and served):
+            return frame if generator else None
+        frame = back
+    return None
+
+
 class Mode:
     """A switch set to a value: a context manager, and a decorator of functions, generators and coroutines."""
 
-    _switch: Switch
-    _value: bool
-
-    def __init__(self) -> None:
-        self._blocks: list[_Block] = []
+    switch: Switch
+    value: bool
 
     def __enter__(self) -> None:
-        self._blocks.append(self._switch.enter(self._value, sys._getframe(1)))
+        innermost.set(_Block(self, innermost.get(), _suspendable(sys._getframe(1))))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._switch.leave(self._blocks.pop())
+        # blocks of interleaved generators may close in any order, so this one need not be the newest
+        frame, newest = _suspendable(sys._getframe(1)), innermost.get()
+        block = newest
+        while block is not None and not (block.open and block.mode is self and block.frame is frame):
+            block = block.outer
+        if block is not None:
+            block.open, block.frame = False, None
+        while newest is not None and not newest.open:
+            newest = newest.outer
+        innermost.set(newest)
 
     def __call__(self, function: F) -> F:
         mode = type(self)
@@ -120,13 +127,13 @@ class no_grad(Mode):
     Per context: other threads and tasks, and the callers of a suspended generator, are not affected.
     """
 
-    _switch, _value = recording, False
+    switch, value = recording, False
 
 
 class enable_grad(Mode):
     """Keep a record again inside a `no_grad` block."""
 
-    _switch, _value = recording, True
+    switch, value = recording, True
 
 
 class detect_anomaly(Mode):
@@ -136,4 +143,4 @@ class detect_anomaly(Mode):
     names the primitive, the shapes and the line of the forward call. Every array is scanned: for finding a fault.
     """
 
-    _switch, _value = anomaly, True
+    switch, value = anomaly, True

@@ -15,7 +15,7 @@ import minigrad as mg
 
 from . import init
 from .layers import as_input, linear, parameter
-from .module import Module
+from .module import Module, weights_dtype
 
 State = Any  # a Tensor, or a tuple or dict of Tensors
 
@@ -33,7 +33,7 @@ class Cell(Module):
 
     def initial_state(self, B: int) -> State:
         """The state before the first step: zeros (B, H) in the parameters' dtype, unless overridden."""
-        return mg.tensor(np.zeros((B, self.H), self.dtype))
+        return mg.tensor(np.zeros((B, self.H), weights_dtype(self)))
 
     def project(self, xs: Any) -> Any:
         """The part of a step that needs no state, for one time (B, ...) or all (T, B, ...): xs itself by default."""
@@ -45,7 +45,7 @@ class Cell(Module):
 
     def forward(self, x: Any, state: State = None) -> tuple[Any, State]:
         """One step from a plain input x (B, I), or (B,) integers for one-hot vectors; zeros are the first state."""
-        x = as_input(x, self.dtype)
+        x = as_input(x, weights_dtype(self))
         return self.step(self.project(x), self.initial_state(len(x)) if state is None else state)
 
 

@@ -46,7 +46,11 @@ def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
                 f"linear: integer inputs must lie within 0 ... {W.shape[0] - 1}, "
                 f"got {indices.min()} ... {indices.max()}"
             )
-        return mg.take(W if b is None else W + b, indices, axis=0)
+        if b is None:
+            return mg.take(W, indices, axis=0)
+        if indices.size < W.shape[0]:
+            return mg.take(W, indices, axis=0) + b
+        return mg.take(W + b, indices, axis=0)  # b is added V times, not once for each row gathered
     x = as_input(x, W.dtype)
     if x.shape[-1:] != W.shape[:1]:
         raise ValueError(f"linear: the input has shape {x.shape}, its last size must be {W.shape[0]}")

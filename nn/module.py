@@ -48,12 +48,6 @@ class Module:
         """This module and every module inside it, each once."""
         return (value for _, value in _walk(self, "", set()) if isinstance(value, Module))
 
-    @property
-    def dtype(self) -> np.dtype:
-        """The dtype of the weights (the first floating-point tensor inside); float32 without any."""
-        weights = (value for _, value in _walk(self, "", set()) if isinstance(value, mg.Tensor))
-        return next((w.dtype for w in weights if w.dtype.kind == "f"), np.dtype(np.float32))
-
     def zero_grad(self) -> None:
         """Forget every parameter's gradient."""
         for p in self.parameters():
@@ -122,6 +116,12 @@ def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
         yield path, value
     for name, part in _items(value):
         yield from _walk(part, f"{path}.{name}" if path else name, seen)
+
+
+def weights_dtype(module: Module) -> np.dtype:
+    """The dtype of a module's weights (the first floating-point tensor inside); float32 without any."""
+    weights = (value for _, value in _walk(module, "", set()) if isinstance(value, mg.Tensor))
+    return next((w.dtype for w in weights if w.dtype.kind == "f"), np.dtype(np.float32))
 
 
 def _lines(module: Module, above: set[int]) -> list[str]:

@@ -263,8 +263,10 @@ def clip_grad_norm(params: Iterable[mg.Tensor], max_norm: float) -> float:
     _check("max_norm", max_norm, 0, math.inf)
     grads = [p.grad for p in _unique(params) if p.grad is not None]
     norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads))
-    if not 1e-15 < norm < 1e15:  # squares of float32 may have left its range
-        norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in grads))
+    if not 1e-15 < norm < 1e15:  # squares may have left the range of the dtype
+        largest = max((float(np.max(np.abs(g), initial=0.0)) for g in grads), default=0.0)
+        if 0 < largest < math.inf:
+            norm = largest * math.sqrt(sum(float(np.sum(np.square(g / largest, dtype=np.float64))) for g in grads))
     if not math.isfinite(norm):
         raise FloatingPointError(
             f"clip_grad_norm: the gradient's norm is {norm}; run the step under mg.detect_anomaly() to see where from"

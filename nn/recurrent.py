@@ -12,7 +12,7 @@ import minigrad as mg
 from . import init
 from .cells import Cell, GRUCell, LSTMCell, RNNCell, State
 from .layers import Dropout, as_input, is_integer
-from .module import Module
+from .module import Module, weights_dtype
 
 
 def detach(state: State) -> State:
@@ -70,7 +70,7 @@ class Recurrent(Module):
             raise ValueError(
                 f"{type(self).__name__}: xs of shape {shape} must be integers, or have a third axis: (T, B, I)"
             )
-        xs = as_input(xs, self.cells[0].dtype)
+        xs = as_input(xs, weights_dtype(self.cells[0]))
         states = initial = self.initial_state(shape[1])
         if state is not None:
             states = self._checked(state, initial)

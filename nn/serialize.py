@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,9 +44,9 @@ def save(
         if not isinstance(value, str):
             raise TypeError(f"save: metadata[{name!r}] must be text, got {type(value).__name__}; use json.dumps")
     data = (_to_safetensors if _suffix(path) == ".safetensors" else _to_npz)(plain, text)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        with open(aside, "wb") as file:
+        with open(aside, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -117,6 +118,8 @@ def _safetensors() -> Any:
 
 def _to_safetensors(arrays: dict[str, np.ndarray], text: dict[str, str]) -> bytes:
     package = _safetensors()
+    if "__metadata__" in arrays:
+        raise ValueError("save: '__metadata__' is a reserved name in .safetensors; rename the array or use .npz")
     try:
         data: bytes = package.numpy.save(arrays, text)
     except (package.SafetensorError, KeyError) as error:
@@ -126,7 +129,8 @@ def _to_safetensors(arrays: dict[str, np.ndarray], text: dict[str, str]) -> byte
 
 
 def _from_safetensors(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    arrays = _safetensors().numpy.load(data)
     size = int.from_bytes(data[:8], "little")
-    text = json.loads(data[8 : 8 + size]).get("__metadata__", {})  # which numpy.load leaves out
-    return arrays, text
+    header = json.loads(data[8 : 8 + size])
+    # the package leaves the text out, and does not read a file without arrays, which it wrote itself
+    text = header.pop("__metadata__", {})
+    return _safetensors().numpy.load(data) if header else {}, text
