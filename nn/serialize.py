@@ -121,7 +121,7 @@ def _to_safetensors(arrays: dict[str, np.ndarray], text: dict[str, str]) -> byte
     if "__metadata__" in arrays:
         raise ValueError("save: '__metadata__' is a reserved name in .safetensors; rename the array or use .npz")
     try:
-        data: bytes = package.numpy.save(arrays, text)
+        data: bytes = package.numpy.save(arrays, text or None)  # an empty dict spoils a header without arrays
     except (package.SafetensorError, KeyError) as error:
         dtypes = ", ".join(sorted({str(a.dtype) for a in arrays.values()}))
         raise ValueError(f"save: .safetensors cannot hold one of the dtypes {dtypes}; use .npz") from error
