@@ -14,7 +14,7 @@ import numpy.typing as npt
 import minigrad as mg
 
 from . import init
-from .layers import as_input, linear, parameter
+from .layers import as_input, is_integer, linear, parameter
 from .module import Module, weights_dtype
 
 State = Any  # a Tensor, or a tuple or dict of Tensors
@@ -35,6 +35,20 @@ class Cell(Module):
         """The state before the first step: zeros (B, H) in the parameters' dtype, unless overridden."""
         return mg.tensor(np.zeros((B, self.H), weights_dtype(self)))
 
+    def checked_state(self, state: State, B: int) -> State:
+        """`state`, or the initial one for None; plain arrays are read in the parameters' dtype.
+
+        Raises:
+            ValueError: if it has not the structure and shapes of the initial state.
+        """
+        initial = self.initial_state(B)
+        if state is None:
+            return initial
+        found, needed = mg.tree_map(np.shape, state), mg.tree_map(np.shape, initial)
+        if found != needed:
+            raise ValueError(f"{type(self).__name__}: the state has shapes {found}, the cell needs {needed}")
+        return mg.tree_map(lambda s, like: s if isinstance(s, mg.Tensor) else mg.tensor(s, like.dtype), state, initial)
+
     def project(self, xs: Any) -> Any:
         """The part of a step that needs no state, for one time (B, ...) or all (T, B, ...): xs itself by default."""
         return xs
@@ -44,9 +58,9 @@ class Cell(Module):
         raise NotImplementedError(f"{type(self).__name__} does not define step(x, state)")
 
     def forward(self, x: Any, state: State = None) -> tuple[Any, State]:
-        """One step from a plain input x (B, I), or (B,) integers for one-hot vectors; zeros are the first state."""
+        """One step from a plain input x (B, I), or (B,) integers for one-hot vectors; None is the initial state."""
         x = as_input(x, weights_dtype(self))
-        return self.step(self.project(x), self.initial_state(len(x)) if state is None else state)
+        return self.step(self.project(x), self.checked_state(state, len(x)))
 
 
 class _Linked(Cell):
@@ -64,7 +78,21 @@ class _Linked(Cell):
         self.W = parameter(init.gates(self.states, lambda shape: init.orthogonal(shape, 1.0, rng, dtype), (H, H)))
         self.b = parameter(init.zeros((self.inputs * H,), dtype)) if bias else None
 
+    def forward(self, x: Any, state: State = None) -> tuple[Any, State]:
+        x = as_input(x, weights_dtype(self))
+        self._check_axes(x, (2,))
+        return super().forward(x, state)
+
+    def _check_axes(self, x: Any, allowed: tuple[int, ...]) -> None:
+        if x.ndim + is_integer(x) not in allowed:
+            times = " or, for all times, (T, B, I)" if 3 in allowed else ""
+            raise ValueError(
+                f"{type(self).__name__}: the input has shape {x.shape}, it must be (B, I){times}; integers lack the last "
+                "axis, since each stands for a one-hot vector (such vectors themselves are floating-point)"
+            )
+
     def project(self, xs: Any) -> Any:
+        self._check_axes(xs, (2, 3))
         return linear(xs, self.U, self.b)
 
     def extra_repr(self) -> str:

@@ -114,6 +114,7 @@ class Dropout(Module):
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: Any) -> Any:
+        x = x if isinstance(x, mg.Tensor) else np.asarray(x)
         if not self.training or self.p == 0:
             return x
         keep = 1 - self.p

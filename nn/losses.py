@@ -64,6 +64,7 @@ def _pick(x: Any, indices: np.ndarray) -> Any:
 
 def mse_loss(y: Any, targets: Any, reduction: str = "mean") -> Any:
     """(y - target)², of one shape; raises ValueError if the shapes differ, since broadcasting hides mistakes."""
+    y = y if isinstance(y, mg.Tensor) else np.asarray(y)
     if np.shape(y) != np.shape(targets):
         raise ValueError(f"mse_loss: outputs have shape {np.shape(y)}, targets {np.shape(targets)}")
     return _reduced(mg.square(y - _as_data(targets, y)), reduction, max(1, y.size))

@@ -58,6 +58,9 @@ class Optimizer:
 
     def step(self) -> None:
         """Update the parameters from their gradients."""
+        for k, p in enumerate(self.params):
+            if p.grad is not None and p.grad.shape != p.shape:
+                raise ValueError(f"step: parameter {k} has shape {p.shape}, its gradient {p.grad.shape}")
         rate = self.rate
         self.steps += 1
         for k, (p, kept, scratch) in enumerate(zip(self.params, self._kept, self._scratch)):

@@ -19,9 +19,9 @@ def detach(state: State) -> State:
     """A state's values without their record, to carry into the next chunk: truncated backpropagation through time.
 
     The gradient of a chunk is then that with the carried state held constant, and the record of the chunks before it
-    can be freed.
+    can be freed. None, and what is no Tensor, stays as it is.
     """
-    return mg.tree_map(lambda t: t.detach(), state)
+    return mg.tree_map(lambda t: t.detach() if isinstance(t, mg.Tensor) else t, state)
 
 
 class Recurrent(Module):
@@ -71,9 +71,14 @@ class Recurrent(Module):
                 f"{type(self).__name__}: xs of shape {shape} must be integers, or have a third axis: (T, B, I)"
             )
         xs = as_input(xs, weights_dtype(self.cells[0]))
-        states = initial = self.initial_state(shape[1])
-        if state is not None:
-            states = self._checked(state, initial)
+        states = (None,) * len(self.cells) if state is None else state
+        if not isinstance(states, (tuple, list)) or len(states) != len(self.cells):
+            found = type(states).__name__ + (f" of {len(states)}" if isinstance(states, (tuple, list)) else "")
+            raise ValueError(
+                f"{type(self).__name__}: state must be a tuple of {len(self.cells)}, the state of each layer, "
+                f"as returned with the outputs; got {found}"
+            )
+        states = tuple(cell.checked_state(s, shape[1]) for cell, s in zip(self.cells, states))
         finals = []
         for layer, (cell, s) in enumerate(zip(self.cells, states)):
             xs = cell.project(self.dropout(xs) if layer else xs)
@@ -84,21 +89,6 @@ class Recurrent(Module):
             xs = mg.stack(outputs)
             finals.append(s)
         return xs, tuple(finals)
-
-    def _checked(self, states: Any, initial: tuple[State, ...]) -> tuple[State, ...]:
-        """`states`, if they have the structure and shapes of the initial ones."""
-        name = type(self).__name__
-        if not isinstance(states, (tuple, list)) or len(states) != len(initial):
-            found = f"{type(states).__name__}" + (f" of {len(states)}" if isinstance(states, (tuple, list)) else "")
-            raise ValueError(
-                f"{name}: state must be a tuple of {len(initial)}, the state of each layer, as returned with the "
-                f"outputs; got {found}"
-            )
-        for layer, (state, wanted) in enumerate(zip(states, initial)):
-            found, needed = mg.tree_map(np.shape, state), mg.tree_map(np.shape, wanted)
-            if found != needed:
-                raise ValueError(f"{name}: the state of layer {layer} has shapes {found}, the cell needs {needed}")
-        return tuple(states)
 
 
 def _layers(kind: Any, I: int, H: int, num_layers: int, rng: np.random.Generator, **options: Any) -> list[Cell]:
