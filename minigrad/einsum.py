@@ -16,7 +16,7 @@ def _einsum_operand(k: int, g: Any, y: Any, *xs: Any, inputs: tuple[str, ...], o
     x, wanted = xs[k], inputs[k]
     others = [(s, x) for j, (s, x) in enumerate(zip(inputs, xs, strict=True)) if j != k]
     sizes: dict[str, int] = {}  # of the indices that g and the others offer; 1 gives way in broadcasting
-    for s, shape in [(output, y.shape)] + [(s, x.shape) for s, x in others]:
+    for s, shape in [(output, y.shape)] + [(s, np.shape(x)) for s, x in others]:
         sizes.update({c: n for c, n in zip(s, shape) if sizes.get(c, 1) == 1})
     result, factors, fresh = "", [(output, g), *others], iter(_letters("".join(inputs) + output))
     for c, n in zip(wanted, x.shape, strict=True):

@@ -87,8 +87,8 @@ class _Linked(Cell):
         if x.ndim + is_integer(x) not in allowed:
             times = " or, for all times, (T, B, I)" if 3 in allowed else ""
             raise ValueError(
-                f"{type(self).__name__}: the input has shape {x.shape}, it must be (B, I){times}; integers lack the last "
-                "axis, since each stands for a one-hot vector (such vectors themselves are floating-point)"
+                f"{type(self).__name__}: the input has shape {x.shape}, it must be (B, I){times}; integers lack "
+                "the last axis, since each stands for a one-hot vector (such vectors themselves are floating-point)"
             )
 
     def project(self, xs: Any) -> Any:
