@@ -1,0 +1,183 @@
+"""NumPy's own functions, called on tensors: minigrad's, or refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from table import Case, cuts, takes
+
+import minigrad as mg
+from minigrad import Tensor
+from minigrad.primitive import by_ufunc
+from minigrad.tensor import FUNCTIONS
+from minigrad.testing import check_grad
+
+
+def leaf(x: Any, dtype: Any = float) -> Tensor:
+    return mg.tensor(x, dtype=dtype, requires_grad=True)
+
+
+X = np.array([[0.5, 1.5, 2.5], [0.25, 2.0, 1.0]])
+
+#: A call of each NumPy function that has a primitive: with minigrad's name in place of np it means the same.
+CALLS: dict[Any, list[Any]] = {
+    np.sum: [lambda m, t: m.sum(t, axis=1), lambda m, t: m.sum(t, axis=(0, 1), keepdims=True)],
+    np.mean: [lambda m, t: m.mean(t, axis=0)],
+    np.var: [lambda m, t: m.var(t, axis=0, ddof=1)],
+    np.max: [lambda m, t: m.max(t, axis=1)],
+    np.min: [lambda m, t: m.min(t, axis=1)],
+    np.cumsum: [lambda m, t: m.cumsum(t, axis=1), lambda m, t: m.cumsum(t)],
+    np.where: [lambda m, t: m.where(X > 1, t, 2.0), lambda m, t: m.where(X > 1, 0.0, t)],
+    np.clip: [lambda m, t: m.clip(t, 0.4, 1.2), lambda m, t: m.clip(t, None, 1.2)],
+    np.einsum: [lambda m, t: m.einsum("ij,kj->ik", t, t)],
+    np.concatenate: [lambda m, t: m.concatenate([t, X], axis=1), lambda m, t: m.concatenate((X, t))],
+    np.stack: [lambda m, t: m.stack([X, t], axis=-1)],
+    np.split: [lambda m, t: m.stack(m.split(t, 3, axis=1)), lambda m, t: m.split(t, [1], 1)[1]],
+    np.take: [lambda m, t: m.take(t, np.array([0, 0, 2]), axis=1), lambda m, t: m.take(t, [5, 0])],
+    np.reshape: [lambda m, t: m.reshape(t, (3, 2)), lambda m, t: m.reshape(t, -1)],
+    np.transpose: [
+        lambda m, t: m.transpose(t),
+        lambda m, t: m.transpose(t, (1, 0)),
+        lambda m, t: m.transpose(t, axes=(1, 0)),
+    ],
+    np.swapaxes: [lambda m, t: m.swapaxes(t, 0, 1), lambda m, t: m.swapaxes(t, axis1=0, axis2=1)],
+    np.moveaxis: [lambda m, t: m.moveaxis(t, 0, -1), lambda m, t: m.moveaxis(t, source=0, destination=1)],
+    np.expand_dims: [lambda m, t: m.expand_dims(t, 1), lambda m, t: m.expand_dims(t, axis=(0, 1))],
+    np.squeeze: [lambda m, t: m.squeeze(m.expand_dims(t, 0), axis=0)],
+    np.broadcast_to: [lambda m, t: m.broadcast_to(t, (2, 2, 3))],
+    np.pad: [lambda m, t: m.pad(t, 1), lambda m, t: m.pad(t, ((1, 0), (0, 2)), constant_values=7.0)],
+    np.flip: [lambda m, t: m.flip(t), lambda m, t: m.flip(t, axis=1)],
+    np.tril: [lambda m, t: m.tril(t), lambda m, t: m.tril(t, k=-1)],
+    np.triu: [lambda m, t: m.triu(t), lambda m, t: m.triu(t, k=1)],
+    np.argmax: [lambda m, t: m.argmax(t, axis=1)],
+    np.argmin: [lambda m, t: m.argmin(t, axis=1)],
+    np.argsort: [lambda m, t: m.argsort(t, axis=1)],
+}
+NAMED = [(f, call) for f, calls in CALLS.items() for call in calls]
+
+
+def test_every_numpy_function_with_a_primitive_has_a_call_here() -> None:
+    assert set(CALLS) == {f for f in FUNCTIONS if f not in (np.amax, np.amin) or f in (np.max, np.min)}
+
+
+@pytest.mark.parametrize(("function", "call"), NAMED, ids=[f.__name__ for f, _ in NAMED])
+def test_numpys_function_on_a_tensor_is_minigrads(function: Any, call: Any) -> None:
+    ours, numpys = leaf(X), leaf(X)
+    y, z = call(mg, ours), call(np, numpys)
+    assert type(y) is type(z)
+    np.testing.assert_allclose(np.asarray(getattr(z, "data", z)), call(np, X), rtol=1e-14)
+    if isinstance(z, Tensor):
+        for t in (y, z):
+            t.backward(np.arange(1.0, t.size + 1).reshape(t.shape))
+        np.testing.assert_array_equal(ours.grad, numpys.grad)
+
+
+@pytest.mark.parametrize("ufunc", by_ufunc, ids=lambda f: f.__name__)
+def test_numpys_ufunc_on_a_tensor_is_minigrads(ufunc: np.ufunc) -> None:
+    others = [X.T + 0.3] if ufunc is np.matmul else [X + 0.3] * (ufunc.nin - 1)
+    x = leaf(X)
+    y = ufunc(x, *others)
+    if not by_ufunc[ufunc].differentiable:
+        assert type(y) is np.ndarray
+        np.testing.assert_array_equal(y, ufunc(X, *others))
+        return
+    assert isinstance(y, Tensor)
+    assert y.primitive is by_ufunc[ufunc]
+    np.testing.assert_allclose(y.data, ufunc(X, *others), rtol=1e-14)
+    check_grad(lambda t: ufunc(t, *others), X)
+
+
+def test_ndarrays_and_numpy_numbers_on_the_left_give_tensors() -> None:
+    t = leaf(X)
+    for y, expected in [
+        (X * t, X * X), (X @ t.T, X @ X.T), (np.float64(2) * t, 2 * X), (np.float32(2) - t, 2 - X), (X / t, X / X),
+        (X**t, X**X), (np.int64(3) + t, 3 + X),
+    ]:  # fmt: skip
+        assert isinstance(y, Tensor)
+        np.testing.assert_allclose(y.data, expected, rtol=1e-14)
+
+
+@given(cuts())
+def test_split_of_every_form_is_numpys(case: Case) -> None:
+    (x,) = case.inputs
+    for part, expected in zip(case.function(x), np.split(x, *case.static), strict=True):
+        np.testing.assert_array_equal(part, expected, strict=True)
+
+
+@given(takes())
+def test_take_of_every_form_is_numpys(case: Case) -> None:
+    (x,) = case.inputs
+    np.testing.assert_array_equal(case.function(x), np.take(x, *case.static))
+
+
+@pytest.mark.parametrize("spelling", [{"a_min": 0.4, "a_max": 1.2}, {"min": 0.4, "max": 1.2}], ids=str)
+def test_np_clip_takes_its_bounds_by_name(spelling: Any) -> None:
+    y = np.clip(leaf(X), **spelling)
+    np.testing.assert_array_equal(y.data, np.clip(X, 0.4, 1.2))
+
+
+def test_np_pad_takes_the_mode_constant_and_names_any_other() -> None:
+    for y in (np.pad(leaf(X), 1, "constant"), np.pad(leaf(X), 1, mode="constant")):
+        np.testing.assert_array_equal(y.data, np.pad(X, 1))
+    with pytest.raises(TypeError, match=r"pad.*reflect"):
+        np.pad(leaf(X), 1, mode="reflect")
+
+
+UNSUPPORTED = {
+    "np.linalg.norm": (lambda t: np.linalg.norm(t), "norm"),
+    "np.sort": (lambda t: np.sort(t), "np.sort"),
+    "np.outer": (lambda t: np.outer(t, t), "np.outer"),
+    "np.vstack": (lambda t: np.vstack([t, t]), "np.vstack"),
+    "np.arctan2": (lambda t: np.arctan2(t, X), "np.arctan2"),
+    "np.float_power": (lambda t: np.float_power(t, 2.0), "np.float_power"),
+    "np.add.reduce": (lambda t: np.add.reduce(t), "np.add.reduce"),
+    "np.multiply.outer": (lambda t: np.multiply.outer(t, t), "np.multiply.outer"),
+    "np.add.at": (lambda t: np.add.at(t, 0, 1.0), "np.add.at"),
+    "np.add(out=)": (lambda t: np.add(t, 1.0, out=X.copy()), "np.add with out="),
+    "np.exp(where=)": (lambda t: np.exp(t, where=X > 1), "np.exp with where="),
+    "np.sum(dtype=)": (lambda t: np.sum(t, dtype=np.float32), "sum.*dtype"),
+    "np.mean(where=)": (lambda t: np.mean(t, where=X > 1), "mean.*where"),
+}
+
+
+@pytest.mark.parametrize(("call", "named"), UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_an_unsupported_numpy_function_raises_and_is_named(call: Any, named: str) -> None:
+    with pytest.raises(TypeError, match=named):
+        call(leaf(X))
+
+
+def test_an_array_cannot_swallow_a_tensor_in_place() -> None:
+    a = np.zeros_like(X)
+    with pytest.raises(TypeError, match=r"np\.add with out="):
+        a += leaf(X)
+
+
+def test_a_tensor_with_a_gradient_does_not_turn_into_an_array_silently() -> None:
+    for convert in (np.asarray, np.array, lambda t: np.array([t, t]), lambda t: np.zeros_like(X).__setitem__(0, t[0])):
+        with pytest.raises(TypeError, match=r"t\.data"):
+            convert(leaf(X))
+
+
+def test_a_constant_turns_into_an_array() -> None:
+    t = mg.tensor(X)
+    np.testing.assert_array_equal(np.asarray(t), X, strict=True)
+    np.testing.assert_array_equal(np.asarray(t, dtype=np.float32), X.astype(np.float32), strict=True)
+
+
+PLAIN = [np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.all, np.any, np.round, np.unique, np.nonzero]
+
+
+@pytest.mark.parametrize("function", PLAIN, ids=lambda f: f.__name__)
+def test_numpy_functions_without_derivatives_give_plain_results(function: Any) -> None:
+    result = function(leaf(X))
+    assert not isinstance(result, Tensor)
+    np.testing.assert_array_equal(result, function(X))
+
+
+def test_comparing_functions_of_numpy_take_tensors() -> None:
+    assert np.allclose(leaf(X), X)
+    assert np.array_equal(leaf(X), leaf(X))
+    np.testing.assert_array_equal(np.isclose(leaf(X), 2.5), X == 2.5)

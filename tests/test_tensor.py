@@ -1,0 +1,217 @@
+"""Tensor: data and gradient, Python's protocols and methods."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import Tensor
+from minigrad.testing import check_grad
+
+
+def leaf(x: Any, dtype: Any = float) -> Tensor:
+    return mg.tensor(x, dtype=dtype, requires_grad=True)
+
+
+X = np.array([[0.5, 1.5, 2.5], [0.25, 2.0, 1.0]])
+
+# --- making one ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [1, [1, 2], True, np.array([1], np.uint8)], ids=repr)
+def test_integer_and_boolean_data_refuse_requires_grad_with_a_hint(data: Any) -> None:
+    with pytest.raises(TypeError, match=r"floating-point data, got (int64|bool|uint8); write 1\.0 instead of 1"):
+        mg.tensor(data, requires_grad=True)
+    assert not mg.tensor(data).requires_grad
+
+
+@pytest.mark.parametrize("data", [1j, "one", None, {"a": 1}], ids=repr)
+def test_data_that_are_no_real_numbers_are_refused(data: Any) -> None:
+    with pytest.raises(TypeError, match="real numbers or booleans"):
+        mg.tensor(data)
+
+
+def test_a_list_of_tensors_is_refused_with_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r"mg\.stack or mg\.concatenate"):
+        mg.tensor([leaf(1.0), leaf(2.0)])
+
+
+@pytest.mark.parametrize("make", [mg.tensor, Tensor])
+def test_data_are_copied_in(make: Any) -> None:
+    x = np.ones(3)
+    t = make(x)
+    x[0] = 9
+    np.testing.assert_array_equal(t.data, [1, 1, 1])
+    assert not np.shares_memory(make(t).data, t.data)
+
+
+def test_dtype_is_numpys_or_the_one_asked_for() -> None:
+    assert mg.tensor([1.0]).dtype == np.float64
+    assert mg.tensor(np.ones(1, np.float32)).dtype == np.float32
+    assert mg.tensor([1, 2], dtype=np.float16).dtype == np.float16
+    assert mg.tensor([1, 2]).dtype == np.int64
+
+
+def test_shape_dtype_ndim_size_and_len_are_those_of_the_array() -> None:
+    t = leaf(X, np.float32)
+    assert (t.shape, t.dtype, t.ndim, t.size, len(t)) == ((2, 3), np.float32, 2, 6, 2)
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+def test_data_are_read_only() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        leaf(X).data[0, 0] = 1
+
+
+def test_assigned_data_are_copied_and_keep_the_dtype() -> None:
+    t, new = leaf([1.0, 2.0], np.float32), np.array([3.0, 4.0])
+    t.data = new
+    new[0] = 9
+    np.testing.assert_array_equal(t.data, np.array([3, 4], np.float32), strict=True)
+
+
+def test_assigned_data_of_another_shape_are_refused() -> None:
+    t = leaf([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"shape \(2,\), the new data \(3,\)"):
+        t.data = np.ones(3)
+    np.testing.assert_array_equal(t.data, [1, 2])
+
+
+def test_constants_are_not_written_in_place_but_assigned() -> None:
+    t = mg.tensor([1.0, 2.0])
+    with pytest.raises(RuntimeError, match=r"t\.data = array"):
+        t.writable()
+    t.data = [3.0, 4.0]
+    np.testing.assert_array_equal(t.data, [3, 4])
+
+
+@pytest.mark.parametrize(
+    "change", [lambda t: setattr(t, "data", t.data), lambda t: t.writable()], ids=["assign", "write"]
+)
+def test_data_of_a_computed_tensor_cannot_be_changed(change: Any) -> None:
+    with pytest.raises(RuntimeError, match="result of multiply cannot be changed"):
+        change(leaf(X) * 2.0)
+
+
+def test_entries_cannot_be_assigned() -> None:
+    with pytest.raises(TypeError, match=r"mg\.where"):
+        leaf(X)[0] = 1.0
+
+
+def test_in_place_operators_refuse_a_leaf_that_requires_a_gradient() -> None:
+    w = leaf([1.0])
+    with pytest.raises(TypeError, match=r"w\.data = w\.data - step"):
+        w -= 0.1
+    assert w.item() == 1.0
+
+
+def test_in_place_operators_make_new_tensors_elsewhere() -> None:
+    x = leaf([1.0, 2.0])
+    total = old = x * 1.0
+    total += x
+    total *= 2.0
+    total.sum().backward()
+    np.testing.assert_array_equal(old.data, [1, 2])
+    np.testing.assert_array_equal(x.grad, [4, 4])
+
+
+def test_detach_is_a_constant_with_the_same_values_in_memory_of_its_own() -> None:
+    x = leaf([1.0, 2.0])
+    for t in (x, x * 2.0, x[::-1]):
+        d = t.detach()
+        np.testing.assert_array_equal(d.data, t.data)
+        assert (d.requires_grad, d.primitive, d.inputs) == (False, None, ())
+        assert not np.shares_memory(d.data, x.data)
+
+
+# --- Python's protocols ----------------------------------------------------------------------------------------------
+
+
+def test_repr_shows_values_dtype_and_origin() -> None:
+    assert repr(mg.tensor([1.0, 2.0])) == "tensor([1., 2.])"
+    assert repr(leaf(1.0)) == "tensor(1., requires_grad=True)"
+    assert repr(leaf([1.0], np.float32) * 2) == "tensor([2.], dtype=float32, from multiply)"
+
+
+def test_numbers_come_out_of_one_entry_only() -> None:
+    t = mg.tensor([[1.5]])
+    assert (t.item(), float(t), int(t), bool(t), f"{t:.2f}", f"{t}") == (1.5, 1.5, 1, True, "1.50", "tensor([[1.5]])")
+    for convert in (float, int, bool, lambda t: t.item()):
+        with pytest.raises(ValueError, match=r"size 1|more than one element"):
+            convert(mg.tensor([1.0, 2.0]))
+
+
+def test_iteration_gives_the_rows_with_their_record() -> None:
+    x = leaf(X)
+    a, b = x
+    (a * 2.0 + b * 3.0).sum().backward()
+    np.testing.assert_array_equal(x.grad, [[2, 2, 2], [3, 3, 3]])
+    with pytest.raises(TypeError, match="no axis"):
+        iter(mg.tensor(1.0))
+
+
+def test_membership_and_hash_look_at_values_and_identity() -> None:
+    x = leaf(X)
+    assert 2.5 in x
+    assert 7.0 not in x
+    assert len({x, x, leaf(X)}) == 2
+
+
+@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_a_copy_or_a_pickle_is_a_leaf_with_the_same_values(clone: Any) -> None:
+    for t in (leaf(X, np.float32), leaf(X) * 2.0, mg.tensor([1, 2])):
+        c = clone(t)
+        np.testing.assert_array_equal(c.data, t.data, strict=True)
+        assert (c.primitive, c.requires_grad, c.grad) == (None, t.requires_grad, None)
+        assert not np.shares_memory(c.data, t.data)
+
+
+METHODS = {
+    "reshape(3, 2)": (lambda t: t.reshape(3, 2), lambda x: x.reshape(3, 2)),
+    "reshape((3, -1))": (lambda t: t.reshape((3, -1)), lambda x: x.reshape(3, -1)),
+    "reshape(-1)": (lambda t: t.reshape(-1), lambda x: x.reshape(-1)),
+    "transpose()": (lambda t: t.transpose(), np.transpose),
+    "transpose(1, 0)": (lambda t: t.transpose(1, 0), np.transpose),
+    "transpose((0, 1))": (lambda t: t.transpose((0, 1)), lambda x: x),
+    "T": (lambda t: t.T, np.transpose),
+    "astype": (lambda t: t.astype(np.float64), lambda x: x),
+    "take": (lambda t: t.take([0, 0], axis=1), lambda x: x.take([0, 0], axis=1)),
+    "sum": (lambda t: t.sum(axis=0, keepdims=True), lambda x: x.sum(axis=0, keepdims=True)),
+    "mean": (lambda t: t.mean(1), lambda x: x.mean(1)),
+    "var": (lambda t: t.var(axis=1, ddof=1), lambda x: x.var(axis=1, ddof=1)),
+    "max": (lambda t: t.max(axis=1), lambda x: x.max(axis=1)),
+    "min": (lambda t: t.min(), lambda x: x.min()),
+    "cumsum": (lambda t: t.cumsum(axis=1), lambda x: x.cumsum(axis=1)),
+    "clip": (lambda t: t.clip(0.4, 1.2), lambda x: x.clip(0.4, 1.2)),
+    "softmax": (lambda t: t.softmax(), lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True)),
+    "log_softmax": (lambda t: t.log_softmax(0), lambda x: x - np.log(np.exp(x).sum(0))),
+    "logsumexp": (lambda t: t.logsumexp(axis=-1), lambda x: np.log(np.exp(x).sum(-1))),
+    "sigmoid": (lambda t: t.sigmoid(), lambda x: 1 / (1 + np.exp(-x))),
+    "relu": (lambda t: t.relu(), lambda x: np.maximum(x, 0)),
+    "swapaxes": (lambda t: t.swapaxes(0, 1), np.transpose),
+    "squeeze": (lambda t: t[None].squeeze(0), lambda x: x),
+}
+
+
+@pytest.mark.parametrize(("f", "g"), METHODS.values(), ids=METHODS)
+def test_methods_are_numpys_with_derivatives(f: Any, g: Any) -> None:
+    np.testing.assert_allclose(f(mg.tensor(X)).data, g(X), rtol=1e-12)
+    check_grad(f, X, order=2)
+
+
+def test_astype_of_a_dtype_without_fractions_ends_the_record() -> None:
+    y = leaf(X).astype(int)
+    assert (y.dtype, y.requires_grad) == (np.int64, False)
+
+
+def test_astype_hands_the_gradient_back_in_the_first_dtype() -> None:
+    x = leaf(X, np.float32)
+    (x.astype(np.float64) * np.pi).sum().backward()
+    np.testing.assert_array_equal(x.grad, np.full(X.shape, np.pi, np.float32), strict=True)
