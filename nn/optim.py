@@ -303,7 +303,7 @@ def exponential_decay(lr: float, factor: float) -> Callable[[int], float]:
 
 
 def cosine_decay(lr: float, total: int, warmup: int = 0, final: float = 0.0) -> Callable[[int], float]:
-    """Linear from 0 to lr over `warmup` steps, then half a cosine from lr to `final` at step `total`.
+    """Linear from lr / warmup to lr over `warmup` steps, then half a cosine from lr to `final` at step `total`.
 
     Source: Loshchilov & Hutter 2017, equation 5 (without restarts).
     """
