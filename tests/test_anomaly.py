@@ -82,6 +82,12 @@ def test_a_mask_of_minus_infinity_passes_detect_anomaly() -> None:
     assert np.isfinite(x.grad).all()
 
 
+def test_detect_anomaly_refuses_a_nan_made_of_infinities() -> None:
+    x = leaf([np.inf, 1.0])
+    with mg.detect_anomaly(), np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="subtract"):
+        _ = x - x
+
+
 def test_without_detect_anomaly_infinities_pass() -> None:
     x = leaf([1.0, 2.0])
     bad_backward(x).backward()

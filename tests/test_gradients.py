@@ -193,6 +193,13 @@ def test_operators_take_numbers_on_either_side(op: Any, number: Any) -> None:
 
 
 @each_operator
+def test_operators_take_lists_on_either_side(op: Any) -> None:
+    x, other = np.array([0.5, 1.5]), [2.0, 3.0]
+    np.testing.assert_allclose(op(mg.tensor(x), other).data, op(x, np.array(other)))
+    np.testing.assert_allclose(op(other, mg.tensor(x)).data, op(np.array(other), x))
+
+
+@each_operator
 @pytest.mark.parametrize("number", [2, 0.5, True], ids=repr)
 def test_python_numbers_keep_float32_on_either_side(op: Any, number: Any) -> None:
     for f in (lambda t: op(t, number), lambda t: op(number, t)):
@@ -216,7 +223,12 @@ def test_unary_operators_are_their_primitives(f: Any, g: Any) -> None:
 def test_matmul_takes_arrays_on_either_side(shapes: Any) -> None:
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal(s) for s in shapes)
-    for f, x in [(lambda t: t @ b, a), (lambda t: a @ t, b)]:
+    for f, x in [
+        (lambda t: t @ b, a),
+        (lambda t: a @ t, b),
+        (lambda t: t @ b.tolist(), a),
+        (lambda t: a.tolist() @ t, b),
+    ]:
         y = f(mg.tensor(x))
         assert isinstance(y, Tensor)
         np.testing.assert_allclose(y.data, a @ b, rtol=1e-14)

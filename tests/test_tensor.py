@@ -70,11 +70,12 @@ def test_data_are_read_only() -> None:
         leaf(X).data[0, 0] = 1
 
 
-def test_assigned_data_are_copied_and_keep_the_dtype() -> None:
-    t, new = leaf([1.0, 2.0], np.float32), np.array([3.0, 4.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_assigned_data_are_copied_and_keep_the_dtype(dtype: Any) -> None:
+    t, new = leaf([1.0, 2.0], dtype), np.array([3.0, 4.0])
     t.data = new
     new[0] = 9
-    np.testing.assert_array_equal(t.data, np.array([3, 4], np.float32), strict=True)
+    np.testing.assert_array_equal(t.data, np.array([3, 4], dtype), strict=True)
 
 
 def test_assigned_data_of_another_shape_are_refused() -> None:
