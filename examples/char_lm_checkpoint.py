@@ -1,0 +1,153 @@
+"""Checkpoints of `char_lm`: everything that the next step depends on, in one `.safetensors` file.
+
+    model.*      the weights                          settings    the options, as JSON
+    optimizer.*  its moments and number of steps      vocabulary  the characters, in the order of their numbers
+    state.*      the recurrent state (B, H)           random      the generator's state, as JSON
+    history.*    losses of steps and validations      text        SHA-256 of the text; the place in it follows from
+                                                                  the number of steps
+                                                      checksum    CRC-32 of all of these: the format has none
+
+So a run that was stopped and resumed goes on bit for bit as if it had not been stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+import nn
+
+from .char_lm_options import Settings
+from .common import UserError
+
+
+def digest(text: str) -> str:
+    """What tells one text from another."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """What tells a checkpoint from a damaged one."""
+    crc = zlib.crc32(repr(sorted(metadata.items())).encode())
+    for name, array in sorted(arrays.items()):
+        crc = zlib.crc32(array.tobytes(), zlib.crc32(f"{name} {array.shape} {array.dtype}".encode(), crc))
+    return str(crc)
+
+
+class Checkpoint(NamedTuple):
+    """What a file holds."""
+
+    path: str
+    settings: Settings
+    vocabulary: str
+    text: str
+    arrays: dict[str, np.ndarray]
+    random: dict[str, Any]
+    seconds: float
+
+    def part(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays whose names start with `name.`, without it."""
+        return {key.removeprefix(f"{name}."): a for key, a in self.arrays.items() if key.startswith(f"{name}.")}
+
+
+def read(path: str) -> Checkpoint:
+    """Raises UserError if there is no such file, or it is not a whole checkpoint."""
+    try:
+        arrays, metadata = nn.load(path)
+    except ModuleNotFoundError as error:
+        raise UserError(str(error)) from error
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or 'there is no such checkpoint'}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is no checkpoint, or it is damaged: {error}") from error
+    try:
+        if metadata.pop("checksum") != checksum(arrays, metadata):
+            raise UserError(f"{path} is damaged: its checksum is wrong")
+        settings = Settings.from_json(metadata["settings"])
+        random, seconds = json.loads(metadata["random"]), float(metadata["seconds"])
+        return Checkpoint(path, settings, metadata["vocabulary"], metadata["text"], arrays, random, seconds)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is not a checkpoint of this program, or of another version of it") from error
+
+
+def write(path: Path, run: Any, text: str) -> None:
+    """Save a run; the file that was there before is replaced when the new one is whole.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
+    parts: dict[str, Mapping[str, Any]] = {
+        "model": run.model.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "state": {str(k): leaf.data for k, leaf in enumerate(mg.tree_leaves(run.state))},
+        "history": {
+            "losses": np.array(run.losses, np.float64),
+            "validations": np.array(run.validations, np.float64).reshape(-1, 2),  # rows (step, loss)
+        },
+    }
+    arrays = {f"{part}.{name}": array for part, named in parts.items() for name, array in named.items()}
+    metadata = {
+        "settings": run.settings.to_json(),
+        "vocabulary": run.vocabulary,
+        "random": json.dumps(run.rng.bit_generator.state),
+        "text": text,
+        "seconds": repr(run.seconds),
+    }
+    try:
+        nn.save(path, arrays, {**metadata, "checksum": checksum(arrays, metadata)})
+    except OSError as error:
+        raise UserError(f"cannot save {path}: {error.strerror}") from error
+
+
+def restore(run: Any, checkpoint: Checkpoint) -> None:
+    """Set a new run of the same settings to where the checkpoint's run was.
+
+    Raises:
+        UserError: if the arrays do not fit, which only happens to a damaged file.
+    """
+    restore_model(run.model, checkpoint)
+    try:
+        run.optimizer.load_state_dict(checkpoint.part("optimizer"))
+        leaves = checkpoint.part("state")
+        names = iter(range(len(leaves)))
+        run.state = mg.tree_map(lambda zero: _like(zero, leaves[str(next(names))]), run.state)
+        run.rng.bit_generator.state = checkpoint.random
+        history = checkpoint.part("history")
+        run.losses = history["losses"].tolist()
+        # the validation after a run's last step belongs to that run; a longer one has those at regular intervals
+        every = checkpoint.settings.validate_every
+        run.validations = [(int(n), v) for n, v in history["validations"].tolist() if every and not n % every]
+    except (KeyError, TypeError, ValueError, StopIteration) as error:
+        raise UserError(f"{checkpoint.path} is damaged: {error}") from error
+    run.seconds = checkpoint.seconds
+
+
+def restore_model(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Set the weights. Raises UserError if they are not of this model."""
+    try:
+        model.load_state_dict(checkpoint.part("model"))
+    except ValueError as error:
+        raise UserError(f"{checkpoint.path} is damaged: {error}") from error
+
+
+def _like(zero: mg.Tensor, array: np.ndarray) -> mg.Tensor:
+    if (array.shape, array.dtype) != (zero.shape, zero.dtype):
+        raise ValueError(f"a recurrent state of {array.shape} {array.dtype} instead of {zero.shape} {zero.dtype}")
+    return mg.tensor(array)
+
+
+def keep_previous(path: Path) -> str | None:
+    """Move the checkpoint of an earlier run out of the way; returns its new name."""
+    if not path.exists():
+        return None
+    aside = path.with_name(f"previous.{path.name}")
+    os.replace(path, aside)
+    return str(aside)

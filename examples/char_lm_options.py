@@ -1,0 +1,215 @@
+"""The options of `char_lm`. One dataclass is the table that the parser, the checks and the checkpoint are made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .common import Parser, UserError
+
+PROGRAM = "python -m examples.char_lm"
+
+DESCRIPTION = "Train a recurrent network to predict a text character by character, then let it write."
+
+NOTES = f"""
+how the text is split:
+  tail   The last --val-fraction of the text is for validation. The text before it is laid out in --batch-size rows,
+         each a contiguous stretch, read --seq-length characters at a time. The state is carried from batch to batch,
+         an epoch starts from zero. The validation text is laid out in up to 16 rows, so that it is quick; every
+         character of it but the first is predicted once.
+  rows   The whole text is laid out in --batch-size rows, and cut into batches of --seq-length columns (what does not
+         fill a batch is left out). The last --val-fraction of these batches is for validation. The state is carried
+         from batch to batch, and on into the next epoch.
+  Validation starts from a zero state.
+
+commands:
+  {PROGRAM}                                   Python's language reference, about two minutes
+  {PROGRAM} novel.txt --out runs/novel        your own text
+  {PROGRAM} --resume runs/novel/checkpoint.safetensors --steps 6000
+  {PROGRAM} sample runs/novel/checkpoint.safetensors --prime "Once " --temperature 0.7
+  The last one writes text from a checkpoint; `{PROGRAM} sample --help` lists its options.
+
+the settings of char-rnn (two layers, RMSProp):
+  {PROGRAM} shakespeare.txt --split rows --layers 2 --hidden 128 --batch-size 50 \\
+      --optimizer rmsprop --lr 2e-3 --rms-decay 0.95 --schedule constant --clip-value 5 --init uniform --steps 21150
+"""
+
+LEARNING_RATES = {"adam": 5e-3, "adamw": 5e-3, "rmsprop": 2e-3, "adagrad": 3e-2, "sgd": 0.5}
+
+
+def option(group: str, default: Any, text: str, **rules: Any) -> Any:
+    """A field of `Settings`; rules are choices, low, high, open (both bounds excluded), only, free (see `check`)."""
+    return dataclasses.field(default=default, metadata={"group": group, "text": text, **rules})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made of. None stands for "not used"; `complete` fills in defaults that depend on other options."""
+
+    text: tuple[str, ...] = ()
+    split: str = option("text", "tail", "what is held out for validation, see below", choices=("tail", "rows"))
+    val_fraction: float = option("text", 0.05, "the part held out", low=0, high=1, open=True)
+    seq_length: int = option("text", 50, "steps of backpropagation through time", low=1, high=100_000)
+    batch_size: int = option("text", 32, "rows of text read in parallel", low=1, high=1_000_000)
+
+    cell: str = option("model", "lstm", "the recurrent cell", choices=("rnn", "lstm", "gru"))
+    hidden: int = option("model", 256, "units of a layer", low=1, high=32_768)
+    layers: int = option("model", 1, "recurrent layers, one above the other", low=1, high=1000)
+    dropout: float = option(
+        "model", 0.0, "probability of dropping, between layers and before the output", low=0, high=1
+    )
+    init: str = option("model", "default", "initial weights: of each layer's own choice, or uniform within ± "
+                       "--init-scale", choices=("default", "uniform"))  # fmt: skip
+    init_scale: float = option("model", 0.08, "for --init uniform", low=0, high=1e6, only=("init", "uniform"))
+    forget_bias: float = option("model", 1.0, "initial bias of the LSTM's forget gate", low=-1e6, high=1e6,
+                                only=("cell", "lstm"))  # fmt: skip
+
+    optimizer: str = option("training", "adam", "how weights are updated", choices=tuple(LEARNING_RATES))
+    lr: float | None = option("training", None, "learning rate; by default "
+                              + ", ".join(f"{lr:g} for {name}" for name, lr in LEARNING_RATES.items()),
+                              low=0, high=1e6, open=True)  # fmt: skip
+    schedule: str = option("training", "cosine", "the learning rate over time: constant, warmed up and then falling "
+                           "as half a cosine, or falling exponentially to a hundredth",
+                           choices=("constant", "cosine", "exponential"))  # fmt: skip
+    schedule_steps: int | None = option("training", None, "steps over which the schedule runs; by default all",
+                                        low=1, high=10**12, free=True, only=("schedule", "cosine", "exponential"),
+                                        )  # fmt: skip
+    rms_decay: float = option(
+        "training", 0.95, "decay of the mean square", low=0, high=1, only=("optimizer", "rmsprop")
+    )
+    momentum: float = option("training", 0.9, "momentum", low=0, high=1, only=("optimizer", "sgd"))
+    weight_decay: float = option("training", 0.0, "weight decay", low=0, high=1e6)
+    clip_norm: float | None = option("training", None, "longest gradient, longer ones are scaled down, 0 for any; "
+                                     "by default 5, or 0 with --clip-value", low=0, high=1e30)  # fmt: skip
+    clip_value: float | None = option("training", None, "cut each entry of the gradient to ± this; by default not",
+                                      low=0, high=1e30)  # fmt: skip
+    steps: int | None = option("training", 3000, "weight updates in all", low=1, high=10**12, free=True)
+    minutes: float | None = option("training", None, "train for this time instead of --steps",
+                                   low=0, high=1e6, open=True, free=True)  # fmt: skip
+    seed: int = option("training", 0, "of initial weights, dropout and samples", low=0, high=2**63)
+
+    validate_every: int = option("reports", 500, "steps between validations, which also save; 0 for the end only",
+                                 low=0, high=10**12, free=True)  # fmt: skip
+    sample_every: int = option("reports", 1000, "steps between samples, 0 for never", low=0, high=10**12, free=True)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """Raises ValueError or TypeError if these are no settings."""
+        values = json.loads(text)
+        settings = cls(**{**values, "text": tuple(values["text"])})
+        check(settings, {})
+        return settings
+
+    def complete(self) -> Settings:
+        """With the defaults that depend on other options."""
+        lr = LEARNING_RATES[self.optimizer] if self.lr is None else self.lr
+        clip_norm = (5.0 if self.clip_value is None else 0.0) if self.clip_norm is None else self.clip_norm
+        return dataclasses.replace(self, lr=lr, clip_norm=clip_norm)
+
+
+OPTIONS = {field.name: field for field in dataclasses.fields(Settings) if field.metadata}
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def check(settings: Settings, given: Mapping[str, Any]) -> None:
+    """Raise UserError for a value out of its range, or a given option without effect."""
+    for name, field in OPTIONS.items():
+        rules, value = field.metadata, getattr(settings, name)
+        if value is None and field.type.endswith("None"):
+            continue
+        if "choices" in rules:
+            if value not in rules["choices"]:
+                raise UserError(f"{flag(name)} must be one of {', '.join(rules['choices'])}, got {value!r}")
+        else:
+            low, high, is_open = rules["low"], rules["high"], rules.get("open", False)
+            if not (low <= value < high) or (is_open and value == low):
+                bounds = f"{'above' if is_open else 'at least'} {low:g} and below {high:g}"
+                raise UserError(f"{flag(name)} must be {bounds}, got {value}")
+        if name in given and "only" in rules:
+            other, *values = rules["only"]
+            if getattr(settings, other) not in values:
+                raise UserError(
+                    f"{flag(name)} has no effect with {flag(other)} {getattr(settings, other)}, "
+                    f"only with {' or '.join(values)}"
+                )
+
+
+def parse(argv: Sequence[str]) -> tuple[dict[str, Any], str, str | None, bool]:
+    """The given options by name, and --out (None if not given), --resume, --quiet."""
+    parser = Parser(prog=PROGRAM, usage="%(prog)s [options] [text ...]", description=DESCRIPTION, epilog=NOTES)
+    parser.add_argument("text", nargs="*", help="UTF-8 text files, read one after the other, or - for standard input; "
+                        "by default the language reference that comes with Python")  # fmt: skip
+    groups: dict[str, Any] = {}
+    for name, field in OPTIONS.items():
+        rules = field.metadata
+        group = groups.get(rules["group"]) or groups.setdefault(
+            rules["group"], parser.add_argument_group(rules["group"])
+        )
+        kind = {"int": int, "float": float}.get(field.type.removesuffix(" | None"), str)
+        default = "" if field.default is None else f" (default: {field.default})"
+        group.add_argument(flag(name), type=kind, choices=rules.get("choices"), help=rules["text"] + default,
+                           metavar=None if "choices" in rules else {int: "N", float: "X"}[kind])  # fmt: skip
+    reports = groups["reports"]
+    reports.add_argument("--out", metavar="DIR", help="folder for checkpoint and picture; by default runs/char_lm, or "
+                         "that of the checkpoint to resume")  # fmt: skip
+    reports.add_argument("--quiet", action="store_true", help="show the result only")
+    parser.add_argument("--resume", metavar="CHECKPOINT", help="go on from a checkpoint, with its options; only "
+                        "--steps, --minutes, --schedule-steps and the reports may differ")  # fmt: skip
+    arguments = vars(parser.parse_intermixed_args(argv))
+    out, resume, quiet = (arguments.pop(name) for name in ("out", "resume", "quiet"))
+    given = {name: value for name, value in arguments.items() if value not in (None, [])}
+    if "text" in given:
+        given["text"] = tuple(given["text"])
+    return given, out, resume, quiet
+
+
+def settle(given: Mapping[str, Any], saved: Settings | None) -> Settings:
+    """The settings of a run: what was given, upon those of the checkpoint to resume, upon the defaults.
+
+    Raises:
+        UserError: if an option is out of range, has no effect, or contradicts the checkpoint.
+    """
+    if "steps" in given and "minutes" in given:
+        raise UserError("give --steps or --minutes, not both")
+    base = saved or Settings()
+    for name, value in given.items():
+        if saved and name != "text" and not OPTIONS[name].metadata.get("free") and value != getattr(base, name):
+            raise UserError(
+                f"{flag(name)} {value}: the checkpoint to resume was trained with {flag(name)} {getattr(base, name)}, "
+                "which cannot be changed"
+            )
+    budget = {"steps": None} if "minutes" in given else {"minutes": None} if "steps" in given else {}
+    settings = dataclasses.replace(base, **{**given, **budget})
+    check(settings, given)
+    return settings.complete()
+
+
+def parse_sample(argv: Sequence[str]) -> Any:
+    """The options of `sample`: checkpoint, temperature, prime, length, seed."""
+    parser = Parser(prog=f"{PROGRAM} sample", description="Write text from a checkpoint.")
+    parser.add_argument("checkpoint", help="as saved by training: .../checkpoint.safetensors")
+    parser.add_argument("--temperature", type=float, default=0.7, metavar="T", help="0: always the likeliest "
+                        "character, 1: as the model was trained, above: wilder (default: 0.7)")  # fmt: skip
+    parser.add_argument("--prime", default="", metavar="TEXT", help="text to go on from")
+    parser.add_argument("--length", type=int, default=1000, metavar="N", help="characters to write (default: 1000)")
+    parser.add_argument(
+        "--seed", type=int, metavar="S", help="the same seed writes the same text; by default a new one"
+    )
+    options = parser.parse_args(argv)
+    if not 0 <= options.temperature < math.inf:
+        raise UserError(f"--temperature must be at least 0 and finite, got {options.temperature}")
+    for name in ("length", "seed"):
+        value = getattr(options, name)
+        if value is not None and value < 0:
+            raise UserError(f"--{name} must be at least 0, got {value}")
+    return options

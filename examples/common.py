@@ -1,0 +1,252 @@
+"""What every example needs beside its subject: one-line errors, an orderly stop, progress, a style of pictures."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: one line on stderr, exit code 2."""
+
+
+class Stopped(KeyboardInterrupt):
+    """An orderly stop, all being saved: the line says how to go on, the exit code is 128 + the signal's number."""
+
+    def __init__(self, line: str, signum: int) -> None:
+        super().__init__(line)
+        self.code = 128 + signum
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are `UserError`s and whose options are never abbreviated."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (--help lists the options)")
+
+
+def command(main: Callable[[Sequence[str]], None]) -> Callable[..., int]:
+    """Make `main(arguments)` a program: it returns an exit code, and no mistake of the user's shows a traceback."""
+
+    @functools.wraps(main)
+    def program(argv: Sequence[str] | None = None) -> int:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a console without some character shows `?` in its place
+        try:
+            main(sys.argv[1:] if argv is None else argv)
+            sys.stdout.flush()
+        except (UserError, FloatingPointError) as error:
+            return _complain(f"error: {error}", 2)
+        except MemoryError as error:
+            return _complain(f"error: not enough memory: {error or 'choose a smaller model or batch'}", 2)
+        except Stopped as stop:
+            return _complain(str(stop), stop.code)
+        except KeyboardInterrupt:
+            return _complain("interrupted", 128 + signal.SIGINT)
+        except BrokenPipeError:  # whoever read our output has had enough, as in `... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + 13  # as SIGPIPE
+        except SystemExit as end:  # --help
+            return int(end.code or 0)
+        return 0
+
+    return program
+
+
+def _complain(line: str, code: int) -> int:
+    print(" ".join(line.split()), file=sys.stderr)
+    return code
+
+
+def need(*packages: str) -> None:
+    """Import optional packages before any work is done.
+
+    Raises:
+        UserError: if one is missing.
+    """
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError as error:
+            raise UserError(f"this example needs the package {package}: pip install 'minigrad[examples]'") from error
+
+
+def output_folder(path: str) -> Path:
+    """The folder, made if need be and known to be writable.
+
+    Raises:
+        UserError: if it cannot be made or written.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"cannot write to the output folder {path}: {error.strerror}") from error
+    return folder
+
+
+@contextmanager
+def stop_signal() -> Iterator[list[int]]:
+    """Collects the signals (Ctrl-C, SIGTERM) that ask this block to stop; a second one interrupts at once."""
+    received: list[int] = []
+
+    def receive(signum: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(signum)
+
+    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread only
+        yield received
+        return
+    before = {signum: signal.signal(signum, receive) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def printable(text: str) -> str:
+    """`text` without control codes, which could upset a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
+
+class Progress:
+    """A live line of progress and figures on a terminal, plain lines now and then elsewhere, nothing if quiet.
+
+    Args:
+        start: the fraction of the work that was done before.
+        quiet: show nothing.
+
+    Use as a context manager; call `update(done, position, figures)` when `due()`.
+    """
+
+    def __init__(self, start: float = 0.0, quiet: bool = False) -> None:
+        self.start, self.quiet = start, quiet
+        self.live: Any = None
+        self.began = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        if sys.stdout.isatty() and not self.quiet:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console()
+            if not console.is_dumb_terminal:
+                self.live = Live(console=console, auto_refresh=False, transient=True)
+                self.live.start()
+        self.every = 0.25 if self.live else 10.0  # seconds
+        self.next = self.began + (0.0 if self.live else self.every)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.live:
+            self.live.stop()
+
+    def due(self) -> bool:
+        """Whether it is time to show something."""
+        return not self.quiet and time.monotonic() >= self.next
+
+    def update(self, done: float, position: str, figures: str) -> None:
+        """Show where the work stands: the fraction done, the same in words, and the figures of the moment."""
+        now = time.monotonic()
+        self.next = now + self.every
+        gained = done - self.start
+        left = clock((now - self.began) * (1 - done) / gained) + " left" if gained > 0 else ""
+        if not self.live:
+            print(", ".join(part for part in (position, figures, left) if part), flush=True)
+            return
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        bar = Table.grid(padding=(0, 2))
+        bar.add_row(
+            ProgressBar(total=1.0, completed=done, width=30, complete_style="cyan"), position, Text(left, style="cyan")
+        )
+        self.live.update(Group(bar, Text(figures, style="bold")), refresh=True)
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        if self.live:
+            self.live.console.print(line, markup=False, highlight=False)
+        elif not self.quiet:
+            print(line, flush=True)
+
+    def show(self, title: str, text: str) -> None:
+        """A text under its title."""
+        text = printable(text)
+        if self.live:
+            from rich.panel import Panel
+            from rich.text import Text
+
+            self.live.console.print(Panel(Text(text), title=title, title_align="left", border_style="dim"))
+        elif not self.quiet:
+            print(title, *[f"  | {line}" for line in text.split("\n")], sep="\n", flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, as 2:05; with hours, as 1:02:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(n: int) -> str:
+    """n with its digits in groups of three: 4 500."""
+    return f"{n:,}".replace(",", " ")
+
+
+#: Colours that stay apart in print and for the colour-blind (Okabe & Ito 2008).
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
+
+STYLE: Any = {
+    "figure.figsize": (7.2, 4.2),
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+
+
+@contextmanager
+def picture(path: Path) -> Iterator[Any]:
+    """A matplotlib figure in the style of all examples, written to `path` as a whole when the block ends."""
+    import matplotlib
+    from matplotlib.figure import Figure  # without pyplot: drawn by Agg, no window and no global state
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = Figure()
+        yield figure
+        beside = path.with_name(f".{path.name}.part")
+        try:
+            figure.savefig(beside, format="png", pil_kwargs={"optimize": True})
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)

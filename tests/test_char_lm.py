@@ -1,0 +1,513 @@
+"""The character-level language model, run as a program: what it learns, keeps, refuses and prints."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nn
+from examples import char_lm, char_lm_checkpoint
+from examples.char_lm_data import encode, frequency_loss, read_text, split
+from examples.char_lm_options import LEARNING_RATES, OPTIONS, Settings
+from examples.common import UserError
+
+PERIOD = "the quick brown fox jumps over the lazy dog. "
+TINY = ["--hidden", "16", "--batch-size", "4", "--seq-length", "10", "--sample-every", "0", "--validate-every", "7"]
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    """The path of a text of 2 250 characters, with 54 batches of TINY in an epoch."""
+    path = tmp_path / "text.txt"
+    path.write_text(PERIOD * 50)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that has learnt PERIOD."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "text.txt").write_text(PERIOD * 50)
+    options = ["--steps", "250", "--lr", "0.02", "--validate-every", "100"]
+    assert char_lm.main([str(folder / "text.txt"), *TINY, *options, "--hidden", "32", "--out", str(folder)]) == 0
+    return folder / "checkpoint.safetensors"
+
+
+def train(*arguments: Any) -> int:
+    return char_lm.main([*TINY, *map(str, arguments)])
+
+
+def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    return nn.load(path / "checkpoint.safetensors")
+
+
+def assert_same_run(one: Path, two: Path) -> None:
+    (a, meta_a), (b, meta_b) = contents(one), contents(two)
+    assert a.keys() == b.keys()
+    for name in a:
+        assert a[name].dtype == b[name].dtype
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+    assert meta_a["random"] == meta_b["random"]
+
+
+# --- learning and writing -------------------------------------------------------------------------------------------
+
+
+def test_it_learns_a_periodic_text(trained: Path) -> None:
+    arrays, _ = nn.load(trained)
+    _, ids = encode(PERIOD * 50)
+    training, validation = split(ids, Settings(batch_size=4, seq_length=10))
+    last = arrays["history.validations"][-1]
+    assert last[0] == 250
+    assert last[1] < 0.1 * frequency_loss(training, validation, ids.max() + 1)
+
+
+def test_it_writes_what_it_learnt(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert char_lm.main(["sample", str(trained), "--prime", PERIOD, "--length", "90", "--temperature", "0"]) == 0
+    assert capsys.readouterr().out == PERIOD * 3 + "\n"
+
+
+def write(capsys: pytest.CaptureFixture[str], checkpoint: Path, *options: str) -> str:
+    assert char_lm.main(["sample", str(checkpoint), "--length", "60", *options]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_seed_makes_writing_reproducible(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, again, other = (write(capsys, trained, "--temperature", "2", "--seed", seed) for seed in "778")
+    assert one == again != other
+    assert len(one) == 61
+
+
+def test_a_low_temperature_is_greedy(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = {
+        write(capsys, trained, "--temperature", t, "--seed", "3", "--prime", "the ") for t in ("0", "1e-4", "1e-300")
+    }
+    assert len(texts) == 1
+
+
+def test_temperature_scales_the_logits(trained: Path) -> None:
+    run_of = lambda temperature: "".join(
+        char_lm.generate(model, vocabulary, "q", 4000, temperature, np.random.default_rng(0))
+    )
+    checkpoint = char_lm_checkpoint.read(str(trained))
+    vocabulary = checkpoint.vocabulary
+    model = char_lm.CharLM(len(vocabulary), checkpoint.settings, np.random.default_rng(0))
+    for parameter in model.parameters():
+        parameter.data = np.zeros(parameter.shape)
+    bias = np.zeros(len(vocabulary))
+    bias[0] = 3.0  # with all other weights 0 the first character has p = e^(3/t) / (e^(3/t) + V - 1)
+    model.output.b.data = bias
+    for temperature in (0.5, 1.0, 3.0):
+        p = np.exp(3 / temperature) / (np.exp(3 / temperature) + len(vocabulary) - 1)
+        assert abs(run_of(temperature).count(vocabulary[0]) / 4000 - p) < 4 * np.sqrt(p * (1 - p) / 4000)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--cell rnn --layers 2 --dropout 0.3",
+        "--cell gru --layers 2 --optimizer adamw --weight-decay 0.01",
+        "--cell lstm --init uniform --init-scale 0.1 --forget-bias 2 --clip-value 0.1",
+        "--optimizer rmsprop --rms-decay 0.95 --schedule exponential",
+        "--optimizer sgd --momentum 0.8 --schedule constant --clip-norm 1",
+        "--optimizer adagrad --split rows --val-fraction 0.2",
+    ],
+)
+def test_every_option_trains(options: str, text: str, tmp_path: Path) -> None:
+    assert train(text, *options.split(), "--steps", 30, "--out", tmp_path) == 0
+    losses = contents(tmp_path)[0]["history.losses"]
+    assert losses[-5:].mean() < losses[:5].mean()
+
+
+def test_there_is_no_option_without_effect(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(char_lm, "draw", lambda *picture: None)  # takes longer than these runs
+    changed = {
+        "split": "rows", "val_fraction": 0.2, "seq_length": 9, "batch_size": 3, "cell": "gru", "hidden": 9, "layers": 2,
+        "dropout": 0.5, "init": "uniform", "init_scale": 0.3, "forget_bias": 3, "optimizer": "sgd", "lr": 0.5,
+        "schedule": "constant", "schedule_steps": 9, "rms_decay": 0.5, "momentum": 0.2, "weight_decay": 0.1,
+        "clip_norm": 1e-3, "clip_value": 1e-4, "steps": 11, "minutes": 1e-9, "seed": 1, "validate_every": 3,
+    }  # fmt: skip
+    assert changed.keys() | {"sample_every"} == OPTIONS.keys()
+    for name, value in changed.items():
+        only = OPTIONS[name].metadata.get("only", ())
+        together = [f"--{only[0]}", only[1]] if only else []
+        results = []
+        for k, option in enumerate(([], [f"--{name.replace('_', '-')}", str(value)])):
+            steps = [] if option and name in ("steps", "minutes") else ["--steps", "10"]
+            assert train(text, *steps, *together, *option, "--quiet", "--out", tmp_path / f"{name}{k}") == 0
+            results.append(contents(tmp_path / f"{name}{k}")[0])
+        same = results[0].keys() == results[1].keys() and all(
+            np.array_equal(results[0][key], results[1][key]) for key in results[0]
+        )
+        assert not same, f"{name} changed nothing"
+
+
+def test_defaults_that_depend_on_other_options_are_filled_in() -> None:
+    for name, lr in LEARNING_RATES.items():
+        assert Settings(optimizer=name).complete().lr == lr
+    assert Settings().complete().clip_norm == 5
+    assert Settings(clip_value=1.0).complete().clip_norm == 0
+
+
+def test_a_time_budget_ends_the_run(text: str, tmp_path: Path) -> None:
+    assert train(text, "--minutes", 0.005, "--out", tmp_path) == 0
+    arrays, metadata = contents(tmp_path)
+    assert len(arrays["history.losses"]) > 1
+    assert 0.3 <= float(metadata["seconds"]) < 10
+
+
+def test_standard_input_is_read(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(text).read_bytes())))
+    assert train("-", "--steps", 3, "--out", tmp_path / "a") == 0
+    assert train(text, "--steps", 3, "--out", tmp_path / "b") == 0
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_files_are_read_one_after_the_other_without_marks_and_carriage_returns(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfone\r\n")
+    (tmp_path / "b").write_bytes("zwei ö\n".encode())
+    assert read_text([str(tmp_path / "b"), str(tmp_path / "a")]) == "zwei ö\none\n"
+
+
+def test_the_default_text_is_the_language_reference() -> None:
+    text = read_text([])
+    assert len(text) > 300_000
+    assert text.startswith('The "assert" statement')
+
+
+# --- the layout of the data -----------------------------------------------------------------------------------------
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_the_vocabulary_is_what_occurs(text: str) -> None:
+    vocabulary, ids = encode(text)
+    assert list(vocabulary) == sorted(set(text))
+    assert "".join(vocabulary[k] for k in ids) == text
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> tuple[np.ndarray, Settings]:
+    B, T = draw(st.integers(1, 6)), draw(st.integers(1, 7))
+    settings = Settings(batch_size=B, seq_length=T, val_fraction=draw(st.floats(0.02, 0.9)))
+    return np.arange(draw(st.integers(0, 1000))), settings
+
+
+@given(layouts())
+def test_tail_split_predicts_every_validation_character_but_the_first_once(case: tuple[np.ndarray, Settings]) -> None:
+    ids, settings = case
+    try:
+        training, validation = split(ids, settings)
+    except UserError:
+        return
+    n = round(len(ids) * settings.val_fraction)
+    assert sorted(validation.y[validation.y >= 0]) == list(range(len(ids) - n + 1, len(ids)))
+    assert (validation.y - validation.x)[validation.y >= 0].tolist() == [1] * (n - 1)
+    for row in validation.x.T[: -len(validation.x) or None]:
+        assert (np.diff(row)[row[1:] > 0] == 1).all()
+    assert training.y.max() < len(ids) - n  # nothing of the validation text is trained on
+    assert (training.y == training.x + 1).all()
+    assert training.x.shape == (len(training.x), settings.batch_size)
+    assert len(training.x) % settings.seq_length == 0
+    assert training.x.T.ravel().tolist() == list(range(training.x.size))  # contiguous rows, one after the other
+    assert len(ids) - n - 1 - training.x.size < settings.batch_size * settings.seq_length  # as much as fits
+
+
+@given(layouts())
+def test_rows_split_lays_the_whole_text_out_and_cuts_its_last_batches_off(case: tuple[np.ndarray, Settings]) -> None:
+    ids, settings = case[0], Settings(**{**vars(case[1]), "split": "rows"})
+    try:
+        training, validation = split(ids, settings)
+    except UserError:
+        return
+    B, T = settings.batch_size, settings.seq_length
+    n = len(ids) // (B * T) * B * T
+    x, y = (np.concatenate([getattr(training, part), getattr(validation, part)]) for part in "xy")
+    assert x.T.ravel().tolist() == list(range(n))
+    assert y.T.ravel().tolist() == [*range(1, n), 0]  # shifted by one, wrapping at the end
+    assert len(validation.x) % T == len(training.x) % T == 0
+
+
+def test_the_published_layout_of_shakespeare() -> None:
+    training, validation = split(np.zeros(1_115_394, int), Settings(split="rows", batch_size=50))
+    assert (len(training.x) // 50, len(validation.x) // 50) == (423, 23)
+    assert training.x.shape[1] == validation.x.shape[1] == 50
+
+
+@given(layouts(), st.sampled_from(["tail", "rows"]))
+def test_the_length_demanded_of_a_short_text_is_the_shortest_that_works(
+    case: tuple[np.ndarray, Settings], kind: str
+) -> None:
+    settings = Settings(**{**vars(case[1]), "split": kind})
+    with pytest.raises(UserError) as caught:
+        split(np.arange(0), settings)
+    shortest = int(str(caught.value).rpartition("at least")[2].replace(" ", ""))
+    training, validation = split(np.arange(shortest), settings)
+    assert training.x.size >= settings.batch_size * settings.seq_length
+    assert validation.characters >= 1
+    with pytest.raises(UserError):
+        split(np.arange(shortest - 1), settings)
+
+
+def test_validation_does_not_depend_on_how_it_is_chunked() -> None:
+    settings = Settings(hidden=8, batch_size=2, seq_length=5)
+    _, ids = encode(PERIOD * 10)
+    _, validation = split(ids, Settings(batch_size=2, seq_length=5, val_fraction=0.5))
+    run = char_lm.new_run(settings.complete(), "".join(sorted(set(PERIOD))))
+    whole = char_lm.evaluate(run.model, validation, 1000)
+    assert char_lm.evaluate(run.model, validation, 3) == pytest.approx(whole, rel=1e-6)
+    logits, _ = run.model(validation.x)
+    losses = nn.cross_entropy(logits, np.maximum(validation.y, 0), reduction="none").data
+    assert whole == pytest.approx(losses[validation.y >= 0].mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "starts_anew"), [("tail", True), ("rows", False)])
+def test_an_epoch_starts_from_a_zero_state_in_tail_and_not_in_rows(
+    kind: str, starts_anew: bool, text: str, tmp_path: Path
+) -> None:
+    still = ["--optimizer", "sgd", "--lr", "1e-30", "--momentum", "0", "--split", kind]  # the weights do not change
+    states = []
+    for steps in (1, 54):  # an epoch has 53 batches
+        assert train(text, *still, "--steps", steps, "--out", tmp_path / str(steps)) == 0
+        states.append(contents(tmp_path / str(steps))[0]["state.0"])
+    assert np.array_equal(*states) == starts_anew
+
+
+# --- stopping and going on ------------------------------------------------------------------------------------------
+
+RESUMABLE = {
+    "an LSTM with dropout and a schedule": "--layers 2 --dropout 0.2 --schedule-steps 70",
+    "a GRU with RMSprop": "--cell gru --optimizer rmsprop --schedule constant",
+    "a simple RNN with momentum in rows": "--cell rnn --optimizer sgd --split rows --schedule constant --lr 0.1",
+}
+
+
+@pytest.mark.parametrize("options", RESUMABLE.values(), ids=RESUMABLE.keys())
+@pytest.mark.parametrize("stop", [14, 45, 60])  # an epoch has 53 batches
+def test_a_resumed_run_is_bit_identical(options: str, stop: int, text: str, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train(text, *options.split(), "--steps", 70, "--out", whole) == 0
+    assert train(text, *options.split(), "--steps", stop, "--out", parts) == 0
+    assert len(contents(parts)[0]["history.losses"]) == stop
+    assert char_lm.main(["--resume", str(parts / "checkpoint.safetensors"), "--steps", "70"]) == 0
+    assert_same_run(whole, parts)
+    assert len(contents(whole)[0]["history.losses"]) == 70
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, signum: int = signal.SIGINT) -> None:
+    """Have a signal arrive in the middle of a step."""
+    detach, calls = nn.detach, []
+
+    def detach_and_raise(state: Any) -> Any:
+        calls.append(1)
+        if len(calls) == step:
+            signal.raise_signal(signum)
+        return detach(state)
+
+    monkeypatch.setattr(nn, "detach", detach_and_raise)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_and_says_how_to_resume(
+    signum: int, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "with space"
+    assert train(text, "--steps", 40, "--out", whole) == 0
+    with monkeypatch.context() as patch:
+        interrupt_at(17, patch, signum)
+        capsys.readouterr()
+        assert train(text, "--steps", 40, "--out", parts) == 128 + signum
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "step 17" in line
+    resume = f"python -m examples.char_lm --resume '{parts}/checkpoint.safetensors'"
+    assert line.endswith(resume)
+    assert char_lm.main(["--resume", str(parts / "checkpoint.safetensors")]) == 0
+    assert_same_run(whole, parts)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_checkpoint_of_an_earlier_run_is_kept(text: str, tmp_path: Path) -> None:
+    assert train(text, "--steps", 3, "--out", tmp_path) == 0
+    first = (tmp_path / "checkpoint.safetensors").read_bytes()
+    assert train(text, "--steps", 2, "--out", tmp_path) == 0
+    assert (tmp_path / "previous.checkpoint.safetensors").read_bytes() == first
+
+
+def test_a_checkpoint_holds_no_pickle_and_nothing_but_numbers(trained: Path) -> None:
+    header = int.from_bytes(trained.read_bytes()[:8], "little")
+    assert trained.read_bytes()[8:9] == b"{"
+    assert header < trained.stat().st_size
+    arrays, metadata = nn.load(trained)
+    assert {a.dtype.kind for a in arrays.values()} <= set("fi")
+    assert metadata.keys() == {"settings", "vocabulary", "random", "text", "seconds", "checksum"}
+
+
+def test_a_changed_bit_anywhere_in_a_checkpoint_is_noticed(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = trained.read_bytes()
+    damaged = tmp_path / "damaged.safetensors"
+    rng = np.random.default_rng(0)
+    for place in [*rng.integers(0, len(whole), 30), *rng.integers(0, 2000, 30)]:  # numbers, and names and text
+        data = bytearray(whole)
+        data[place] ^= 1 << rng.integers(8)
+        damaged.write_bytes(data)
+        capsys.readouterr()
+        assert char_lm.main(["sample", str(damaged), "--length", "1"]) == 2, f"byte {place}"
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_no_file_is_left_beside_the_checkpoint_and_the_picture(text: str, tmp_path: Path) -> None:
+    assert train(text, "--steps", 8, "--out", tmp_path / "out") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"checkpoint.safetensors", "loss.png"}
+    assert (tmp_path / "out" / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+BAD = {
+    "a missing file": ("{folder}/nothing.txt", "No such file"),
+    "an empty file": ("{folder}/empty.txt", "is empty"),
+    "a directory": ("{folder}", "directory"),
+    "a file that is not UTF-8": ("{folder}/latin.txt", "not UTF-8"),
+    "a text too short for one chunk": ("{text} --batch-size 100 --seq-length 50", "at least 5 264"),
+    "a text too short for validation": ("{text} --val-fraction 0.0004", "at least 3 750"),
+    "a text too short for rows": ("{text} --split rows --batch-size 100", "at least 2 000"),
+    "an option out of range": ("{text} --dropout 1", "--dropout must be at least 0 and below 1, got 1.0"),
+    "a learning rate that is no number": ("{text} --lr nan", "--lr"),
+    "no steps": ("{text} --steps 0", "--steps"),
+    "an unknown cell": ("{text} --cell qrnn", "--cell"),
+    "an unknown option": ("{text} --hiden 3", "--hiden"),
+    "an option without effect": ("{text} --momentum 0.5", "--momentum has no effect with --optimizer adam"),
+    "two budgets": ("{text} --minutes 1", "not both"),
+    "an output folder that is a file": ("{text} --out {text}", "output folder"),
+    "an output folder that cannot be made": ("{text} --out {text}/sub", "output folder"),
+    "a missing checkpoint": ("--resume {folder}/nothing.safetensors", "nothing.safetensors"),
+    "a checkpoint that is cut short": ("--resume {folder}/cut.safetensors", "damaged"),
+    "a checkpoint that is something else": ("--resume {folder}/other.safetensors", "not a checkpoint"),
+    "a checkpoint of another model": ("--resume {checkpoint} --hidden 17", "--hidden 16"),
+    "a checkpoint of another text": ("--resume {checkpoint} {folder}/long.txt", "another text"),
+    "a checkpoint whose run is done": ("--resume {checkpoint} --steps 3", "larger --steps"),
+    "sampling from a missing checkpoint": ("sample {folder}/nothing.safetensors", "nothing.safetensors"),
+    "sampling from a damaged checkpoint": ("sample {folder}/cut.safetensors", "damaged"),
+    "unknown characters in the prime": ("sample {checkpoint} --prime THE", "'E' 'H' 'T'"),
+    "a negative temperature": ("sample {checkpoint} --temperature -1", "--temperature"),
+    "a negative length": ("sample {checkpoint} --length -1", "--length"),
+    "no checkpoint to sample from": ("sample", "checkpoint"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "text.txt").write_text(PERIOD * 40)
+    (folder / "long.txt").write_text(PERIOD * 60)
+    (folder / "empty.txt").write_text("")
+    (folder / "latin.txt").write_bytes("naïve ".encode("latin-1") * 500)
+    assert train(folder / "text.txt", "--steps", 4, "--out", folder) == 0
+    whole = (folder / "checkpoint.safetensors").read_bytes()
+    (folder / "cut.safetensors").write_bytes(whole[:-100])
+    nn.save(folder / "other.safetensors", {"a": np.ones(3)})
+    return folder
+
+
+@pytest.mark.parametrize(("arguments", "expected"), BAD.values(), ids=BAD.keys())
+def test_bad_input_gets_one_line_and_code_2_and_overwrites_nothing(
+    arguments: str, expected: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    capsys.readouterr()
+    names = {"folder": folder, "text": folder / "text.txt", "checkpoint": folder / "checkpoint.safetensors"}
+    words = arguments.format(**names).split()
+    training = words[0] != "sample" and "--resume" not in words
+    defaults = [*TINY, "--steps", "9", "--out", str(folder)] if training else []
+    assert char_lm.main([*defaults, *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert expected in captured.err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_divergence_is_one_line(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wild = ["--optimizer", "sgd", "--lr", "9e5", "--clip-norm", "0", "--cell", "rnn", "--schedule", "constant"]
+    assert train(text, *wild, "--weight-decay", "9", "--steps", 200, "--out", tmp_path, "--quiet") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: training diverged at step")
+    assert not (tmp_path / "loss.png").exists()
+
+
+@pytest.mark.parametrize("package", ["rich", "matplotlib", "safetensors"])
+def test_a_missing_extra_is_one_line(
+    package: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert train(text, "--steps", 3, "--out", tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"error: this example needs the package {package}: pip install 'minigrad[examples]'"
+    assert not (tmp_path / "out").exists()
+
+
+# --- what is shown --------------------------------------------------------------------------------------------------
+
+
+def test_output_that_is_no_terminal_has_no_control_codes(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    (tmp_path / "escapes.txt").write_text("\x1b[2J\x07 red \x1b[31m" * 200)
+    assert train(tmp_path / "escapes.txt", "--steps", 20, "--sample-every", 10, "--out", tmp_path) == 0
+    out = capsys.readouterr().out
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", out)
+    assert "sample at step 10" in out
+    assert re.search(r"step 7: validation \d+\.\d{3} nats = \d+\.\d{3} bits/character", out)
+
+
+def test_a_terminal_shows_a_live_line_and_text_without_its_control_codes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "escapes.txt").write_text("\x1b[2J[red]\x07 [/red]" * 100)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert train(tmp_path / "escapes.txt", "--steps", 20, "--sample-every", 10, "--out", tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "\x1b[?25l" in out  # the cursor is hidden
+    assert out.rindex("\x1b[?25h") > out.rindex("\x1b[?25l")  # and comes back
+    assert re.search(r"step \d+ of 20", out)
+    assert "sample at step 10" in out
+    assert "\x1b[2J" not in out
+    assert "\x07" not in out
+
+
+def test_the_result_names_loss_baseline_checkpoint_and_picture(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(text, "--steps", 9, "--out", tmp_path, "--quiet") == 0
+    out = capsys.readouterr().out
+    last = contents(tmp_path)[0]["history.validations"][-1, 1]
+    assert out.startswith(f"validation {last:.3f} nats = {last / np.log(2):.3f} bits per character (single-character")
+    assert f"checkpoint {tmp_path}/checkpoint.safetensors, picture {tmp_path}/loss.png" in out
+
+
+def test_a_closed_pipe_is_no_error(trained: Path) -> None:
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "examples.char_lm", "sample", str(trained), "--length", "30000"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 128 + 13
