@@ -1,0 +1,49 @@
+"""README is a program: its Python blocks run, and its commands name what is there."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+PYTHON = [body for language, body in BLOCKS if language == "python"]
+COMMANDS = [line for language, body in BLOCKS if language == "sh" for line in body.splitlines()]
+
+
+@pytest.mark.parametrize("k", range(len(PYTHON)))
+def test_python_block_runs_and_prints(k: int, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(PYTHON[k], f"README block {k}", "exec"), {"__name__": "readme"})
+    assert capsys.readouterr().out.strip()
+
+
+def test_quickstart_learns_something(capsys: pytest.CaptureFixture[str]) -> None:
+    scope: dict[str, object] = {"__name__": "readme"}
+    exec(PYTHON[0], scope)
+    assert float(scope["loss"].item()) < 0.5  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_makes_its_environment_and_installs_an_extra_that_exists(command: str) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    asked = re.findall(r"\.\[(\w+)\]", command)
+    assert command.startswith("python3 -m venv .venv && .venv/bin/pip install")
+    assert asked
+    assert set(asked) <= set(extras)
+
+
+def test_main_job_of_the_first_command_runs(tmp_path: Path) -> None:
+    job = re.search(r"python (-m examples\.\S+)$", COMMANDS[0])
+    assert job is not None
+    options = ["--steps", "2", "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, *job[1].split(), *options], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)]+)\)", TEXT))
+def test_linked_file_exists(path: str) -> None:
+    assert (ROOT / path).exists()
