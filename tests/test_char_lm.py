@@ -13,53 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from char_lm_runs import PERIOD, assert_same_run, contents, text, train, trained  # noqa: F401
 
 import nn
 from examples import char_lm, char_lm_checkpoint
 from examples.char_lm_data import encode, frequency_loss, read_text, split
 from examples.char_lm_options import LEARNING_RATES, OPTIONS, Settings
-from examples.common import UserError
-
-PERIOD = "the quick brown fox jumps over the lazy dog. "
-TINY = ["--hidden", "16", "--batch-size", "4", "--seq-length", "10", "--sample-every", "0", "--validate-every", "7"]
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    """The path of a text of 2 250 characters, with 54 batches of TINY in an epoch."""
-    path = tmp_path / "text.txt"
-    path.write_text(PERIOD * 50)
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that has learnt PERIOD."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "text.txt").write_text(PERIOD * 50)
-    options = ["--steps", "250", "--lr", "0.02", "--validate-every", "100"]
-    assert char_lm.main([str(folder / "text.txt"), *TINY, *options, "--hidden", "32", "--out", str(folder)]) == 0
-    return folder / "checkpoint.safetensors"
-
-
-def train(*arguments: Any) -> int:
-    return char_lm.main([*TINY, *map(str, arguments)])
-
-
-def contents(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    return nn.load(path / "checkpoint.safetensors")
-
-
-def assert_same_run(one: Path, two: Path) -> None:
-    (a, meta_a), (b, meta_b) = contents(one), contents(two)
-    assert a.keys() == b.keys()
-    for name in a:
-        assert a[name].dtype == b[name].dtype
-        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
-    assert meta_a["random"] == meta_b["random"]
-
 
 # --- learning and writing -------------------------------------------------------------------------------------------
 
@@ -186,91 +145,6 @@ def test_the_default_text_is_the_language_reference() -> None:
     assert text.startswith('The "assert" statement')
 
 
-# --- the layout of the data -----------------------------------------------------------------------------------------
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_the_vocabulary_is_what_occurs(text: str) -> None:
-    vocabulary, ids = encode(text)
-    assert list(vocabulary) == sorted(set(text))
-    assert "".join(vocabulary[k] for k in ids) == text
-
-
-@st.composite
-def layouts(draw: st.DrawFn) -> tuple[np.ndarray, Settings]:
-    B, T = draw(st.integers(1, 6)), draw(st.integers(1, 7))
-    settings = Settings(batch_size=B, seq_length=T, val_fraction=draw(st.floats(0.02, 0.9)))
-    return np.arange(draw(st.integers(0, 1000))), settings
-
-
-@given(layouts())
-def test_tail_split_predicts_every_validation_character_but_the_first_once(case: tuple[np.ndarray, Settings]) -> None:
-    ids, settings = case
-    try:
-        training, validation = split(ids, settings)
-    except UserError:
-        return
-    n = round(len(ids) * settings.val_fraction)
-    assert sorted(validation.y[validation.y >= 0]) == list(range(len(ids) - n + 1, len(ids)))
-    assert (validation.y - validation.x)[validation.y >= 0].tolist() == [1] * (n - 1)
-    for row in validation.x.T[: -len(validation.x) or None]:
-        assert (np.diff(row)[row[1:] > 0] == 1).all()
-    assert training.y.max() < len(ids) - n  # nothing of the validation text is trained on
-    assert (training.y == training.x + 1).all()
-    assert training.x.shape == (len(training.x), settings.batch_size)
-    assert len(training.x) % settings.seq_length == 0
-    assert training.x.T.ravel().tolist() == list(range(training.x.size))  # contiguous rows, one after the other
-    assert len(ids) - n - 1 - training.x.size < settings.batch_size * settings.seq_length  # as much as fits
-
-
-@given(layouts())
-def test_rows_split_lays_the_whole_text_out_and_cuts_its_last_batches_off(case: tuple[np.ndarray, Settings]) -> None:
-    ids, settings = case[0], Settings(**{**vars(case[1]), "split": "rows"})
-    try:
-        training, validation = split(ids, settings)
-    except UserError:
-        return
-    B, T = settings.batch_size, settings.seq_length
-    n = len(ids) // (B * T) * B * T
-    x, y = (np.concatenate([getattr(training, part), getattr(validation, part)]) for part in "xy")
-    assert x.T.ravel().tolist() == list(range(n))
-    assert y.T.ravel().tolist() == [*range(1, n), 0]  # shifted by one, wrapping at the end
-    assert len(validation.x) % T == len(training.x) % T == 0
-
-
-def test_the_published_layout_of_shakespeare() -> None:
-    training, validation = split(np.zeros(1_115_394, int), Settings(split="rows", batch_size=50))
-    assert (len(training.x) // 50, len(validation.x) // 50) == (423, 23)
-    assert training.x.shape[1] == validation.x.shape[1] == 50
-
-
-@given(layouts(), st.sampled_from(["tail", "rows"]))
-def test_the_length_demanded_of_a_short_text_is_the_shortest_that_works(
-    case: tuple[np.ndarray, Settings], kind: str
-) -> None:
-    settings = Settings(**{**vars(case[1]), "split": kind})
-    with pytest.raises(UserError) as caught:
-        split(np.arange(0), settings)
-    shortest = int(str(caught.value).rpartition("at least")[2].replace(" ", ""))
-    training, validation = split(np.arange(shortest), settings)
-    assert training.x.size >= settings.batch_size * settings.seq_length
-    assert validation.characters >= 1
-    with pytest.raises(UserError):
-        split(np.arange(shortest - 1), settings)
-
-
-def test_validation_does_not_depend_on_how_it_is_chunked() -> None:
-    settings = Settings(hidden=8, batch_size=2, seq_length=5)
-    _, ids = encode(PERIOD * 10)
-    _, validation = split(ids, Settings(batch_size=2, seq_length=5, val_fraction=0.5))
-    run = char_lm.new_run(settings.complete(), "".join(sorted(set(PERIOD))))
-    whole = char_lm.evaluate(run.model, validation, 1000)
-    assert char_lm.evaluate(run.model, validation, 3) == pytest.approx(whole, rel=1e-6)
-    logits, _ = run.model(validation.x)
-    losses = nn.cross_entropy(logits, np.maximum(validation.y, 0), reduction="none").data
-    assert whole == pytest.approx(losses[validation.y >= 0].mean(), rel=1e-6)
-
-
 @pytest.mark.parametrize(("kind", "starts_anew"), [("tail", True), ("rows", False)])
 def test_an_epoch_starts_from_a_zero_state_in_tail_and_not_in_rows(
     kind: str, starts_anew: bool, text: str, tmp_path: Path
@@ -371,92 +245,6 @@ def test_no_file_is_left_beside_the_checkpoint_and_the_picture(text: str, tmp_pa
     assert train(text, "--steps", 8, "--out", tmp_path / "out") == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"checkpoint.safetensors", "loss.png"}
     assert (tmp_path / "out" / "loss.png").read_bytes().startswith(b"\x89PNG")
-
-
-# --- what is refused ------------------------------------------------------------------------------------------------
-
-BAD = {
-    "a missing file": ("{folder}/nothing.txt", "No such file"),
-    "an empty file": ("{folder}/empty.txt", "is empty"),
-    "a directory": ("{folder}", "directory"),
-    "a file that is not UTF-8": ("{folder}/latin.txt", "not UTF-8"),
-    "a text too short for one chunk": ("{text} --batch-size 100 --seq-length 50", "at least 5 264"),
-    "a text too short for validation": ("{text} --val-fraction 0.0004", "at least 3 750"),
-    "a text too short for rows": ("{text} --split rows --batch-size 100", "at least 2 000"),
-    "an option out of range": ("{text} --dropout 1", "--dropout must be at least 0 and below 1, got 1.0"),
-    "a learning rate that is no number": ("{text} --lr nan", "--lr"),
-    "no steps": ("{text} --steps 0", "--steps"),
-    "an unknown cell": ("{text} --cell qrnn", "--cell"),
-    "an unknown option": ("{text} --hiden 3", "--hiden"),
-    "an option without effect": ("{text} --momentum 0.5", "--momentum has no effect with --optimizer adam"),
-    "two budgets": ("{text} --minutes 1", "not both"),
-    "an output folder that is a file": ("{text} --out {text}", "output folder"),
-    "an output folder that cannot be made": ("{text} --out {text}/sub", "output folder"),
-    "a missing checkpoint": ("--resume {folder}/nothing.safetensors", "nothing.safetensors"),
-    "a checkpoint that is cut short": ("--resume {folder}/cut.safetensors", "damaged"),
-    "a checkpoint that is something else": ("--resume {folder}/other.safetensors", "not a checkpoint"),
-    "a checkpoint of another model": ("--resume {checkpoint} --hidden 17", "--hidden 16"),
-    "a checkpoint of another text": ("--resume {checkpoint} {folder}/long.txt", "another text"),
-    "a checkpoint whose run is done": ("--resume {checkpoint} --steps 3", "larger --steps"),
-    "sampling from a missing checkpoint": ("sample {folder}/nothing.safetensors", "nothing.safetensors"),
-    "sampling from a damaged checkpoint": ("sample {folder}/cut.safetensors", "damaged"),
-    "unknown characters in the prime": ("sample {checkpoint} --prime THE", "'E' 'H' 'T'"),
-    "a negative temperature": ("sample {checkpoint} --temperature -1", "--temperature"),
-    "a negative length": ("sample {checkpoint} --length -1", "--length"),
-    "no checkpoint to sample from": ("sample", "checkpoint"),
-}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bad")
-    (folder / "text.txt").write_text(PERIOD * 40)
-    (folder / "long.txt").write_text(PERIOD * 60)
-    (folder / "empty.txt").write_text("")
-    (folder / "latin.txt").write_bytes("naïve ".encode("latin-1") * 500)
-    assert train(folder / "text.txt", "--steps", 4, "--out", folder) == 0
-    whole = (folder / "checkpoint.safetensors").read_bytes()
-    (folder / "cut.safetensors").write_bytes(whole[:-100])
-    nn.save(folder / "other.safetensors", {"a": np.ones(3)})
-    return folder
-
-
-@pytest.mark.parametrize(("arguments", "expected"), BAD.values(), ids=BAD.keys())
-def test_bad_input_gets_one_line_and_code_2_and_overwrites_nothing(
-    arguments: str, expected: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = {path: path.read_bytes() for path in folder.iterdir()}
-    capsys.readouterr()
-    names = {"folder": folder, "text": folder / "text.txt", "checkpoint": folder / "checkpoint.safetensors"}
-    words = arguments.format(**names).split()
-    training = words[0] != "sample" and "--resume" not in words
-    defaults = [*TINY, "--steps", "9", "--out", str(folder)] if training else []
-    assert char_lm.main([*defaults, *words]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
-    assert expected in captured.err
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
-
-
-def test_divergence_is_one_line(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wild = ["--optimizer", "sgd", "--lr", "9e5", "--clip-norm", "0", "--cell", "rnn", "--schedule", "constant"]
-    assert train(text, *wild, "--weight-decay", "9", "--steps", 200, "--out", tmp_path, "--quiet") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: training diverged at step")
-    assert not (tmp_path / "loss.png").exists()
-
-
-@pytest.mark.parametrize("package", ["rich", "matplotlib", "safetensors"])
-def test_a_missing_extra_is_one_line(
-    package: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    assert train(text, "--steps", 3, "--out", tmp_path / "out") == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"error: this example needs the package {package}: pip install 'minigrad[examples]'"
-    assert not (tmp_path / "out").exists()
 
 
 # --- what is shown --------------------------------------------------------------------------------------------------
