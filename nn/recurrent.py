@@ -91,12 +91,10 @@ class Recurrent(Module):
         return xs, tuple(finals)
 
 
-def _layers(kind: Any, I: int, H: int, num_layers: int, rng: np.random.Generator, **options: Any) -> list[Cell]:
-    return [kind(I if layer == 0 else H, H, rng=rng, **options) for layer in range(num_layers)]
+class _Stack(Recurrent):
+    """`num_layers` of one kind of cell; `options` go to each cell."""
 
-
-class RNN(Recurrent):
-    """`num_layers` of `RNNCell`: xs (T, B, I) -> outputs (T, B, H) and the final h of each layer."""
+    kind: type[Cell]
 
     def __init__(
         self,
@@ -107,42 +105,30 @@ class RNN(Recurrent):
         dropout: float = 0.0,
         rng: init.Rng = None,
         dtype: npt.DTypeLike = np.float32,
+        **options: Any,
     ) -> None:
         rng = np.random.default_rng(rng)
-        super().__init__(*_layers(RNNCell, I, H, num_layers, rng, bias=bias, dtype=dtype), dropout=dropout, rng=rng)
-
-
-class LSTM(Recurrent):
-    """`num_layers` of `LSTMCell`: xs (T, B, I) -> outputs (T, B, H) and the final (h, C) of each layer."""
-
-    def __init__(
-        self,
-        I: int,
-        H: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        dropout: float = 0.0,
-        rng: init.Rng = None,
-        dtype: npt.DTypeLike = np.float32,
-        forget_bias: float = 1.0,
-    ) -> None:
-        rng = np.random.default_rng(rng)
-        cells = _layers(LSTMCell, I, H, num_layers, rng, bias=bias, dtype=dtype, forget_bias=forget_bias)
+        make: Any = self.kind
+        cells = [make(H if layer else I, H, bias=bias, rng=rng, dtype=dtype, **options) for layer in range(num_layers)]
         super().__init__(*cells, dropout=dropout, rng=rng)
 
 
-class GRU(Recurrent):
+class RNN(_Stack):
+    """`num_layers` of `RNNCell`: xs (T, B, I) -> outputs (T, B, H) and the final h of each layer."""
+
+    kind = RNNCell
+
+
+class LSTM(_Stack):
+    """`num_layers` of `LSTMCell`: xs (T, B, I) -> outputs (T, B, H) and the final (h, C) of each layer.
+
+    Besides the common options it takes `forget_bias`, the initial b_f, 1 by default.
+    """
+
+    kind = LSTMCell
+
+
+class GRU(_Stack):
     """`num_layers` of `GRUCell`: xs (T, B, I) -> outputs (T, B, H) and the final h of each layer."""
 
-    def __init__(
-        self,
-        I: int,
-        H: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        dropout: float = 0.0,
-        rng: init.Rng = None,
-        dtype: npt.DTypeLike = np.float32,
-    ) -> None:
-        rng = np.random.default_rng(rng)
-        super().__init__(*_layers(GRUCell, I, H, num_layers, rng, bias=bias, dtype=dtype), dropout=dropout, rng=rng)
+    kind = GRUCell
