@@ -1,6 +1,27 @@
-"""Gradient checks for your own functions: analytic derivatives against finite differences."""
+"""Gradient checks for your own functions: derivatives against finite differences, and everything else they must be.
 
-from .check import GradientError, check_grad
+`check_grad` is for functions of Tensors, `check_vjp` and `check_jvp` for plain NumPy with hand-written derivatives,
+`check_primitive` and `check_cell` for what you build from minigrad.
+
+Where to read: `differences` (slopes of any function, with their error), `problem` (a function near a point),
+`comparison` (rule against differences), `structure` (shape, dtype, purity, linearity), `recorded` (functions of
+Tensors), `blame` (who is at fault), `check`, `primitives`, `cells`.
+"""
+
+from .cells import check_cell
+from .check import check_grad
 from .differences import numeric_gradient
+from .plain import check_jvp, check_vjp
+from .primitives import check_primitive
+from .problem import GradientError, KinkError
 
-__all__ = ["GradientError", "check_grad", "numeric_gradient"]
+__all__ = [
+    "GradientError",
+    "KinkError",
+    "check_cell",
+    "check_grad",
+    "check_jvp",
+    "check_primitive",
+    "check_vjp",
+    "numeric_gradient",
+]

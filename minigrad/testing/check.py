@@ -1,4 +1,4 @@
-"""check_grad: is the gradient that minigrad computes the gradient of the function?"""
+"""check_grad: is the derivative that minigrad computes the derivative of the function?"""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import no_grad
-from ..ops import sum
-from ..tensor import Tensor
-from ..transforms import vjp
-from ..tree import flatten, tree_leaves
-from .differences import numeric_gradient
-
-
-class GradientError(AssertionError):
-    """A gradient is not the derivative of its function; the message says where and by how much."""
+from ..primitive import Node
+from ..tree import flatten
+from .arguments import chosen_inputs, options_of, own_dtype, reject, shown
+from .blame import Locate, culprit
+from .comparison import Comparison
+from .problem import Arrays, GradientError, KinkError, Options, Problem, random_signs
+from .recorded import TensorFunction, dtype_of, paths, slope, tensor_map
+from .relations import forward_agrees, is_symmetric, same_tensor_twice
+from .report import reproduction
+from .structure import check_structure
 
 
 def check_grad(
@@ -24,130 +24,113 @@ def check_grad(
     *inputs: Any,
     wrt: Sequence[int] | None = None,
     order: int = 1,
+    mode: str = "auto",
     eps: float | None = None,
     rtol: float = 1e-6,
-    atol: float = 1e-8,
+    atol: float = 0.0,
+    on_kink: str = "raise",
     seed: int = 0,
 ) -> None:
-    """Compare f's derivatives with finite differences at `inputs`, and raise if they disagree.
+    """Compare the derivatives of a function of Tensors with finite differences at `inputs`, and raise if they disagree.
 
-    With φ(x) = Σ w f(x) for random w, order 1 compares ∂φ/∂x with central differences of φ, entry by entry; order 2
-    goes on to ψ(x) = Σ u ∂φ/∂x for random u, and compares ∂ψ/∂x with central differences of ψ; and so forth.
+    Order 1 compares the Jacobian ∂f/∂x; order 2 goes on to that of g(x) = ∂/∂x Σ u f(x) for random u, asks that it be
+    symmetric, and that forward mode agree with reverse mode, <u, J v> = <Jᵀ u, v>; and so forth. At each order the
+    gradient must have its input's shape and dtype, be linear in the cotangent, the same twice and for any memory
+    layout, and share no memory; nothing may change inputs or cotangent.
 
     Args:
-        f: a function of Tensors, or trees of them, that returns a Tensor or a tree of them.
-        inputs: where to check: floats, arrays, Tensors, or trees of them; taken in float64.
-        wrt: positions of the inputs to differentiate; by default all whose leaves are all floating-point.
+        f: takes Tensors, or trees of them, and returns a Tensor or a tree of them, of any shapes.
+        inputs: where to check: floats, arrays, Tensors or trees of them. Values are compared in float64; float32 inputs
+            are differentiated in float32 as well, and must give float32 gradients.
+        wrt: positions of the inputs to differentiate; by default every floating-point leaf of every input.
         order: the highest derivative to check; every lower one is checked too.
-        eps: the relative step of the differences; see `numeric_gradient`.
-        rtol, atol: how far they may disagree: atol + rtol · (largest numeric entry), plus the differences' own error.
-        seed: of the random weights.
+        mode: "full" compares every entry of the Jacobian, "project" a few random projections of it (one wrong entry of
+            10 000 is seen, and found by bisection), "auto" chooses by size.
+        eps: the first step relative to max(1, |x|); by default steps of all sizes, as they are needed.
+        rtol, atol: how far an entry may be off, relative and absolute, beside the estimated error of the differences.
+        on_kink: where f is not differentiable within the smallest step, "raise" a `KinkError`, "reject" the example
+            (under hypothesis), or ask of a "subgradient" that it lie between the one-sided slopes.
+        seed: of everything random.
 
     Raises:
-        GradientError: if a derivative has a wrong value, shape or dtype, or f changed its inputs, or f is random.
-        ValueError: if the differences do not converge, as at a kink: no verdict is possible there.
+        GradientError: if a derivative is wrong; the message names entry, values, the primitive to blame, and lines to
+            paste.
+        KinkError: (a ValueError) if no verdict is possible here.
         TypeError: if no input can be differentiated.
     """
-    rng = np.random.default_rng(seed)
-    if wrt is None:
-        wrt = [k for k, x in enumerate(inputs) if _is_floating(x)]
-    if not wrt:
+    options = options_of(rtol, atol, eps, mode, on_kink, order)
+    chosen = chosen_inputs("check_grad", inputs, wrt)
+    trees = [flatten(inputs[k]) for k in chosen]
+    places, xs, dtypes, labels = [], [], [], []
+    for k, (leaves, _) in zip(chosen, trees):
+        for j, (leaf, path) in enumerate(zip(leaves, paths(inputs[k]))):
+            if dtype_of(leaf).kind == "f":
+                places.append((k, j))
+                xs.append(np.array(leaf._data if isinstance(leaf, Node) else leaf, np.float64))
+                dtypes.append(own_dtype(leaf))
+                labels.append(f"input {k}{path}")
+            elif dtype_of(leaf).kind == "c":
+                raise TypeError(f"check_grad: input {k}{path} is complex; pass real and imaginary part")
+    if not xs:
         raise TypeError("check_grad: no input has floating-point leaves, so there is nothing to differentiate")
-    chosen = list(wrt)
-    leaves, rebuild = flatten(tuple(inputs[k] for k in chosen))
-    xs = [np.array(x._data if isinstance(x, Tensor) else x, np.float64) for x in leaves]
-    owner = [k for k in chosen for _ in tree_leaves(inputs[k])]
 
-    def scalar(*values: Any) -> Any:
-        tensors = [v if isinstance(v, Tensor) else Tensor(v) for v in values]
-        before = [t.data.copy() for t in tensors]
+    def call(*tensors: Any) -> Any:
+        new = {place: t for place, t in zip(places, tensors)}
         full = list(inputs)
-        for k, value in zip(chosen, rebuild(list(tensors)), strict=True):
-            full[k] = value
-        result = f(*full)
-        for k, t, old in zip(owner, tensors, before, strict=True):
-            if not np.array_equal(t.data, old, equal_nan=True):
-                raise GradientError(f"input {k}: the function changed its input in place")
-        return _projected(tree_leaves(result), weights)
+        for k, (leaves, rebuild) in zip(chosen, trees):
+            full[k] = rebuild([new.get((k, j), leaf) for j, leaf in enumerate(leaves)])
+        return f(*full)
 
-    weights: list[np.ndarray] = []
-    with no_grad():
-        first = tree_leaves(f(*_at(inputs, chosen, rebuild, xs)))
-        weights.extend(rng.standard_normal(np.shape(part)) for part in first)
-        again = tree_leaves(f(*_at(inputs, chosen, rebuild, xs)))
-    for a, b in zip(first, again, strict=True):
-        if not np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True):
-            raise GradientError("check_grad: two calls with the same inputs gave different results; is f random?")
-
-    function = scalar
-    for level in range(1, order + 1):
-        _compare(function, xs, owner, level, eps, rtol, atol)
-        directions = [rng.standard_normal(x.shape) for x in xs]
-        function = _slope(function, directions)
+    repeated = shown(order=(order, 1), mode=(mode, "auto"), eps=(eps, None), on_kink=(on_kink, "raise"), seed=(seed, 0))
+    repeated += "" if wrt is None else f", wrt={list(wrt)}"
+    check_tensors(
+        call, xs, dtypes, labels, options, order, seed, lambda: reproduction("check_grad", [f], inputs, repeated)
+    )
 
 
-def _is_floating(x: Any) -> bool:
-    return all(np.result_type(leaf).kind == "f" for leaf in tree_leaves(x))
-
-
-def _at(inputs: Sequence[Any], chosen: list[int], rebuild: Any, xs: list[np.ndarray]) -> list[Any]:
-    full = list(inputs)
-    for k, value in zip(chosen, rebuild([Tensor(x) for x in xs]), strict=True):
-        full[k] = value
-    return full
-
-
-def _projected(parts: list[Any], weights: list[np.ndarray]) -> Any:
-    total: Any = 0.0
-    for part, w in zip(parts, weights, strict=True):
-        total = total + sum(part * w)
-    return total
-
-
-def _slope(function: Callable[..., Any], directions: list[np.ndarray]) -> Callable[..., Any]:
-    def slope(*values: Any) -> Any:
-        y, pullback = vjp(function, *values)
-        return _projected(list(pullback(np.ones(np.shape(y)))), directions)
-
-    return slope
-
-
-def _compare(
-    function: Callable[..., Any],
-    xs: list[np.ndarray],
-    owner: list[int],
-    level: int,
-    eps: float | None,
-    rtol: float,
-    atol: float,
+def check_tensors(
+    f: TensorFunction,
+    xs: Arrays,
+    dtypes: list[np.dtype],
+    labels: list[str],
+    options: Options,
+    order: int,
+    seed: int,
+    reproduce: Callable[[], str],
+    locate: Locate | None = None,
 ) -> None:
-    y, pullback = vjp(function, *xs)
-    analytic = pullback(np.ones(np.shape(y)))
-    for k, (x, g) in enumerate(zip(xs, analytic, strict=True)):
-        where = f"input {owner[k]}, derivative of order {level}"
-        if g.shape != x.shape or g.dtype != x.dtype:
-            raise GradientError(f"{where}: gradient {g.shape} {g.dtype} for an input {x.shape} {x.dtype}")
+    """`check_grad` for a function of Tensors only; failures are reported with `reproduce()` and blame."""
+    rng = np.random.default_rng(seed)
+    function, magnitude = f, None
+    level = 1
+    try:
+        for level in range(1, order + 1):
+            problem = Problem(tensor_map(function), xs, labels, level, magnitude)
+            check_structure(problem, dtypes, rng)
+            comparison = Comparison(problem, options, rng)
+            comparison.run()
+            if level == 1:
+                same_tensor_twice(function, problem, rng)
+                first = problem
+            else:
+                is_symmetric(comparison, rng)
+                if level == 2:
+                    forward_agrees(f, first, rng)
+            us = [random_signs(rng, y.shape) * np.isfinite(y) for y in problem.outputs]
+            magnitude = _magnitude(problem, us)
+            function = slope(function, us)
+    except GradientError as error:
+        blame = culprit(f, xs, level, GradientError, options, locate)
+        raise GradientError("\n\n".join([str(error), blame, reproduce()])) from error.__cause__
+    except KinkError as error:
+        if options.on_kink == "reject":
+            reject()
+        blame = culprit(f, xs, level, KinkError, options, locate)
+        raise KinkError("\n\n".join([str(error), blame, reproduce()])) from None
 
-        def along(value: np.ndarray, k: int = k) -> float:
-            with no_grad():
-                return float(function(*xs[:k], value, *xs[k + 1 :]))
 
-        numeric, error = numeric_gradient(along, x, eps)
-        scale = float(np.max(np.abs(numeric), initial=0.0))
-        rough = error > 1e-3 * max(1.0, scale)
-        if rough.any():
-            i = tuple(int(n) for n in np.argwhere(rough)[0])
-            raise ValueError(
-                f"{where}: finite differences do not converge at index {i} (value {x[i]!r}): is there a kink or a pole "
-                "within a step of it? Move the point away, or pass a smaller eps"
-            )
-        tolerance = atol + rtol * scale + 10 * error
-        wrong = ~(np.abs(g.data - numeric) <= tolerance)
-        if wrong.any():
-            worst = np.where(wrong, np.nan_to_num(np.abs(g.data - numeric) / tolerance, nan=np.inf), 0.0)
-            i = tuple(int(n) for n in np.unravel_index(np.argmax(worst), x.shape))
-            raise GradientError(
-                f"{where}: at index {i} the gradient is {g.data[i]:.10g}, finite differences give {numeric[i]:.10g} "
-                f"(difference {abs(g.data[i] - numeric[i]):.3g}, tolerance {tolerance[i]:.3g}); "
-                f"{int(wrong.sum())} of {x.size} entries are wrong"
-            )
+def _magnitude(problem: Problem, us: Arrays) -> np.ndarray:
+    """How large the terms may be that make up each entry of the gradient of Σ u f: |Σ u f| / |x|."""
+    total = sum(float(np.sum(np.abs(u * y), where=np.isfinite(y))) for u, y in zip(us, problem.outputs))
+    smallest = np.where(problem.size == 0, 1.0, problem.size)
+    return np.full(problem.n, total) / smallest

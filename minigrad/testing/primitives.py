@@ -1,0 +1,209 @@
+"""check_primitive: everything that minigrad demands of its own primitives, at given inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..modes import no_grad
+from ..primitive import Node, Primitive
+from ..tensor import Tensor
+from .check import check_tensors
+from .problem import Arrays, GradientError, Options, random_signs
+from .recorded import dtype_of, pulled
+from .report import reproduction
+
+
+def check_primitive(
+    p: Primitive, *inputs: Any, order: int = 2, on_kink: str = "raise", seed: int = 0, **static: Any
+) -> None:
+    """Check a primitive at `inputs`: its function, its rules up to `order`, and how both behave in the engine.
+
+    - the rules agree with finite differences at orders 1 ... `order`, and pass every structural check of `check_grad`,
+      in float64 and float32; every floating-point input that has a rule is differentiated;
+    - on arrays it is its function, on Tensors it gives the same values; float32 stays float32; no_grad keeps no record;
+    - `backward()` adds to `.grad`, from a read-only cotangent too, an array of the input's own shape and dtype;
+    - an elementwise primitive works for 0-d, empty and broadcast operands.
+
+    Args:
+        p: made by `minigrad.primitive`.
+        inputs: where to check: arrays and whatever else p takes.
+        order, on_kink, seed: as for `check_grad`.
+        static: p's keyword arguments.
+
+    Raises:
+        GradientError: if anything of that fails.
+        KinkError: (a ValueError) if p is not differentiable at the inputs.
+        TypeError: if p has no rule for any of these inputs.
+
+    Example:
+        >>> @given(arrays(...))
+        ... def test_sinh(x): check_primitive(sinh, x)
+    """
+    if not isinstance(p, Primitive) or not p.differentiable:
+        raise TypeError(f"check_primitive: {p!r} is no primitive with derivative rules; make one with mg.primitive")
+    values = [np.array(x._data) if isinstance(x, Node) else x for x in inputs]
+    ruled = [p.joint is not None or (k < len(p.rules) and p.rules[k] is not None) for k in range(len(values))]
+    places = [k for k, x in enumerate(values) if ruled[k] and dtype_of(x).kind == "f"]
+    if not places:
+        raise TypeError(f"check_primitive: {p.name} has no rule for any of these inputs that is floating-point")
+    for k in places:
+        values[k] = np.array(values[k], np.float64)
+    case = _Case(p, values, places, static, np.random.default_rng(seed))
+    shown = "".join(f", {key}={value!r}" for key, value in static.items()) + (f", seed={seed}" if seed else "")
+
+    def reproduce() -> str:
+        return reproduction("check_primitive", [p], inputs, shown)
+
+    try:
+        case.check_values()
+        case.check_dtype()
+    except GradientError as error:
+        raise GradientError(f"{p.name}: {error}\n\n{reproduce()}") from None
+    check_tensors(
+        case.call,
+        [values[k] for k in places],
+        [np.dtype(np.float32)] * len(places),
+        [f"{p.name}, input {k}" for k in places],
+        Options(on_kink=on_kink),
+        order,
+        seed,
+        reproduce,
+    )
+    try:
+        case.check_backward()
+        case.check_elementwise()
+    except GradientError as error:
+        raise GradientError(f"{p.name}: {error}\n\n{reproduce()}") from error.__cause__
+
+
+class _Case:
+    """One call of a primitive; `places` are the inputs that are differentiated."""
+
+    def __init__(
+        self, p: Primitive, values: list[Any], places: list[int], static: dict[str, Any], rng: np.random.Generator
+    ) -> None:
+        self.p, self.values, self.places, self.static, self.rng = p, values, places, static, rng
+
+    def call(self, *tensors: Any) -> Any:
+        full = list(self.values)
+        for k, t in zip(self.places, tensors):
+            full[k] = t
+        return self.p(*full, **self.static)
+
+    def arrays(self, dtype: Any = np.float64) -> Arrays:
+        return [self.values[k].astype(dtype) for k in self.places]
+
+    def plain(self, *arrays: np.ndarray) -> np.ndarray:
+        full = list(self.values)
+        for k, x in zip(self.places, arrays):
+            full[k] = x
+        return np.asarray(self.p.function(*full, **self.static))
+
+    def check_values(self) -> None:
+        expected = self.plain(*self.arrays())
+        before = expected.copy()
+        leaves = [Tensor(x, requires_grad=True) for x in self.arrays()]
+        for what, y in (("arrays", self.call(*self.arrays())), ("Tensors", self.call(*leaves))):
+            value = y._data if isinstance(y, Node) else np.asarray(y)
+            if isinstance(y, Node) != (what == "Tensors"):
+                raise GradientError(f"called on {what} it gives a {type(y).__name__}")
+            if value.shape != expected.shape or not np.array_equal(value, before, equal_nan=True):
+                raise GradientError(f"called on {what} it gives other values than its function")
+        with no_grad():
+            y = self.call(*leaves)
+        if y.requires_grad or y.primitive is not None:
+            raise GradientError("under no_grad it keeps a record")
+
+    def check_dtype(self) -> None:
+        if "dtype" in self.static:
+            return
+        with np.errstate(all="ignore"):
+            y = self.plain(*self.arrays(np.float32))
+        if y.dtype == np.float64:
+            raise GradientError("for float32 inputs its function returns float64; a NumPy scalar or array of float64?")
+
+    def check_backward(self) -> None:
+        """`.grad` after one backward() and after a second one, which adds the same once more."""
+        leaves = [Tensor(x, requires_grad=True) for x in self.arrays()]
+        y = self.call(*leaves)
+        g = np.broadcast_to(np.float64(1.5), y.shape)
+        expected = pulled([y], [np.array(g)], leaves)
+        for times in (1, 2):
+            y.backward(g)
+            for k, leaf, once in zip(self.places, leaves, expected):
+                if leaf.grad is None or type(leaf.grad) is not np.ndarray or leaf.grad.shape != leaf.shape:
+                    raise GradientError(f"input {k}: backward() left .grad = {leaf.grad!r} for shape {leaf.shape}")
+                if not np.allclose(leaf.grad, times * once, rtol=1e-12, atol=0.0, equal_nan=True):
+                    raise GradientError(
+                        f"input {k}: after {times} backward() with a read-only cotangent .grad is not {times} times "
+                        "the gradient"
+                    )
+
+    # --- elementwise primitives --------------------------------------------------------------------------------------
+
+    def is_elementwise(self) -> bool:
+        """Whether each entry of the result is made of the entries at its place, as far as one entry shows."""
+        try:
+            whole = np.broadcast_arrays(*self.values)
+            y = self.plain(*self.arrays())
+            if y.size < 2 or y.shape != whole[0].shape:
+                return False
+            last = [x.ravel()[-1] for x in whole]
+            with np.errstate(all="ignore"):
+                alone = np.asarray(self.p.function(*[np.array(x) for x in last], **self.static))
+                none = np.asarray(self.p.function(*[x.ravel()[:0] for x in whole], **self.static))
+        except (ValueError, TypeError, IndexError):
+            return False
+        return alone.shape == () and none.shape == (0,) and bool(np.isclose(alone, y.ravel()[-1], equal_nan=True))
+
+    def check_elementwise(self) -> None:
+        """A broadcast operand has the gradient of its copies, summed; 0-d and empty operands have their own shapes."""
+        if not self.is_elementwise():
+            return
+        whole = [np.array(x) for x in np.broadcast_arrays(*self.values)]
+        for name, k, small in self._smaller(whole):
+            values = [*whole[:k], small, *whole[k + 1 :]] if k >= 0 else [x[small] for x in whole]
+            copies = list(np.broadcast_arrays(*values))
+            found, expected = (self._gradients(part) for part in (values, [np.array(x) for x in copies]))
+            for j, g, copied in zip(self.places, found, expected):
+                shape = values[j].shape
+                if g.shape != shape:
+                    raise GradientError(f"input {j}: for {name} the gradient has shape {g.shape}, the input {shape}")
+                lead = copied.ndim - len(shape)
+                axes = [a for a in range(copied.ndim) if a < lead or shape[a - lead] != copied.shape[a]]
+                total = copied.sum(axis=tuple(axes)).reshape(shape)
+                size = np.sum(np.abs(copied), where=np.isfinite(copied))
+                with np.errstate(invalid="ignore"):
+                    same = (np.abs(g - total) <= 1e-10 * size) | (g == total) | ~np.isfinite(total)
+                if not same.all():
+                    raise GradientError(
+                        f"input {j}: for {name} the gradient is not the sum over its copies: "
+                        f"{g.ravel()[:4].tolist()} and not {total.ravel()[:4].tolist()}"
+                    )
+
+    def _smaller(self, whole: list[np.ndarray]) -> Iterator[tuple[str, int, Any]]:
+        """Name, operand (or -1: all of them) and what takes its place: an array (or, for all, an index)."""
+        yield "0-d operands", -1, (0,) * whole[0].ndim + (...,)
+        yield "empty operands", -1, (slice(0, 0),)
+        if len(whole) < 2:
+            return
+        for k in self.places:
+            x = whole[k]
+            yield f"input {k} of shape ()", k, np.array(x.ravel()[0])
+            yield f"input {k} of size 1 along each axis", k, x[(slice(0, 1),) * x.ndim]
+            for axis in range(x.ndim):
+                yield f"input {k} of size 1 along axis {axis}", k, x.take([0], axis)
+            if x.ndim > 1:
+                yield f"input {k} without its first axis", k, x[0]
+
+    def _gradients(self, values: list[np.ndarray]) -> Arrays:
+        with np.errstate(all="ignore"):
+            leaves: list[Any] = list(values)
+            for k in self.places:
+                leaves[k] = Tensor(values[k], requires_grad=True)
+            y = self.p(*leaves, **self.static)
+            g = random_signs(np.random.default_rng(0), y.shape)
+            return pulled([y], [g], [leaves[k] for k in self.places])

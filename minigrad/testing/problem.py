@@ -1,0 +1,176 @@
+"""A function near one point, and its analytic derivative there: what every checker of this package works on.
+
+Nothing here knows of Tensors: arrays go in, arrays come out. `Problem` also lays all inputs end to end as one vector x
+(n,), and all finite outputs as one vector y (m,), so that differences and comparisons speak of one Jacobian (m, n).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .differences import EPS, scales
+
+Arrays = list[np.ndarray]
+
+
+class GradientError(AssertionError):
+    """A derivative is wrong; the message says where, by how much, and whose fault it is."""
+
+
+class KinkError(ValueError):
+    """No verdict is possible: the function is not differentiable here, as far as finite differences can tell."""
+
+
+class Map(NamedTuple):
+    """A function of arrays and its derivative.
+
+    `value(inputs)` gives the outputs. `linearize(inputs)` gives the pullback there, cotangents -> cotangents (Jᵀ g), or
+    with `forward` the pushforward, tangents -> tangents (J v).
+    """
+
+    value: Callable[[Arrays], Arrays]
+    linearize: Callable[[Arrays], Callable[[Arrays], Arrays]]
+    forward: bool = False
+
+
+class Options(NamedTuple):
+    """What the user chose; see `check_grad`."""
+
+    rtol: float = 1e-6
+    atol: float = 0.0
+    eps: float | None = None
+    mode: str = "auto"
+    on_kink: str = "raise"
+
+
+class Problem:
+    """A `Map` at float64 inputs; `labels` name these, `order` says which derivative is looked at.
+
+    `magnitude` (m,) is the size of the terms that may have cancelled in each output: a bound on rounding errors that
+    the output itself does not show.
+
+    Raises:
+        ValueError: if an input or the function is NaN here. Infinite outputs are left out.
+    """
+
+    def __init__(
+        self, map: Map, inputs: Arrays, labels: list[str], order: int = 1, magnitude: np.ndarray | None = None
+    ) -> None:
+        self.map, self.inputs, self.labels, self.order = map, inputs, labels, order
+        for x, label in zip(inputs, labels, strict=True):
+            if np.isnan(x).any():
+                raise ValueError(f"{label} is NaN at index {np.argwhere(np.isnan(x))[0].tolist()}")
+        evaluate_elsewhere(map, inputs)  # what a function or a rule keeps of its first call is of another point now
+        outputs = map.value([x.copy() for x in inputs])
+        self.outputs = [np.array(y, np.float64) for y in outputs]
+        for k, y in enumerate(self.outputs):
+            if np.isnan(y).any():
+                raise ValueError(f"output {k} is NaN at index {np.argwhere(np.isnan(y))[0].tolist()} for these inputs")
+        self.x = flattened(inputs)
+        whole = flattened(self.outputs)
+        self.kept = np.flatnonzero(np.isfinite(whole))
+        self.y = whole[self.kept]
+        precision = max([EPS, *[float(np.finfo(y.dtype).eps) for y in outputs]])
+        self.noise = precision * (
+            np.abs(self.y) if magnitude is None else np.maximum(np.abs(self.y), magnitude[self.kept])
+        )
+        self.owner = np.repeat(np.arange(len(inputs)), [x.size for x in inputs])
+        typical = [np.max(np.abs(x), initial=0.0, where=np.isfinite(x)) for x in inputs]
+        self.typical = np.array(typical, np.float64)[self.owner]
+
+    n = property(lambda self: self.x.size)
+    m = property(lambda self: self.y.size)
+
+    @property
+    def size(self) -> np.ndarray:
+        """The natural size (n,) of each entry of x: |x|, or 1 where that is small; 0 if it is infinite."""
+        return scales(self.x, self.typical)[0]
+
+    def rounding(self) -> Arrays:
+        """How far rounding may move the derivative's results, for cotangents (or tangents) of size 1."""
+        smallest = np.min(self.size, initial=1.0, where=self.size > 0)
+        if self.map.forward:
+            return self.cotangents(1e3 * self.noise / smallest)
+        return split(1e3 * self.noise.sum() / np.where(self.size == 0, 1.0, np.minimum(self.size, 1.0)), self.inputs)
+
+    def f(self, x: np.ndarray) -> np.ndarray:
+        """The function itself, (n,) -> (m,)."""
+        return flattened(self.map.value(split(x, self.inputs)))[self.kept]
+
+    def row(self, linear: Callable[[Arrays], Arrays], u: np.ndarray) -> np.ndarray:
+        """Jᵀ u (n,) from a pullback."""
+        return flattened(linear(self.cotangents(u)))
+
+    def column(self, linear: Callable[[Arrays], Arrays], v: np.ndarray) -> np.ndarray:
+        """J v (m,) from a pushforward."""
+        return flattened(linear(split(v, self.inputs)))[self.kept]
+
+    def cotangents(self, u: np.ndarray) -> Arrays:
+        """u (m,) in the shapes of the outputs, 0 for those that are left out."""
+        whole = np.zeros(sum(y.size for y in self.outputs))
+        whole[self.kept] = u
+        return split(whole, self.outputs)
+
+    def place(self, j: int) -> tuple[str, tuple[int, ...]]:
+        """The label of the input that x[j] belongs to, and its index there."""
+        k, index = position(j, self.inputs)
+        return self.labels[k], index
+
+    def place_of_output(self, i: int) -> tuple[int, tuple[int, ...]]:
+        """The number of the output that y[i] belongs to, and its index there."""
+        return position(int(self.kept[i]), self.outputs)
+
+    def error(self, k: int, text: str) -> GradientError:
+        """A fault of the derivative with respect to input k."""
+        return GradientError(f"{self.labels[k]}, derivative of order {self.order}: {text}")
+
+
+def flattened(arrays: Arrays) -> np.ndarray:
+    """All entries as one float64 vector."""
+    return np.concatenate([np.ravel(a) for a in arrays] or [np.zeros(0)]).astype(np.float64)
+
+
+def split(x: np.ndarray, like: Arrays) -> Arrays:
+    """A vector cut into new arrays of the shapes of `like`."""
+    ends = np.cumsum([a.size for a in like])
+    parts = np.split(x, ends[:-1]) if like else []
+    return [part.reshape(a.shape).copy() for part, a in zip(parts, like, strict=True)]
+
+
+def position(j: int, arrays: Arrays) -> tuple[int, tuple[int, ...]]:
+    """The array that entry j of the flattened arrays belongs to, and its index there."""
+    for k, a in enumerate(arrays):
+        if j < a.size:
+            return k, tuple(int(i) for i in np.unravel_index(j, a.shape))
+        j -= a.size
+    raise IndexError(j)
+
+
+def random_signs(rng: np.random.Generator, size: Any) -> np.ndarray:
+    """±1 times a random magnitude between 1/2 and 3/2.
+
+    With signs, errors of one kind do not add up to nothing as they may for non-negative weights; with magnitudes, two
+    equal errors of opposite sign do not cancel either.
+    """
+    return np.asarray(rng.choice([-1.0, 1.0], size) * rng.uniform(0.5, 1.5, size))
+
+
+def nudged(x: np.ndarray, share: float, rng: np.random.Generator, at_zero: float = 0.0) -> np.ndarray:
+    """x with each finite entry moved by about `share` of it."""
+    size = np.where(x == 0, at_zero, share * np.abs(x))
+    return x + np.where(np.isfinite(x), size * random_signs(rng, x.shape), 0.0)
+
+
+def evaluate_elsewhere(map: Map, inputs: Arrays) -> None:
+    """Call the function and its derivative near `inputs`, which may be outside of their domain."""
+    rng = np.random.default_rng(0)
+    xs = [nudged(x, 1e-3, rng, at_zero=1e-3) for x in inputs]
+    try:
+        with np.errstate(all="ignore"):
+            outputs = map.value([x.copy() for x in xs])
+            map.linearize([x.copy() for x in xs])([np.ones(np.shape(g)) for g in (xs if map.forward else outputs)])
+    except (ArithmeticError, ValueError, AssertionError):
+        pass

@@ -1,0 +1,92 @@
+"""Functions of Tensors as problems of plain arrays: the record of a run is what gives their derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backward import pull
+from ..modes import enable_grad, no_grad
+from ..primitive import Node
+from ..tensor import Tensor
+from ..transforms import vjp
+from ..tree import flatten, tree_leaves
+from .problem import Arrays, GradientError, Map
+
+TensorFunction = Callable[..., Any]
+
+
+def floating_parts(tree: Any) -> list[Tensor]:
+    """The leaves of a result that can have a derivative, as Tensors; indices, masks and text are left out."""
+    return [
+        part if isinstance(part, Tensor) else Tensor(part)
+        for part in tree_leaves(tree)
+        if isinstance(part, (Node, np.ndarray, np.floating, float)) and dtype_of(part).kind == "f"
+    ]
+
+
+def dtype_of(x: Any) -> np.dtype:
+    """The dtype of a Tensor, an array or a number; object for anything else."""
+    return np.dtype(x.dtype) if hasattr(x, "dtype") else np.asarray(x).dtype
+
+
+def tensor_map(f: TensorFunction) -> Map:
+    """f, a function of Tensors, as a function of arrays with a pullback."""
+
+    def value(xs: Arrays) -> Arrays:
+        with no_grad():
+            return [y._data for y in floating_parts(f(*[Tensor._sharing(x) for x in xs]))]
+
+    def linearize(xs: Arrays) -> Callable[[Arrays], Arrays]:
+        leaves = [Tensor._sharing(x, requires_grad=True) for x in xs]
+        with enable_grad():
+            outputs = floating_parts(f(*leaves))
+        return lambda gs: pulled(outputs, gs, leaves)
+
+    return Map(value, linearize)
+
+
+def pulled(outputs: Sequence[Tensor], cotangents: Sequence[np.ndarray], leaves: Sequence[Tensor]) -> Arrays:
+    """The cotangents of `leaves` as arrays, zeros where nothing arrived.
+
+    Raises:
+        GradientError: if the walk back fails, as for a rule that returns a wrong shape.
+    """
+    try:
+        totals = pull(outputs, cotangents, leaves)
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
+        raise GradientError(f"the derivative cannot be computed: {type(error).__name__}: {error}") from error
+    return [
+        np.zeros_like(x._data) if g is None else g._data if isinstance(g, Node) else g for g, x in zip(totals, leaves)
+    ]
+
+
+def slope(f: TensorFunction, us: Sequence[Any]) -> TensorFunction:
+    """The function (x...) -> ∂/∂x Σ u f(x) for fixed cotangents u; its derivative is the next order's."""
+    return lambda *xs: list(pullback_of(f, xs, us))
+
+
+def pullback_of(f: TensorFunction, xs: Sequence[Any], us: Sequence[Any]) -> tuple[Any, ...]:
+    """The cotangents of xs, recorded wherever xs or us are."""
+    return vjp(lambda *ts: floating_parts(f(*ts)), *xs)[1](list(us))
+
+
+def paths(tree: Any) -> list[str]:
+    """For each leaf of a tree, in order, how to reach it: `[0]['w']`."""
+    leaves, rebuild = flatten(tree)
+    found = [""] * len(leaves)
+
+    def visit(part: Any, path: str) -> None:
+        if isinstance(part, dict):
+            for key, value in part.items():
+                visit(value, f"{path}[{key!r}]")
+        elif isinstance(part, (tuple, list)):
+            for k, value in enumerate(part):
+                visit(value, f"{path}.{part._fields[k]}" if hasattr(part, "_fields") else f"{path}[{k}]")
+        else:
+            found[part] = path
+
+    visit(rebuild(list(range(len(leaves)))), "")
+    return found

@@ -1,0 +1,101 @@
+"""Derivatives of functions of Tensors that must agree with each other, without any finite difference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import transforms
+from ..tensor import Tensor
+from .comparison import Comparison
+from .differences import EPS
+from .problem import GradientError, Problem, flattened, random_signs, split
+from .recorded import TensorFunction, floating_parts, tensor_map
+from .structure import sensitivity
+
+
+def same_tensor_twice(f: TensorFunction, problem: Problem, rng: np.random.Generator) -> None:
+    """One tensor passed for two arguments of a shape collects both of their gradients."""
+    shapes = [x.shape for x in problem.inputs]
+    pairs = [(a, b) for b in range(len(shapes)) for a in range(b) if shapes[a] == shapes[b] and problem.inputs[a].size]
+    if not pairs:
+        return
+    a, b = pairs[0]
+    inputs = [problem.inputs[a] if k == b else x for k, x in enumerate(problem.inputs)]
+    merged = lambda *ts: f(*ts[:b], ts[a], *ts[b:])
+    separate = tensor_map(f)
+    try:
+        with np.errstate(all="ignore"):
+            us = [random_signs(rng, y.shape) for y in separate.value([x.copy() for x in inputs])]
+            both = separate.linearize([x.copy() for x in inputs])([u.copy() for u in us])
+            found = tensor_map(merged).linearize([x.copy() for k, x in enumerate(inputs) if k != b])(us)[a]
+    except (ValueError, ArithmeticError):
+        return  # equal arguments lie outside of f's domain
+    expected = both[a] + both[b]
+    with np.errstate(invalid="ignore"):
+        scale = np.max(np.abs(both[a]) + np.abs(both[b]), initial=0.0, where=np.isfinite(expected))
+        if not (np.abs(found - expected) > 1e-9 * scale).any():
+            return
+        rounding = sensitivity(separate.linearize, inputs, us, rng)
+        wrong = np.argwhere(np.abs(found - expected) > 1e-9 * scale + 100 * (rounding[a] + rounding[b]))
+    if len(wrong):
+        index = tuple(int(i) for i in wrong[0])
+        raise problem.error(
+            b,
+            f"with the same tensor for it and for {problem.labels[a]}, the gradient at index {index} is "
+            f"{found[index]:.10g}, and not the sum of both gradients, {expected[index]:.10g}",
+        )
+
+
+def is_symmetric(comparison: Comparison, rng: np.random.Generator) -> None:
+    """Second derivatives do not depend on their order: a wrong rule may hide at symmetric values, this it cannot."""
+    p = comparison.problem
+    if p.m != p.n or not p.n or comparison.options.on_kink == "subgradient":
+        return
+    v, w = random_signs(rng, (2, p.n)) * p.size
+
+    def both(x: np.ndarray, v: np.ndarray, w: np.ndarray) -> tuple[float, float, float]:
+        linear = p.map.linearize(split(x, p.inputs))
+        Hv, Hw = p.row(linear, v), p.row(linear, w)
+        return float(Hv @ w), float(Hw @ v), float(np.abs(Hv) @ np.abs(w) + np.abs(Hw) @ np.abs(v))
+
+    a, b, terms = both(p.x, v, w)
+    rounding = 1e-8 * terms + 1e3 * float((np.abs(v) + np.abs(w)) @ (p.noise * np.clip(p.size, 1.0, 1e3)))
+    if not abs(a - b) <= rounding:
+        for _ in range(3):  # how far they move when all that is given does in its last place
+            with np.errstate(all="ignore"):
+                a2, b2, _ = both(*(part * (1 + 2 * EPS * random_signs(rng, p.n)) for part in (p.x, v, w)))
+                rounding += 100 * float(np.nan_to_num(abs(a2 - a) + abs(b2 - b), posinf=0.0))
+    if not abs(a - b) <= rounding:
+        # the pair of inputs between which it is least symmetric
+        parts = [[(p.owner == k) * x for k in range(len(p.labels))] for x in (v, w)]
+        gaps = {
+            (i, j): abs(float(p.row(comparison.linear, x) @ y) - float(p.row(comparison.linear, y) @ x))
+            for i, x in enumerate(parts[0])
+            for j, y in enumerate(parts[1])
+        }
+        i, j = max(gaps, key=lambda pair: gaps[pair])
+        raise GradientError(
+            f"{p.labels[i]}, derivative of order {p.order}: it is not symmetric, ∂²/∂x∂y and ∂²/∂y∂x for x = "
+            f"{p.labels[i]} and y = {p.labels[j]} give {a:.10g} and {b:.10g} along random directions, so one of the "
+            "derivatives of lower order is wrong in general, although it may be right at this point"
+        )
+
+
+def forward_agrees(f: TensorFunction, problem: Problem, rng: np.random.Generator) -> None:
+    """<u, J v> by forward mode and <Jᵀ u, v> by reverse mode."""
+    v = random_signs(rng, problem.n) * problem.size
+    u = random_signs(rng, problem.m)
+    vs = split(v, problem.inputs)
+    try:
+        _, dys = transforms.jvp(lambda *ts: floating_parts(f(*ts)), tuple(Tensor(x) for x in problem.inputs), vs)
+    except (ValueError, TypeError) as error:
+        raise GradientError(f"derivative of order 2: forward mode failed: {type(error).__name__}: {error}") from error
+    forward = flattened([dy._data for dy in dys])[problem.kept]
+    reverse = problem.row(problem.map.linearize([x.copy() for x in problem.inputs]), u)
+    a, b = float(u @ forward), float(reverse @ v)
+    terms = float(np.abs(u) @ np.abs(forward) + np.abs(reverse) @ np.abs(v))
+    if not abs(a - b) <= 1e-8 * terms + 1e3 * float(np.abs(u) @ problem.noise):
+        raise GradientError(
+            f"derivative of order 2: forward mode disagrees with reverse mode, <u, J v> = {a:.10g} and <Jᵀ u, v> = "
+            f"{b:.10g} for random u and v; a rule does not keep the record of its cotangent"
+        )

@@ -1,0 +1,202 @@
+"""check_vjp, check_jvp, check_primitive and check_cell: right derivatives pass, planted faults are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from minigrad.testing import GradientError, KinkError, check_cell, check_grad, check_jvp, check_primitive, check_vjp
+
+RNG = np.random.default_rng(0)
+A, B = RNG.standard_normal((3, 4)), RNG.standard_normal((4, 2))
+
+
+def rosen(x: Any) -> Any:
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+def rosen_slope(x: np.ndarray) -> np.ndarray:
+    slope = np.zeros_like(x)
+    inner = x[1:] - x[:-1] ** 2
+    slope[:-1] = -400 * x[:-1] * inner - 2 * (1 - x[:-1])
+    slope[1:] += 200 * inner
+    return slope
+
+
+# --- plain NumPy ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [2, 5, 300])
+def test_a_hand_written_gradient_that_is_right_passes(n: int) -> None:
+    check_vjp(rosen, lambda g, x: g * rosen_slope(x), np.linspace(-1.5, 1.5, n))
+
+
+def test_the_pullback_of_a_product_passes() -> None:
+    check_vjp(np.matmul, lambda g, a, b: (g @ b.T, a.T @ g), A, B)
+
+
+def one_entry_missing(g: Any, x: np.ndarray) -> np.ndarray:
+    slope = g * rosen_slope(x)
+    slope[len(x) // 4] = 0
+    return slope
+
+
+WRONG_PULLBACKS = {
+    "1000 times too large": lambda g, x: 1000 * g * rosen_slope(x),
+    "1.0001 times too large": lambda g, x: 1.0001 * g * rosen_slope(x),
+    "sign": lambda g, x: -g * rosen_slope(x),
+    "one entry missing": one_entry_missing,
+    "reversed": lambda g, x: g * rosen_slope(x)[::-1],
+    "cotangent ignored": lambda g, x: rosen_slope(x),
+    "not linear in the cotangent": lambda g, x: g**3 * rosen_slope(x),
+    "NaN": lambda g, x: np.full_like(x, np.nan),
+    "wrong shape": lambda g, x: g * rosen_slope(x)[:-1],
+    "changes its input": lambda g, x: np.multiply(x, 0, out=x) + g,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_PULLBACKS.values(), ids=WRONG_PULLBACKS)
+@pytest.mark.parametrize("n", [5, 300])
+def test_a_wrong_hand_written_gradient_is_refused(wrong: Any, n: int) -> None:
+    with pytest.raises(GradientError):
+        check_vjp(rosen, wrong, np.linspace(-1.5, 1.5, n))
+
+
+def test_products_in_the_wrong_order_are_refused() -> None:
+    x = RNG.standard_normal((3, 3))
+    with pytest.raises(GradientError):
+        check_vjp(np.matmul, lambda g, a, b: (b.T @ g, a.T @ g), x, x + 1)
+
+
+def test_one_wrong_entry_of_10_000_is_refused_and_located() -> None:
+    def wrong(g: np.ndarray, x: np.ndarray) -> np.ndarray:
+        slope = g * np.cos(x)
+        slope[57, 31] *= 1.5
+        return slope
+
+    with pytest.raises(GradientError, match=r"\(57, 31\)"):
+        check_vjp(np.sin, wrong, RNG.uniform(0.2, 1.0, (100, 100)))
+
+
+def test_forward_rules_are_checked_too() -> None:
+    check_jvp(np.sin, lambda v, x: v * np.cos(x), A)
+    with pytest.raises(GradientError):
+        check_jvp(np.sin, lambda v, x: -v * np.cos(x), A)
+
+
+def test_badly_scaled_points_pass() -> None:
+    x = np.array([1e-9, 1e-3, 1.0, 1e3, 1e12])
+    check_vjp(np.log, lambda g, x: g / x, x)
+    check_vjp(np.square, lambda g, x: 2 * g * x, x)
+
+
+# --- functions of Tensors -------------------------------------------------------------------------------------------
+
+
+def test_a_kink_is_named_and_a_subgradient_may_be_asked_for() -> None:
+    with pytest.raises(KinkError, match="abs"):
+        check_grad(mg.abs, np.array([1.0, 0.0]))
+    check_grad(mg.abs, np.array([1.0, 0.0]), on_kink="subgradient")
+
+
+def test_the_primitive_to_blame_is_named() -> None:
+    bad = mg.primitive(np.sin, lambda g, y, x: 2 * g * y, name="bad_sine")
+    with pytest.raises(GradientError, match="bad_sine"):
+        check_grad(lambda x: mg.exp(bad(x * x)).sum(), A)
+
+
+# --- primitives -----------------------------------------------------------------------------------------------------
+
+SINE = mg.primitive(np.sin, lambda g, y, x: g * mg.cos(x), name="sine")
+WRONG_PRIMITIVES = {
+    "second derivative": mg.primitive(np.sin, lambda g, y, x: g * np.cos(getattr(x, "data", x)), name="sine"),
+    "sign": mg.primitive(np.sin, lambda g, y, x: -g * mg.cos(x), name="sine"),
+    "shape": mg.primitive(np.sin, lambda g, y, x: mg.sum(g * mg.cos(x)), name="sine"),
+    "swapped": mg.primitive(np.multiply, lambda g, z, x, y: g * x, lambda g, z, x, y: g * y, name="product"),
+}
+
+
+@pytest.mark.parametrize(
+    ("p", "inputs"),
+    [(SINE, (A,)), (mg.tanh, (A,)), (mg.multiply, (A, A[:1])), (mg.matmul, (A, B)), (mg.logsumexp, (A,))],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_right_primitive_passes(p: Any, inputs: Any) -> None:
+    check_primitive(p, *inputs)
+
+
+@pytest.mark.parametrize("p", WRONG_PRIMITIVES.values(), ids=WRONG_PRIMITIVES)
+def test_a_wrong_primitive_is_refused(p: Any) -> None:
+    with pytest.raises((GradientError, ValueError, TypeError)):
+        check_primitive(p, *([A, A + 1] if p.name == "product" else [A]))
+
+
+# --- cells ----------------------------------------------------------------------------------------------------------
+
+CELLS = {
+    "RNN": nn.RNNCell,
+    "LSTM": nn.LSTMCell,
+    "GRU": nn.GRUCell,
+    "Elman": lambda I, H: nn.ElmanCell(I, H, 2),
+    "GRU without bias": lambda I, H: nn.GRUCell(I, H, bias=False),
+}
+
+
+@pytest.mark.parametrize("factory", CELLS.values(), ids=CELLS)
+def test_our_cells_pass(factory: Any) -> None:
+    check_cell(factory)
+
+
+class Leaky(nn.RNNCell):
+    """Rows of the batch influence each other."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, _ = super().step(x, state)
+        h = h + 0.1 * mg.mean(h, axis=0, keepdims=True)
+        return h, h
+
+
+class Cut(nn.RNNCell):
+    """The record ends at every step."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        return super().step(x, state.detach())
+
+
+class Doubled(nn.RNNCell):
+    """The derivative of the activation is twice what it should be."""
+
+    tanh = mg.primitive(np.tanh, lambda g, y, x: 2 * g * (1 - y * y), name="doubled_tanh")
+
+    def step(self, x: Any, state: Any) -> Any:
+        h = Doubled.tanh(x + state @ self.W)
+        return h, h
+
+
+class Growing(nn.RNNCell):
+    """The state's dtype changes."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, _ = super().step(x, state)
+        return h, h.astype(np.float16)
+
+
+class Counting(nn.RNNCell):
+    """The answer depends on how often the cell was called."""
+
+    calls = 0
+
+    def step(self, x: Any, state: Any) -> Any:
+        Counting.calls += 1
+        h, _ = super().step(x * (1 + 0.01 * Counting.calls), state)
+        return h, h
+
+
+@pytest.mark.parametrize("factory", [Leaky, Cut, Doubled, Growing, Counting], ids=lambda factory: factory.__name__)
+def test_a_wrong_cell_is_refused(factory: Any) -> None:
+    with pytest.raises(GradientError):
+        check_cell(factory)

@@ -1,0 +1,429 @@
+"""Planted faults of every kind: the checkers reject each, and accept the same thing without the fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import primitive
+from minigrad.testing import GradientError, check_grad, check_jvp, check_vjp
+
+RNG = np.random.default_rng(3)
+X = RNG.uniform(0.5, 1.5, (2, 3)) * RNG.choice([-1.0, 1.0], (2, 3))
+SQUARE = RNG.standard_normal((3, 3))
+
+
+def is_array(x: Any) -> bool:
+    return not isinstance(x, mg.Tensor)
+
+
+def constant(x: Any) -> Any:
+    return x if is_array(x) else x.detach()
+
+
+# --- rules of a primitive, seen by check_grad ------------------------------------------------------------------------
+
+
+def cube(rule: Any, function: Any = lambda x: x**3) -> mg.Primitive:
+    """x³, whose right rule is 3 g x²."""
+    return primitive(function, rule, name="cube")
+
+
+def right(g: Any, y: Any, x: Any) -> Any:
+    return 3 * g * x**2
+
+
+class Stale:
+    """Rules that remember the arrays of their first call, or of their last one."""
+
+    def __init__(self, first: bool) -> None:
+        self.first, self.kept = first, None
+
+    def forward(self, x: Any) -> Any:
+        if self.kept is None or not self.first:
+            self.kept = np.array(x)
+        return x**3
+
+    def backward(self, g: Any, y: Any, x: Any) -> Any:
+        return 3 * g * self.kept**2
+
+
+def increment(x: Any) -> Any:
+    x += 1.0
+    return (x - 1) ** 3
+
+
+def on_cotangent(g: Any, y: Any, x: Any) -> Any:
+    if is_array(g):
+        g *= 3 * x**2
+        return g
+    return right(g, y, x)
+
+
+def on_input(g: Any, y: Any, x: Any) -> Any:
+    result = 3 * g * x**2
+    if is_array(x):
+        x += 1.0
+    return result
+
+
+def at_random(g: Any, y: Any, x: Any) -> Any:
+    return 3 * g * x**2 * RNG.random()
+
+
+FIRST_ORDER = {
+    "1000 times too large": lambda g, y, x: 3000 * g * x**2,
+    "1.0001 times too large": lambda g, y, x: 3.0003 * g * x**2,
+    "of the wrong sign": lambda g, y, x: -3 * g * x**2,
+    "zero": lambda g, y, x: 0.0 * g * x,
+    "a constant factor forgotten": lambda g, y, x: g * x**2,
+    "the output for the input": lambda g, y, x: 3 * g * y**2,
+    "entries in reverse": lambda g, y, x: mg.flip(3 * g * x**2),
+    "the mean over an axis": lambda g, y, x: mg.broadcast_to(mg.mean(3 * g * x**2, axis=0), x.shape),
+    "one missing entry": lambda g, y, x: 3 * g * x**2 * (np.arange(x.size).reshape(x.shape) != 4),
+    "wrong at negative inputs only": lambda g, y, x: 3 * g * x * abs(x),
+    "wrong at large inputs only": lambda g, y, x: 3 * g * mg.clip(x, -1.2, 1.2) ** 2,
+    "the cotangent ignored": lambda g, y, x: 3 * x**2,
+    "the cotangent's absolute value": lambda g, y, x: 3 * abs(g) * x**2,
+    "the cotangent squared": lambda g, y, x: 3 * g * g * x**2,
+    "a constant added": lambda g, y, x: 3 * g * x**2 + 1e-6,
+    "not a number": lambda g, y, x: g * np.nan,
+    "infinite": lambda g, y, x: g * np.inf,
+    "of another shape": lambda g, y, x: (3 * g * x**2)[:1, :2],
+    "the cotangent changed in place": on_cotangent,
+    "the input changed in place": on_input,
+    "random": at_random,
+    "of the first call's input": Stale(first=True),
+    "of the last call's input": Stale(first=False),
+}
+
+
+@pytest.mark.parametrize("fault", FIRST_ORDER.values(), ids=FIRST_ORDER)
+def test_a_wrong_rule_is_rejected(fault: Any) -> None:
+    broken = cube(fault.backward, fault.forward) if isinstance(fault, Stale) else cube(fault)
+    with pytest.raises(GradientError):
+        check_grad(broken, X)
+
+
+def test_the_right_rule_is_accepted_at_every_order() -> None:
+    check_grad(cube(right), X, order=4)
+
+
+def test_a_function_that_changes_its_input_is_rejected() -> None:
+    with pytest.raises(GradientError, match="changed its input in place"):
+        check_grad(cube(right, increment), X)
+
+
+def test_a_random_function_is_rejected() -> None:
+    with pytest.raises(GradientError, match="random"):
+        check_grad(lambda x: x * RNG.random(), X)
+
+
+def test_a_function_that_counts_its_calls_is_rejected() -> None:
+    calls = []
+
+    def f(x: Any) -> Any:
+        calls.append(1)
+        return x * float(len(calls))
+
+    with pytest.raises(GradientError, match="keep state"):
+        check_grad(f, X)
+
+
+HIGHER = {
+    "an input held constant": (2, lambda g, y, x: 3 * g * constant(x) ** 2),
+    "one factor held constant": (2, lambda g, y, x: 3 * g * x * constant(x)),
+    "the output held constant": (2, lambda g, y, x: 3 * g * constant(y) / x),
+    "the cotangent held constant": (2, lambda g, y, x: 3 * constant(g) * x**2),
+    "third order only": (3, lambda g, y, x: g * cube(lambda g, y, x: 6 * g * constant(x), lambda x: 3 * x**2)(x)),
+}
+
+
+@pytest.mark.parametrize(("order", "rule"), HIGHER.values(), ids=HIGHER)
+def test_a_rule_that_is_wrong_only_from_some_order_on_is_rejected_there(order: int, rule: Any) -> None:
+    f = lambda x: mg.sin(cube(rule)(x))
+    check_grad(f, X, order=order - 1)
+    with pytest.raises(GradientError, match=f"derivative of order {order}"):
+        check_grad(f, X, order=order)
+
+
+# --- several inputs --------------------------------------------------------------------------------------------------
+
+times_y = lambda g, z, x, y: g * y
+times_x = lambda g, z, x, y: g * x
+PRODUCT = {
+    "the second input's only": (0, 1, primitive(np.multiply, times_y, times_y, name="broken")),
+    "the first input's only": (1, 0, primitive(np.multiply, times_x, times_x, name="broken")),
+}
+
+
+@pytest.mark.parametrize(("good", "bad", "broken"), PRODUCT.values(), ids=PRODUCT)
+def test_a_wrong_derivative_of_one_input_is_rejected_and_the_other_accepted(good: int, bad: int, broken: Any) -> None:
+    check_grad(broken, X, X + 3, wrt=[good])
+    with pytest.raises(GradientError, match=f"^input {bad}"):
+        check_grad(broken, X, X + 3)
+
+
+MATRIX = {
+    "b g": lambda g, y, a, b: b @ g,
+    "g b": lambda g, y, a, b: g @ b,
+    "bᵀ g": lambda g, y, a, b: mg.transpose(b) @ g,
+    "(g bᵀ)ᵀ": lambda g, y, a, b: mg.transpose(g @ mg.transpose(b)),
+    "g aᵀ": lambda g, y, a, b: g @ mg.transpose(a),
+}
+
+
+@pytest.mark.parametrize("rule", MATRIX.values(), ids=MATRIX)
+def test_a_wrong_order_of_matrix_products_is_rejected(rule: Any) -> None:
+    broken = primitive(np.matmul, rule, lambda g, y, a, b: mg.transpose(a) @ g, name="broken")
+    with pytest.raises(GradientError, match="input 0"):
+        check_grad(broken, SQUARE, SQUARE[::-1] + 1.0)
+
+
+def test_a_fault_that_symmetric_weights_hide_is_rejected_at_second_order() -> None:
+    broken = primitive(
+        np.matmul, lambda g, y, a, b: g @ b, lambda g, y, a, b: mg.transpose(a) @ g, name="broken"
+    )  # g bᵀ is right
+    symmetric = SQUARE + SQUARE.T
+    check_grad(broken, X, symmetric)  # right, at this point
+    with pytest.raises(GradientError, match="not symmetric"):
+        check_grad(broken, X, symmetric, order=2)
+
+
+def test_a_missing_sum_over_a_broadcast_axis_is_rejected() -> None:
+    first_row = lambda g, z, x, y: g[0]
+    broken = primitive(np.add, lambda g, z, x, y: g, first_row, name="broken")
+    with pytest.raises(GradientError, match="input 1"):
+        check_grad(broken, X, X[0])
+    unsummed = lambda g, x, y: (g.copy(), g.copy())
+    with pytest.raises(GradientError, match=r"\(2, 3\) float64, it belongs to \(3,\)"):
+        check_vjp(np.add, unsummed, X, X[0])
+
+
+def test_last_write_wins_at_repeated_indices_is_rejected() -> None:
+    rows = np.array([0, 1, 0])
+
+    def last(g: Any, x: Any) -> Any:
+        result = np.zeros_like(x)
+        result[rows] = g
+        return result
+
+    def summed(g: Any, x: Any) -> Any:
+        result = np.zeros_like(x)
+        np.add.at(result, rows, g)
+        return result
+
+    check_vjp(lambda x: x[rows], summed, X)
+    with pytest.raises(GradientError, match=r"at index \(0, "):
+        check_vjp(lambda x: x[rows], last, X)
+
+
+def test_one_tensor_for_two_arguments_must_collect_both_gradients() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return x * y if x is not y else x * y.detach()
+
+    with pytest.raises(GradientError, match="the same tensor for it and for input 0"):
+        check_grad(f, X, X + 3)
+
+
+# --- the record cut off ----------------------------------------------------------------------------------------------
+
+CUT = {
+    "detach in the middle": lambda x: mg.tanh(x) * mg.sin(x).detach(),
+    "detach at the end": lambda x: mg.tanh(x).detach(),
+    "data taken out": lambda x: x * mg.tensor(np.exp(x.data)),
+    "a float taken out": lambda x: x * float(mg.sum(x).data),
+}
+
+
+@pytest.mark.parametrize("f", CUT.values(), ids=CUT)
+def test_a_value_taken_out_of_the_record_is_rejected(f: Any) -> None:
+    with pytest.raises(GradientError):
+        check_grad(f, X)
+
+
+# --- float32 ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_rule_that_is_wrong_only_in_a_short_dtype_is_rejected_there(dtype: Any) -> None:
+    broken = cube(lambda g, y, x: 3 * g * x**2 * (1.5 if x.dtype == dtype else 1.0))
+    check_grad(broken, X)
+    with pytest.raises(GradientError, match="in float64, and"):
+        check_grad(broken, X.astype(dtype))
+    check_grad(cube(right), X.astype(dtype))
+
+
+def test_a_gradient_of_another_dtype_is_rejected() -> None:
+    drifting = lambda g, x: 3.0 * np.float64(g) * x.astype(np.float64) ** 2
+    check_vjp(lambda x: x**3, drifting, X)
+    with pytest.raises(GradientError, match=r"float64, it belongs to .* float32"):
+        check_vjp(lambda x: x**3, drifting, X.astype(np.float32))
+    with pytest.raises(GradientError, match=r"float32, it belongs to .* float64"):
+        check_vjp(lambda x: x**3, lambda g, x: (3 * g * x**2).astype(np.float32), X)
+
+
+# --- plain NumPy -----------------------------------------------------------------------------------------------------
+
+
+class Layer:
+    """The usual hand-written layer: forward keeps its input for backward."""
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x**3
+
+    def backward(self, g: Any, x: Any) -> Any:
+        return 3 * g * self.x**2
+
+
+SHARED = np.zeros_like(X)
+
+
+def into_shared(g: Any, x: Any) -> Any:
+    SHARED[...] = 3 * g * x**2
+    return SHARED
+
+
+def scaled_in_place(g: Any, x: Any) -> Any:
+    g *= 3 * x**2
+    return g.copy()
+
+
+def read_only(g: Any, x: Any) -> Any:
+    result = 3 * g * x**2
+    result.flags.writeable = False
+    return result
+
+
+def of_strides(g: Any, x: Any) -> Any:
+    memory = np.lib.stride_tricks.as_strided(x, x.shape, (x.shape[-1] * x.itemsize, x.itemsize))
+    return 3 * g * memory**2
+
+
+layer = Layer()
+PLAIN = {
+    "not a number": (np.square, lambda g, x: g * np.nan),
+    "state kept by the function": (layer.forward, layer.backward),
+    "a buffer handed out twice": (lambda x: x**3, into_shared),
+    "cotangent changed in place": (lambda x: x**3, scaled_in_place),
+    "cotangent handed back": (lambda x: x * 1.0, lambda g, x: g),
+    "view of the input": (lambda x: x**2 / 2, lambda g, x: np.multiply(g, x, out=x)),
+    "read-only": (lambda x: x**3, read_only),
+    "wrong for strided inputs": (lambda x: x**3, of_strides),
+    "transposed": (lambda x: x**3, lambda g, x: (3 * g * x**2).T),
+    "none": (lambda x: x**3, lambda g, x: None),
+    "too many": (lambda x: x**3, lambda g, x: (g * 1.0, g * 2.0, g * 3.0)),
+    "a list of floats": (lambda x: x**3, lambda g, x: float((3 * g * x**2).sum())),
+}
+
+
+@pytest.mark.parametrize(("f", "vjp"), PLAIN.values(), ids=PLAIN)
+def test_a_wrong_vjp_of_a_plain_function_is_rejected(f: Any, vjp: Any) -> None:
+    with pytest.raises(GradientError):
+        check_vjp(f, vjp, X)
+
+
+def test_gradients_that_share_memory_are_rejected() -> None:
+    def both(g: Any, x: Any, y: Any) -> Any:
+        result = 1.0 * g
+        return result, result
+
+    with pytest.raises(GradientError, match=r"input 1, .* shares memory with that of input 0"):
+        check_vjp(np.add, both, X, X + 3)
+    check_vjp(np.add, lambda g, x, y: (g.copy(), g.copy()), X, X + 3)
+
+
+TANGENTS = {
+    "scale": lambda v, x: 1.0001 * 3 * v * x**2,
+    "sign": lambda v, x: -3 * v * x**2,
+    "tangent ignored": lambda v, x: 3 * x**2,
+    "absolute tangent": lambda v, x: 3 * abs(v) * x**2,
+    "one entry": lambda v, x: 3 * v * x**2 * (np.arange(x.size).reshape(x.shape) != 4),
+    "another shape": lambda v, x: (3 * v * x**2).ravel(),
+    "tangent changed": lambda v, x: np.multiply(v, 3 * x**2, out=v),
+}
+
+
+@pytest.mark.parametrize("jvp", TANGENTS.values(), ids=TANGENTS)
+def test_a_wrong_forward_rule_is_rejected(jvp: Any) -> None:
+    check_jvp(lambda x: x**3, lambda v, x: 3 * v * x**2, X)
+    with pytest.raises(GradientError):
+        check_jvp(lambda x: x**3, jvp, X)
+
+
+# --- one wrong entry among many --------------------------------------------------------------------------------------
+
+MANY = np.random.default_rng(0).uniform(-2, 2, 10_000)
+
+
+def without(g: Any, entry: int) -> Any:
+    result = g.copy()
+    result[entry] = 0.0
+    return result
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_one_missing_entry_of_10000_is_rejected_and_located_with_any_seed(seed: int) -> None:
+    entry = int(np.random.default_rng(seed + 100).integers(10_000))
+    with pytest.raises(GradientError, match=rf"at index \({entry},\) .* output 0 at \({entry},\) is 0,"):
+        check_vjp(np.tanh, lambda g, x: without(g * (1 - np.tanh(x) ** 2), entry), MANY, mode="project", seed=seed)
+
+
+def test_10000_right_entries_are_accepted() -> None:
+    check_vjp(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2), MANY)
+
+
+def test_a_single_entry_of_10000_that_is_a_thousandth_off_is_rejected() -> None:
+    factor = np.where(np.arange(10_000) == 617, 1.001, 1.0)
+    with pytest.raises(GradientError, match=r"at index \(617,\)"):
+        check_vjp(lambda x: np.sin(x).sum(), lambda g, x: g * np.cos(x) * factor, MANY)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_errors_that_cancel_in_a_sum_are_rejected(seed: int) -> None:
+    # Σ of the errors is 0: weights of one sign and size, as for a loss Σ f, never see them
+    error = np.zeros(10_000)
+    error[[10, 20]] = 1e-2, -1e-2
+    with pytest.raises(GradientError, match=r"at index \((10|20),\)"):
+        check_vjp(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2) + g.sum() * error, MANY, seed=seed)
+
+
+@pytest.mark.parametrize("mode", ["full", "project"])
+def test_both_modes_reject_and_locate_the_same_entry(mode: str) -> None:
+    mask = np.arange(6).reshape(2, 3) != 4
+    with pytest.raises(GradientError, match=r"at index \(1, 1\)"):
+        check_grad(cube(lambda g, y, x: 3 * g * x**2 * mask), X, mode=mode)
+
+
+# --- scales ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("x", [1e-9, 1e-3, 1.0, 1e6, 1e12])
+@pytest.mark.parametrize("y", [1e-9, 1.0, 1e9])
+def test_a_factor_of_1_0001_is_rejected_at_every_scale_of_inputs_and_outputs(x: float, y: float) -> None:
+    f = lambda v: y * (v / x) ** 3
+    check_vjp(f, lambda g, v: g * y * 3 * (v / x) ** 2 / x, x * X)
+    with pytest.raises(GradientError):
+        check_vjp(f, lambda g, v: 1.0001 * g * y * 3 * (v / x) ** 2 / x, x * X)
+
+
+def test_a_small_entry_beside_large_ones_is_rejected() -> None:
+    x = np.array([1e-9, 1.0, 1e12])
+    wrong = np.array([1.001, 1.0, 1.0])
+    check_vjp(np.square, lambda g, x: 2 * g * x, x)
+    with pytest.raises(GradientError, match=r"at index \(0,\)"):
+        check_vjp(np.square, lambda g, x: 2 * g * x * wrong, x)
+
+
+def test_a_small_input_beside_large_ones_is_rejected_in_a_projection_too() -> None:
+    x = np.array([1e-9, 1.0, 1e12])
+    f = lambda x: np.array([np.sin(x[0] * 1e9), np.cos(x[1]), np.tanh(x[2] / 1e12)]).sum()
+    slope = lambda x: np.array([1e9 * np.cos(x[0] * 1e9), -np.sin(x[1]), 1e-12 / np.cosh(x[2] / 1e12) ** 2])
+    check_vjp(f, lambda g, x: g * slope(x), x, mode="project")
+    for wrong in (np.array([1.001, 1, 1]), np.array([1, 1.001, 1]), np.array([1, 1, 1.001])):
+        with pytest.raises(GradientError, match=rf"at index \({np.argmax(wrong)},\)"):
+            check_vjp(f, lambda g, x: g * slope(x) * wrong, x, mode="project")  # noqa: B023
