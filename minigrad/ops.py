@@ -69,8 +69,8 @@ def _power_base(g: Any, z: Any, x: Any, y: Any) -> Any:
         if y == 0:
             return g * 0.0
         return _product(g, y * x ** (y - 1) if y >= 1 else y * _nonzero(x, x) ** (y - 1) * not_equal(x, 0))
-    steep = logical_and(equal(x, 0), less(y, 1))
-    slope = y * where(steep, 1.0, x) ** where(equal(y, 0), 1.0, y - 1.0)
+    steep = logical_and(less(absolute(x), np.finfo(z.dtype).tiny), less(y, 1))  # or x^-1 of y = 0 may be infinite
+    slope = y * where(steep, 1.0, x) ** (y - 1.0)
     return _product(g, where(steep, 0.0, slope))
 
 

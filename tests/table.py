@@ -10,28 +10,23 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from draw import (
-    Shape,
-    anywhere,
-    axis_of,
-    deep_shapes,
-    distinct,
-    full_shapes,
-    generators,
-    indices,
-    integers_within,
-    nonzero,
-    off_grid,
-    on_grid,
-    one_axis,
-    positive,
-    some_shapes,
-)
+from draw import anywhere, deep_shapes, full_shapes, nonzero, off_grid, on_grid, positive, some_shapes
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad
-from minigrad import Primitive, einsum, ops, shapes
+from minigrad import Primitive, einsum, ops
+from minigrad import shapes as shape_ops
+from minigrad.testing import (
+    axes_of,
+    axis_of,
+    indices_of,
+    integers_within,
+    matmul_operands,
+    well_separated,
+)
+
+Shape = tuple[int, ...]
 
 
 @dataclass
@@ -65,41 +60,35 @@ def unary(draw: Any, f: Any, values: Any = anywhere, shape: Any = some_shapes, *
     """f(x, **static); a static argument that is a function of x's shape gives a strategy for its value."""
     size = draw(shape)
     chosen = {name: draw(value(size)) for name, value in static.items()}
-    return Case(lambda x: f(x, **chosen), (values(draw(generators), size),), chosen)
+    return Case(lambda x: f(x, **chosen), (draw(values(size)),), chosen)
 
 
 @st.composite
 def binary(draw: Any, f: Any, left: Any = anywhere, right: Any = anywhere) -> Case:
     sizes = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, min_side=0, max_side=3)).input_shapes
-    rng = draw(generators)
-    return Case(f, (left(rng, sizes[0]), right(rng, sizes[1])))
+    return Case(f, (draw(left(sizes[0])), draw(right(sizes[1]))))
 
 
 def reduction(f: Any, values: Any = anywhere, shape: Any = some_shapes, **static: Any) -> st.SearchStrategy[Case]:
-    return unary(f, values, shape, axis=lambda s: axis_of(len(s)), keepdims=lambda s: st.booleans(), **static)
+    return unary(f, values, shape, axis=axes_of, keepdims=lambda s: st.booleans(), **static)
 
 
 @st.composite
 def power_to_a_number(draw: Any) -> Case:
     exponent = draw(st.sampled_from([-2, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3]))
     values = nonzero if isinstance(exponent, int) else positive
-    return Case(lambda x: ops.power(x, exponent), (values(draw(generators), draw(some_shapes)),), exponent)
+    return Case(lambda x: ops.power(x, exponent), (draw(values(draw(some_shapes))),), exponent)
 
 
 @st.composite
 def choices(draw: Any) -> Case:
     sizes = draw(hnp.mutually_broadcastable_shapes(num_shapes=3, max_dims=2, min_side=0, max_side=3)).input_shapes
-    rng = draw(generators)
-    mask = rng.random(sizes[0]) < 0.5
-    return Case(lambda x, y: ops.where(mask, x, y), (anywhere(rng, sizes[1]), anywhere(rng, sizes[2])), mask)
+    mask = draw(hnp.arrays(np.bool_, sizes[0]))
+    return Case(lambda x, y: ops.where(mask, x, y), (draw(anywhere(sizes[1])), draw(anywhere(sizes[2]))), mask)
 
 
-@st.composite
-def products(draw: Any) -> Case:
-    signature = np.matmul.signature  # vectors, matrices, batches of matrices, batches that broadcast
-    sizes = draw(hnp.mutually_broadcastable_shapes(signature=signature, max_dims=2, min_side=0, max_side=3))
-    rng = draw(generators)
-    return Case(ops.matmul, tuple(anywhere(rng, s) for s in sizes.input_shapes))
+def products() -> st.SearchStrategy[Case]:
+    return matmul_operands(min_side=0).map(lambda operands: Case(ops.matmul, operands))
 
 
 EQUATIONS = [
@@ -141,7 +130,7 @@ def sums_of_products(draw: Any) -> Case:
     size = dict(zip(letters, draw(st.tuples(*[st.integers(0, 3) for _ in letters]))))
     terms = equation.partition("->")[0].split(",")
     dots = draw(hnp.mutually_broadcastable_shapes(num_shapes=len(terms), max_dims=2, max_side=2)).input_shapes
-    rng, inputs = draw(generators), []
+    inputs = []
     for term, extra in zip(terms, dots):
         plain = term.replace("...", "")
         ones = {
@@ -149,7 +138,7 @@ def sums_of_products(draw: Any) -> Case:
         }  # broadcast
         head, ellipsis, tail = term.partition("...")
         whole = [[1 if c in ones else size[c] for c in part] for part in (head, tail)]
-        inputs.append(anywhere(rng, (*whole[0], *(extra if ellipsis else ()), *whole[1])))
+        inputs.append(draw(anywhere((*whole[0], *(extra if ellipsis else ()), *whole[1]))))
     return Case(lambda *xs: einsum(equation, *xs), tuple(inputs), equation)
 
 
@@ -163,7 +152,7 @@ def reshapes(draw: Any) -> Case:
     forms: list[Any] = [size[::-1], (n,), n, (1, n, 1), size]
     forms += [-1, (-1,), (1, -1)] if n else []
     shape = draw(st.sampled_from(forms + ([(2, n // 2), (-1, 2)] if n and n % 2 == 0 else [])))
-    return Case(lambda x: shapes.reshape(x, shape), (anywhere(draw(generators), size),), shape)
+    return Case(lambda x: shape_ops.reshape(x, shape), (draw(anywhere(size)),), shape)
 
 
 def order_of_axes(shape: Shape) -> st.SearchStrategy[Any]:
@@ -179,14 +168,14 @@ def moves(draw: Any) -> Case:
     source = draw(pick)
     target = draw(st.permutations(range(len(size))))[: len(source)]
     ends = (source[0], target[0] - len(size)) if len(source) == 1 else (tuple(source), tuple(target))
-    return Case(lambda x: shapes.moveaxis(x, *ends), (anywhere(draw(generators), size),), ends)
+    return Case(lambda x: shape_ops.moveaxis(x, *ends), (draw(anywhere(size)),), ends)
 
 
 @st.composite
 def swaps(draw: Any) -> Case:
     size = draw(some_shapes.filter(len))
-    axes = draw(one_axis(len(size))), draw(one_axis(len(size)))
-    return Case(lambda x: shapes.swapaxes(x, *axes), (anywhere(draw(generators), size),), axes)
+    axes = draw(axis_of(size)), draw(axis_of(size))
+    return Case(lambda x: shape_ops.swapaxes(x, *axes), (draw(anywhere(size)),), axes)
 
 
 def ones_of(shape: Shape) -> st.SearchStrategy[Any]:
@@ -199,7 +188,7 @@ def ones_of(shape: Shape) -> st.SearchStrategy[Any]:
 def broadcasts(draw: Any) -> Case:
     size, shape = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, min_side=0, max_side=3))[0]
     shape = np.broadcast_shapes(size, shape)
-    return Case(lambda x: shapes.broadcast_to(x, shape), (anywhere(draw(generators), size),), shape)
+    return Case(lambda x: shape_ops.broadcast_to(x, shape), (draw(anywhere(size)),), shape)
 
 
 def widths(shape: Shape) -> st.SearchStrategy[Any]:
@@ -214,55 +203,55 @@ def widths(shape: Shape) -> st.SearchStrategy[Any]:
 @st.composite
 def selections(draw: Any) -> Case:
     size = draw(some_shapes)
-    index = draw(indices(size))
-    return Case(lambda x: shapes.getitem(x, index), (anywhere(draw(generators), size),), index)
+    index = draw(indices_of(size))
+    return Case(lambda x: shape_ops.getitem(x, index), (draw(anywhere(size)),), index)
 
 
 @st.composite
 def placements(draw: Any) -> Case:
     size = draw(full_shapes)
-    chosen = tuple(draw(st.lists(indices(size), min_size=1, max_size=2)))
-    rng, whole = draw(generators), np.zeros(size)
-    gs = tuple(anywhere(rng, np.shape(whole[index])) for index in chosen)
-    return Case(lambda *gs: shapes.place(*gs, indices=chosen, shape=size, dtype=gs[0].dtype), gs, chosen)
+    chosen = tuple(draw(st.lists(indices_of(size), min_size=1, max_size=2)))
+    whole = np.zeros(size)
+    gs = tuple(draw(anywhere(np.shape(whole[index]))) for index in chosen)
+    return Case(lambda *gs: shape_ops.place(*gs, indices=chosen, shape=size, dtype=gs[0].dtype), gs, chosen)
 
 
 @st.composite
 def takes(draw: Any) -> Case:
     size = draw(full_shapes)
-    axis = draw(st.none() | one_axis(len(size))) if size else None
+    axis = draw(st.none() | axis_of(size)) if size else None
     n = math.prod(size) if axis is None else size[axis]
     chosen = draw(st.one_of(integers_within(n), st.integers(-n, n - 1)))
-    return Case(lambda x: shapes.take(x, chosen, axis), (anywhere(draw(generators), size),), (chosen, axis))
+    return Case(lambda x: shape_ops.take(x, chosen, axis), (draw(anywhere(size)),), (chosen, axis))
 
 
 @st.composite
 def joins(draw: Any, f: Any, ragged: bool) -> Case:
     size = draw(some_shapes.filter(len) if ragged else some_shapes)
-    axis = draw(one_axis(len(size) + (not ragged)))
-    rng, inputs = draw(generators), []
+    axis = draw(axis_of((*size, 1) if not ragged else size))
+    inputs = []
     for _ in range(draw(st.integers(1, 3))):
         own = list(size)
         if ragged:
             own[axis] = draw(st.integers(0, 2))
-        inputs.append(anywhere(rng, tuple(own)))
+        inputs.append(draw(anywhere(tuple(own))))
     return Case(lambda *xs: f(xs, axis), tuple(inputs), axis)
 
 
 @st.composite
 def cuts(draw: Any) -> Case:
     size = draw(some_shapes.filter(len))
-    axis = draw(one_axis(len(size)))
+    axis = draw(axis_of(size))
     n = size[axis]
     equal = st.sampled_from([k for k in range(1, max(n, 2) + 1) if n % k == 0])
     sections = draw(equal | st.lists(st.integers(-n - 1, n + 1), max_size=3))
-    return Case(lambda x: shapes.split(x, sections, axis), (anywhere(draw(generators), size),), (sections, axis))
+    return Case(lambda x: shape_ops.split(x, sections, axis), (draw(anywhere(size)),), (sections, axis))
 
 
 # --- the table ------------------------------------------------------------------------------------------------------
 
-along = {"axis": lambda s: one_axis(len(s)) | st.just(None) if s else st.none()}
-softened = {"axis": lambda s: axis_of(len(s))}
+along = {"axis": lambda s: axis_of(s) | st.none() if s else st.none()}
+softened = {"axis": axes_of}
 
 TABLE: dict[Any, st.SearchStrategy[Case]] = {
     ops.add: binary(ops.add),
@@ -294,8 +283,8 @@ TABLE: dict[Any, st.SearchStrategy[Case]] = {
     ops.sum: reduction(ops.sum),
     ops.mean: reduction(ops.mean, shape=full_shapes),
     ops.var: reduction(ops.var, shape=full_shapes, ddof=lambda s: st.sampled_from([0, -1, 0.5])),
-    ops.max: reduction(ops.max, distinct, full_shapes),
-    ops.min: reduction(ops.min, distinct, full_shapes),
+    ops.max: reduction(ops.max, well_separated, full_shapes),
+    ops.min: reduction(ops.min, well_separated, full_shapes),
     ops.cumsum: unary(ops.cumsum, **along),
     ops.logsumexp: reduction(ops.logsumexp, shape=full_shapes),
     ops.softmax: unary(ops.softmax, **softened),
@@ -303,22 +292,24 @@ TABLE: dict[Any, st.SearchStrategy[Case]] = {
     ops.norm: reduction(ops.norm, positive, full_shapes),
     ops.matmul: products(),
     primitives()["minigrad.einsum._einsum"]: sums_of_products(),
-    shapes.reshape: reshapes(),
-    shapes.transpose: unary(shapes.transpose, shape=some_shapes | deep_shapes, axes=order_of_axes),
-    shapes.swapaxes: swaps(),
-    shapes.moveaxis: moves(),
-    shapes.expand_dims: unary(shapes.expand_dims, axis=lambda s: st.sampled_from([0, -1, (0, 1), (-1, 0), len(s)])),
-    shapes.squeeze: unary(shapes.squeeze, axis=ones_of),
-    shapes.broadcast_to: broadcasts(),
-    shapes.pad: unary(shapes.pad, pad_width=widths, constant_values=lambda s: st.sampled_from([0.0, 7.0])),
-    shapes.flip: unary(shapes.flip, **softened),
-    shapes.tril: unary(shapes.tril, shape=some_shapes.filter(len), k=lambda s: st.integers(-2, 2)),
-    shapes.triu: unary(shapes.triu, shape=some_shapes.filter(len), k=lambda s: st.integers(-2, 2)),
-    shapes.astype: unary(shapes.astype, dtype=lambda s: st.just(np.float64)),
-    shapes.getitem: selections(),
-    shapes.place: placements(),
-    shapes.take: takes(),
-    shapes._concatenate: joins(shapes.concatenate, ragged=True),
-    shapes._stack: joins(shapes.stack, ragged=False),
-    shapes.split: cuts(),
+    shape_ops.reshape: reshapes(),
+    shape_ops.transpose: unary(shape_ops.transpose, shape=some_shapes | deep_shapes, axes=order_of_axes),
+    shape_ops.swapaxes: swaps(),
+    shape_ops.moveaxis: moves(),
+    shape_ops.expand_dims: unary(
+        shape_ops.expand_dims, axis=lambda s: st.sampled_from([0, -1, (0, 1), (-1, 0), len(s)])
+    ),
+    shape_ops.squeeze: unary(shape_ops.squeeze, axis=ones_of),
+    shape_ops.broadcast_to: broadcasts(),
+    shape_ops.pad: unary(shape_ops.pad, pad_width=widths, constant_values=lambda s: st.sampled_from([0.0, 7.0])),
+    shape_ops.flip: unary(shape_ops.flip, **softened),
+    shape_ops.tril: unary(shape_ops.tril, shape=some_shapes.filter(len), k=lambda s: st.integers(-2, 2)),
+    shape_ops.triu: unary(shape_ops.triu, shape=some_shapes.filter(len), k=lambda s: st.integers(-2, 2)),
+    shape_ops.astype: unary(shape_ops.astype, dtype=lambda s: st.just(np.float64)),
+    shape_ops.getitem: selections(),
+    shape_ops.place: placements(),
+    shape_ops.take: takes(),
+    shape_ops._concatenate: joins(shape_ops.concatenate, ragged=True),
+    shape_ops._stack: joins(shape_ops.stack, ragged=False),
+    shape_ops.split: cuts(),
 }

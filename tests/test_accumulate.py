@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from draw import anywhere, full_shapes, generators, indices, some_shapes
+from draw import anywhere, full_shapes, some_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 import minigrad as mg
 from minigrad import At, Product, Tensor
 from minigrad.accumulate import QUEUED_ROWS, ArraySum, RecordedSum, sum_down
-from minigrad.testing import check_grad
+from minigrad.testing import check_grad, indices_of
 
 
 def leaf(x: Any, dtype: Any = float) -> Tensor:
@@ -24,10 +24,11 @@ def leaf(x: Any, dtype: Any = float) -> Tensor:
 # --- broadcasting ----------------------------------------------------------------------------------------------------
 
 
-@given(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, min_side=0, max_side=3), generators)
-def test_sum_down_sums_leading_axes_and_axes_of_size_1(drawn: Any, rng: Any) -> None:
+@given(st.data())
+def test_sum_down_sums_leading_axes_and_axes_of_size_1(data: st.DataObject) -> None:
+    drawn = data.draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, min_side=0, max_side=3))
     shape, output = drawn.input_shapes[0], drawn.result_shape
-    g = anywhere(rng, output)
+    g = data.draw(anywhere(output))
     counted = np.broadcast_to(np.arange(np.prod(shape, dtype=int)).reshape(shape), output)  # whose copy is each entry?
     expected = np.bincount(counted.ravel(), g.ravel(), np.prod(shape, dtype=int)).reshape(shape)
     np.testing.assert_allclose(sum_down(g, shape, output), expected, atol=1e-13, strict=False)
@@ -73,10 +74,10 @@ def test_terms_of_a_0d_tensor_add_up_in_every_order() -> None:
 @given(st.data())
 def test_gradient_at_any_index_is_that_of_numpys_add_at(data: st.DataObject) -> None:
     shape = data.draw(full_shapes)
-    index = data.draw(indices(shape))
+    index = data.draw(indices_of(shape))
     x = leaf(np.zeros(shape))
     y = x[index]
-    g = anywhere(data.draw(generators), y.shape)
+    g = data.draw(anywhere(y.shape))
     y.backward(g)
     expected = np.zeros(shape)
     np.add.at(expected, index, g)
@@ -157,24 +158,24 @@ def test_a_tensor_of_indices_has_first_and_second_derivatives(index: str) -> Non
 @st.composite
 def terms(draw: Any) -> tuple[tuple[int, int], list[Any], np.ndarray]:
     """Terms for a matrix, and their sum in the plainest words."""
-    rng, shape = draw(generators), draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
     drawn, total = [], np.zeros(shape)
     for kind in draw(
         st.lists(st.sampled_from(["array", "broadcast", "view", "at", "product"]), min_size=1, max_size=6)
     ):
         if kind == "at":
-            index = draw(indices(shape))
-            g = anywhere(rng, np.shape(total[index]))
+            index = draw(indices_of(shape))
+            g = draw(anywhere(np.shape(total[index])))
             drawn.append(At(index, g))
             np.add.at(total, index, g)
         elif kind == "product":
             n = draw(st.integers(0, 3))
-            x, g = anywhere(rng, (n, shape[0])), anywhere(rng, (n, shape[1]))
+            x, g = draw(anywhere((n, shape[0]))), draw(anywhere((n, shape[1])))
             drawn.append(Product(x, g))
             total += x.T @ g
         else:
             lead = (2,) if kind == "broadcast" else ()
-            g = np.broadcast_to(1.25, shape) if kind == "view" else anywhere(rng, lead + shape)
+            g = np.broadcast_to(1.25, shape) if kind == "view" else draw(anywhere(lead + shape))
             drawn.append(g)
             total += g.sum(axis=0) if lead else g
     return shape, drawn, total

@@ -14,7 +14,7 @@ from table import TABLE, Case, binary, primitives
 
 import minigrad as mg
 from minigrad import Primitive, Tensor
-from minigrad.testing import check_grad
+from minigrad.testing import check_grad, check_primitive
 
 each_entry = pytest.mark.parametrize("entry", TABLE, ids=lambda entry: getattr(entry, "name", entry.__name__))
 
@@ -89,6 +89,15 @@ def test_derivatives_of_order_1_and_2_match_finite_differences(entry: Any, data:
         assert y.primitive is entry, "the table's entry does not call its own primitive"
     moved = in_layout(case, data)
     check_grad(moved.function, *moved.inputs, order=2)
+
+
+@each_entry
+@given(data=st.data())
+def test_every_primitive_passes_check_primitive(entry: Any, data: st.DataObject) -> None:
+    case = data.draw(TABLE[entry])
+    for y in mg.tree_leaves(case.function(*tensors_of(case))):
+        inputs = [x.data if isinstance(x, Tensor) else x for x in y.inputs]
+        check_primitive(y.primitive, *inputs, **y.static)
 
 
 @each_entry

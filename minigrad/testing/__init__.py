@@ -1,27 +1,77 @@
 """Gradient checks for your own functions: derivatives against finite differences, and everything else they must be.
 
 `check_grad` is for functions of Tensors, `check_vjp` and `check_jvp` for plain NumPy with hand-written derivatives,
-`check_primitive` and `check_cell` for what you build from minigrad.
+`check_primitive` and `check_cell` for what you build from minigrad. With hypothesis (extra `testing`) come strategies
+to draw arguments from, and `given_grad`, which turns a function into a property-based test of its gradient.
 
 Where to read: `differences` (slopes of any function, with their error), `problem` (a function near a point),
 `comparison` (rule against differences), `structure` (shape, dtype, purity, linearity), `recorded` (functions of
-Tensors), `blame` (who is at fault), `check`, `primitives`, `cells`.
+Tensors), `blame` (who is at fault), `check`, `primitives`, `cell`; `strategies`, `given`.
 """
 
-from .cells import check_cell
+from typing import TYPE_CHECKING, Any
+
+from .cell import check_cell
 from .check import check_grad
 from .differences import numeric_gradient
 from .plain import check_jvp, check_vjp
 from .primitives import check_primitive
 from .problem import GradientError, KinkError
 
+if TYPE_CHECKING:
+    from .given import given_grad
+    from .strategies import (
+        CellCase,
+        Padded,
+        arrays,
+        away_from,
+        axes_of,
+        axis_of,
+        broadcastable,
+        cells,
+        indices_of,
+        integers_within,
+        matmul_operands,
+        probabilities,
+        sequences,
+        shapes,
+        tensors,
+        well_separated,
+    )
+
 __all__ = [
+    "CellCase",
     "GradientError",
     "KinkError",
+    "Padded",
+    "arrays",
+    "away_from",
+    "axes_of",
+    "axis_of",
+    "broadcastable",
+    "cells",
     "check_cell",
     "check_grad",
     "check_jvp",
     "check_primitive",
     "check_vjp",
+    "given_grad",
+    "indices_of",
+    "integers_within",
+    "matmul_operands",
     "numeric_gradient",
+    "probabilities",
+    "sequences",
+    "shapes",
+    "tensors",
+    "well_separated",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The names that need hypothesis, imported when they are asked for: the checkers work without it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import given, strategies
+
+    return getattr(given if name == "given_grad" else strategies, name)

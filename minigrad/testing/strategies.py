@@ -1,0 +1,271 @@
+"""Hypothesis strategies for gradient tests: arrays, shapes, axes, indices and sequences to try a derivative on.
+
+Values are multiples of 0.01, a few units large: finite differences converge, and a counterexample is short to read.
+They shrink to few axes, few entries, and values near 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..tensor import Tensor
+from ..tree import tree_map
+from .cell import named_parameters
+
+try:
+    from hypothesis import strategies as st
+    from hypothesis.extra import numpy as hnp
+except ImportError as error:  # pragma: no cover
+    raise ImportError(
+        "minigrad.testing's strategies and given_grad need hypothesis: pip install minigrad[testing]"
+    ) from error
+
+Shape = tuple[int, ...]
+Shapes = Shape | st.SearchStrategy[Shape]
+
+GRAIN = 100  # values are multiples of 1 / GRAIN
+
+
+def shapes(
+    min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 4, max_size: int = 24
+) -> st.SearchStrategy[Shape]:
+    """Shapes of at most `max_size` entries; `min_side=0` includes empty arrays."""
+    whole = hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
+    return whole.filter(lambda shape: math.prod(shape) <= max_size)
+
+
+def arrays(
+    shape: Shapes | None = None, low: float = -2.0, high: float = 2.0, dtype: Any = np.float64
+) -> st.SearchStrategy[np.ndarray]:
+    """Arrays with entries in [low, high].
+
+    Args:
+        shape: of the array, or a strategy for it; `shapes()` by default.
+        low, high: bounds, both included.
+        dtype: of the array.
+
+    Raises:
+        ValueError: if no multiple of 0.01 lies in [low, high].
+    """
+    least, most = math.ceil(low * GRAIN), math.floor(high * GRAIN)
+    if least > most:
+        raise ValueError(f"arrays: low = {low} and high = {high} hold no multiple of 1/{GRAIN} between them")
+    return _made(_shaped(shape), st.integers(least, most), lambda k: np.asarray(k / GRAIN, dtype))
+
+
+@st.composite
+def _made(draw: Any, shape: st.SearchStrategy[Shape], entries: Any, make: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """What `make` returns for an array of integers: hypothesis shows that, and not how it was made."""
+    return make(draw(hnp.arrays(np.int64, draw(shape), elements=entries, fill=st.nothing())))
+
+
+def tensors(
+    shape: Shapes | None = None,
+    low: float = -2.0,
+    high: float = 2.0,
+    dtype: Any = np.float64,
+    requires_grad: bool = True,
+) -> st.SearchStrategy[Tensor]:
+    """The same as Tensors, leaves that require gradients."""
+    return arrays(shape, low, high, dtype).map(lambda x: Tensor(x, requires_grad=requires_grad))
+
+
+def broadcastable(
+    n: int,
+    low: float = -2.0,
+    high: float = 2.0,
+    max_dims: int = 3,
+    min_side: int = 1,
+    max_side: int = 3,
+    dtype: Any = np.float64,
+) -> st.SearchStrategy[tuple[np.ndarray, ...]]:
+    """Tuples of n arrays whose shapes broadcast to one: missing axes, and axes of size 1, on any of them."""
+    drawn = hnp.mutually_broadcastable_shapes(num_shapes=n, max_dims=max_dims, min_side=min_side, max_side=max_side)
+    return drawn.flatmap(lambda s: st.tuples(*[arrays(shape, low, high, dtype) for shape in s.input_shapes]))
+
+
+def matmul_operands(
+    low: float = -2.0,
+    high: float = 2.0,
+    max_dims: int = 2,
+    min_side: int = 1,
+    max_side: int = 3,
+    dtype: Any = np.float64,
+) -> st.SearchStrategy[tuple[np.ndarray, ...]]:
+    """Pairs that `np.matmul` takes: vectors, matrices, and batches of up to `max_dims` axes that broadcast."""
+    drawn = hnp.mutually_broadcastable_shapes(
+        signature=np.matmul.signature, max_dims=max_dims, min_side=min_side, max_side=max_side
+    )
+    return drawn.flatmap(lambda s: st.tuples(*[arrays(shape, low, high, dtype) for shape in s.input_shapes]))
+
+
+# --- axes and indices ------------------------------------------------------------------------------------------------
+
+
+def axis_of(shape: Shape) -> st.SearchStrategy[int]:
+    """One axis of an array of this shape, counted from either end.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if not shape:
+        raise ValueError("axis_of: an array of shape () has no axis")
+    return st.integers(-len(shape), len(shape) - 1)
+
+
+def axes_of(shape: Shape) -> st.SearchStrategy[int | tuple[int, ...] | None]:
+    """What a reduction takes: None, an axis counted from either end, or a tuple of different ones, `()` too."""
+    n = len(shape)
+    several = st.lists(st.integers(0, n - 1), unique=True, max_size=n) if n else st.just([])
+    signed = several.flatmap(lambda axes: st.tuples(*[st.sampled_from([k, k - n]) for k in axes]))
+    return st.one_of(st.none(), *([axis_of(shape)] if n else []), signed)
+
+
+@st.composite
+def indices_of(draw: Any, shape: Shape) -> Any:
+    """Any NumPy index of such an array: integers, slices, None, Ellipsis, masks, integer arrays with repeats."""
+    kind = draw(st.sampled_from(["basic", "one array", "mixture", "mask"])) if shape else "basic"
+    if kind == "basic":
+        return draw(hnp.basic_indices(shape, allow_newaxis=True, allow_ellipsis=True))
+    if kind == "mask":
+        return draw(hnp.arrays(np.bool_, shape))
+    if kind == "one array" and math.prod(shape):
+        rows = draw(integers_within(shape[0]))
+        forms: list[Any] = [rows, (rows,), (..., rows % shape[-1])] + ([rows.tolist()] if rows.size else [])
+        return draw(st.sampled_from(forms))
+    common = draw(hnp.array_shapes(min_dims=1, max_dims=2, max_side=2))  # of all integer arrays in this index
+    parts: list[Any] = []
+    for n in shape[: draw(st.integers(1, len(shape)))]:
+        options: list[st.SearchStrategy[Any]] = [st.just(slice(None)), st.slices(n)]
+        if n:
+            one = st.integers(-n, n - 1)
+            options += [one, one.map(np.int64), integers_within(n, common)]
+        parts.append(draw(st.one_of(options)))
+    if not any(isinstance(part, np.ndarray) for part in parts) and draw(st.booleans()):
+        parts[0] = draw(hnp.arrays(np.bool_, shape[0]))  # a mask of the first axis, among slices and integers
+    ends = [part for part in (None, ...) if draw(st.booleans())]
+    return (*parts, *reversed(ends))
+
+
+def integers_within(n: int, shape: Shapes | None = None) -> st.SearchStrategy[np.ndarray]:
+    """Integer arrays of indices into an axis of size n, of both signs, with repeats."""
+    drawn = hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=3) if shape is None else _shaped(shape)
+    return drawn.flatmap(lambda s: hnp.arrays(np.int64, s, elements=st.integers(-n, n - 1)))
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def well_separated(shape: Shapes | None = None, gap: float = 0.25) -> st.SearchStrategy[np.ndarray]:
+    """Arrays whose entries differ by `gap` at least, about 0: no ties, for max, sort and the like."""
+
+    @st.composite
+    def spread(draw: Any) -> np.ndarray:
+        s = draw(_shaped(shape))
+        n = math.prod(s)
+        return np.asarray((np.array(draw(st.permutations(range(n))), np.float64).reshape(s) - n // 2) * gap)
+
+    return spread()
+
+
+def away_from(
+    kinks: float | Sequence[float],
+    shape: Shapes | None = None,
+    gap: float = 0.1,
+    low: float = -2.0,
+    high: float = 2.0,
+    dtype: Any = np.float64,
+) -> st.SearchStrategy[np.ndarray]:
+    """Arrays with no entry nearer than `gap` to any of the kinks (or poles).
+
+    Raises:
+        ValueError: if the kinks leave no room in [low, high].
+    """
+    grid = range(math.ceil(low * GRAIN), math.floor(high * GRAIN) + 1)
+    free = [k for k in grid if np.all(np.abs(k / GRAIN - np.ravel(kinks)) >= gap - 1e-12)]
+    if not free:
+        raise ValueError(f"away_from: kinks {np.ravel(kinks).tolist()} with gap {gap} leave no room in [{low}, {high}]")
+    entries = st.sampled_from(sorted(free, key=lambda k: (abs(k), -k)))
+    return _made(_shaped(shape), entries, lambda k: np.asarray(k / GRAIN, dtype))
+
+
+def probabilities(shape: Shapes | None = None, axis: int = -1, least: float = 0.01) -> st.SearchStrategy[np.ndarray]:
+    """Arrays of entries of `least` or more that sum to 1 along `axis`.
+
+    Raises:
+        ValueError: if `least` is too large for the size of the axis.
+    """
+
+    def normalised(w: np.ndarray) -> np.ndarray:
+        n = w.shape[axis]
+        if least * n >= 1:
+            raise ValueError(f"probabilities: {n} entries of least = {least} sum to more than 1")
+        return np.asarray(least + (1 - least * n) * w / w.sum(axis=axis, keepdims=True))
+
+    return _made(shapes(min_dims=1) if shape is None else _shaped(shape), st.integers(1, 9), normalised)
+
+
+# --- recurrent networks ----------------------------------------------------------------------------------------------
+
+
+class Padded(NamedTuple):
+    """A batch of sequences: `xs` (T, B, I), and `lengths` (B,), of which the longest is T. Padding holds any values."""
+
+    xs: np.ndarray
+    lengths: np.ndarray
+
+
+@st.composite
+def sequences(
+    draw: Any,
+    lengths: st.SearchStrategy[int] | None = None,
+    batch: st.SearchStrategy[int] | None = None,
+    features: st.SearchStrategy[int] | None = None,
+) -> Padded:
+    """Batches of sequences of different lengths, padded: `Padded(xs, lengths)`.
+
+    Args:
+        lengths: of each sequence, 1 to 5 by default; `st.just(T)` for sequences of one length.
+        batch: how many sequences, 2 or 3 by default.
+        features: the size I of each x[t], 1 to 3 by default.
+    """
+    B = draw(st.integers(2, 3) if batch is None else batch)
+    drawn = draw(st.lists(st.integers(1, 5) if lengths is None else lengths, min_size=B, max_size=B))
+    I = draw(st.integers(1, 3) if features is None else features)
+    return Padded(draw(arrays((max(drawn, default=0), B, I))), np.array(drawn, np.int64))
+
+
+class CellCase(NamedTuple):
+    """A cell with float64 parameters, a sequence `xs` (T, B, I), and a state to start from."""
+
+    cell: Any
+    xs: np.ndarray
+    state: Any
+
+
+@st.composite
+def cells(draw: Any, factory: Callable[[int, int], Any]) -> CellCase:
+    """Cells that `factory(I, H)` makes, with random weights, a sequence and a state: `CellCase(cell, xs, state)`.
+
+    I and H differ, T >= 3 and B >= 2, and no weight is symmetric or diagonal: a transposed matrix, a wrong order of
+    products, or rows that mix cannot hide.
+    """
+    I, H = draw(st.sampled_from([(1, 2), (2, 1), (2, 3), (3, 2)]))
+    T, B = draw(st.integers(3, 4)), draw(st.integers(2, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    cell = factory(I, H)
+    for p in named_parameters(cell).values():
+        p.data = rng.uniform(-1, 1, p.shape)
+    xs = draw(arrays((T, B, I)))
+    state = tree_map(lambda s: Tensor(rng.uniform(-1, 1, s.shape)), cell.initial_state(B))
+    return CellCase(cell, xs, state)
+
+
+def _shaped(shape: Shapes | None) -> st.SearchStrategy[Shape]:
+    if shape is None:
+        return shapes()
+    return shape if isinstance(shape, st.SearchStrategy) else st.just(tuple(shape))
