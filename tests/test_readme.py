@@ -1,10 +1,11 @@
-"""README is a program: its Python blocks run, and its commands name what is there."""
+"""The pages are programs: their Python blocks run, print what they say, and their commands name what is there."""
 
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,30 @@ def test_main_job_of_the_first_command_runs(tmp_path: Path) -> None:
     options = ["--steps", "2", "--out", str(tmp_path)]
     done = subprocess.run([sys.executable, *job[1].split(), *options], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+PAGE = ROOT / "minigrad" / "testing" / "README.md"
+
+
+def rounded(text: str) -> str:
+    """The words, and the first digits of the numbers: the last ones differ between processors."""
+    text = re.sub(r"tolerance [0-9.e+-]+|difference [0-9.e+-]+", "", re.sub(r"called at .*:", "", text))
+    return re.sub(r"-?\d+\.\d+(e[+-]\d+)?", lambda m: f"{float(m[0]):.3g}", " ".join(text.split()))
+
+
+def test_page_of_the_checkers_runs_fails_where_it_says_and_with_the_words_that_it_shows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    blocks = re.findall(r"^```(python|text)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    scope: dict[str, Any] = {"__name__": "page"}
+    for k, (language, body) in enumerate(blocks):
+        if language == "python":
+            exec(compile(body, f"block {k}", "exec"), scope)
+        else:
+            with pytest.raises(AssertionError) as failure:
+                scope["test_soft_mgu"]()
+            assert rounded(str(failure.value)) == rounded(body)
+    assert capsys.readouterr().out.count("passed") == 3
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)]+)\)", TEXT))
