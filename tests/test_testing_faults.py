@@ -150,6 +150,13 @@ def test_a_rule_that_is_wrong_only_from_some_order_on_is_rejected_there(order: i
         check_grad(f, X, order=order)
 
 
+def test_a_linear_rule_that_loses_the_record_of_its_cotangent_is_rejected_by_forward_mode() -> None:
+    broken = primitive(lambda x: 2 * x, lambda g, y, x: 2 * constant(g), name="broken")
+    check_grad(broken, X)
+    with pytest.raises(GradientError, match="forward mode disagrees with reverse mode"):
+        check_grad(broken, X, order=2)
+
+
 # --- several inputs --------------------------------------------------------------------------------------------------
 
 times_y = lambda g, z, x, y: g * y
@@ -427,3 +434,10 @@ def test_a_small_input_beside_large_ones_is_rejected_in_a_projection_too() -> No
     for wrong in (np.array([1.001, 1, 1]), np.array([1, 1.001, 1]), np.array([1, 1, 1.001])):
         with pytest.raises(GradientError, match=rf"at index \({np.argmax(wrong)},\)"):
             check_vjp(f, lambda g, x: g * slope(x) * wrong, x, mode="project")  # noqa: B023
+
+
+def test_a_wrong_derivative_of_a_later_output_is_rejected_in_a_projection() -> None:
+    f = lambda x: (np.sin(x), np.cos(x))
+    check_vjp(f, lambda gs, x: gs[0] * np.cos(x) - gs[1] * np.sin(x), MANY, mode="project")
+    with pytest.raises(GradientError, match="gradient of output 1 at"):
+        check_vjp(f, lambda gs, x: gs[0] * np.cos(x) + gs[1] * np.sin(x), MANY, mode="project")

@@ -192,6 +192,46 @@ def test_minigrads_documented_subgradients_lie_between_the_one_sided_slopes(f: A
     check_grad(f, np.array(x), on_kink="subgradient", mode=mode)
 
 
+# --- infinite values -------------------------------------------------------------------------------------------------
+
+
+def test_an_infinite_entry_must_have_gradient_0() -> None:
+    x = np.array([1.0, -np.inf])
+    softmax_vjp = lambda g, x: softmax(x) * (g - (g * softmax(x)).sum())
+    check_vjp(softmax, softmax_vjp, x)
+    with pytest.raises(GradientError, match=r"index \(1,\) the value is -inf and the gradient 1\.0; .* must be 0"):
+        check_vjp(softmax, lambda g, x: softmax_vjp(g, x) + np.where(np.isinf(x), g[0], 0.0), x)
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max())
+    return np.asarray(e / e.sum())
+
+
+# --- rounding errors -------------------------------------------------------------------------------------------------
+
+ROUNDED = {
+    "cancellation": (lambda x: (np.sin(x) + 1e8) - 1e8, np.cos),
+    "a difference of large exponentials": (lambda x: np.exp(x + 20) - np.exp(20) * np.exp(x) + x**2, lambda x: 2 * x),
+    "float32 inside": (lambda x: np.sin(x.astype(np.float32)).astype(np.float64), np.cos),
+    "rounded to 9 digits": (lambda x: np.round(np.sin(x), 9), np.cos),
+}
+
+
+@pytest.mark.parametrize("mode", ["full", "project"])
+@pytest.mark.parametrize(("f", "slope"), ROUNDED.values(), ids=ROUNDED)
+def test_rounding_errors_inside_of_a_function_are_no_wrong_gradient(f: Any, slope: Any, mode: str) -> None:
+    x = np.random.default_rng(0).uniform(-2, 2, 20)
+    check_vjp(f, lambda g, x: g * slope(x), x, mode=mode)
+    with pytest.raises(GradientError):
+        check_vjp(f, lambda g, x: 1.01 * g * slope(x), x, mode=mode)
+
+
+def test_a_result_whose_shape_changes_nearby_gives_no_verdict() -> None:
+    with pytest.raises(KinkError):
+        check_vjp(lambda x: x[x >= 0], lambda g, x: np.where(x >= 0, g.sum(), 0.0), np.array([0.0, -1.0]))
+
+
 # --- differences by themselves ---------------------------------------------------------------------------------------
 
 FUNCTIONS = {

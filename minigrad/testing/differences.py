@@ -24,7 +24,7 @@ EPS = float(np.finfo(np.float64).eps)
 RATIO = 0.3**0.5  # of a step to the one before; no simple fraction, or a fast wave may meet all at the same phase
 LADDER = RATIO ** np.arange(1, 31)  # steps relative to the direction, 0.5 ... 1e-8
 QUICK = LADDER[4:8]  # those that suit most functions; the others are tried when these do not settle it
-PROBES = 2.0 ** -np.array([28, 22])  # spacings at which the noise of f is measured
+PROBES = np.array([3e-9, 4e-8, 3e-7, 2e-6])  # spacings at which the noise of f is measured
 KINK = 1e-4  # a gap of this share of the one-sided slopes is a kink
 NO_KINK = 1e-9  # but one of this share of the slope seen from a typical step is nothing
 
@@ -61,7 +61,7 @@ def _safely(f: Function, x: np.ndarray, like: np.ndarray) -> np.ndarray:
     try:
         with np.errstate(all="ignore"):
             y = f(x)
-    except (ArithmeticError, ValueError):
+    except (ArithmeticError, ValueError, IndexError):
         return np.full_like(like, np.nan)
     return y if y.shape == like.shape else np.full_like(like, np.nan)
 

@@ -172,5 +172,5 @@ def evaluate_elsewhere(map: Map, inputs: Arrays) -> None:
         with np.errstate(all="ignore"):
             outputs = map.value([x.copy() for x in xs])
             map.linearize([x.copy() for x in xs])([np.ones(np.shape(g)) for g in (xs if map.forward else outputs)])
-    except (ArithmeticError, ValueError, AssertionError):
+    except Exception:  # whatever it raises there: the point is not one that the user asked about
         pass
