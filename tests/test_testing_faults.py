@@ -9,7 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import primitive
-from minigrad.testing import GradientError, check_grad, check_jvp, check_vjp
+from minigrad.testing import GradientError, check_grad, check_jvp, check_primitive, check_vjp
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(0.5, 1.5, (2, 3)) * RNG.choice([-1.0, 1.0], (2, 3))
@@ -362,82 +362,23 @@ def test_a_wrong_forward_rule_is_rejected(jvp: Any) -> None:
         check_jvp(lambda x: x**3, jvp, X)
 
 
-# --- one wrong entry among many --------------------------------------------------------------------------------------
-
-MANY = np.random.default_rng(0).uniform(-2, 2, 10_000)
-
-
-def without(g: Any, entry: int) -> Any:
-    result = g.copy()
-    result[entry] = 0.0
-    return result
+def test_a_primitive_that_turns_float32_into_float64_is_rejected() -> None:
+    broken = primitive(lambda x: x * np.array(2.0), lambda g, y, x: 2.0 * g, name="broken")
+    check_grad(broken, X)
+    with pytest.raises(GradientError, match="for float32 inputs its function returns float64"):
+        check_primitive(broken, X)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_one_missing_entry_of_10000_is_rejected_and_located_with_any_seed(seed: int) -> None:
-    entry = int(np.random.default_rng(seed + 100).integers(10_000))
-    with pytest.raises(GradientError, match=rf"at index \({entry},\) .* output 0 at \({entry},\) is 0,"):
-        check_vjp(np.tanh, lambda g, x: without(g * (1 - np.tanh(x) ** 2), entry), MANY, mode="project", seed=seed)
+ELEMENTWISE = {
+    "the input's own shape": lambda g, z, x, y: mg.reshape(g * x, y.shape),
+    "copies not counted": lambda g, z, x, y: g * x * (y.size / g.size),
+    "a first entry needed": lambda g, z, x, y: g * x + 0.0 * g[..., :1] if g.ndim else g * x + 0.0 * g[0],
+}
 
 
-def test_10000_right_entries_are_accepted() -> None:
-    check_vjp(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2), MANY)
-
-
-def test_a_single_entry_of_10000_that_is_a_thousandth_off_is_rejected() -> None:
-    factor = np.where(np.arange(10_000) == 617, 1.001, 1.0)
-    with pytest.raises(GradientError, match=r"at index \(617,\)"):
-        check_vjp(lambda x: np.sin(x).sum(), lambda g, x: g * np.cos(x) * factor, MANY)
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_errors_that_cancel_in_a_sum_are_rejected(seed: int) -> None:
-    # Σ of the errors is 0: weights of one sign and size, as for a loss Σ f, never see them
-    error = np.zeros(10_000)
-    error[[10, 20]] = 1e-2, -1e-2
-    with pytest.raises(GradientError, match=r"at index \((10|20),\)"):
-        check_vjp(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2) + g.sum() * error, MANY, seed=seed)
-
-
-@pytest.mark.parametrize("mode", ["full", "project"])
-def test_both_modes_reject_and_locate_the_same_entry(mode: str) -> None:
-    mask = np.arange(6).reshape(2, 3) != 4
-    with pytest.raises(GradientError, match=r"at index \(1, 1\)"):
-        check_grad(cube(lambda g, y, x: 3 * g * x**2 * mask), X, mode=mode)
-
-
-# --- scales ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("x", [1e-9, 1e-3, 1.0, 1e6, 1e12])
-@pytest.mark.parametrize("y", [1e-9, 1.0, 1e9])
-def test_a_factor_of_1_0001_is_rejected_at_every_scale_of_inputs_and_outputs(x: float, y: float) -> None:
-    f = lambda v: y * (v / x) ** 3
-    check_vjp(f, lambda g, v: g * y * 3 * (v / x) ** 2 / x, x * X)
+@pytest.mark.parametrize("rule", ELEMENTWISE.values(), ids=ELEMENTWISE)
+def test_a_rule_that_fails_for_broadcast_empty_or_0d_operands_only_is_rejected(rule: Any) -> None:
+    broken = primitive(np.multiply, times_y, rule, name="broken")
+    check_grad(broken, X, X + 3)
     with pytest.raises(GradientError):
-        check_vjp(f, lambda g, v: 1.0001 * g * y * 3 * (v / x) ** 2 / x, x * X)
-
-
-def test_a_small_entry_beside_large_ones_is_rejected() -> None:
-    x = np.array([1e-9, 1.0, 1e12])
-    wrong = np.array([1.001, 1.0, 1.0])
-    check_vjp(np.square, lambda g, x: 2 * g * x, x)
-    with pytest.raises(GradientError, match=r"at index \(0,\)"):
-        check_vjp(np.square, lambda g, x: 2 * g * x * wrong, x)
-
-
-def test_a_small_input_beside_large_ones_is_rejected_in_a_projection_too() -> None:
-    x = np.array([1e-9, 1.0, 1e12])
-    f = lambda x: np.array([np.sin(x[0] * 1e9), np.cos(x[1]), np.tanh(x[2] / 1e12)]).sum()
-    slope = lambda x: np.array([1e9 * np.cos(x[0] * 1e9), -np.sin(x[1]), 1e-12 / np.cosh(x[2] / 1e12) ** 2])
-    check_vjp(f, lambda g, x: g * slope(x), x, mode="project")
-    for wrong in (np.array([1.001, 1, 1]), np.array([1, 1.001, 1]), np.array([1, 1, 1.001])):
-        with pytest.raises(GradientError, match=rf"at index \({np.argmax(wrong)},\)"):
-            check_vjp(f, lambda g, x: g * slope(x) * wrong, x, mode="project")  # noqa: B023
-
-
-def test_a_wrong_derivative_of_a_later_output_is_rejected_in_a_projection() -> None:
-    f = lambda x: (np.sin(x), np.cos(x))
-    check_vjp(f, lambda gs, x: gs[0] * np.cos(x) - gs[1] * np.sin(x), MANY, mode="project")
-    with pytest.raises(GradientError, match="gradient of output 1 at"):
-        check_vjp(f, lambda gs, x: gs[0] * np.cos(x) + gs[1] * np.sin(x), MANY, mode="project")
+        check_primitive(broken, X, X + 3)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import no_grad
 from ..primitive import Node, Primitive
 from ..tensor import Tensor
 from .check import check_tensors
@@ -23,8 +22,7 @@ def check_primitive(
 
     - the rules agree with finite differences at orders 1 ... `order`, and pass every structural check of `check_grad`,
       in float64 and float32; every floating-point input that has a rule is differentiated;
-    - on arrays it is its function, on Tensors it gives the same values; float32 stays float32; no_grad keeps no record;
-    - `backward()` adds to `.grad`, from a read-only cotangent too, an array of the input's own shape and dtype;
+    - float32 stays float32;
     - an elementwise primitive works for 0-d, empty and broadcast operands.
 
     Args:
@@ -58,7 +56,6 @@ def check_primitive(
         return reproduction("check_primitive", [p], inputs, shown)
 
     try:
-        case.check_values()
         case.check_dtype()
     except GradientError as error:
         raise GradientError(f"{p.name}: {error}\n\n{reproduce()}") from None
@@ -73,7 +70,6 @@ def check_primitive(
         reproduce,
     )
     try:
-        case.check_backward()
         case.check_elementwise()
     except GradientError as error:
         raise GradientError(f"{p.name}: {error}\n\n{reproduce()}") from error.__cause__
@@ -102,21 +98,6 @@ class _Case:
             full[k] = x
         return np.asarray(self.p.function(*full, **self.static))
 
-    def check_values(self) -> None:
-        expected = self.plain(*self.arrays())
-        before = expected.copy()
-        leaves = [Tensor(x, requires_grad=True) for x in self.arrays()]
-        for what, y in (("arrays", self.call(*self.arrays())), ("Tensors", self.call(*leaves))):
-            value = y._data if isinstance(y, Node) else np.asarray(y)
-            if isinstance(y, Node) != (what == "Tensors"):
-                raise GradientError(f"called on {what} it gives a {type(y).__name__}")
-            if value.shape != expected.shape or not np.array_equal(value, before, equal_nan=True):
-                raise GradientError(f"called on {what} it gives other values than its function")
-        with no_grad():
-            y = self.call(*leaves)
-        if y.requires_grad or y.primitive is not None:
-            raise GradientError("under no_grad it keeps a record")
-
     def check_dtype(self) -> None:
         if "dtype" in self.static:
             return
@@ -124,23 +105,6 @@ class _Case:
             y = self.plain(*self.arrays(np.float32))
         if y.dtype == np.float64:
             raise GradientError("for float32 inputs its function returns float64; a NumPy scalar or array of float64?")
-
-    def check_backward(self) -> None:
-        """`.grad` after one backward() and after a second one, which adds the same once more."""
-        leaves = [Tensor(x, requires_grad=True) for x in self.arrays()]
-        y = self.call(*leaves)
-        g = np.broadcast_to(np.float64(1.5), y.shape)
-        expected = pulled([y], [np.array(g)], leaves)
-        for times in (1, 2):
-            y.backward(g)
-            for k, leaf, once in zip(self.places, leaves, expected):
-                if leaf.grad is None or type(leaf.grad) is not np.ndarray or leaf.grad.shape != leaf.shape:
-                    raise GradientError(f"input {k}: backward() left .grad = {leaf.grad!r} for shape {leaf.shape}")
-                if not np.allclose(leaf.grad, times * once, rtol=1e-12, atol=0.0, equal_nan=True):
-                    raise GradientError(
-                        f"input {k}: after {times} backward() with a read-only cotangent .grad is not {times} times "
-                        "the gradient"
-                    )
 
     # --- elementwise primitives --------------------------------------------------------------------------------------
 

@@ -56,7 +56,7 @@ def pulled(outputs: Sequence[Tensor], cotangents: Sequence[np.ndarray], leaves: 
     """
     try:
         totals = pull(outputs, cotangents, leaves)
-    except (ValueError, TypeError, IndexError, RuntimeError) as error:
+    except (ValueError, TypeError, IndexError, RuntimeError, ArithmeticError) as error:
         raise GradientError(f"the derivative cannot be computed: {type(error).__name__}: {error}") from error
     return [
         np.zeros_like(x._data) if g is None else g._data if isinstance(g, Node) else g for g, x in zip(totals, leaves)
