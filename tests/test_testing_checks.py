@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-import nn
-from minigrad.testing import GradientError, KinkError, check_cell, check_grad, check_jvp, check_primitive, check_vjp
+from minigrad.testing import GradientError, KinkError, check_grad, check_jvp, check_primitive, check_vjp
 
 RNG = np.random.default_rng(0)
 A, B = RNG.standard_normal((3, 4)), RNG.standard_normal((4, 2))
@@ -133,70 +132,3 @@ def test_a_right_primitive_passes(p: Any, inputs: Any) -> None:
 def test_a_wrong_primitive_is_refused(p: Any) -> None:
     with pytest.raises((GradientError, ValueError, TypeError)):
         check_primitive(p, *([A, A + 1] if p.name == "product" else [A]))
-
-
-# --- cells ----------------------------------------------------------------------------------------------------------
-
-CELLS = {
-    "RNN": nn.RNNCell,
-    "LSTM": nn.LSTMCell,
-    "GRU": nn.GRUCell,
-    "Elman": lambda I, H: nn.ElmanCell(I, H, 2),
-    "GRU without bias": lambda I, H: nn.GRUCell(I, H, bias=False),
-}
-
-
-@pytest.mark.parametrize("factory", CELLS.values(), ids=CELLS)
-def test_our_cells_pass(factory: Any) -> None:
-    check_cell(factory)
-
-
-class Leaky(nn.RNNCell):
-    """Rows of the batch influence each other."""
-
-    def step(self, x: Any, state: Any) -> Any:
-        h, _ = super().step(x, state)
-        h = h + 0.1 * mg.mean(h, axis=0, keepdims=True)
-        return h, h
-
-
-class Cut(nn.RNNCell):
-    """The record ends at every step."""
-
-    def step(self, x: Any, state: Any) -> Any:
-        return super().step(x, state.detach())
-
-
-class Doubled(nn.RNNCell):
-    """The derivative of the activation is twice what it should be."""
-
-    tanh = mg.primitive(np.tanh, lambda g, y, x: 2 * g * (1 - y * y), name="doubled_tanh")
-
-    def step(self, x: Any, state: Any) -> Any:
-        h = Doubled.tanh(x + state @ self.W)
-        return h, h
-
-
-class Growing(nn.RNNCell):
-    """The state's dtype changes."""
-
-    def step(self, x: Any, state: Any) -> Any:
-        h, _ = super().step(x, state)
-        return h, h.astype(np.float16)
-
-
-class Counting(nn.RNNCell):
-    """The answer depends on how often the cell was called."""
-
-    calls = 0
-
-    def step(self, x: Any, state: Any) -> Any:
-        Counting.calls += 1
-        h, _ = super().step(x * (1 + 0.01 * Counting.calls), state)
-        return h, h
-
-
-@pytest.mark.parametrize("factory", [Leaky, Cut, Doubled, Growing, Counting], ids=lambda factory: factory.__name__)
-def test_a_wrong_cell_is_refused(factory: Any) -> None:
-    with pytest.raises(GradientError):
-        check_cell(factory)

@@ -196,8 +196,10 @@ def test_a_fault_that_symmetric_weights_hide_is_rejected_at_second_order() -> No
     )  # g bᵀ is right
     symmetric = SQUARE + SQUARE.T
     check_grad(broken, X, symmetric)  # right, at this point
-    with pytest.raises(GradientError, match="not symmetric"):
+    with pytest.raises(GradientError, match="not symmetric") as caught:
         check_grad(broken, X, symmetric, order=2)
+    assert "to blame: step 1 of 1, `broken`" in str(caught.value)
+    assert "at their own values the fault is hidden" in str(caught.value)
 
 
 def test_a_missing_sum_over_a_broadcast_axis_is_rejected() -> None:

@@ -1,0 +1,151 @@
+"""check_cell passes our cells and refuses wrong ones, each for its own reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from minigrad.testing import GradientError, check_cell
+
+CELLS = {
+    "RNN": nn.RNNCell,
+    "LSTM": nn.LSTMCell,
+    "GRU": nn.GRUCell,
+    "Elman": lambda I, H: nn.ElmanCell(I, H, 2),
+    "GRU without bias": lambda I, H: nn.GRUCell(I, H, bias=False),
+}
+
+
+@pytest.mark.parametrize("factory", CELLS.values(), ids=CELLS)
+def test_our_cells_pass(factory: Any) -> None:
+    check_cell(factory)
+
+
+class Leaky(nn.RNNCell):
+    """Rows of the batch influence each other."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, _ = super().step(x, state)
+        h = h + 0.1 * mg.mean(h, axis=0, keepdims=True)
+        return h, h
+
+
+class Cut(nn.RNNCell):
+    """The record ends at every step."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        return super().step(x, state.detach())
+
+
+class Doubled(nn.RNNCell):
+    """The derivative of the activation is twice what it should be."""
+
+    tanh = mg.primitive(np.tanh, lambda g, y, x: 2 * g * (1 - y * y), name="doubled_tanh")
+
+    def step(self, x: Any, state: Any) -> Any:
+        h = Doubled.tanh(x + state @ self.W)
+        return h, h
+
+
+class Growing(nn.RNNCell):
+    """The state's dtype changes."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, _ = super().step(x, state)
+        return h, h.astype(np.float16)
+
+
+class Counting(nn.RNNCell):
+    """The answer depends on how often the cell was called."""
+
+    calls = 0
+
+    def step(self, x: Any, state: Any) -> Any:
+        Counting.calls += 1
+        h, _ = super().step(x * (1 + 0.01 * Counting.calls), state)
+        return h, h
+
+
+class Wider(nn.RNNCell):
+    """The state's structure changes."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, _ = super().step(x, state)
+        return h, (h, h)
+
+
+class Drifting(nn.RNNCell):
+    """The output's dtype is not that of the parameters."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, _ = super().step(x, state)
+        return h.astype(np.float64), h
+
+
+class Positioned(nn.RNNCell):
+    """`project` depends on where in the sequence an input stands."""
+
+    def project(self, xs: Any) -> Any:
+        whole = super().project(xs)
+        return whole + np.arange(len(whole), dtype=np.float32).reshape(-1, 1, 1) if whole.ndim == 3 else whole
+
+
+class TwoVersions(nn.RNNCell):
+    """The plain call is not `step` after `project`."""
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        h, _ = super().forward(x, state)
+        return 2 * h, 2 * h
+
+
+class Shifted(nn.RNNCell):
+    """Integers gather the rows beside those that are meant."""
+
+    def project(self, xs: Any) -> Any:
+        return super().project((xs + 1) % 4 if isinstance(xs, np.ndarray) and xs.dtype.kind == "i" else xs)
+
+
+class Idle(nn.RNNCell):
+    """A parameter has no effect."""
+
+    def __init__(self, I: int, H: int) -> None:
+        super().__init__(I, H)
+        self.spare = mg.tensor(np.ones(3, np.float32), requires_grad=True)
+
+
+WRONG = {
+    Leaky: "row 0 of a batch of 2 and the same row alone differ; rows mix",
+    Cut: "to blame: .* of step .* at time step .* is constant in the record",
+    Doubled: "to blame: .* `doubled_tanh` at time step 0",
+    Growing: "time step 0 turns state",
+    Wider: "time step 0 returns a state of another structure",
+    Drifting: "the output at time step 0 is .*float64",
+    Counting: "two runs from the same state differ",
+    Positioned: "a sequence cut after 1 steps, with the state carried, differs",
+    TwoVersions: "plain call differ at time step 0",
+    Shifted: "integers and one-hot vectors differ",
+    Idle: "parameter spare has no effect",
+}
+
+
+@pytest.mark.parametrize("factory", WRONG, ids=lambda factory: factory.__name__)
+def test_a_wrong_cell_is_refused_with_the_reason(factory: Any) -> None:
+    with pytest.raises(GradientError, match=WRONG[factory]):
+        check_cell(factory)
+
+
+class ByTheClock(nn.RNNCell):
+    """Reads its inputs from the end of the whole sequence: padding comes first."""
+
+    def project(self, xs: Any) -> Any:
+        whole = super().project(xs)
+        return mg.flip(whole, 0) if whole.ndim == 3 else whole
+
+
+def test_a_cell_that_reads_padding_is_refused() -> None:
+    with pytest.raises(GradientError, match=r"cut after|frozen after"):
+        check_cell(ByTheClock)
