@@ -78,7 +78,7 @@ def _safely(f: Function, x: np.ndarray, like: np.ndarray) -> np.ndarray:
             y = f(x)
     except Exception:  # every framework has its own for this
         return np.full_like(like, np.nan)
-    return y if y.shape == like.shape else np.full_like(like, np.nan)
+    return np.where(np.isfinite(y), y, np.nan) if y.shape == like.shape else np.full_like(like, np.nan)
 
 
 def _extrapolated(rows: np.ndarray, powers: Sequence[int]) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
