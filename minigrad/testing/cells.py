@@ -139,8 +139,8 @@ class _Run:
             for leaf, path in zip(first, self.state_paths):
                 if not isinstance(leaf, Tensor) or leaf.shape[:1] != (B,) or leaf.dtype.kind != "f":
                     raise TypeError(
-                        f"check_cell: {type(made).__name__}: state{path} of initial_state({B}) must be a floating-point "
-                        f"Tensor with the batch of {B} along its first axis, got {described(leaf)}"
+                        f"check_cell: {type(made).__name__}: state{path} of initial_state({B}) must be a "
+                        f"floating-point Tensor with the batch of {B} along its first axis, got {described(leaf)}"
                     )
         self.start = [rng.standard_normal(leaf.shape) for leaf in first]  # added to the initial state
         self.marks: list[int] = []
@@ -212,12 +212,14 @@ class _Run:
                     raise GradientError(f"time step {t} returns a state of another structure than initial_state(B)")
                 for path, old, new in zip(self.state_paths, tree_leaves(before), tree_leaves(state)):
                     if not isinstance(new, Tensor) or (new.shape, new.dtype) != (old.shape, old.dtype):
-                        raise GradientError(f"time step {t} turns state{path} from {described(old)} into {described(new)}")
+                        raise GradientError(
+                            f"time step {t} turns state{path} from {described(old)} into {described(new)}"
+                        )
                 for y in tree_leaves(output):
                     if not isinstance(y, Tensor) or not y.ndim or y.shape[0] != self.B or y.dtype != self.dtype:
                         raise GradientError(
-                            f"the output at time step {t} is {described(y)}; it must be a Tensor with the batch of {self.B} "
-                            f"along its first axis, in the parameters' {self.dtype}"
+                            f"the output at time step {t} is {described(y)}; it must be a Tensor with the batch "
+                            f"of {self.B} along its first axis, in the parameters' {self.dtype}"
                         )
 
     def _same(self, what: str, found: Any, expected: Any) -> None:

@@ -247,7 +247,7 @@ class Comparison:
 
 def _nothing(rows: np.ndarray, d: np.ndarray) -> np.ndarray:
     """What rounding alone may make of the rows' slopes along d, whatever f: (rows,)."""
-    return np.asarray(64 * EPS * unit(d) * np.abs(rows).sum(axis=1))
+    return np.asarray(256 * EPS * unit(d) * np.abs(rows).sum(axis=1))
 
 
 def _times(rows: np.ndarray, part: np.ndarray) -> np.ndarray:

@@ -91,4 +91,6 @@ def lambda_at(f: Any) -> str:
 def function_name(f: Any) -> str:
     """How the user wrote f, as far as can be told."""
     name = getattr(f, "__qualname__", None) or getattr(f, "__name__", None) or type(f).__name__
+    if "<lambda>" in str(name):  # a primitive bears the name of the function it was made of
+        name = f.__name__
     return f"np.{name}" if getattr(np, str(name), None) is f else str(name).rpartition("<locals>.")[2]
