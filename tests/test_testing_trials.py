@@ -78,7 +78,7 @@ def test_the_hessian_of_rosenbrock_is_the_derivative_of_its_gradient() -> None:
 # --- one wrong entry -------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(st.integers(1, 10_000), st.sampled_from(["auto", "project"]), st.integers(0, 2**32), st.booleans(), st.data())
 def test_one_entry_that_is_a_hundredth_off_is_rejected_wherever_it_is(
     n: int, mode: str, seed: int, is_sum: bool, data: Any
