@@ -108,7 +108,8 @@ def _slopes(f: Function, x: np.ndarray, f0: np.ndarray, d: np.ndarray, steps: np
         right, left = (sides[:, 0] - f0) / t, (f0 - sides[:, 1]) / t  # (K, m)
         central, gaps, size = (right + left) / 2, right - left, np.maximum(np.abs(right), np.abs(left))
         noise = np.maximum(noise, EPS * np.max(np.abs(sides), axis=1))
-        noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), unit(d))))
+        if len(steps) > len(QUICK):
+            noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), unit(d))))
         rounding = noise / t + EPS * size / t  # of f's result, and of x + t d
         typical = np.nan_to_num(size[np.argmin(np.abs(steps - QUICK[0]))], posinf=0.0)
         value, error = np.full(f0.shape, np.nan), np.full(f0.shape, np.inf)
