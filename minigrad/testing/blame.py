@@ -137,8 +137,8 @@ def _cut(f: TensorFunction, xs: Arrays, order: int, locate: Locate | None) -> st
     moved = [x + np.where(np.isfinite(x), 1e-3 * (1 + np.abs(x)) * random_signs(rng, x.shape), 0.0) for x in xs]
     for level in range(1, order + 1):
         try:
-            second, first = recorded(f, moved), recorded(f, xs)  # `locate` knows of the last run
             us = [random_signs(rng, y.shape) for y in tensor_map(f).value([x.copy() for x in xs])]
+            second, first = recorded(f, moved), recorded(f, xs)  # `locate` knows of the last run
         except Exception:
             return ""
         if len(first) != len(second):

@@ -26,7 +26,7 @@ from ..tree import flatten, tree_leaves, tree_map
 from .check import check_tensors
 from .problem import Arrays, GradientError, KinkError, Options
 from .recorded import paths
-from .report import function_name
+from .report import reproduction
 
 
 def check_cell(
@@ -94,7 +94,7 @@ def check_cell(
             Options(rtol=rtol, on_kink=on_kink),
             order,
             seed,
-            lambda: f"to reproduce:\n    check_cell({function_name(factory)}, {I}, {H}, B={B}, T={T}, seed={seed})",
+            lambda: reproduction("check_cell", {"factory": factory}, [], f", {I}, {H}, B={B}, T={T}, seed={seed}"),
             run.locate,
         )
     except GradientError as error:
@@ -108,6 +108,10 @@ def named_parameters(cell: Any) -> dict[str, Tensor]:
     if hasattr(cell, "named_parameters"):
         return dict(cell.named_parameters())
     return {str(k): p for k, p in enumerate(cell.parameters())} if hasattr(cell, "parameters") else {}
+
+
+def described(y: Any) -> str:
+    return f"a {type(y).__name__} of shape {np.shape(y)} and dtype {getattr(y, 'dtype', None)}"
 
 
 def _rows(tree: Any, rows: slice) -> Any:
@@ -129,14 +133,15 @@ class _Run:
         self.values = values
         self.dtype = parameters[0].dtype if parameters else np.dtype(np.float64)
         self.cell = self.with_parameters([Tensor(v) for v in values])
-        first, self.rebuild = flatten(self.cell.initial_state(self.B))
-        self.state_paths = paths(self.cell.initial_state(self.B))
-        for leaf, path in zip(first, self.state_paths):
-            if not isinstance(leaf, Tensor) or leaf.shape[:1] != (self.B,) or leaf.dtype.kind != "f":
-                raise TypeError(
-                    f"{type(made).__name__}: state{path} must be a floating-point Tensor with the batch of {self.B} "
-                    f"along its first axis, got {type(leaf).__name__} of shape {np.shape(leaf)}"
-                )
+        for B in (self.B + 1, self.B):
+            first, self.rebuild = flatten(self.cell.initial_state(B))
+            self.state_paths = paths(self.cell.initial_state(B))
+            for leaf, path in zip(first, self.state_paths):
+                if not isinstance(leaf, Tensor) or leaf.shape[:1] != (B,) or leaf.dtype.kind != "f":
+                    raise TypeError(
+                        f"check_cell: {type(made).__name__}: state{path} of initial_state({B}) must be a "
+                        f"floating-point Tensor with the batch of {B} along its first axis, got {described(leaf)}"
+                    )
         self.start = [rng.standard_normal(leaf.shape) for leaf in first]  # added to the initial state
         self.marks: list[int] = []
 
@@ -207,16 +212,14 @@ class _Run:
                     raise GradientError(f"time step {t} returns a state of another structure than initial_state(B)")
                 for path, old, new in zip(self.state_paths, tree_leaves(before), tree_leaves(state)):
                     if not isinstance(new, Tensor) or (new.shape, new.dtype) != (old.shape, old.dtype):
-                        found = f"{np.shape(new)} {getattr(new, 'dtype', type(new).__name__)}"
                         raise GradientError(
-                            f"time step {t} turns state{path} from {old.shape} {old.dtype} into {found}"
+                            f"time step {t} turns state{path} from {described(old)} into {described(new)}"
                         )
                 for y in tree_leaves(output):
                     if not isinstance(y, Tensor) or not y.ndim or y.shape[0] != self.B or y.dtype != self.dtype:
-                        found = f"{np.shape(y)} {getattr(y, 'dtype', type(y).__name__)}"
                         raise GradientError(
-                            f"the output at time step {t} is {found}; it must be a Tensor with the batch of {self.B} "
-                            f"along its first axis, in the parameters' {self.dtype}"
+                            f"the output at time step {t} is {described(y)}; it must be a Tensor with the batch "
+                            f"of {self.B} along its first axis, in the parameters' {self.dtype}"
                         )
 
     def _same(self, what: str, found: Any, expected: Any) -> None:

@@ -84,7 +84,7 @@ def check_grad(
     repeated = shown(order=(order, 1), mode=(mode, "auto"), eps=(eps, None), on_kink=(on_kink, "raise"), seed=(seed, 0))
     repeated += "" if wrt is None else f", wrt={list(wrt)}"
     check_tensors(
-        call, xs, dtypes, labels, options, order, seed, lambda: reproduction("check_grad", [f], inputs, repeated)
+        call, xs, dtypes, labels, options, order, seed, lambda: reproduction("check_grad", {"f": f}, inputs, repeated)
     )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .differences import EPS, QUICK, Slopes, careful_slopes, quick_slopes, scales
+from .differences import EPS, QUICK, Slopes, careful_slopes, quick_slopes, scales, unit
 from .problem import GradientError, KinkError, Options, Problem, random_signs
 from .report import count, side_by_side
 
@@ -103,7 +103,8 @@ class Comparison:
             options = self.options
             tolerance = options.atol * np.max(np.abs(d)) + options.rtol * np.abs(numeric) + 64 * EPS * scale + 1e-300
             tolerance = tolerance + np.where(np.isfinite(error), SAFETY * error, 0.5 * jump + 1e-5 * np.abs(jump))
-            clear = np.maximum(1e-3 * np.maximum(np.abs(numeric), np.nan_to_num(np.abs(rule))), 1e-6 * scale) + 1e-300
+            clear = np.maximum(1e-3 * np.maximum(np.abs(numeric), np.nan_to_num(np.abs(rule))), 1e-6 * scale)
+            clear = np.maximum(clear, _nothing(rows, d))
         return Seen(rule, numeric, error, jump, tolerance, clear)
 
     def _quick(self, rows: np.ndarray, slopes: np.ndarray | None, v: np.ndarray, known: float = 0.0) -> Seen:
@@ -144,6 +145,7 @@ class Comparison:
         sharp = [np.where(seen.error <= SHARP * np.abs(seen.numeric), np.abs(seen.numeric), 0.0) for seen in quick]
         known = np.max(sharp, axis=0, initial=0.0)
         least = np.maximum(1e-9 * known, 1e-12 * np.abs(self.rows) @ self.problem.noise / EPS)
+        least = np.maximum(least, _nothing(self.rows, self.sizes[0]))
         doubts = []
         for seen, v in zip(quick, self.weights):
             settled = seen.error <= np.maximum(0.1 * SHARP * np.abs(seen.numeric), least)
@@ -241,6 +243,11 @@ class Comparison:
             wrong = ~(np.abs(rule - numeric) <= tolerance)
         text = f"{count(int(wrong.any(axis=0).sum()), len(mine))} wrong"
         return text + (f"\n{side_by_side(rule, numeric, wrong, p, k)}" if small else "")
+
+
+def _nothing(rows: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """What rounding alone may make of the rows' slopes along d, whatever f: (rows,)."""
+    return np.asarray(256 * EPS * unit(d) * np.abs(rows).sum(axis=1))
 
 
 def _times(rows: np.ndarray, part: np.ndarray) -> np.ndarray:

@@ -56,14 +56,32 @@ def scales(x: np.ndarray, typical: np.ndarray, eps: float | None = None) -> list
     return [np.where(finite, choice, 0.0) for choice in choices]
 
 
+def unit(d: np.ndarray) -> float:
+    """What rounding errors are measured by where f shows no size of its own: terms of size 1, or as large as x."""
+    return float(np.max(np.abs(d), initial=1.0))
+
+
+def _stair(sides: np.ndarray, f0: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The noise (m,) of an F that stands still at some steps: the height of a stair, at most EPS · size.
+
+    log(1 + exp(x)) far left of 0 is such a staircase: its values are tiny, and their errors those of 1.
+    """
+    stands = (sides == f0).all(axis=1).any(axis=0)
+    noise = np.zeros(f0.shape)
+    if stands.any():
+        moves = np.abs(sides - f0)[..., stands]
+        noise[stands] = np.fmin(np.min(np.where(moves > 0, moves, np.inf), axis=(0, 1)), EPS * size[stands])
+    return noise
+
+
 def _safely(f: Function, x: np.ndarray, like: np.ndarray) -> np.ndarray:
     """f(x), or NaN where x lies outside of f's domain: a step may lead there although the point is inside."""
     try:
         with np.errstate(all="ignore"):
             y = f(x)
-    except (ArithmeticError, ValueError, IndexError):
+    except Exception:  # every framework has its own for this
         return np.full_like(like, np.nan)
-    return y if y.shape == like.shape else np.full_like(like, np.nan)
+    return np.where(np.isfinite(y), y, np.nan) if y.shape == like.shape else np.full_like(like, np.nan)
 
 
 def _extrapolated(rows: np.ndarray, powers: Sequence[int]) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
@@ -90,6 +108,8 @@ def _slopes(f: Function, x: np.ndarray, f0: np.ndarray, d: np.ndarray, steps: np
         right, left = (sides[:, 0] - f0) / t, (f0 - sides[:, 1]) / t  # (K, m)
         central, gaps, size = (right + left) / 2, right - left, np.maximum(np.abs(right), np.abs(left))
         noise = np.maximum(noise, EPS * np.max(np.abs(sides), axis=1))
+        if len(steps) > len(QUICK):
+            noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), unit(d))))
         rounding = noise / t + EPS * size / t  # of f's result, and of x + t d
         typical = np.nan_to_num(size[np.argmin(np.abs(steps - QUICK[0]))], posinf=0.0)
         value, error = np.full(f0.shape, np.nan), np.full(f0.shape, np.inf)

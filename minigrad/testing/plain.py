@@ -125,7 +125,8 @@ def _check_plain(
     )
 
     def report(error: Exception) -> str:
-        return f"{error}\n\n{reproduction(name, [f, rule], inputs, repeated)}"
+        functions = {"f": f, name.removeprefix("check_"): rule}
+        return f"{error}\n\n{reproduction(name, functions, inputs, repeated)}"
 
     rng = np.random.default_rng(seed)
     try:

@@ -53,7 +53,7 @@ def check_primitive(
     shown = "".join(f", {key}={value!r}" for key, value in static.items()) + (f", seed={seed}" if seed else "")
 
     def reproduce() -> str:
-        return reproduction("check_primitive", [p], inputs, shown)
+        return reproduction("check_primitive", {"p": p}, inputs, shown)
 
     try:
         case.check_dtype()

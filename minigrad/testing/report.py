@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,14 @@ def literal(x: Any) -> str:
     return f"np.array({text}{'' if x.dtype in (np.float64, np.int64) else f', np.{x.dtype}'})"
 
 
-def reproduction(call: str, functions: Sequence[Callable[..., Any]], inputs: Sequence[Any], options: str) -> str:
-    """Lines to paste: imports, the inputs, the call."""
+def reproduction(call: str, functions: dict[str, Callable[..., Any]], inputs: Sequence[Any], options: str) -> str:
+    """Lines to paste: imports, the inputs, the call. `functions` are keyed by what to call those without a name."""
     names = [f"x{k}" for k in range(len(inputs))]
     lines = ["import numpy as np", f"from minigrad.testing import {call}", ""]
+    lines += [f"{name} = {lambda_at(f)}" for name, f in functions.items() if is_lambda(f)]
     lines += [f"{name} = {literal_tree(x)}" for name, x in zip(names, inputs)]
-    lines += [f"{call}({', '.join([*[function_name(f) for f in functions], *names])}{options})"]
+    called = [name if is_lambda(f) else function_name(f) for name, f in functions.items()]
+    lines += [f"{call}({', '.join([*called, *names])}{options})"]
     return "to reproduce:\n" + "\n".join(f"    {line}".rstrip() for line in lines)
 
 
@@ -76,7 +79,18 @@ def literal_tree(tree: Any) -> str:
     return literal(getattr(tree, "data", tree) if not isinstance(tree, np.ndarray) else tree)
 
 
+def is_lambda(f: Any) -> bool:
+    return "<lambda>" in str(getattr(f, "__name__", ""))
+
+
+def lambda_at(f: Any) -> str:
+    """A placeholder for a lambda, and where the user wrote it."""
+    return f"...  # the lambda of {Path(f.__code__.co_filename).name}, line {f.__code__.co_firstlineno}"
+
+
 def function_name(f: Any) -> str:
     """How the user wrote f, as far as can be told."""
     name = getattr(f, "__qualname__", None) or getattr(f, "__name__", None) or type(f).__name__
-    return "f" if "<lambda>" in name else str(name).rpartition("<locals>.")[2]
+    if "<lambda>" in str(name):  # a primitive bears the name of the function it was made of
+        name = f.__name__
+    return f"np.{name}" if getattr(np, str(name), None) is f else str(name).rpartition("<locals>.")[2]
