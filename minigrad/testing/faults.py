@@ -121,10 +121,13 @@ def reads_values(rule: Rule, arguments: Sequence[int]) -> bool:
 def faults_of_calls(p: Primitive, rule: Rule, k: int) -> Iterator[str]:
     """The faults of calls that may matter to this rule."""
     yield "cotangent ignored"
-    inputs = range(2, 2 + max(len(p.rules), 1))
-    if reads_values(rule, [1, *inputs]):
+    n = max(len(p.rules), 1)
+    differentiated = [2 + j for j in range(n) if p.joint is not None or p.rules[j] is not None]
+    if reads_values(rule, [1, *differentiated]):
         yield from ("cotangent constant at second order", "inputs and output constant at second order")
     if reads_values(rule, [1, 2 + max(k, 0)]):
         yield "input and output swapped"
-    if len(p.rules) != 1 and reads_values(rule, inputs):
+    neighbour = k + 1 if k + 1 < n else k - 1
+    exchanged = [2] if p.joint is not None else [2 + k, 2 + neighbour] if n > 1 else []
+    if exchanged and reads_values(rule, exchanged):
         yield "inputs exchanged"

@@ -20,7 +20,7 @@ class Mutant:
     one, in value or (at second order) in what it depends on: a mutant that never differed cannot be noticed.
     """
 
-    def __init__(self, name: str, primitive: Primitive, k: int, fault: Callable[[Rule, Rule], Rule]) -> None:
+    def __init__(self, name: str, primitive: Primitive, k: int, fault: Callable[[Rule], Rule]) -> None:
         self.name, self.primitive, self.k, self.fault = name, primitive, k, fault
         self.calls = self.differed = 0
         self._right: list[tuple[Any, Any]] = []
