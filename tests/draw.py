@@ -17,9 +17,17 @@ Shape = tuple[int, ...]
 # --- values ---------------------------------------------------------------------------------------------------------
 
 generators = st.integers(0, 2**32 - 1).map(np.random.default_rng)
-some_shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3).filter(lambda s: math.prod(s) <= 12)
+squares = st.sampled_from([(2, 2), (3, 3)])  # a transposed cotangent has the right shape: only its values tell
+any_shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3).filter(lambda s: math.prod(s) <= 12)
+some_shapes = any_shapes | squares
 deep_shapes = hnp.array_shapes(min_dims=3, max_dims=4, max_side=2)  # enough axes that an order is not its own inverse
 full_shapes = some_shapes.filter(math.prod)
+
+
+def broadcastable(number: int, max_dims: int) -> st.SearchStrategy[list[Shape]]:
+    """Shapes that broadcast, among them squares of one size."""
+    mixed = hnp.mutually_broadcastable_shapes(num_shapes=number, max_dims=max_dims, min_side=0, max_side=3)
+    return mixed.map(lambda s: list(s.input_shapes)) | squares.map(lambda s: [s] * number)
 
 
 def anywhere(rng: np.random.Generator, shape: Shape) -> np.ndarray:

@@ -14,6 +14,7 @@ from draw import (
     Shape,
     anywhere,
     axis_of,
+    broadcastable,
     deep_shapes,
     distinct,
     full_shapes,
@@ -26,6 +27,7 @@ from draw import (
     one_axis,
     positive,
     some_shapes,
+    squares,
 )
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -70,7 +72,7 @@ def unary(draw: Any, f: Any, values: Any = anywhere, shape: Any = some_shapes, *
 
 @st.composite
 def binary(draw: Any, f: Any, left: Any = anywhere, right: Any = anywhere) -> Case:
-    sizes = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, min_side=0, max_side=3)).input_shapes
+    sizes = draw(broadcastable(2, max_dims=3))
     rng = draw(generators)
     return Case(f, (left(rng, sizes[0]), right(rng, sizes[1])))
 
@@ -88,7 +90,7 @@ def power_to_a_number(draw: Any) -> Case:
 
 @st.composite
 def choices(draw: Any) -> Case:
-    sizes = draw(hnp.mutually_broadcastable_shapes(num_shapes=3, max_dims=2, min_side=0, max_side=3)).input_shapes
+    sizes = draw(broadcastable(3, max_dims=2))
     rng = draw(generators)
     mask = rng.random(sizes[0]) < 0.5
     return Case(lambda x, y: ops.where(mask, x, y), (anywhere(rng, sizes[1]), anywhere(rng, sizes[2])), mask)
@@ -97,9 +99,10 @@ def choices(draw: Any) -> Case:
 @st.composite
 def products(draw: Any) -> Case:
     signature = np.matmul.signature  # vectors, matrices, batches of matrices, batches that broadcast
-    sizes = draw(hnp.mutually_broadcastable_shapes(signature=signature, max_dims=2, min_side=0, max_side=3))
+    mixed = hnp.mutually_broadcastable_shapes(signature=signature, max_dims=2, min_side=0, max_side=3)
+    sizes = draw(mixed.map(lambda s: s.input_shapes) | squares.map(lambda s: (s, s)))
     rng = draw(generators)
-    return Case(ops.matmul, tuple(anywhere(rng, s) for s in sizes.input_shapes))
+    return Case(ops.matmul, tuple(anywhere(rng, s) for s in sizes))
 
 
 EQUATIONS = [
@@ -138,7 +141,8 @@ EQUATIONS = [
 def sums_of_products(draw: Any) -> Case:
     equation = draw(st.sampled_from(EQUATIONS))
     letters = "".join(sorted({c for c in equation if c.isalpha()}))
-    size = dict(zip(letters, draw(st.tuples(*[st.integers(0, 3) for _ in letters]))))
+    equal = st.integers(2, 3).map(lambda n: (n,) * len(letters))  # matrices are square
+    size = dict(zip(letters, draw(st.tuples(*[st.integers(0, 3) for _ in letters]) | equal)))
     terms = equation.partition("->")[0].split(",")
     dots = draw(hnp.mutually_broadcastable_shapes(num_shapes=len(terms), max_dims=2, max_side=2)).input_shapes
     rng, inputs = draw(generators), []
