@@ -59,7 +59,7 @@ class Mutant:
         def rule(g: Any, y: Any, *inputs: Any, **static: Any) -> Any:
             expected, term = right(g, y, *inputs, **static), wrong(g, y, *inputs, **static)
             self.calls += 1
-            self.differed += _differ(expected, term, {id(x) for x in (g, y, *inputs)})
+            self.differed += _differ(expected, term, {id(x) for x in (g, *inputs)})
             return term
 
         return rule
@@ -115,12 +115,13 @@ def _wrongly_called(change: Callable[..., Call], k: int, right: Rule) -> Rule:
 
 
 def _differ(a: Any, b: Any, stops: set[int]) -> bool:
-    """Whether two results of a rule differ in their values, or in which arguments of the rule they depend on."""
+    """Whether two results of a rule differ by more than rounding, or in which arguments of the rule they depend on."""
     for x, y in zip(*[term if isinstance(term, (At, Product)) else (term,) for term in (a, b)]):
-        values = [part._data if isinstance(part, Node) else part for part in (x, y)]
-        if not isinstance(values[0], (np.ndarray, np.generic, float)):
+        u, v = (part._data if isinstance(part, Node) else part for part in (x, y))
+        if not isinstance(u, (np.ndarray, np.generic, float)):
             continue  # an index
-        if not np.array_equal(values[0], values[1], equal_nan=True) or _reached(x, stops) != _reached(y, stops):
+        same = np.shape(u) == np.shape(v) and np.allclose(u, v, rtol=1e-6, atol=0.0, equal_nan=True)
+        if not same or _reached(x, stops) != _reached(y, stops):
             return True
     return False
 
