@@ -138,8 +138,8 @@ EQUATIONS = [
 
 
 @st.composite
-def sums_of_products(draw: Any) -> Case:
-    equation = draw(st.sampled_from(EQUATIONS))
+def sums_of_products(draw: Any, equations: Any = EQUATIONS) -> Case:
+    equation = draw(st.sampled_from(equations))
     letters = "".join(sorted({c for c in equation if c.isalpha()}))
     equal = st.integers(2, 3).map(lambda n: (n,) * len(letters))  # matrices are square
     size = dict(zip(letters, draw(st.tuples(*[st.integers(0, 3) for _ in letters]) | equal)))
