@@ -226,6 +226,7 @@ class Suite:
         return subprocess.Popen(
             [sys.executable, "-m", "minigrad.testing.mutate", *arguments],
             cwd=self.path, env=os.environ | own, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # pytest-xdist's workers ignore it
         )  # fmt: skip
 
     def mutate(self, *arguments: str) -> tuple[int, str, str]:
@@ -289,7 +290,10 @@ def test_an_interrupt_gives_the_summary_so_far_and_leaves_no_trace(tmp_path: Pat
         assert line, process.communicate()
         seen += line
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    try:
+        out, _ = process.communicate(timeout=120)
+    finally:
+        process.terminate()
     assert out.splitlines()[-2:] == ["interrupted; so far:", "1 mutants: 1 killed, 0 survived"]
     assert process.returncode == 130
     assert not list(suite.scratch.iterdir())
