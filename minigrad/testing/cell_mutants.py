@@ -98,9 +98,10 @@ class CellPlaces:
         name = f"{self.kind.__name__}.{method}, {path}"
         if name not in self.places:
             self.places[name] = primitive(lambda x, first: x.copy(), functools.partial(self._passed, name), name=name)
-            H = getattr(cell, "H", 0)
-            fits = isinstance(H, int) and H > 0 and x.ndim and x.shape[-1] % H == 0
-            self.blocks[name] = x.shape[-1] // H if fits else 1
+        H = getattr(cell, "H", 0)
+        gates = x.shape[-1] // H if isinstance(H, int) and H > 0 and x.ndim and x.shape[-1] % H == 0 else 1
+        if self.blocks.setdefault(name, gates) != gates:
+            self.blocks[name] = 1  # a multiple of H by chance only
         if x.ndim > 1 and x.shape == x.shape[::-1]:
             self.square.add(name)
         return self.places[name](x, first=first)
