@@ -5,7 +5,8 @@
 
 Where to read: `differences` (slopes of any function, with their error), `problem` (a function near a point),
 `comparison` (rule against differences), `structure` (shape, dtype, purity, linearity), `recorded` (functions of
-Tensors), `blame` (who is at fault), `check`, `primitives`, `cells`.
+Tensors), `blame` (who is at fault), `check`, `primitives`, `cells`; `faults` and `mutants` (wrong rules), `mutate` (the
+command that tries them on a suite).
 """
 
 from .cells import check_cell
