@@ -20,6 +20,7 @@ from minigrad import shapes as shape_ops
 from minigrad.testing import (
     axes_of,
     axis_of,
+    broadcastable_shapes,
     indices_of,
     integers_within,
     matmul_operands,
@@ -65,7 +66,7 @@ def unary(draw: Any, f: Any, values: Any = anywhere, shape: Any = some_shapes, *
 
 @st.composite
 def binary(draw: Any, f: Any, left: Any = anywhere, right: Any = anywhere) -> Case:
-    sizes = draw(hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=3, min_side=0, max_side=3)).input_shapes
+    sizes = draw(broadcastable_shapes(2, min_side=0))
     return Case(f, (draw(left(sizes[0])), draw(right(sizes[1]))))
 
 
@@ -82,7 +83,7 @@ def power_to_a_number(draw: Any) -> Case:
 
 @st.composite
 def choices(draw: Any) -> Case:
-    sizes = draw(hnp.mutually_broadcastable_shapes(num_shapes=3, max_dims=2, min_side=0, max_side=3)).input_shapes
+    sizes = draw(broadcastable_shapes(3, max_dims=2, min_side=0))
     mask = draw(hnp.arrays(np.bool_, sizes[0]))
     return Case(lambda x, y: ops.where(mask, x, y), (draw(anywhere(sizes[1])), draw(anywhere(sizes[2]))), mask)
 
@@ -124,10 +125,11 @@ EQUATIONS = [
 
 
 @st.composite
-def sums_of_products(draw: Any) -> Case:
-    equation = draw(st.sampled_from(EQUATIONS))
+def sums_of_products(draw: Any, equations: Any = EQUATIONS) -> Case:
+    equation = draw(st.sampled_from(equations))
     letters = "".join(sorted({c for c in equation if c.isalpha()}))
-    size = dict(zip(letters, draw(st.tuples(*[st.integers(0, 3) for _ in letters]))))
+    equal = st.integers(2, 3).map(lambda n: (n,) * len(letters))  # matrices are square
+    size = dict(zip(letters, draw(st.tuples(*[st.integers(0, 3) for _ in letters]) | equal)))
     terms = equation.partition("->")[0].split(",")
     dots = draw(hnp.mutually_broadcastable_shapes(num_shapes=len(terms), max_dims=2, max_side=2)).input_shapes
     inputs = []

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from draw import anywhere, nonzero, positive
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from table import TABLE, Case, binary, primitives
+from table import EQUATIONS, TABLE, Case, binary, primitives, sums_of_products
 
 import minigrad as mg
 from minigrad import Primitive, Tensor
@@ -89,6 +89,14 @@ def test_derivatives_of_order_1_and_2_match_finite_differences(entry: Any, data:
         assert y.primitive is entry, "the table's entry does not call its own primitive"
     moved = in_layout(case, data)
     check_grad(moved.function, *moved.inputs, order=2)
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+@settings(max_examples=8)
+@given(data=st.data())
+def test_each_kind_of_einsum_has_the_derivatives_of_finite_differences(equation: str, data: st.DataObject) -> None:
+    case = data.draw(sums_of_products([equation]))
+    check_grad(case.function, *case.inputs, order=2)
 
 
 @each_entry

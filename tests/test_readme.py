@@ -1,5 +1,6 @@
 """The pages are programs: their Python blocks run, print what they say, and their commands name what is there."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,7 +8,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from minigrad.testing import check_vjp
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,12 +58,16 @@ def rounded(text: str) -> str:
     return re.sub(r"-?\d+\.\d+(e[+-]\d+)?", lambda m: f"{float(m[0]):.3g}", " ".join(text.split()))
 
 
+def blocks_of_page(kind: str) -> list[tuple[str, str]]:
+    text = PAGE.read_text(encoding="utf-8")
+    return re.findall(rf"^```({kind})\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
 def test_page_of_the_checkers_runs_fails_where_it_says_and_with_the_words_that_it_shows(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    blocks = re.findall(r"^```(python|text)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     scope: dict[str, Any] = {"__name__": "page"}
-    for k, (language, body) in enumerate(blocks):
+    for k, (language, body) in enumerate(blocks_of_page("python|text")):
         if language == "python":
             exec(compile(body, f"block {k}", "exec"), scope)
         else:
@@ -67,6 +75,28 @@ def test_page_of_the_checkers_runs_fails_where_it_says_and_with_the_words_that_i
                 scope["test_soft_mgu"]()
             assert rounded(str(failure.value)) == rounded(body)
     assert capsys.readouterr().out.count("passed") == 3
+
+
+@pytest.mark.parametrize("package", ["torch", "autograd"])
+def test_page_adapts_another_framework(package: str) -> None:
+    pytest.importorskip(package, reason=f"{package} is not installed, whose adapter this is")
+    [(_, body)] = blocks_of_page(f"python {package}")
+    exec(body, {"np": np, "check_vjp": check_vjp})
+
+
+def test_page_shows_what_the_mutation_of_a_suite_prints(tmp_path: Path) -> None:
+    for name, body in blocks_of_page(r"python \w+\.py"):
+        (tmp_path / name.split()[1]).write_text(body)
+    [shown] = re.findall(
+        r"^```\n(\$ python -m minigrad.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    command, _, expected = shown.partition("\n")
+    options = command.split()[2:]  # without `$ python`
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    run = subprocess.run([sys.executable, *options], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    seconds = re.compile(r"[0-9.]+ s$", re.MULTILINE)
+    assert seconds.sub("", run.stdout).split() == seconds.sub("", expected).split(), run.stderr
+    assert run.returncode == 1
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)]+)\)", TEXT))

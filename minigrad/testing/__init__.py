@@ -2,11 +2,13 @@
 
 `check_grad` is for functions of Tensors, `check_vjp` and `check_jvp` for plain NumPy with hand-written derivatives,
 `check_primitive` and `check_cell` for what you build from minigrad. With hypothesis (extra `testing`) come strategies
-to draw arguments from, and `given_grad`, which turns a function into a property-based test of its gradient.
+to draw arguments from, and `given_grad`, which turns a function into a property-based test of its gradient. `mutants`
+are wrong rules to test your tests with.
 
 Where to read: `differences` (slopes of any function, with their error), `problem` (a function near a point),
 `comparison` (rule against differences), `structure` (shape, dtype, purity, linearity), `recorded` (functions of
-Tensors), `blame` (who is at fault), `check`, `primitives`, `cell`; `strategies`, `given`.
+Tensors), `blame` (who is at fault), `check`, `primitives`, `cell`; `strategies`, `given`;
+`faults` and `mutants` (wrong rules), `mutate` (the command that tries them on a suite).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .cell import check_cell
 from .check import check_grad
 from .differences import numeric_gradient
+from .mutants import Mutant, mutants
 from .plain import check_jvp, check_vjp
 from .primitives import check_primitive
 from .problem import GradientError, KinkError
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
         axes_of,
         axis_of,
         broadcastable,
+        broadcastable_shapes,
         cells,
         indices_of,
         integers_within,
@@ -43,12 +47,14 @@ __all__ = [
     "CellCase",
     "GradientError",
     "KinkError",
+    "Mutant",
     "Padded",
     "arrays",
     "away_from",
     "axes_of",
     "axis_of",
     "broadcastable",
+    "broadcastable_shapes",
     "cells",
     "check_cell",
     "check_grad",
@@ -59,6 +65,7 @@ __all__ = [
     "indices_of",
     "integers_within",
     "matmul_operands",
+    "mutants",
     "numeric_gradient",
     "probabilities",
     "sequences",

@@ -33,9 +33,16 @@ GRAIN = 100  # values are multiples of 1 / GRAIN
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 4, max_size: int = 24
 ) -> st.SearchStrategy[Shape]:
-    """Shapes of at most `max_size` entries; `min_side=0` includes empty arrays."""
+    """Shapes of at most `max_size` entries, often squares; `min_side=0` includes empty arrays."""
     whole = hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
-    return whole.filter(lambda shape: math.prod(shape) <= max_size)
+    squares = _squares(min_side, max_side) if min_dims <= 2 <= max_dims else []
+    return st.one_of(whole, *squares).filter(lambda shape: math.prod(shape) <= max_size)
+
+
+def _squares(min_side: int, max_side: int) -> list[st.SearchStrategy[Shape]]:
+    """Of a square, only the values tell that a cotangent is transposed, not the shape."""
+    sides = [n for n in (2, 3) if min_side <= n <= max_side]
+    return [st.sampled_from([(n, n) for n in sides])] if sides else []
 
 
 def arrays(
@@ -74,18 +81,21 @@ def tensors(
     return arrays(shape, low, high, dtype).map(lambda x: Tensor(x, requires_grad=requires_grad))
 
 
+def broadcastable_shapes(
+    n: int, max_dims: int = 3, min_side: int = 1, max_side: int = 3
+) -> st.SearchStrategy[tuple[Shape, ...]]:
+    """Tuples of n shapes that broadcast to one: axes missing, or of size 1, in any of them; often equal squares."""
+    mixed = hnp.mutually_broadcastable_shapes(num_shapes=n, max_dims=max_dims, min_side=min_side, max_side=max_side)
+    squares = _squares(min_side, max_side) if max_dims >= 2 else []
+    return st.one_of(mixed.map(lambda s: s.input_shapes), *[square.map(lambda s: (s,) * n) for square in squares])
+
+
 def broadcastable(
-    n: int,
-    low: float = -2.0,
-    high: float = 2.0,
-    max_dims: int = 3,
-    min_side: int = 1,
-    max_side: int = 3,
-    dtype: Any = np.float64,
+    n: int, low: float = -2.0, high: float = 2.0, dtype: Any = np.float64, **sizes: int
 ) -> st.SearchStrategy[tuple[np.ndarray, ...]]:
-    """Tuples of n arrays whose shapes broadcast to one: missing axes, and axes of size 1, on any of them."""
-    drawn = hnp.mutually_broadcastable_shapes(num_shapes=n, max_dims=max_dims, min_side=min_side, max_side=max_side)
-    return drawn.flatmap(lambda s: st.tuples(*[arrays(shape, low, high, dtype) for shape in s.input_shapes]))
+    """Tuples of n arrays whose shapes broadcast to one; `sizes` as for `broadcastable_shapes`."""
+    drawn = broadcastable_shapes(n, **sizes)
+    return drawn.flatmap(lambda shapes: st.tuples(*[arrays(shape, low, high, dtype) for shape in shapes]))
 
 
 def matmul_operands(
@@ -96,11 +106,13 @@ def matmul_operands(
     max_side: int = 3,
     dtype: Any = np.float64,
 ) -> st.SearchStrategy[tuple[np.ndarray, ...]]:
-    """Pairs that `np.matmul` takes: vectors, matrices, and batches of up to `max_dims` axes that broadcast."""
-    drawn = hnp.mutually_broadcastable_shapes(
+    """Pairs that `np.matmul` takes: vectors, matrices (often squares), batches of up to `max_dims` axes."""
+    mixed = hnp.mutually_broadcastable_shapes(
         signature=np.matmul.signature, max_dims=max_dims, min_side=min_side, max_side=max_side
     )
-    return drawn.flatmap(lambda s: st.tuples(*[arrays(shape, low, high, dtype) for shape in s.input_shapes]))
+    squares = [square.map(lambda s: (s, s)) for square in _squares(min_side, max_side)]
+    drawn = st.one_of(mixed.map(lambda s: s.input_shapes), *squares)
+    return drawn.flatmap(lambda shapes: st.tuples(*[arrays(shape, low, high, dtype) for shape in shapes]))
 
 
 # --- axes and indices ------------------------------------------------------------------------------------------------
