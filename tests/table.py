@@ -321,4 +321,5 @@ TABLE: dict[Any, st.SearchStrategy[Case]] = {
     shapes._concatenate: joins(shapes.concatenate, ragged=True),
     shapes._stack: joins(shapes.stack, ragged=False),
     shapes.split: cuts(),
+    primitives()["minigrad.checkpoint._checkpointed"]: unary(minigrad.checkpoint(lambda x: x * ops.tanh(x))),
 }
