@@ -6,6 +6,7 @@ side by side, so that one product serves all gates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class Cell(Module):
             return initial
         found, needed = mg.tree_map(np.shape, state), mg.tree_map(np.shape, initial)
         if found != needed:
-            raise ValueError(f"{type(self).__name__}: the state has shapes {found}, the cell needs {needed}")
+            raise ValueError(f"{self.name}: the state has shapes {found}, the cell needs {needed}")
         return mg.tree_map(lambda s, like: s if isinstance(s, mg.Tensor) else mg.tensor(s, like.dtype), state, initial)
 
     def project(self, xs: Any) -> Any:
@@ -55,12 +56,78 @@ class Cell(Module):
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One step from a projected input: (output, new state)."""
-        raise NotImplementedError(f"{type(self).__name__} does not define step(x, state)")
+        raise NotImplementedError(f"{self.name} does not define step(x, state)")
+
+    def step_masked(self, x: Any, state: State, mask: Any) -> tuple[Any, State]:
+        """A step that reads the first part of the state (the h of (h, C)) times `mask`: recurrent dropout.
+
+        Right for a cell that reads h in products only. One that also carries h on, as a GRU does, must override this,
+        since a mask that comes back at every step would let it vanish or grow.
+        """
+        if isinstance(state, dict):
+            first = next(iter(state))
+            return self.step(x, state | {first: state[first] * mask})
+        if isinstance(state, tuple):
+            return self.step(x, (state[0] * mask, *state[1:]))
+        return self.step(x, state * mask)
+
+    @property
+    def input_dtype(self) -> np.dtype | None:
+        """The dtype in which plain inputs are read: that of the weights; None for their own."""
+        return weights_dtype(self)
+
+    @property
+    def name(self) -> str:
+        """What messages call this cell."""
+        return type(self).__name__
 
     def forward(self, x: Any, state: State = None) -> tuple[Any, State]:
         """One step from a plain input x (B, I), or (B,) integers for one-hot vectors; None is the initial state."""
-        x = as_input(x, weights_dtype(self))
+        x = as_input(x, self.input_dtype)
         return self.step(self.project(x), self.checked_state(state, len(x)))
+
+
+class FunctionCell(Cell):
+    """A function (x_t, state) -> (output_t, new state) as a cell; `Recurrent` makes one of any function it is given.
+
+    Args:
+        f: the function; a `Module`, if it has parameters of its own.
+        initial_state: a function of B that makes the first state; without it a state must be given in each call.
+    """
+
+    def __init__(self, f: Callable[[Any, State], tuple[Any, State]], initial_state: Any = None) -> None:
+        if not callable(f):
+            raise TypeError(f"a cell must be an nn.Cell or a function (x, state), got {type(f).__name__}")
+        self.f, self.make_state = f, initial_state
+
+    def initial_state(self, B: int) -> State:
+        """The first state, if a function for it was given."""
+        if self.make_state is None:
+            raise ValueError(
+                f"{self.name}: a function has no initial state; pass one for each layer, or make a cell of it: "
+                "nn.FunctionCell(f, initial_state=lambda B: mg.tensor(np.zeros((B, H))))"
+            )
+        return self.make_state(B)
+
+    def checked_state(self, state: State, B: int) -> State:
+        """`state`, or the initial one for None; plain arrays become Tensors."""
+        state = self.initial_state(B) if state is None else state
+        return mg.tree_map(lambda s: s if isinstance(s, mg.Tensor) else mg.tensor(s), state)
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        return self.f(x, state)
+
+    def forward(self, x: Any, state: State = None) -> tuple[Any, State]:
+        x = as_input(x, self.input_dtype)
+        return self.step(x, self.checked_state(state, len(x)))
+
+    @property
+    def input_dtype(self) -> np.dtype | None:
+        return weights_dtype(self) if self.parameters() else None
+
+    @property
+    def name(self) -> str:
+        return str(getattr(self.f, "__name__", type(self.f).__name__))
 
 
 class _Linked(Cell):
@@ -79,7 +146,7 @@ class _Linked(Cell):
         self.b = parameter(init.zeros((self.inputs * H,), dtype)) if bias else None
 
     def forward(self, x: Any, state: State = None) -> tuple[Any, State]:
-        x = as_input(x, weights_dtype(self))
+        x = as_input(x, self.input_dtype)
         self._check_axes(x, (2,))
         return super().forward(x, state)
 
@@ -177,29 +244,69 @@ class LSTMCell(_Linked):
 
 
 class GRUCell(_Linked):
-    """Gated recurrent unit, with the reset gate applied before the product.
+    """Gated recurrent unit, in each of its published forms.
 
     z_t = σ(W_z [h_{t-1}, x_t]),  r_t = σ(W_r [h_{t-1}, x_t]),  h̃_t = tanh(W [r_t * h_{t-1}, x_t])
     h_t = (1 - z_t) * h_{t-1} + z_t * h̃_t
 
-    State and output: h (B, H). Parameters U (I, 3H) and b (3H,) with z r h̃ side by side, W (H, 2H) with z r, and
-    W_h (H, H); bias=False gives the equations as they stand, else b_z, b_r and b are added inside σ, σ and tanh.
-    Source: Cho et al. 2014, equations 5 to 8 (there with 1 - z for z).
+    `reset="after"` takes h̃_t = tanh(W_x x_t + r_t * (W_h h_{t-1} + b_h)); `z="old"` takes
+    h_t = z_t * h_{t-1} + (1 - z_t) * h̃_t. Which is which:
+
+    | source                                          | reset    | z     | gates side by side |
+    |-------------------------------------------------|----------|-------|--------------------|
+    | the equations above, and the default            | "before" | "new" | z r h̃              |
+    | Cho et al. 2014, equations 5 to 8               | "before" | "old" |                    |
+    | PyTorch, `torch.nn.GRU`                         | "after"  | "old" | r z n              |
+    | Keras, `GRU(reset_after=True)`, the default     | "after"  | "old" | z r h              |
+    | Keras, `GRU(reset_after=False)`                 | "before" | "old" | z r h              |
+
+    State and output: h (B, H). Parameters U (I, 3H) and b (3H,) with z r h̃ side by side, W (H, 2H) with z r,
+    W_h (H, H), and with `reset="after"` b_h (H,); bias=False gives the equations as they stand, else b_z, b_r and b are
+    added inside σ, σ and tanh.
+
+    Raises:
+        ValueError: for another `reset` or `z`.
     """
 
     inputs, states = 3, 2
 
     def __init__(
-        self, I: int, H: int, bias: bool = True, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32
+        self,
+        I: int,
+        H: int,
+        bias: bool = True,
+        rng: init.Rng = None,
+        dtype: npt.DTypeLike = np.float32,
+        reset: str = "before",
+        z: str = "new",
     ) -> None:
+        if reset not in ("before", "after") or z not in ("new", "old"):
+            raise ValueError(f"GRUCell: reset must be 'before' or 'after', z 'new' or 'old', got {reset!r} and {z!r}")
         rng = np.random.default_rng(rng)
         super().__init__(I, H, bias, rng, dtype)
         self.W_h = parameter(init.orthogonal((H, H), 1.0, rng, dtype))
+        self.b_h = parameter(init.zeros((H,), dtype)) if bias and reset == "after" else None
+        self.reset, self.z = reset, z
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
-        h, H = state, self.H
-        zr = mg.sigmoid(x[:, : 2 * H] + h @ self.W)
+        return self._step(x, state, state)
+
+    def step_masked(self, x: Any, state: State, mask: Any) -> tuple[Any, State]:
+        return self._step(x, state, state * mask)
+
+    def _step(self, x: Any, h: Any, read: Any) -> tuple[Any, State]:
+        """A step from h, which the products read as `read`."""
+        H = self.H
+        zr = mg.sigmoid(x[:, : 2 * H] + read @ self.W)
         z, r = zr[:, :H], zr[:, H:]
-        candidate = mg.tanh(x[:, 2 * H :] + (r * h) @ self.W_h)
-        h = h + z * (candidate - h)
+        if self.reset == "before":
+            inside = (r * read) @ self.W_h
+        else:
+            inside = r * (read @ self.W_h if self.b_h is None else read @ self.W_h + self.b_h)
+        candidate = mg.tanh(x[:, 2 * H :] + inside)
+        h = h + z * (candidate - h) if self.z == "new" else candidate + z * (h - candidate)
         return h, h
+
+    def extra_repr(self) -> str:
+        options = "" if (self.reset, self.z) == ("before", "new") else f", reset={self.reset!r}, z={self.z!r}"
+        return super().extra_repr() + options

@@ -23,8 +23,8 @@ def is_integer(x: Any) -> bool:
     return bool(np.issubdtype(x.dtype if isinstance(x, mg.Tensor) else np.asarray(x).dtype, np.integer))
 
 
-def as_input(x: Any, dtype: npt.DTypeLike) -> Any:
-    """Plain numbers as a Tensor of the parameters' dtype, integers as an array; Tensors as they are."""
+def as_input(x: Any, dtype: npt.DTypeLike | None) -> Any:
+    """Plain numbers as a Tensor of this dtype (None: their own), integers as an array; Tensors as they are."""
     if isinstance(x, mg.Tensor):
         return x
     return np.asarray(x) if is_integer(x) else mg.tensor(x, dtype=dtype)
