@@ -130,7 +130,7 @@ class FunctionCell(Cell):
         return str(getattr(self.f, "__name__", type(self.f).__name__))
 
 
-class _Linked(Cell):
+class Linked(Cell):
     """A cell with packed weights U (I, m H) and b (m H,) or None for the inputs, W (H, n H) for the state."""
 
     inputs: int  # m
@@ -147,10 +147,11 @@ class _Linked(Cell):
 
     def forward(self, x: Any, state: State = None) -> tuple[Any, State]:
         x = as_input(x, self.input_dtype)
-        self._check_axes(x, (2,))
+        self.check_axes(x, (2,))
         return super().forward(x, state)
 
-    def _check_axes(self, x: Any, allowed: tuple[int, ...]) -> None:
+    def check_axes(self, x: Any, allowed: tuple[int, ...]) -> None:
+        """Raise ValueError unless x, integers counted as one-hot vectors, has one of these numbers of axes."""
         if x.ndim + is_integer(x) not in allowed:
             times = " or, for all times, (T, B, I)" if 3 in allowed else ""
             raise ValueError(
@@ -159,14 +160,27 @@ class _Linked(Cell):
             )
 
     def project(self, xs: Any) -> Any:
-        self._check_axes(xs, (2, 3))
+        self.check_axes(xs, (2, 3))
         return linear(xs, self.U, self.b)
 
     def extra_repr(self) -> str:
         return f"{self.I}, {self.H}{'' if self.b is not None else ', bias=False'}"
 
 
-class RNNCell(_Linked):
+class Carrying(Linked):
+    """A cell that also carries h on outside of its products: `_step(x, h, read)`, in which products take `read`."""
+
+    def _step(self, x: Any, h: Any, read: Any) -> tuple[Any, State]:
+        raise NotImplementedError
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        return self._step(x, state, state)
+
+    def step_masked(self, x: Any, state: State, mask: Any) -> tuple[Any, State]:
+        return self._step(x, state, state * mask)
+
+
+class RNNCell(Linked):
     """The simple recurrent network: a_t = b + W h_{t-1} + U x_t, h_t = tanh(a_t).
 
     State and output: h (B, H). Parameters U (I, H), W (H, H), b (H,).
@@ -202,7 +216,7 @@ class ElmanCell(RNNCell):
         return f"{self.I}, {self.H}, {self.V.shape[1]}"
 
 
-class LSTMCell(_Linked):
+class LSTMCell(Linked):
     """Long short-term memory with forget gate.
 
     f_t = σ(W_f [h_{t-1}, x_t] + b_f),  i_t = σ(W_i [h_{t-1}, x_t] + b_i),  o_t = σ(W_o [h_{t-1}, x_t] + b_o)
@@ -243,7 +257,7 @@ class LSTMCell(_Linked):
         return h, (h, C)
 
 
-class GRUCell(_Linked):
+class GRUCell(Carrying):
     """Gated recurrent unit, in each of its published forms.
 
     z_t = σ(W_z [h_{t-1}, x_t]),  r_t = σ(W_r [h_{t-1}, x_t]),  h̃_t = tanh(W [r_t * h_{t-1}, x_t])
@@ -288,14 +302,7 @@ class GRUCell(_Linked):
         self.b_h = parameter(init.zeros((H,), dtype)) if bias and reset == "after" else None
         self.reset, self.z = reset, z
 
-    def step(self, x: Any, state: State) -> tuple[Any, State]:
-        return self._step(x, state, state)
-
-    def step_masked(self, x: Any, state: State, mask: Any) -> tuple[Any, State]:
-        return self._step(x, state, state * mask)
-
     def _step(self, x: Any, h: Any, read: Any) -> tuple[Any, State]:
-        """A step from h, which the products read as `read`."""
         H = self.H
         zr = mg.sigmoid(x[:, : 2 * H] + read @ self.W)
         z, r = zr[:, :H], zr[:, H:]
