@@ -34,6 +34,7 @@ from .optim import (
 from .recurrent import GRU, LSTM, RNN, Recurrent, detach
 from .sequences import batchify, bucket_by_length, pad_sequences, padding_mask, tbptt_chunks
 from .serialize import load, save
+from .torch_weights import from_torch, to_torch
 from .variants import (
     CoupledLSTMCell,
     EchoStateCell,
@@ -51,6 +52,7 @@ __all__ = [
     "LeakyRNNCell", "Linear", "MGUCell", "Module", "Optimizer", "PeepholeLSTMCell", "ProjectedLSTMCell", "RMSprop",
     "RNN", "RNNCell", "Recurrent", "SGD", "Sequential", "TiedLinear", "VariationalDropout", "attention", "batchify",
     "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "clip_grad_norm", "clip_grad_value",
-    "cosine_decay", "cross_entropy", "detach", "exponential_decay", "init", "layer_norm", "linear", "load", "mse_loss",
-    "nll_loss", "pad_sequences", "padding_mask", "parameter", "sample", "save", "step_decay", "tbptt_chunks",
+    "cosine_decay", "cross_entropy", "detach", "exponential_decay", "from_torch", "init", "layer_norm", "linear",
+    "load", "mse_loss", "nll_loss", "pad_sequences", "padding_mask", "parameter", "sample", "save", "step_decay",
+    "tbptt_chunks", "to_torch",
 ]  # fmt: skip
