@@ -213,14 +213,17 @@ def _scan(
 
 
 def _alike(a: State, b: State) -> bool:
-    """Whether two states have the same structure, shapes and dtypes."""
+    """Whether two states have the same structure, shapes and dtypes; in the loop, so the common cases come first."""
     if isinstance(b, mg.Tensor):
         return isinstance(a, mg.Tensor) and a.shape == b.shape and a.dtype == b.dtype
     if type(a) is not type(b) or len(a) != len(b):
         return False
     if isinstance(b, dict):
         return a.keys() == b.keys() and all([_alike(a[key], b[key]) for key in b])
-    return all([_alike(p, q) for p, q in zip(a, b)])
+    for p, q in zip(a, b):  # noqa: SIM110 (half the time of all)
+        if not _alike(p, q):
+            return False
+    return True
 
 
 def _described(tree: Any) -> str:
