@@ -63,6 +63,18 @@ def test_backward_reaches_leaves_that_the_function_closes_over() -> None:
     np.testing.assert_allclose(grads[1], grads[0], rtol=1e-12)
 
 
+def test_a_retained_tensor_that_the_function_closes_over_is_counted_once() -> None:
+    grads = []
+    for wrap in (lambda f: f, mg.checkpoint):
+        W = mg.tensor(M, requires_grad=True)
+        V = W @ W
+        V.retain_grad()
+        wrap(lambda x, V=V, W=W: mg.tanh(x @ V) @ W)(mg.tensor(X)).sum().backward()
+        grads.append([W.grad, V.grad])
+    for a, b in zip(*grads, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-12)
+
+
 def test_a_checkpoint_inside_another_changes_nothing() -> None:
     inner = mg.checkpoint(steps)
     check_grad(mg.checkpoint(lambda x, h, W: inner(x, inner(x, h, W)[0], W)), X, H, M, order=2)
