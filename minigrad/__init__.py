@@ -5,10 +5,12 @@
     tensor(1.)
 
 Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of derivatives), `accumulate` (how
-cotangents are summed), `backward` (the walk), `tensor` (operators), `transforms` (grad and its relatives).
+cotangents are summed), `backward` (the walk), `tensor` (operators), `transforms` (grad and its relatives),
+`checkpoint` (less memory for one more forward pass).
 """
 
 from . import ops, shapes
+from .checkpoint import checkpoint
 from .einsum import einsum
 from .memory import keep_freed_memory
 from .modes import detect_anomaly, enable_grad, no_grad
@@ -21,8 +23,9 @@ from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .tree import tree_leaves, tree_map
 
 __all__ = [
-    "At", "Primitive", "Product", "Tensor", "abs", "detect_anomaly", "einsum", "enable_grad", "grad", "hessian",
-    "hvp", "jacobian", "jvp", "no_grad", "primitive", "tensor", "tree_leaves", "tree_map", "value_and_grad", "vjp",
+    "At", "Primitive", "Product", "Tensor", "abs", "checkpoint", "detect_anomaly", "einsum", "enable_grad", "grad",
+    "hessian", "hvp", "jacobian", "jvp", "no_grad", "primitive", "tensor", "tree_leaves", "tree_map", "value_and_grad",
+    "vjp",
 ]  # fmt: skip
 __all__ += ops.__all__ + shapes.__all__
 

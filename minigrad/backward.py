@@ -48,10 +48,16 @@ def _order(t: Node) -> int:
 
 
 def walk(
-    tensors: Sequence[Node], outputs: Sequence[Node], cotangents: Sequence[Any], ends: set[int], recorded: bool
+    tensors: Sequence[Node],
+    outputs: Sequence[Node],
+    cotangents: Sequence[Any],
+    ends: set[int],
+    recorded: bool,
+    onward: bool = False,
 ) -> dict[int, Any]:
     """Cotangents of the tensors whose ids are in `ends`, by id; every rule of `tensors` is called once per input.
 
+    What an end was made from gets nothing through it, unless `onward`.
     `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get arrays.
     """
     kind: Any = RecordedSum if recorded else ArraySum
@@ -69,7 +75,7 @@ def walk(
             continue
         if id(t) in ends:
             results[id(t)] = collected.total(owned=True)
-            if t.primitive is None or not t.retains_grad:
+            if not onward:
                 continue
         made_by = t.primitive
         if made_by is None:
@@ -131,7 +137,7 @@ def backward(output: Node, g: Any = None) -> None:
         raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {data.shape}")
     tensors, _ = lineage([output])
     ends = {id(t): t for t in tensors if t.primitive is None or t.retains_grad}
-    for key, gradient in walk(tensors, [output], [g], set(ends), recorded=False).items():
+    for key, gradient in walk(tensors, [output], [g], set(ends), recorded=False, onward=True).items():
         t = ends[key]
         if t.grad is None:
             t.grad = gradient

@@ -18,10 +18,11 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     else:
         return [tree], lambda leaves: leaves[0]
     sizes = [len(leaves) for leaves, _ in branches]
+    builds = [build for _, build in branches]  # and no leaves: a structure keeps none of them alive
 
     def rebuild(leaves: list[Any]) -> Any:
         parts, start = [], 0
-        for (_, build), size in zip(branches, sizes, strict=True):
+        for build, size in zip(builds, sizes, strict=True):
             parts.append(build(leaves[start : start + size]))
             start += size
         if kind is dict:

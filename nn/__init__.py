@@ -1,8 +1,21 @@
 """Layers, recurrent networks, losses and optimisers, composed from minigrad's public functions."""
 
-from . import init
-from .cells import Cell, ElmanCell, GRUCell, LSTMCell, RNNCell
-from .layers import Dropout, Embedding, Linear, Sequential, linear, parameter
+from . import attention, init
+from .cells import Cell, ElmanCell, FunctionCell, GRUCell, LSTMCell, RNNCell
+from .conv import Conv2d
+from .decode import beam_search, sample
+from .layers import (
+    Dropout,
+    Embedding,
+    LayerNorm,
+    Linear,
+    Sequential,
+    TiedLinear,
+    VariationalDropout,
+    layer_norm,
+    linear,
+    parameter,
+)
 from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss
 from .module import Module
 from .optim import (
@@ -19,12 +32,27 @@ from .optim import (
     step_decay,
 )
 from .recurrent import GRU, LSTM, RNN, Recurrent, detach
+from .sequences import batchify, bucket_by_length, pad_sequences, padding_mask, tbptt_chunks
 from .serialize import load, save
+from .torch_weights import from_torch, to_torch
+from .variants import (
+    CoupledLSTMCell,
+    EchoStateCell,
+    IRNNCell,
+    LayerNormLSTMCell,
+    LeakyRNNCell,
+    MGUCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
+)
 
 __all__ = [
-    "Adagrad", "Adam", "AdamW", "Cell", "Dropout", "ElmanCell", "Embedding", "GRU", "GRUCell", "LSTM", "LSTMCell",
-    "Linear", "Module", "Optimizer", "RMSprop", "RNN", "RNNCell", "Recurrent", "SGD", "Sequential",
-    "binary_cross_entropy_with_logits", "clip_grad_norm", "clip_grad_value", "cosine_decay", "cross_entropy",
-    "detach", "exponential_decay", "init", "linear", "load", "mse_loss", "nll_loss", "parameter", "save",
-    "step_decay",
+    "Adagrad", "Adam", "AdamW", "Cell", "Conv2d", "CoupledLSTMCell", "Dropout", "EchoStateCell", "ElmanCell",
+    "Embedding", "FunctionCell", "GRU", "GRUCell", "IRNNCell", "LSTM", "LSTMCell", "LayerNorm", "LayerNormLSTMCell",
+    "LeakyRNNCell", "Linear", "MGUCell", "Module", "Optimizer", "PeepholeLSTMCell", "ProjectedLSTMCell", "RMSprop",
+    "RNN", "RNNCell", "Recurrent", "SGD", "Sequential", "TiedLinear", "VariationalDropout", "attention", "batchify",
+    "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "clip_grad_norm", "clip_grad_value",
+    "cosine_decay", "cross_entropy", "detach", "exponential_decay", "from_torch", "init", "layer_norm", "linear",
+    "load", "mse_loss", "nll_loss", "pad_sequences", "padding_mask", "parameter", "sample", "save", "step_decay",
+    "tbptt_chunks", "to_torch",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Layers that know nothing of time: Linear, Embedding, Dropout, Sequential."""
+"""Layers that know nothing of time: Linear, TiedLinear, Embedding, LayerNorm, Dropout, Sequential."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def is_integer(x: Any) -> bool:
     return bool(np.issubdtype(x.dtype if isinstance(x, mg.Tensor) else np.asarray(x).dtype, np.integer))
 
 
-def as_input(x: Any, dtype: npt.DTypeLike) -> Any:
-    """Plain numbers as a Tensor of the parameters' dtype, integers as an array; Tensors as they are."""
+def as_input(x: Any, dtype: npt.DTypeLike | None) -> Any:
+    """Plain numbers as a Tensor of this dtype (None: their own), integers as an array; Tensors as they are."""
     if isinstance(x, mg.Tensor):
         return x
     return np.asarray(x) if is_integer(x) else mg.tensor(x, dtype=dtype)
@@ -98,6 +98,49 @@ class Embedding(Module):
         return f"{self.W.shape[0]}, {self.W.shape[1]}"
 
 
+class TiedLinear(Module):
+    """y = x Wᵀ + b with the W (V, O) of an Embedding, or Linear: tied weights, one parameter in two places.
+
+    x (..., O) gives y (..., V); the gradients of both uses add up. Source: Press & Wolf 2017.
+
+    Args:
+        source: the module whose W is used; replacing that W replaces it here as well.
+        bias: whether there is a b (V,) of its own; it starts at 0.
+    """
+
+    def __init__(self, source: Any, bias: bool = True) -> None:
+        self.source = source
+        self.b = parameter(init.zeros(source.W.shape[:1], source.W.dtype)) if bias else None
+
+    def forward(self, x: Any) -> Any:
+        return linear(as_input(x, self.source.W.dtype), self.source.W.T, self.b)
+
+
+def layer_norm(x: Any, scale: Any, shift: Any, eps: float = 1e-5) -> Any:
+    """y = scale (x - μ) / √(σ² + ε) + shift, with mean μ and variance σ² over the last axis."""
+    d = x - mg.mean(x, axis=-1, keepdims=True)
+    return d / mg.sqrt(mg.mean(d * d, axis=-1, keepdims=True) + eps) * scale + shift
+
+
+class LayerNorm(Module):
+    """y = scale (x - μ) / √(σ² + ε) + shift over the last axis of x (..., I). Source: Ba, Kiros & Hinton 2016.
+
+    Parameters scale (I,), from 1, and shift (I,), from 0. Raises ValueError if the last size of x is not I.
+    """
+
+    def __init__(self, I: int, eps: float = 1e-5, dtype: npt.DTypeLike = np.float32) -> None:
+        self.scale, self.shift, self.eps = parameter(np.ones(I, dtype)), parameter(np.zeros(I, dtype)), eps
+
+    def forward(self, x: Any) -> Any:
+        x = as_input(x, self.scale.dtype)
+        if x.shape[-1:] != self.scale.shape:
+            raise ValueError(f"LayerNorm: the input has shape {x.shape}, its last size must be {self.scale.size}")
+        return layer_norm(x, self.scale, self.shift, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.scale.size}"
+
+
 class Dropout(Module):
     """In training each entry is 0 with probability p, the others are multiplied by 1 / (1 - p); else the identity.
 
@@ -118,11 +161,23 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         keep = 1 - self.p
-        mask = (self.rng.random(x.shape, dtype=np.float32) < keep).astype(x.dtype)
+        mask = (self.rng.random(self.mask_shape(x), dtype=np.float32) < keep).astype(x.dtype)
         return x * (mask / keep)
+
+    def mask_shape(self, x: Any) -> tuple[int, ...]:
+        """The shape of the mask for x."""
+        return tuple(x.shape)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class VariationalDropout(Dropout):
+    """Dropout of a sequence (T, B, ...) with one mask (1, B, ...) for all times. Source: Gal & Ghahramani 2016."""
+
+    def mask_shape(self, x: Any) -> tuple[int, ...]:
+        """One time for all."""
+        return (1, *x.shape[1:])
 
 
 class Sequential(Module):

@@ -4,36 +4,49 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import uuid
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import minigrad as mg
+
 from .module import Module
 
 _METADATA = "__metadata__.json"
+_CHECKSUM = "__crc32__"
+_BRANCHES = (np.ndarray, mg.Tensor, Module, Mapping)
 
 
-def save(
-    path: str | os.PathLike[str], arrays: Module | Mapping[str, Any], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write arrays by name, or a module's parameters, and text by name, to `path`.
+def save(path: str | os.PathLike[str], arrays: Any, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a module's parameters, or the arrays of a tree, and text by name, to `path`.
 
     The file is written beside its place, flushed to the disk, and then renamed: whoever reads `path` finds the old
     file or the new one, whole.
 
+    Args:
+        arrays: a `Module`, or arrays in a dict by name, or a tree of these (dicts, lists, tuples, Modules), in which
+            names are paths: `{"net": module, "losses": [a, b]}` gives `net.cells.0.W`, ..., `losses.0`, `losses.1`.
+        metadata: text by name.
+
     Raises:
-        ValueError: if the path does not end in .npz or .safetensors, or an array's dtype cannot be stored there.
+        ValueError: if the path does not end in .npz or .safetensors, an array's dtype cannot be stored there, or two
+            arrays have the same name.
         TypeError: if metadata are not text.
         ModuleNotFoundError: if .safetensors is asked for and the package is not installed.
     """
     path = Path(path)
-    state = arrays.state_dict() if isinstance(arrays, Module) else arrays
-    plain = {name: np.array(a, order="C") for name, a in state.items()}
+    plain: dict[str, np.ndarray] = {}
+    for name, value in _named(arrays, ""):
+        if name in plain:
+            raise ValueError(f"save: two arrays have the name {name!r}")
+        plain[name] = np.array(value, order="C")
     for name, a in plain.items():
         if a.dtype.hasobject:
             raise ValueError(
@@ -59,7 +72,9 @@ def save(
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read the arrays and the text that `save` wrote.
 
-    A .npz has a checksum of each array; a .safetensors has none, so that a changed bit in its numbers goes unnoticed.
+    Nothing in the file is executed, and no more memory is taken than the file is long. A .npz has a checksum of each
+    array; a .safetensors that `save` wrote has one of all, in its text; one from elsewhere has none (and one whose
+    checksum lost its name to damage counts as such).
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -71,9 +86,26 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         _safetensors()
     data = path.read_bytes()
     try:
-        return (_from_safetensors if path.suffix == ".safetensors" else _from_npz)(data)
+        arrays, text = (_from_safetensors if path.suffix == ".safetensors" else _from_npz)(data)
+        if not isinstance(text, dict) or not all(isinstance(v, str) for v in text.values()):
+            raise ValueError("its metadata are not text by name")
+        return arrays, text
     except Exception as error:
         raise ValueError(f"load: {path} is damaged, cut short, or was not written by save: {error}") from error
+
+
+def _named(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The arrays of a tree with their paths; a list of plain numbers is an array."""
+    value = value.state_dict() if isinstance(value, Module) else value
+    if isinstance(value, Mapping):
+        items: Any = value.items()
+    elif isinstance(value, (list, tuple)) and any(isinstance(v, _BRANCHES) for v in value):
+        items = enumerate(value)
+    else:
+        yield path, value
+        return
+    for key, part in items:
+        yield from _named(part, f"{path}.{key}" if path else str(key))
 
 
 def _suffix(path: Path) -> str:
@@ -87,23 +119,49 @@ def _to_npz(arrays: dict[str, np.ndarray], text: dict[str, str]) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, a in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, a, allow_pickle=False)
+                np.lib.format.write_array(member, a, (2, 0), allow_pickle=False)
         archive.writestr(_METADATA, json.dumps(text))
     return buffer.getvalue()
 
 
-def _from_npz(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _from_npz(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
     arrays, text = {}, None
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for name in archive.namelist():
-            raw = archive.read(name)  # the whole member, which verifies its checksum
-            if name == _METADATA:
+        members = archive.infolist()
+        if len({m.filename for m in members}) < len(members):
+            raise ValueError("two of its arrays have the same name")
+        if any(m.compress_type != zipfile.ZIP_STORED for m in members) or sum(m.file_size for m in members) > len(data):
+            raise ValueError("it declares more data than it holds, or compressed data")
+        for member in members:
+            raw = archive.read(member)  # the whole member, which verifies its checksum
+            if member.filename == _METADATA:
                 text = json.loads(raw)
             else:
-                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
+                arrays[member.filename.removesuffix(".npy")] = _from_npy(raw)
     if text is None:
         raise ValueError(f"it has no {_METADATA}")
     return arrays, text
+
+
+def _from_npy(raw: bytes) -> np.ndarray:
+    """The array, after a look whether there are as many bytes as its header declares."""
+    stream = io.BytesIO(raw)
+    versions = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, _, dtype = versions[np.lib.format.read_magic(stream)](stream)
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(raw) - stream.tell():
+        raise ValueError(f"an array is declared as {shape} {dtype}, but has {len(raw) - stream.tell()} bytes")
+    stream.seek(0)
+    return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+
+
+def _checksum(arrays: dict[str, np.ndarray], text: dict[str, str]) -> str:
+    """One number for names, dtypes, shapes, entries and text, in any order."""
+    crc = zlib.crc32(json.dumps(text, sort_keys=True).encode())
+    for name in sorted(arrays):
+        a = np.ascontiguousarray(arrays[name])
+        crc = zlib.crc32(json.dumps([name, a.dtype.str, arrays[name].shape]).encode(), crc)
+        crc = zlib.crc32(a.reshape(-1).view(np.uint8).data, crc)
+    return f"{crc:08x}"
 
 
 def _safetensors() -> Any:
@@ -118,19 +176,25 @@ def _safetensors() -> Any:
 
 def _to_safetensors(arrays: dict[str, np.ndarray], text: dict[str, str]) -> bytes:
     package = _safetensors()
+    if _CHECKSUM in text:
+        raise ValueError(f"save: {_CHECKSUM!r} is a reserved name in metadata; rename it")
     if "__metadata__" in arrays:
         raise ValueError("save: '__metadata__' is a reserved name in .safetensors; rename the array or use .npz")
     try:
-        data: bytes = package.numpy.save(arrays, text or None)  # an empty dict spoils a header without arrays
+        data: bytes = package.numpy.save(arrays, text | {_CHECKSUM: _checksum(arrays, text)})
     except (package.SafetensorError, KeyError) as error:
         dtypes = ", ".join(sorted({str(a.dtype) for a in arrays.values()}))
         raise ValueError(f"save: .safetensors cannot hold one of the dtypes {dtypes}; use .npz") from error
     return data
 
 
-def _from_safetensors(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _from_safetensors(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     # the package leaves the text out, and does not read a file without arrays, which it wrote itself
     text = header.pop("__metadata__", {})
-    return _safetensors().numpy.load(data) if header else {}, text
+    arrays = _safetensors().numpy.load(data) if header else {}
+    found = text.pop(_CHECKSUM, None)
+    if found is not None and found != _checksum(arrays, text):
+        raise ValueError("its checksum is that of other data")
+    return arrays, text

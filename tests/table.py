@@ -314,4 +314,5 @@ TABLE: dict[Any, st.SearchStrategy[Case]] = {
     shape_ops._concatenate: joins(shape_ops.concatenate, ragged=True),
     shape_ops._stack: joins(shape_ops.stack, ragged=False),
     shape_ops.split: cuts(),
+    primitives()["minigrad.checkpoint._checkpointed"]: unary(minigrad.checkpoint(lambda x: x * ops.tanh(x))),
 }

@@ -102,6 +102,8 @@ def test_each_kind_of_einsum_has_the_derivatives_of_finite_differences(equation:
 @each_entry
 @given(data=st.data())
 def test_every_primitive_passes_check_primitive(entry: Any, data: st.DataObject) -> None:
+    if getattr(entry, "name", "") == "checkpoint":
+        pytest.skip("a checkpoint belongs to one call at one point; test_checkpoint has its derivatives")
     case = data.draw(TABLE[entry])
     for y in mg.tree_leaves(case.function(*tensors_of(case))):
         inputs = [x.data if isinstance(x, Tensor) else x for x in y.inputs]

@@ -45,7 +45,9 @@ def seconds(function: Any, inputs: list[Any]) -> None:
     mg.hvp(total, tuple(inputs), tuple(np.ones(np.shape(x)) for x in inputs))
 
 
-@pytest.mark.parametrize("p", [p for p in TABLE if isinstance(p, Primitive)], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "p", [p for p in TABLE if isinstance(p, Primitive) and p.name != "checkpoint"], ids=lambda p: p.name
+)  # a checkpoint compares its second run with its first, so a wrong rule is refused before it can differ
 def test_every_mutant_but_the_equivalent_differs_from_the_right_rule_somewhere(p: Any) -> None:
     expected = {place: names for place, names in EQUIVALENT.items() if place.startswith(f"{p.name}, ")}
     hidden = [m for m in mutants(p) if m.name.partition(": ")[2] in expected.get(m.name.partition(": ")[0], ())]

@@ -1,0 +1,179 @@
+"""checkpoint: drop the record of a part of a computation, and make it anew when the walk back arrives there."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .backward import lineage, walk
+from .modes import enable_grad, no_grad, recording
+from .ops import positive
+from .primitive import Node, clock, frozen, primitive
+from .shapes import astype, getitem, reshape
+from .tensor import Tensor
+from .tree import flatten
+
+_OPEN: Any = object()  # in a tree: here stands a tensor that needs a gradient
+
+
+class _Part:
+    """A function, the arguments of one call, and which tensors its results were made from."""
+
+    def __init__(self, f: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.f = f
+        leaves, self.rebuild = flatten(args)
+        self.leaves = [_OPEN if _differentiable(x) else frozen(x) for x in leaves]
+        self.inputs = [x for x in leaves if _differentiable(x)]
+        start = clock()
+        with enable_grad():
+            fresh = [type(x)._sharing(x._data, requires_grad=True) for x in self.inputs]
+            results, self.rebuild_results = flatten(f(*self._arguments(fresh)))
+        self.chosen = [k for k, y in enumerate(results) if _differentiable(y)]
+        self.outputs = [results[k] for k in self.chosen]
+        self.results = [_OPEN if _differentiable(y) else y for y in results]
+        self.outer = _made_before(start, self.outputs, fresh)
+        self.array: np.ndarray | None = None
+
+    def _arguments(self, inputs: Sequence[Any]) -> Any:
+        given = iter(inputs)
+        return self.rebuild([next(given) if x is _OPEN else x for x in self.leaves])
+
+    def pack(self) -> None:
+        """Keep the outputs as one array, and of their record nothing."""
+        self.layout = [(y.shape, y.dtype) for y in self.outputs]
+        self.array = _joined(self.outputs)
+        self.outputs, self.inputs = [], []
+        self.order = clock()
+
+    def again(self, inputs: Sequence[Any]) -> list[Any]:
+        """The outputs that need gradients, computed once more."""
+        results = flatten(self.f(*self._arguments(inputs)))[0]
+        return [results[k] for k in self.chosen]
+
+    def cut(self, packed: Any) -> list[Any]:
+        """The parts of a packed array, in the outputs' shapes and dtypes."""
+        if len(self.layout) == 1:
+            return [packed]
+        parts, start = [], 0
+        for shape, dtype in self.layout:
+            end = start + int(np.prod(shape))
+            part = reshape(getitem(packed, slice(start, end)), shape)
+            parts.append(part if part.dtype == dtype else astype(part, dtype))
+            start = end
+        return parts
+
+
+def _joined(outputs: Sequence[Any]) -> np.ndarray:
+    """The outputs as one array, which shares no memory with others: a single one as it is, several end to end."""
+    if len(outputs) == 1:
+        return outputs[0].detach()._data  # type: ignore[no-any-return]
+    return np.concatenate([y._data.ravel() for y in outputs])
+
+
+def _differentiable(x: Any) -> bool:
+    return isinstance(x, Node) and x.requires_grad
+
+
+def _made_before(start: int, outputs: Sequence[Node], inputs: Sequence[Node]) -> list[Node]:
+    """What a function closes over: the tensors older than `start`, and no inputs, that its record ends in."""
+    seen = {id(t) for t in inputs}
+    found, stack = [], [y for y in outputs if id(y) not in seen]
+    seen.update(id(t) for t in stack)
+    while stack:
+        t = stack.pop()
+        if t.order < start:
+            found.append(t)
+            continue
+        for x in t.inputs:
+            if _differentiable(x) and id(x) not in seen:
+                seen.add(id(x))
+                stack.append(x)
+    return sorted(found, key=lambda t: t.order)
+
+
+def _packed(*arrays: Any, part: _Part) -> Any:
+    array, part.array = part.array, None
+    if array is None:  # called once more than the first time, as a replay does
+        with no_grad():
+            outputs = part.again([Tensor._sharing(a) for a in arrays[: len(arrays) - len(part.outer)]])
+        array = _joined(outputs)
+    return array
+
+
+def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
+    recorded = isinstance(y, Node)
+    given = inputs[: len(inputs) - len(part.outer)]
+    for t in part.outer:
+        if t.order > part.order:
+            raise RuntimeError(
+                f"checkpoint: the data of a tensor that the function uses, shape {t._data.shape}, changed after this "
+                "forward call; run the forward pass again before backward()"
+            )
+    start = clock()
+    with enable_grad():
+        fresh = [positive(x) if recorded else Tensor._sharing(x, requires_grad=True) for x in given]
+        outputs = part.again(fresh)
+    _check_same(y, outputs, part)
+    if not {id(t) for t in _made_before(start, outputs, fresh)} <= {id(t) for t in part.outer}:
+        raise RuntimeError(
+            "checkpoint: run again for its derivative, the function used other tensors than the first time; "
+            "pass what is replaced between forward and backward as an argument"
+        )
+    wrt = [*fresh, *part.outer]
+    tensors, _ = lineage(outputs, wrt)
+    found = walk(tensors, outputs, part.cut(g), {id(t) for t in wrt}, recorded)
+    return [found.get(id(t), np.zeros_like(t._data)) for t in wrt]
+
+
+def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:
+    """Raise RuntimeError unless the outputs are those of the first time, but for rounding."""
+    before = y._data if isinstance(y, Node) else y
+    if [(t.shape, t.dtype) for t in outputs] == part.layout:
+        again = _joined(outputs)
+        tolerance = float(np.sqrt(np.finfo(before.dtype).eps) * np.max(np.abs(before), initial=1.0))
+        if np.allclose(again, before, rtol=0, atol=tolerance, equal_nan=True):
+            return
+    raise RuntimeError(
+        "checkpoint: run again for its derivative, the function gave another result than the first time; "
+        "draw random numbers (dropout masks) outside of it, and pass them as arguments"
+    )
+
+
+_checkpointed = primitive(_packed, joint=_recomputed, name="checkpoint")
+
+
+def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+    """f, whose record is dropped after the call and made anew, by a second call, when a derivative is asked for.
+
+    Values and derivatives of every order are those of f. A chain of T equal parts, each of them checkpointed in runs of
+    √T, keeps memory for O(√T) parts instead of T, and costs one more forward pass. The record of a higher derivative is
+    kept whole.
+
+    Args:
+        f: a function of Tensors, or trees of them and of constants, that returns a Tensor or a tree of them. It may use
+            other tensors (parameters), which get their gradients as well.
+
+    Raises:
+        RuntimeError: (the derivative) if f, run again, gives another result or uses other tensors: it is random, or
+            what it closes over was replaced.
+
+    Source: Chen, Xu, Zhang & Guestrin 2016, section 4.
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args: Any) -> Any:
+        if not recording():
+            return f(*args)
+        part = _Part(f, args)
+        inputs = [*part.inputs, *part.outer]
+        results = part.results
+        if part.outputs:
+            part.pack()
+            cut = iter(part.cut(_checkpointed(*inputs, part=part)))
+            results = [next(cut) if y is _OPEN else y for y in results]
+        return part.rebuild_results(results)
+
+    return wrapped

@@ -1,0 +1,70 @@
+"""Attention of a decoder over an encoder's outputs: a weighted mean of values, by how well a query fits their keys.
+
+Keys and values are as `Recurrent` returns them, (T, B, K) and (T, B, O). A query is (B, Q), or (S, B, Q) for S of them.
+`mask` (T, B), true where there is something to attend to, is `nn.padding_mask(lengths, T)` for padded sequences; a
+sequence of which nothing is left gets weights and context 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import minigrad as mg
+
+from . import init
+from .layers import parameter
+from .module import Module
+
+
+def attend(scores: Any, values: Any, mask: Any = None) -> tuple[Any, Any]:
+    """The context Σ_t w_t v_t, (..., B, O), and the weights w = softmax over t of the scores, (T, ..., B).
+
+    Raises:
+        ValueError: if the mask is not (T, B).
+    """
+    if mask is not None:
+        mask = np.asarray(mask, bool)
+        if mask.shape != values.shape[:2]:
+            raise ValueError(f"attention: the mask has shape {mask.shape}, values of shape {values.shape} need "
+                             f"{values.shape[:2]}")  # fmt: skip
+        mask = mask.reshape(mask.shape[0], *[1] * (scores.ndim - 2), mask.shape[1])
+        scores = mg.where(mask, scores, -math.inf)
+    weights = mg.softmax(scores, axis=0)
+    return mg.einsum("t...b,tbo->...bo", weights, values), weights
+
+
+class DotAttention(Module):
+    """Scores q · k / √K, with queries as long as keys. No parameters.
+
+    Source: Luong, Pham & Manning 2015, equation 8; the scale: Vaswani et al. 2017, equation 1.
+    """
+
+    def forward(self, query: Any, keys: Any, values: Any = None, mask: Any = None) -> tuple[Any, Any]:
+        """The context and the weights; the keys are the values unless these are given."""
+        if query.shape[-2:] != keys.shape[-2:]:
+            raise ValueError(f"DotAttention: a query of shape {query.shape} does not fit keys of shape {keys.shape}")
+        scores = mg.einsum("...bk,tbk->t...b", query, keys) * (1 / math.sqrt(keys.shape[-1]))
+        return attend(scores, keys if values is None else values, mask)
+
+
+class AdditiveAttention(Module):
+    """Scores v · tanh(W q + U k), with any sizes of queries and keys.
+
+    Parameters W (Q, A), U (K, A), v (A,). Source: Bahdanau, Cho & Bengio 2015, section A.1.2.
+    """
+
+    def __init__(self, Q: int, K: int, A: int, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32) -> None:
+        rng = np.random.default_rng(rng)
+        self.W = parameter(init.glorot_uniform((Q, A), 1.0, rng, dtype))
+        self.U = parameter(init.glorot_uniform((K, A), 1.0, rng, dtype))
+        self.v = parameter(init.glorot_uniform((A, 1), 1.0, rng, dtype)[:, 0])
+
+    def forward(self, query: Any, keys: Any, values: Any = None, mask: Any = None) -> tuple[Any, Any]:
+        """The context and the weights; the keys are the values unless these are given."""
+        T, B, _ = keys.shape
+        known = (keys @ self.U).reshape(T, *[1] * (query.ndim - 2), B, -1)
+        return attend(mg.tanh(query @ self.W + known) @ self.v, keys if values is None else values, mask)

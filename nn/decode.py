@@ -1,0 +1,141 @@
+"""Writing sequences with any model: sampling, and beam search for the most probable ones.
+
+The model is a function `step(tokens, state) -> (logits, state)`: integers (B,) in, (B, V) out, the state any tree of
+Tensors with the batch along their first axis, or None before the first step. A cell whose outputs are logits is one; of
+a network with an output layer it is
+
+    def step(tokens, state):
+        outputs, state = network(tokens[None], state)
+        return head(outputs[0]), state
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+from . import init
+
+Step = Callable[[Any, Any], tuple[Any, Any]]
+
+
+def probabilities(logits: Any, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Any:
+    """softmax(logits / temperature) (..., V) in float64, with what is cut off at 0 and the rest scaled up to sum 1.
+
+    Args:
+        temperature: 0 puts all on the largest logit (the first of several).
+        top_k: only the k most probable stay (Fan, Lewis & Dauphin 2018).
+        top_p: only the fewest most probable that together have at least p stay (the nucleus: Holtzman et al. 2020).
+
+    Raises:
+        ValueError: if temperature is below 0, top_k below 1, top_p not within (0, 1], or a logit is NaN or no logit
+            is finite.
+    """
+    if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
+        raise ValueError(f"temperature must be at least 0, top_k 1 and top_p within (0, 1], got {temperature}, {top_k} "
+                         f"and {top_p}")  # fmt: skip
+    z = np.asarray(logits.data if isinstance(logits, mg.Tensor) else logits, np.float64)
+    largest = z.max(axis=-1, keepdims=True)
+    if not np.isfinite(largest).all():
+        raise ValueError("the logits have a NaN, an infinity, or a row of nothing but -inf")
+    order = np.argsort(-z, axis=-1, kind="stable")
+    if temperature == 0:
+        top_k, temperature = 1, 1.0
+    p = np.exp((z - largest) / temperature)
+    p /= p.sum(axis=-1, keepdims=True)
+    ranked = np.take_along_axis(p, order, axis=-1)
+    if top_k is not None:
+        ranked[..., top_k:] = 0
+        ranked /= ranked.sum(axis=-1, keepdims=True)
+    if top_p is not None:
+        before = np.cumsum(ranked, axis=-1) - ranked  # the probability of those that rank higher
+        ranked = np.where(before < top_p, ranked, 0)
+        ranked /= ranked.sum(axis=-1, keepdims=True)
+    np.put_along_axis(p, order, ranked, axis=-1)
+    return p
+
+
+def sample(
+    step: Step,
+    tokens: Any,
+    length: int,
+    state: Any = None,
+    rng: init.Rng = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> tuple[np.ndarray, Any]:
+    """`length` tokens drawn one after the other, each with its `probabilities` given those before.
+
+    Args:
+        step: see the module's head.
+        tokens: (B,) integers, read first.
+
+    Returns:
+        The tokens (length, B), without those read first, and the state before the last of them is read.
+    """
+    rng, drawn = np.random.default_rng(rng), []
+    tokens = np.asarray(tokens)
+    with mg.no_grad():
+        for _ in range(length):
+            logits, state = step(tokens, state)
+            ends = np.cumsum(probabilities(logits, temperature, top_k, top_p), axis=-1)
+            # the first whose cumulative probability exceeds u; scaled, for rounding may leave the last below 1
+            u = rng.random(len(tokens))[:, None] * ends[:, -1:]
+            tokens = (ends <= u).sum(axis=-1)
+            drawn.append(tokens)
+    return np.stack(drawn) if drawn else np.zeros((0, len(tokens)), np.intp), state
+
+
+def beam_search(
+    step: Step,
+    token: int,
+    length: int,
+    width: int,
+    state: Any = None,
+    end: int | None = None,
+    length_penalty: float = 0.0,
+) -> list[tuple[list[int], float]]:
+    """The most probable sequences that a beam of `width` finds: (tokens, log-probability), the best first.
+
+    Args:
+        step: see the module's head; it is called with up to `width` tokens at a time.
+        token: read first, and not part of the results.
+        length: the largest number of tokens.
+        state: of a batch of one.
+        end: a sequence that reaches this token is complete; the token is its last.
+        length_penalty: α of the score log p / n^α by which sequences of n tokens compete in the end; 0 is plain log p.
+
+    Raises:
+        ValueError: if length or width is below 1.
+
+    Source: Sutskever, Vinyals & Le 2014, section 3.2; the penalty: Wu et al. 2016, equation 14, without its constant 5.
+    """
+    if length < 1 or width < 1:
+        raise ValueError(f"beam_search: length and width must be at least 1, got {length} and {width}")
+    beams: list[list[int]] = [[]]
+    scores, tokens, complete = np.zeros(1), np.array([token]), []
+    with mg.no_grad():
+        for _ in range(length):
+            logits, state = step(tokens, state)
+            logits = logits if isinstance(logits, mg.Tensor) else mg.tensor(logits)
+            totals = scores[:, None] + mg.log_softmax(logits.astype(np.float64), axis=-1).data  # (beams, V)
+            best = np.argsort(-totals, axis=None, kind="stable")[:width]
+            best = best[np.isfinite(totals.ravel()[best])]
+            rows, tokens = np.unravel_index(best, totals.shape)
+            grown = [[*beams[r], int(t)] for r, t in zip(rows, tokens)]
+            scores = totals[rows, tokens]
+            going = np.array([end is None or t != end for t in tokens], bool)
+            complete += [(beam, float(s)) for beam, s, more in zip(grown, scores, going) if not more]
+            beams = [beam for beam, more in zip(grown, going) if more]
+            scores, tokens, rows = scores[going], tokens[going], rows[going]
+            if not beams:
+                break
+            state = mg.tree_map(lambda s, rows=rows: s if s is None else s[rows], state)
+    complete += [(beam, float(s)) for beam, s in zip(beams, scores)]
+    complete.sort(key=lambda found: -found[1] / len(found[0]) ** length_penalty)
+    return complete[:width]

@@ -1,0 +1,98 @@
+"""Sequences of unequal lengths, and long ones in chunks: plain functions on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+from . import init
+
+
+def padding_mask(lengths: Any, T: int, B: int | None = None) -> np.ndarray:
+    """(T, B) booleans, true at the times t < length of each sequence.
+
+    Args:
+        lengths: (B,) integers within 0 ... T.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    lengths = np.asarray(lengths.data if isinstance(lengths, mg.Tensor) else lengths)
+    wanted = "(B,)" if B is None else f"({B},)"
+    if lengths.ndim != 1 or (B is not None and len(lengths) != B) or (lengths.size and lengths.dtype.kind not in "iu"):
+        raise ValueError(f"lengths must be integers of shape {wanted}, got {lengths.dtype} of shape {lengths.shape}")
+    if lengths.size and not 0 <= lengths.min() <= lengths.max() <= T:
+        raise ValueError(f"lengths must lie within 0 ... T = {T}, got {lengths.min()} ... {lengths.max()}")
+    return np.asarray(np.arange(T)[:, None] < lengths)
+
+
+def pad_sequences(sequences: Sequence[Any], value: float = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Arrays (T_b, ...) side by side, filled up with `value`: (T, B, ...) with T the longest, and the lengths (B,).
+
+    Raises:
+        ValueError: if there is no sequence, or they differ in more than their first axis.
+    """
+    arrays = [np.asarray(s.data if isinstance(s, mg.Tensor) else s) for s in sequences]
+    if not arrays:
+        raise ValueError("pad_sequences: give at least one sequence")
+    shapes = {a.shape[1:] if a.ndim else None for a in arrays}
+    if len(shapes) > 1 or None in shapes:
+        raise ValueError(
+            f"pad_sequences: sequences may differ in their first axis only, got {[a.shape for a in arrays]}"
+        )
+    lengths = np.array([len(a) for a in arrays])
+    padded = np.full((lengths.max(), len(arrays), *arrays[0].shape[1:]), value, np.result_type(*arrays))
+    for b, a in enumerate(arrays):
+        padded[: len(a), b] = a
+    return padded, lengths
+
+
+def bucket_by_length(lengths: Any, batch_size: int, rng: init.Rng = None) -> list[np.ndarray]:
+    """Batches of sequences of similar lengths, so that little is padding: the numbers of each batch's sequences.
+
+    Sequences of equal length, and the batches, come in random order. Every sequence is in one batch; one batch may be
+    smaller than `batch_size`.
+    """
+    if batch_size < 1:
+        raise ValueError(f"bucket_by_length: batch_size must be at least 1, got {batch_size}")
+    rng, lengths = np.random.default_rng(rng), np.asarray(lengths)
+    shuffled = rng.permutation(len(lengths))
+    by_length = shuffled[np.argsort(lengths[shuffled], kind="stable")]
+    batches = [by_length[k : k + batch_size] for k in range(0, len(by_length), batch_size)]
+    return [batches[k] for k in rng.permutation(len(batches))]
+
+
+def batchify(sequence: Any, B: int) -> np.ndarray:
+    """One long sequence (N, ...) as B columns (T, B, ...), each a stretch of it; what fills no whole row is left out.
+
+    Row t of the next chunk follows row t - 1 of this one in every column, so that a state can be carried.
+
+    Raises:
+        ValueError: if there are fewer than B entries.
+    """
+    a = np.asarray(sequence)
+    T = len(a) // B if B > 0 else 0
+    if not T:
+        raise ValueError(f"batchify: {len(a)} entries do not fill {B} columns")
+    return np.ascontiguousarray(np.swapaxes(a[: T * B].reshape(B, T, *a.shape[1:]), 0, 1))
+
+
+def tbptt_chunks(sequences: Any, length: int) -> Iterator[Any]:
+    """Chunks of `length` steps, the last one perhaps shorter, of arrays or Tensors (T, ...), alone or in a tree.
+
+    For truncated backpropagation through time (Williams & Peng 1990), carry the state, detached:
+
+        for x, y in tbptt_chunks((xs, ys), 50):
+            outputs, state = net(x, nn.detach(state))
+
+    Raises:
+        ValueError: if the length is below 1, or the sequences differ in T.
+    """
+    sizes = {len(a) for a in mg.tree_leaves(sequences)}
+    if length < 1 or len(sizes) != 1:
+        raise ValueError(f"tbptt_chunks: length {length} must be at least 1, and all T the same, got {sorted(sizes)}")
+    return (mg.tree_map(lambda a, s=s: a[s : s + length], sequences) for s in range(0, sizes.pop(), length))

@@ -1,0 +1,232 @@
+"""Relatives of the three common cells, a few lines each; what is packed in U, W and b is as in `cells`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import minigrad as mg
+
+from . import init
+from .cells import Carrying, LSTMCell, RNNCell, State
+from .layers import layer_norm, linear, parameter
+
+
+class PeepholeLSTMCell(LSTMCell):
+    """LSTM whose gates see the memory: f and i see C_{t-1}, o sees C_t.
+
+    f_t = σ(... + p_f * C_{t-1}),  i_t = σ(... + p_i * C_{t-1}),  o_t = σ(... + p_o * C_t),  the rest as in `LSTMCell`
+
+    Parameters besides those of `LSTMCell`: p_f, p_i, p_o (H,), from 0. Source: Gers, Schraudolph & Schmidhuber 2002.
+    """
+
+    def __init__(
+        self,
+        I: int,
+        H: int,
+        bias: bool = True,
+        rng: init.Rng = None,
+        dtype: npt.DTypeLike = np.float32,
+        forget_bias: float = 1.0,
+    ) -> None:
+        super().__init__(I, H, bias, rng, dtype, forget_bias)
+        self.p_f, self.p_i, self.p_o = (parameter(init.zeros((H,), dtype)) for _ in range(3))
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        h, C = state
+        a, H = x + h @ self.W, self.H
+        f, i = mg.sigmoid(a[:, :H] + self.p_f * C), mg.sigmoid(a[:, H : 2 * H] + self.p_i * C)
+        C = f * C + i * mg.tanh(a[:, 3 * H :])
+        h = mg.sigmoid(a[:, 2 * H : 3 * H] + self.p_o * C) * mg.tanh(C)
+        return h, (h, C)
+
+
+class CoupledLSTMCell(LSTMCell):
+    """LSTM that forgets just where it writes: i_t = 1 - f_t, C_t = f_t * C_{t-1} + (1 - f_t) * C̃_t.
+
+    Three blocks, f o C̃. Source: Greff et al. 2017, section 3 (CIFG).
+    """
+
+    inputs = states = 3
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        h, C = state
+        a, H = x + h @ self.W, self.H
+        gates, candidate = mg.sigmoid(a[:, : 2 * H]), mg.tanh(a[:, 2 * H :])
+        C = candidate + gates[:, :H] * (C - candidate)
+        h = gates[:, H:] * mg.tanh(C)
+        return h, (h, C)
+
+
+class ProjectedLSTMCell(LSTMCell):
+    """LSTM with a smaller output than memory: h_t = P (o_t * tanh(C_t)).
+
+    State: h (B, O) and C (B, H). Output: h. Parameters U (I, 4H), W (O, 4H), P (H, O), b (4H,).
+    Source: Sak, Senior & Beaufays 2014, equation 7.
+    """
+
+    def __init__(
+        self,
+        I: int,
+        H: int,
+        O: int,
+        bias: bool = True,
+        rng: init.Rng = None,
+        dtype: npt.DTypeLike = np.float32,
+        forget_bias: float = 1.0,
+    ) -> None:
+        rng = np.random.default_rng(rng)
+        super().__init__(I, H, bias, rng, dtype, forget_bias)
+        self.W = parameter(init.gates(4, lambda shape: init.orthogonal(shape, 1.0, rng, dtype), (O, H)))
+        self.P = parameter(init.orthogonal((H, O), 1.0, rng, dtype))
+
+    def initial_state(self, B: int) -> State:
+        """(h, C), zeros (B, O) and (B, H)."""
+        h, C = super().initial_state(B)
+        return h[:, : self.W.shape[0]], C
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        h, (_, C) = super().step(x, state)
+        h = h @ self.P
+        return h, (h, C)
+
+    def extra_repr(self) -> str:
+        bias = "" if self.b is not None else ", bias=False"
+        return f"{self.I}, {self.H}, {self.W.shape[0]}{bias}"
+
+
+class LayerNormLSTMCell(LSTMCell):
+    """LSTM with normalised sums: a_t = LN(W h_{t-1}; α_1) + LN(U x_t; α_2) + b, h_t = o_t * tanh(LN(C_t; α_3) + β_3).
+
+    LN(x; α) = α (x - μ) / √(σ² + ε) over all 4H sums, and over the H entries of C. Parameters besides those of
+    `LSTMCell`: α_1, α_2 (4H,), α_3, β_3 (H,); b, which always exists, stands for the shifts of both sums.
+    Source: Ba, Kiros & Hinton 2016, equations 20 to 22.
+    """
+
+    def __init__(
+        self,
+        I: int,
+        H: int,
+        bias: bool = True,
+        rng: init.Rng = None,
+        dtype: npt.DTypeLike = np.float32,
+        forget_bias: float = 1.0,
+    ) -> None:
+        if not bias:
+            raise ValueError("LayerNormLSTMCell: bias=False is not possible, the normalisation needs a shift")
+        super().__init__(I, H, True, rng, dtype, forget_bias)
+        self.alpha_1, self.alpha_2, self.alpha_3 = (parameter(np.ones(n * H, dtype)) for n in (4, 4, 1))
+        self.beta_3 = parameter(init.zeros((H,), dtype))
+
+    def project(self, xs: Any) -> Any:
+        self.check_axes(xs, (2, 3))
+        return layer_norm(linear(xs, self.U), self.alpha_2, self.b)
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        h, C = state
+        a, H = x + layer_norm(h @ self.W, self.alpha_1, 0.0), self.H
+        gates = mg.sigmoid(a[:, : 3 * H])
+        C = gates[:, :H] * C + gates[:, H : 2 * H] * mg.tanh(a[:, 3 * H :])
+        h = gates[:, 2 * H :] * mg.tanh(layer_norm(C, self.alpha_3, self.beta_3))
+        return h, (h, C)
+
+
+class MGUCell(Carrying):
+    """Minimal gated unit: f_t = σ(W_f [h_{t-1}, x_t] + b_f), h̃_t = tanh(W [f_t * h_{t-1}, x_t] + b).
+
+    h_t = (1 - f_t) * h_{t-1} + f_t * h̃_t. State and output: h (B, H). Parameters U (I, 2H) and b (2H,) with f h̃ side by
+    side, W (H, H) of f and W_h (H, H) of h̃. Source: Zhou, Wu, Zhang & Zhou 2016.
+    """
+
+    inputs, states = 2, 1
+
+    def __init__(
+        self, I: int, H: int, bias: bool = True, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32
+    ) -> None:
+        rng = np.random.default_rng(rng)
+        super().__init__(I, H, bias, rng, dtype)
+        self.W_h = parameter(init.orthogonal((H, H), 1.0, rng, dtype))
+
+    def _step(self, x: Any, h: Any, read: Any) -> tuple[Any, State]:
+        f = mg.sigmoid(x[:, : self.H] + read @ self.W)
+        h = h + f * (mg.tanh(x[:, self.H :] + (f * read) @ self.W_h) - h)
+        return h, h
+
+
+class IRNNCell(RNNCell):
+    """h_t = max(0, b + W h_{t-1} + U x_t), in which W starts as the identity (times `scale`) and b as 0.
+
+    Source: Le, Jaitly & Hinton 2015.
+    """
+
+    def __init__(
+        self,
+        I: int,
+        H: int,
+        bias: bool = True,
+        rng: init.Rng = None,
+        dtype: npt.DTypeLike = np.float32,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__(I, H, bias, rng, dtype)
+        self.W.data = scale * np.eye(H)
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        h = mg.relu(x + state @ self.W)
+        return h, h
+
+
+class LeakyRNNCell(Carrying):
+    """Leaky units: h_t = (1 - α) h_{t-1} + α tanh(b + W h_{t-1} + U x_t), a running mean over some 1/α steps.
+
+    Args:
+        alpha: the rate, a constant within (0, 1], or one for each unit (H,).
+
+    Source: Goodfellow, Bengio & Courville 2016, section 10.9.2; Jaeger et al. 2007.
+    """
+
+    inputs = states = 1
+
+    def __init__(
+        self,
+        I: int,
+        H: int,
+        bias: bool = True,
+        rng: init.Rng = None,
+        dtype: npt.DTypeLike = np.float32,
+        alpha: Any = 0.1,
+    ) -> None:
+        super().__init__(I, H, bias, rng, dtype)
+        self.alpha = np.array(alpha, dtype)
+        if self.alpha.shape not in ((), (H,)) or not ((self.alpha > 0) & (self.alpha <= 1)).all():
+            raise ValueError(f"{self.name}: alpha must be a number within (0, 1] or {H} of them, got {alpha}")
+
+    def _step(self, x: Any, h: Any, read: Any) -> tuple[Any, State]:
+        h = h + self.alpha * (mg.tanh(x + read @ self.W) - h)
+        return h, h
+
+
+class EchoStateCell(LeakyRNNCell):
+    """Echo state network: leaky units whose U and W never learn; what reads h, an `nn.Linear`, does.
+
+    W is orthogonal, times `radius`, which is then its spectral radius; U is uniform within ± `input_scale`. Neither is
+    a parameter, so no file of weights holds them: make the cell again with the same integer `rng`.
+    Source: Jaeger 2001; orthogonal W: White, Lee & Sompolinsky 2004.
+    """
+
+    def __init__(
+        self,
+        I: int,
+        H: int,
+        rng: init.Rng = None,
+        dtype: npt.DTypeLike = np.float32,
+        alpha: Any = 1.0,
+        radius: float = 0.9,
+        input_scale: float = 0.5,
+    ) -> None:
+        rng = np.random.default_rng(rng)
+        super().__init__(I, H, False, rng, dtype, alpha)
+        self.U = mg.tensor(init.uniform((I, H), input_scale, rng, dtype))
+        self.W = mg.tensor(init.orthogonal((H, H), radius, rng, dtype))

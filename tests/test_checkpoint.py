@@ -1,0 +1,181 @@
+"""checkpoint: the same values and derivatives from a record that is made twice, with less memory between."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+from minigrad.testing import check_grad
+
+RNG = np.random.default_rng(0)
+X, H, M = (0.7 * RNG.standard_normal(shape) for shape in [(2, 3), (2, 3), (3, 3)])
+
+
+def steps(x: Any, h: Any, W: Any) -> Any:
+    """Three steps; their last state, and something of it in a dict."""
+    for _ in range(3):
+        h = mg.tanh(h @ W + x)
+    return h, {"square": h * h}
+
+
+@given(seed=st.integers(0, 99), shape=st.tuples(st.integers(0, 3), st.integers(1, 4)))
+def test_values_and_gradients_are_those_of_the_function(seed: int, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    arrays = [rng.standard_normal(s) for s in (shape, shape, (shape[1], shape[1]))]
+    results = []
+    for f in (steps, mg.checkpoint(steps)):
+        (h, more), pullback = mg.vjp(f, *arrays)
+        g = np.random.default_rng(1).standard_normal(shape)
+        results.append([h, more["square"], *pullback((g, {"square": 2 * g}))])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(b.data, a.data, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_derivatives_of_every_order_match_finite_differences(order: int) -> None:
+    check_grad(mg.checkpoint(steps), X, H, M, order=order)
+
+
+def test_tensors_that_the_function_closes_over_get_their_gradients_of_every_order() -> None:
+    def f(x: Any, W: Any) -> Any:
+        V = W @ W  # made before the call, and no leaf
+        return mg.checkpoint(lambda h: mg.tanh(h @ V + x) @ W)(x)
+
+    check_grad(f, X, M, order=2)
+
+
+def test_backward_reaches_leaves_that_the_function_closes_over() -> None:
+    W = mg.tensor(M, requires_grad=True)
+    grads = []
+    for wrap in (lambda f: f, mg.checkpoint):
+        W.grad = None
+        h, _ = wrap(lambda h: steps(X, h, W))(mg.tensor(H))
+        h.sum().backward()
+        grads.append(W.grad)
+    np.testing.assert_allclose(grads[1], grads[0], rtol=1e-12)
+
+
+def test_a_retained_tensor_that_the_function_closes_over_is_counted_once() -> None:
+    grads = []
+    for wrap in (lambda f: f, mg.checkpoint):
+        W = mg.tensor(M, requires_grad=True)
+        V = W @ W
+        V.retain_grad()
+        wrap(lambda x, V=V, W=W: mg.tanh(x @ V) @ W)(mg.tensor(X)).sum().backward()
+        grads.append([W.grad, V.grad])
+    for a, b in zip(*grads, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-12)
+
+
+def test_a_checkpoint_inside_another_changes_nothing() -> None:
+    inner = mg.checkpoint(steps)
+    check_grad(mg.checkpoint(lambda x, h, W: inner(x, inner(x, h, W)[0], W)), X, H, M, order=2)
+
+
+def test_results_that_are_inputs_or_constants_pass_through() -> None:
+    x = mg.tensor(X, requires_grad=True)
+    same, number, twice = mg.checkpoint(lambda x, n: (x, n, 2 * x))(x, np.arange(3))
+    np.testing.assert_array_equal(number, np.arange(3))
+    (same + twice).sum().backward()
+    np.testing.assert_array_equal(x.grad, np.full(X.shape, 3.0))
+
+
+@pytest.mark.parametrize("dtypes", [(np.float32, np.float32), (np.float32, np.float64)], ids=str)
+def test_outputs_and_gradients_keep_their_dtypes(dtypes: Any) -> None:
+    a, b = (mg.tensor(X, dtype=dtype, requires_grad=True) for dtype in dtypes)
+    ys = mg.checkpoint(lambda a, b: (2 * a, 3 * b))(a, b)
+    assert tuple(y.dtype for y in ys) == dtypes
+    (ys[0].sum() + ys[1].sum()).backward()
+    assert (a.grad.dtype, b.grad.dtype) == dtypes
+
+
+def test_without_a_record_the_function_is_called_once() -> None:
+    calls = []
+    f = mg.checkpoint(lambda x: calls.append(1) or 2 * x)
+    with mg.no_grad():
+        assert not f(mg.tensor(X, requires_grad=True)).requires_grad
+    assert not f(mg.tensor(X)).requires_grad
+    assert len(calls) == 2
+
+
+def test_a_random_function_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    y = mg.checkpoint(lambda x: x * rng.random(x.shape))(mg.tensor(X, requires_grad=True))
+    with pytest.raises(RuntimeError, match="another result than the first time; draw random numbers"):
+        y.sum().backward()
+
+
+def test_a_function_whose_tensors_were_replaced_is_refused() -> None:
+    held = {"W": mg.tensor(M, requires_grad=True)}
+    y = mg.checkpoint(lambda x: x @ held["W"])(mg.tensor(X, requires_grad=True))
+    held["W"] = mg.tensor(M, requires_grad=True)
+    with pytest.raises(RuntimeError, match="used other tensors than the first time"):
+        y.sum().backward()
+
+
+def test_data_that_changed_after_the_forward_pass_are_refused() -> None:
+    W = mg.tensor(M, requires_grad=True)
+    y = mg.checkpoint(lambda x: x @ W)(mg.tensor(X, requires_grad=True))
+    W.data = 2 * M
+    with pytest.raises(RuntimeError, match=r"checkpoint: the data of a tensor.*\(3, 3\), changed"):
+        y.sum().backward()
+
+
+def test_an_argument_changed_in_place_afterwards_does_not_matter() -> None:
+    x, a = mg.tensor(X, requires_grad=True), np.ones_like(X)
+    y = mg.checkpoint(lambda x, a: x * a)(x, a)
+    a[...] = 7
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, np.ones_like(X))
+
+
+def test_the_record_of_the_function_is_freed() -> None:
+    inner = []
+
+    def f(x: Any) -> Any:
+        y = mg.tanh(x)
+        inner.append(weakref.ref(y))
+        return y * y
+
+    gc.disable()
+    try:
+        y = mg.checkpoint(f)(mg.tensor(X, requires_grad=True))
+        assert inner[0]() is None
+        y.sum().backward()
+        assert [r() for r in inner] == [None, None]
+    finally:
+        gc.enable()
+
+
+def peak(T: int, run: int) -> int:
+    """The most bytes held while T steps, checkpointed in runs, are differentiated."""
+
+    def chain(h: Any) -> Any:
+        for _ in range(run):
+            h = mg.tanh(h)
+        return h
+
+    h = mg.tensor(np.full(1000, 0.5), requires_grad=True)
+    tracemalloc.start()
+    try:
+        y = h
+        for _ in range(T // run):
+            y = mg.checkpoint(chain)(y)
+        y.sum().backward()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_grows_with_the_square_root_of_the_number_of_steps() -> None:
+    small, large = peak(256, 16), peak(4096, 64)
+    assert large < 5.5 * small  # 16 times the steps, 4 times the memory
+    assert peak(256, 1) > 4 * small  # and this test could see a record that is kept
