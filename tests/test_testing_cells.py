@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from textbook import swapped
 
 import minigrad as mg
 import nn
-from minigrad.testing import GradientError, check_cell
+from examples.custom_cell import AntisymmetricCell, MultiplicativeLSTMCell, UGRNNCell
+from minigrad.testing import GradientError, check_cell, check_grad
 
 CELLS = {
     "RNN": nn.RNNCell,
@@ -17,12 +19,38 @@ CELLS = {
     "GRU": nn.GRUCell,
     "Elman": lambda I, H: nn.ElmanCell(I, H, 2),
     "GRU without bias": lambda I, H: nn.GRUCell(I, H, bias=False),
+    "GRU, reset after the product": lambda I, H: nn.GRUCell(I, H, reset="after", z="old"),
+    "peephole LSTM": nn.PeepholeLSTMCell,
+    "coupled LSTM": nn.CoupledLSTMCell,
+    "projected LSTM": lambda I, H: nn.ProjectedLSTMCell(I, H + 1, H),
+    "layer-norm LSTM": nn.LayerNormLSTMCell,
+    "MGU": nn.MGUCell,
+    "IRNN": nn.IRNNCell,
+    "leaky RNN": nn.LeakyRNNCell,
+    "echo state network": nn.EchoStateCell,
+    "UGRNN": UGRNNCell,
+    "antisymmetric RNN": AntisymmetricCell,
+    "multiplicative LSTM": MultiplicativeLSTMCell,
 }
 
 
 @pytest.mark.parametrize("factory", CELLS.values(), ids=CELLS)
 def test_our_cells_pass(factory: Any) -> None:
     check_cell(factory)
+
+
+@pytest.mark.parametrize("factory", CELLS.values(), ids=CELLS)
+def test_our_cells_pass_stacked_in_both_directions_and_with_lengths(factory: Any) -> None:
+    rng = np.random.default_rng(0)
+    net = nn.Recurrent(lambda layer: factory(4 if layer else 3, 2), num_layers=2, bidirectional=True)
+    weights = [p.data + 0.5 * rng.standard_normal(p.shape) for p in net.parameters()]
+    state = mg.tree_map(lambda s: rng.standard_normal(s.shape), net.initial_state(2))
+
+    def f(parameters: list[Any], xs: Any, state: Any) -> Any:
+        with swapped(net, parameters):
+            return net(xs, state, lengths=[2, 3])
+
+    check_grad(f, weights, rng.standard_normal((3, 2, 3)), state)
 
 
 class Leaky(nn.RNNCell):

@@ -131,7 +131,8 @@ class _Run:
         self.made, self.parameters, self.xs, self.rng = made, parameters, xs, rng
         self.T, self.B = xs.shape[:2]
         self.values = values
-        self.dtype = parameters[0].dtype if parameters else np.dtype(np.float64)
+        whose = parameters or [s for s in tree_leaves(made.initial_state(self.B)) if isinstance(s, Tensor)]
+        self.dtype = whose[0].dtype if whose else np.dtype(np.float64)
         self.cell = self.with_parameters([Tensor(v) for v in values])
         for B in (self.B + 1, self.B):
             first, self.rebuild = flatten(self.cell.initial_state(B))

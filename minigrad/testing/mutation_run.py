@@ -175,8 +175,9 @@ class Run:
                     path = os.path.join(self.directory, f"{len(waiting)}.json")
                     child = _Child(mutant, result, path, time.monotonic() + limit)
                     if chosen:
-                        child.pid = self._fork(child, tests, chosen)
-                        running.append(child)
+                        with _uninterrupted():  # a child that is not in the list would outlive its parent
+                            child.pid = self._fork(child, tests, chosen)
+                            running.append(child)
                     else:
                         done[id(mutant)] = result
                         self.progress.step(mutant.primitive.name, False)
@@ -222,6 +223,7 @@ class Run:
         if pid:
             return pid
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
             os.setsid()  # so that what a test starts can be ended with it
             found: dict[str, Any] = {"test": None, "message": ""}
             with child.mutant:
@@ -236,6 +238,19 @@ class Run:
                 json.dump(found, file)
         finally:
             os._exit(0)  # nothing of the parent's is to be cleaned up here
+
+
+INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """In the block, Ctrl-C waits."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
 
 
 def _kill(pid: int) -> None:
