@@ -145,10 +145,11 @@ def backward(output: Node, g: Any = None) -> None:
 
 def _arrays(tensors: Sequence[Node], outputs: Sequence[Node], cotangents: Sequence[Any], ends: set[int]) -> Any:
     """`walk` for results that have no derivative in turn: on arrays, or while tracing on Tensors without a record."""
-    if tracing() is None:
+    trace = tracing()
+    if trace is None:
         return walk(tensors, outputs, cotangents, ends, recorded=False)
     with no_grad():
-        return walk(tensors, outputs, cotangents, ends, recorded=True)
+        return walk(tensors, outputs, [trace.tensor(g) for g in cotangents], ends, recorded=True)
 
 
 def pull(outputs: Sequence[Node], cotangents: Sequence[Any], wrt: Sequence[Node]) -> list[Any]:

@@ -34,7 +34,7 @@ def without_repeats(instructions: Sequence[Instruction]) -> tuple[list[Instructi
         if i.primitive in (same, ops.positive) and isinstance(x, Value):
             stands_for[i.out] = x
             continue
-        key = (i.primitive, mapped((i.inputs, tuple(sorted(i.static.items()))), _identity))
+        key = (i.primitive, _identity(i.inputs), _identity(i.static))
         if i.primitive.pure and key in seen:
             stands_for[i.out] = seen[key]
             continue
@@ -47,6 +47,9 @@ def _identity(x: Any) -> Any:
     """What is equal for operands only if they always are: arrays may change, and 1 is not 1.0."""
     if isinstance(x, Value) or type(x) is str:
         return x
+    if type(x) in (tuple, list, dict):
+        parts = sorted(x.items()) if type(x) is dict else x
+        return type(x), *[_identity(part) for part in parts]
     return (type(x), repr(x)) if isinstance(x, (int, float, slice, type(None), np.generic, np.dtype)) else id(x)
 
 

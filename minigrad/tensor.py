@@ -304,7 +304,7 @@ class Tensor(Node):
     # --- NumPy's functions -----------------------------------------------------------------------------------------
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        if self.requires_grad:
+        if self.requires_grad and tracing() is None:
             raise TypeError(
                 "a tensor that requires a gradient is no plain array, it would lose its record; use `t.data`"
             )

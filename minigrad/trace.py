@@ -100,6 +100,8 @@ class Trace(Mode):
         self.instructions: list[Instruction] = []
         self.leaves: dict[int, tuple[Node, Value]] = {}  # tensors that are closed over
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
+        self.tensors: dict[int, Node] = {}  # and Tensors that share their memory,
+        self.wrapped: set[int] = set()  # by their own ids
         self.gradients: dict[int, list[Any]] = {}  # of each tensor: itself, was .grad reset, the gradient added since
         self.generators: dict[int, tuple[Any, Any]] = {}  # random generators, with their state before the trace
         self.watched: dict[tuple[int, str], tuple[Any, str, Any]] = {}
@@ -123,6 +125,8 @@ class Trace(Mode):
     def call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """A call of a primitive: its result as a Tensor, and an instruction."""
         nodes = [x for x in leaves((inputs, static)) if isinstance(x, Node)]
+        if nodes and p is not shapes.getitem:
+            inputs = tuple([self.constant(x) if isinstance(x, (np.ndarray, list)) else x for x in inputs])
         arrays = mapped(inputs, _data) if nodes else inputs
         if not p.pure:
             self._keep_generator(inputs)
@@ -155,6 +159,18 @@ class Trace(Mode):
         self._name(t, number, plain=not isinstance(x, Node))
         return t
 
+    def constant(self, x: Any) -> Node:
+        """A Tensor for an array that is closed over, so that what rules compute from it is recorded as well."""
+        if id(x) not in self.tensors:
+            self._read(x)
+            self.tensors[id(x)] = Tensor._sharing(np.asarray(x))
+            self.wrapped.add(id(self.tensors[id(x)]))
+        return self.tensors[id(x)]
+
+    def tensor(self, g: Any) -> Node:
+        """A cotangent as a Tensor, so that all that is computed from it is recorded."""
+        return g if isinstance(g, Node) else Tensor._sharing(g)
+
     def copied(self, new: Node, old: Node) -> None:
         """Note that `new` was made as a copy of `old`, without a record."""
         p, static = (same, {}) if new._data.dtype == old._data.dtype else (shapes.astype, {"dtype": new._data.dtype})
@@ -162,7 +178,7 @@ class Trace(Mode):
 
     def plain(self, nodes: Any) -> bool:
         """Whether all of these stand for plain arrays."""
-        return all([not isinstance(x, Node) or (self._knows(x) and x.traced.plain) for x in nodes])
+        return all([not isinstance(x, Node) or self._is_plain(x) for x in nodes])
 
     def refuse(self, what: str) -> NoReturn:
         """Raise for a look at values."""
@@ -204,6 +220,9 @@ class Trace(Mode):
         if source is None:
             self.made.append(weakref.ref(node))
         return value
+
+    def _is_plain(self, x: Node) -> bool:
+        return bool(x.traced.plain) if self._knows(x) else id(x) in self.wrapped
 
     def _knows(self, x: Node) -> bool:
         return getattr(x, "order", -1) > self.start and hasattr(x, "traced")
