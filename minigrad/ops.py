@@ -112,9 +112,10 @@ cos = primitive(np.cos, lambda g, y, x: -g * sin(x))
 tanh = primitive(np.tanh, lambda g, y, x: g * (1 - y * y))
 
 
-def _sigmoid(x: Any) -> Any:
+def _sigmoid(x: Any, out: Any = None) -> Any:
     # 1/(1 + e^-x) = (1 + tanh(x/2))/2 overflows at neither end
-    y = np.tanh(np.multiply(x, 0.5))
+    y = np.multiply(x, 0.5, out=out)
+    y = np.tanh(y, out=out)
     y *= 0.5
     y += 0.5
     return y
@@ -122,10 +123,13 @@ def _sigmoid(x: Any) -> Any:
 
 sigmoid = primitive(_sigmoid, lambda g, y, x: g * (y * (1 - y)), name="sigmoid", doc="σ(x) = 1/(1 + e^-x).")
 softplus = primitive(
-    lambda x: np.logaddexp(x, 0.0), lambda g, y, x: g * sigmoid(x), name="softplus", doc="log(1 + e^x)."
+    lambda x, out=None: np.logaddexp(x, 0.0, out=out),
+    lambda g, y, x: g * sigmoid(x),
+    name="softplus",
+    doc="log(1 + e^x).",
 )
 relu = primitive(
-    lambda x: np.maximum(x, 0.0),
+    lambda x, out=None: np.maximum(x, 0.0, out=out),
     lambda g, y, x: where(greater(x, 0), g, 0.0),
     name="relu",
     doc="max(x, 0); subgradient 0 at 0.",
@@ -160,7 +164,7 @@ minimum = primitive(
     doc="min(x, y); a tie shares the gradient equally.",
 )
 clip = primitive(
-    lambda x, low=None, high=None: np.clip(x, low, high),
+    lambda x, low=None, high=None, out=None: np.clip(x, low, high, out=out),
     lambda g, y, x, low=None, high=None: where(equal(x, y), g, 0.0),
     name="clip",
     doc="x kept within [low, high]; gradient 1 inside and on the bounds, 0 outside. The bounds have no gradient.",
@@ -199,13 +203,13 @@ def _cumsum(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
 
 
 sum = primitive(
-    lambda x, axis=None, keepdims=False: np.sum(x, axis=axis, keepdims=keepdims),
+    lambda x, axis=None, keepdims=False, out=None: np.sum(x, axis=axis, keepdims=keepdims, out=out),
     lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape),
     name="sum",
     doc="Σ x over `axis` (an int, a tuple, or None for all).",
 )
 mean = primitive(
-    lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
+    lambda x, axis=None, keepdims=False, out=None: np.mean(x, axis=axis, keepdims=keepdims, out=out),
     lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims) / _size(x, axis), x.shape),
     name="mean",
     doc="Σ x / n over `axis` (an int, a tuple, or None for all).",
@@ -217,19 +221,19 @@ var = primitive(
     doc="Σ (x - mean)² / (n - ddof) over `axis` (an int, a tuple, or None for all).",
 )
 max = primitive(
-    lambda x, axis=None, keepdims=False: np.max(x, axis=axis, keepdims=keepdims),
+    lambda x, axis=None, keepdims=False, out=None: np.max(x, axis=axis, keepdims=keepdims, out=out),
     _extremum,
     name="max",
     doc="The largest x over `axis`; ties share the gradient equally. Raises ValueError if there is nothing to choose.",
 )
 min = primitive(
-    lambda x, axis=None, keepdims=False: np.min(x, axis=axis, keepdims=keepdims),
+    lambda x, axis=None, keepdims=False, out=None: np.min(x, axis=axis, keepdims=keepdims, out=out),
     _extremum,
     name="min",
     doc="The smallest x over `axis`; ties share the gradient equally. Raises ValueError if there is nothing to choose.",
 )
 cumsum = primitive(
-    lambda x, axis=None: np.cumsum(x, axis=axis),
+    lambda x, axis=None, out=None: np.cumsum(x, axis=axis, out=out),
     _cumsum,
     name="cumsum",
     doc="y_k = x_0 + ... + x_k along `axis`; None runs over the flattened array.",
@@ -257,10 +261,10 @@ def _softmax(x: Any, axis: Axis = -1) -> Any:
     return np.divide(e, s, out=e, where=s > 0)
 
 
-def _log_softmax(x: Any, axis: Axis = -1) -> Any:
+def _log_softmax(x: Any, axis: Axis = -1, out: Any = None) -> Any:
     z = _shifted(x, axis)[0]
-    s = np.sum(np.exp(z), axis=axis, keepdims=True)
-    return z - np.log(s, out=np.zeros_like(s), where=s > 0)
+    s = np.sum(np.exp(z, out=out), axis=axis, keepdims=True)
+    return np.subtract(z, np.log(s, out=np.zeros_like(s), where=s > 0), out=out)
 
 
 def _masked(x: Any, g: Any) -> Any:
@@ -294,16 +298,18 @@ def _rows(x: Any) -> Any:
     return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-def _matmul(a: Any, b: Any) -> Any:
+def _matmul(a: Any, b: Any, out: Any = None) -> Any:
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("a scalar has no inner size; use * instead of @")
     inner = b.shape[0 if b.ndim == 1 else -2]
     if a.shape[-1] != inner:
         raise ValueError(f"inner sizes {a.shape[-1]} and {inner} differ")
-    if b.ndim == 2 and a.ndim > 2 and a.size and a.flags.c_contiguous:
-        return np.matmul(a.reshape(-1, inner), b).reshape(*a.shape[:-1], b.shape[1])  # one product, not one per batch
-    return np.matmul(a, b)
+    if b.ndim == 2 and a.ndim > 2 and a.size and a.flags.c_contiguous and (out is None or out.flags.c_contiguous):
+        # one product, not one per batch
+        rows = None if out is None else out.reshape(-1, b.shape[1])
+        return np.matmul(a.reshape(-1, inner), b, out=rows).reshape(*a.shape[:-1], b.shape[1])
+    return np.matmul(a, b, out=out)
 
 
 def _matmul_a(g: Any, y: Any, a: Any, b: Any) -> Any:

@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import ops, shapes
+from .primitive import primitive
 from .trace import Instruction, Value, mapped, same, values
 
 NEVER = 1 << 60
+contiguous = primitive(np.positive, name="contiguous", doc="A copy of x, its entries in C's order.")
 
 # --- shorter lists --------------------------------------------------------------------------------------------------
 
@@ -94,7 +96,7 @@ def with_direct_products(instructions: Sequence[Instruction], count: int) -> lis
                 count += 2
                 result.append(Instruction(shapes.swapaxes, (a, 0, 1), {}, view, 0))
                 if len(products[a]) > 3:
-                    result.append(Instruction(ops.positive, (view,), {}, copy))
+                    result.append(Instruction(contiguous, (view,), {}, copy))
                 turned[a] = result[-1].out
             i.inputs = i.inputs[0], turned[a]
         result.append(i)
