@@ -81,7 +81,8 @@ class ArraySum:
                 self._multiply()
             return
         if kind is At:
-            add_at(self._buffer(), term.index, term.g)
+            zero = self.sum is None
+            add_at(self._buffer(), term.index, term.g, zero)
             return
         like = self.like
         if kind is not np.ndarray:

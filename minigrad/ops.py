@@ -121,7 +121,15 @@ def _sigmoid(x: Any, out: Any = None) -> Any:
     return y
 
 
-sigmoid = primitive(_sigmoid, lambda g, y, x: g * (y * (1 - y)), name="sigmoid", doc="σ(x) = 1/(1 + e^-x).")
+def _sigmoid_calls(out: Any, x: Any) -> Any:
+    half = np.array(0.5, out.dtype)  # which NumPy need not convert at each call
+    return [(np.multiply, (x, half, out)), (np.tanh, (out, out)), (np.multiply, (out, half, out)),
+            (np.add, (out, half, out))]  # fmt: skip
+
+
+sigmoid = primitive(
+    _sigmoid, lambda g, y, x: g * (y * (1 - y)), name="sigmoid", doc="σ(x) = 1/(1 + e^-x).", calls=_sigmoid_calls
+)
 softplus = primitive(
     lambda x, out=None: np.logaddexp(x, 0.0, out=out),
     lambda g, y, x: g * sigmoid(x),
@@ -298,6 +306,15 @@ def _rows(x: Any) -> Any:
     return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
+def _matmul_calls(out: Any, a: Any, b: Any) -> Any:
+    arrays = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
+    if not arrays or b.ndim != 2 or a.ndim < 2 or a.dtype != b.dtype or not a.size or not b.size:
+        return None
+    if not out.flags.c_contiguous or not (a.ndim == 2 or a.flags.c_contiguous):
+        return [(np.matmul, (a, b, out))]
+    return [(np.dot, (a.reshape(-1, a.shape[-1]), b, out.reshape(-1, b.shape[1])))]  # leaner for tiny products
+
+
 def _matmul(a: Any, b: Any, out: Any = None) -> Any:
     a, b = np.asarray(a), np.asarray(b)
     if a.ndim == 0 or b.ndim == 0:
@@ -332,7 +349,14 @@ def _matmul_b(g: Any, y: Any, a: Any, b: Any) -> Any:
     return matmul(swapaxes(a, -1, -2), g)
 
 
-matmul = primitive(_matmul, _matmul_a, _matmul_b, name="matmul", doc="The matrix product, in every case of np.matmul.")
+matmul = primitive(
+    _matmul,
+    _matmul_a,
+    _matmul_b,
+    name="matmul",
+    doc="The matrix product, in every case of np.matmul.",
+    calls=_matmul_calls,
+)
 
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:

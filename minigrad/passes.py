@@ -103,6 +103,86 @@ def with_direct_products(instructions: Sequence[Instruction], count: int) -> lis
     return result
 
 
+#: Arrays up to this size are computed together, as long as all of them together stay in a fast cache.
+SMALL, TOGETHER = 8 * 1024, 256 * 1024
+
+
+@dataclass
+class _Group:
+    """Instructions that are alike, the number of the first one, and which of their operands differ."""
+
+    first: int
+    members: list[Instruction]
+    columns: list[int]
+
+
+def with_batches(instructions: Sequence[Instruction], count: int) -> list[Instruction]:
+    """Compute what is alike in several steps of a loop together, if it is small and does not wait for another step.
+
+    f(x_0), f(x_1), ... become the parts of f(stack of all x), at the place of the first: elementwise f, with operands
+    that are there by then. `count` as above.
+    """
+    made: dict[Value, int] = {}  # after which instruction a value is there
+    groups: dict[Any, _Group] = {}
+    starts: dict[int, list[_Group]] = defaultdict(list)
+    member_of: dict[Value, _Group] = {}
+    for n, i in enumerate(instructions):
+        made[i.out] = max([made.get(x, -1) for x in values(i)], default=-1) if i.view is not None else n
+        if not _is_elementwise(i.primitive) or i.static or i.out.nbytes > SMALL or not i.out.shape:
+            continue
+        columns = [k for k, x in enumerate(i.inputs) if x in made and x.shape == i.out.shape]
+        rest = tuple(_identity(x) for k, x in enumerate(i.inputs) if k not in columns)
+        key = (i.primitive, i.out.shape, i.out.dtype, tuple((k, i.inputs[k].dtype) for k in columns), rest)
+        there = max((made[i.inputs[k]] for k in columns), default=NEVER)
+        group = groups.get(key)
+        full = group is not None and (len(group.members) + 1) * i.out.nbytes > TOGETHER
+        if group is None or full or there >= group.first:
+            group = groups[key] = _Group(n, [], columns)
+            starts[n].append(group)
+        group.members.append(i)
+        made[i.out] = group.first
+        member_of[i.out] = group
+    result: list[Instruction] = []
+    stacks: dict[tuple[Value, ...], Value] = {}
+
+    def new(p: Any, inputs: tuple[Any, ...], static: dict[str, Any], like: Value, size: int) -> Value:
+        nonlocal count
+        out = Value(count, np.broadcast_to(np.empty((), like.dtype), (size, *like.shape)))
+        count += 1
+        result.append(Instruction(p, inputs, static, out))
+        return out
+
+    for n, i in enumerate(instructions):
+        for group in starts[n]:
+            if len(group.members) < 4:
+                continue
+            size = len(group.members)
+            members = sorted(group.members, key=lambda m: made_first(m, group.columns, made))
+            operands = list(members[0].inputs)
+            for k in group.columns:
+                column = tuple(m.inputs[k] for m in members)
+                if column not in stacks:
+                    stacks[column] = new(shapes._stack, column, {"axis": 0}, column[0], size)
+                operands[k] = stacks[column]
+            whole = new(i.primitive, tuple(operands), {}, i.out, size)
+            stacks[tuple(m.out for m in members)] = whole
+            result += [Instruction(shapes.getitem, (whole, k), {}, m.out, 0) for k, m in enumerate(members)]
+        found = member_of.get(i.out)
+        if found is None or len(found.members) < 4:
+            result.append(i)
+    return result
+
+
+def made_first(i: Instruction, columns: list[int], made: dict[Value, int]) -> tuple[int, int]:
+    """By when an instruction could be run, and in doubt which operand is older."""
+    x = i.inputs[columns[0]]
+    return made[x], x.number
+
+
+def _is_elementwise(p: Any) -> bool:
+    return isinstance(p.function, np.ufunc) and p.function.signature is None and p.pure
+
+
 def _is_transpose(i: Instruction) -> bool:
     return i.primitive is shapes.swapaxes and len(i.out.shape) == 2 and set(i.inputs[1:]) == {0, 1}
 
@@ -299,6 +379,7 @@ class Step:
     inputs: tuple[Any, ...]
     static: dict[str, Any] = field(default_factory=dict)
     out: Any = None
+    calls: Callable[..., Any] | None = None
     reads: list[Place] = field(default_factory=list)
 
     @property
@@ -331,7 +412,9 @@ def schedule(
                     steps.append(Step("add" if adds else "move", i.primitive.name, np.add, (x,), out=piece))
         elif i.view is None:
             kind = "out" if i.primitive.takes_out and 0 not in i.out.shape else "copy"
-            steps.append(Step(kind, i.primitive.name, i.primitive.function, i.inputs, i.static, place))
+            steps.append(
+                Step(kind, i.primitive.name, i.primitive.function, i.inputs, i.static, place, i.primitive.calls)
+            )
     for s in steps:
         s.reads = [places[x] for x in _values_of(s)]
     return steps

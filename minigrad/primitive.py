@@ -78,6 +78,7 @@ class Primitive:
         name: str,
         doc: str | None,
         parts: Callable[..., Any] | None = None,
+        calls: Callable[..., Any] | None = None,
         pure: bool = True,
     ) -> None:
         functools.update_wrapper(self, function)
@@ -86,7 +87,7 @@ class Primitive:
         self.joint = joint
         self.name = self.__name__ = name
         self.differentiable = bool(rules) or joint is not None
-        self.parts, self.pure = parts, pure
+        self.parts, self.calls, self.pure = parts, calls, pure
         # inputs from this number on may have no rule
         self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
         self.__doc__ = doc or function.__doc__
@@ -175,6 +176,7 @@ def primitive(
     name: str | None = None,
     doc: str | None = None,
     parts: Callable[..., Any] | None = None,
+    calls: Callable[..., Any] | None = None,
     pure: bool = True,
 ) -> Primitive:
     """Declare a primitive: a function of arrays and one derivative rule per input.
@@ -194,6 +196,8 @@ def primitive(
         parts: for a primitive that only collects its inputs: `parts(out, **static)` gives the views of `out` that they
             go to, or None if there are no such views. The result is the sum of the inputs at their places, 0 where
             there are none. A compiled function has an input computed right where it goes.
+        calls: `calls(out, *inputs, **static)` gives pairs (function, operands), which called one after the other write
+            the result into the array `out`, or None: for a compiled function, which prepares its calls once.
         pure: False if a call does more than compute its result from its inputs (it draws a number, it checks values):
             a compiled function then makes every call, each time.
 
@@ -209,7 +213,9 @@ def primitive(
     """
     if rules and joint is not None:
         raise TypeError("primitive: give `rules`, one per input, or `joint`, one for all inputs, not both")
-    made = Primitive(function, rules, joint, name or str(getattr(function, "__name__", function)), doc, parts, pure)
+    made = Primitive(
+        function, rules, joint, name or str(getattr(function, "__name__", function)), doc, parts, calls, pure
+    )
     if isinstance(function, np.ufunc):
         by_ufunc.setdefault(function, made)
     return made

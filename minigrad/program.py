@@ -21,6 +21,7 @@ from .passes import (
     laid_out,
     plan,
     schedule,
+    with_batches,
     with_direct_products,
     without_dead_code,
     without_repeats,
@@ -99,6 +100,7 @@ class Program:
         kept = [x for x in (*(r[0] for r in self.results), *(g[2] for g in self.gradients)) if isinstance(x, Value)]
         instructions = with_direct_products(instructions, trace._count)
         instructions, _ = without_repeats(without_dead_code(instructions, kept))
+        instructions = with_batches(instructions, 2 * trace._count)
         self.places, collections = collected(instructions, kept)
         self.leaf_places = []
         for leaf, value in self.leaves:
@@ -148,7 +150,7 @@ class Program:
 
         arrays = {value: array_at(place) for value, place in self.places.items()}
         self.inputs = [array_at(place) for place in self.given]
-        self.calls = [_call(s, array_at, arrays) for s in self.steps]
+        self.calls = [call for s in self.steps for call in _calls(s, array_at, arrays)]
         self.outputs = [arrays.get(x, x) if isinstance(x, Value) else x for x, _, _ in self.results]
         self.added = [arrays[g] if isinstance(g, Value) else g for _, _, g in self.gradients]
 
@@ -233,21 +235,23 @@ def _lookup(stands_for: dict[Value, Value], x: Any) -> Any:
     return stands_for.get(x, x) if isinstance(x, Value) else x
 
 
-def _call(s: Step, array_at: Callable[[Place], np.ndarray], arrays: dict[Value, np.ndarray]) -> Any:
-    """A step as a function and its operands, with arrays in place of Values."""
+def _calls(s: Step, array_at: Callable[[Place], np.ndarray], arrays: dict[Value, np.ndarray]) -> Any:
+    """A step as functions and their operands, with arrays in place of Values."""
     out = array_at(s.out)
     inputs, static = mapped((s.inputs, s.static), lambda x: arrays[x] if isinstance(x, Value) else x)
     if s.kind == "fill":
-        return out.fill, (0,)
+        return [(out.fill, (0,))]
     if s.kind == "move":
-        return out.__setitem__, (..., *inputs)
+        return [(out.__setitem__, (..., *inputs))]
     if s.kind == "add":
-        return np.add, (out, *inputs, out)
+        return [(np.add, (out, *inputs, out))]
+    if s.kind == "out" and s.calls is not None and (prepared := s.calls(out, *inputs, **static)) is not None:
+        return prepared
     if s.kind == "copy":
-        return functools.partial(_copied, functools.partial(s.function, **static), out), inputs
+        return [(functools.partial(_copied, functools.partial(s.function, **static), out), inputs)]
     if isinstance(s.function, np.ufunc) and not static and s.function not in (np.maximum, np.minimum):
-        return s.function, (*[_number(x, inputs) for x in inputs], out)
-    return functools.partial(s.function, out=out, **static), inputs
+        return [(s.function, (*[_number(x, inputs) for x in inputs], out))]
+    return [(functools.partial(s.function, out=out, **static), inputs)]
 
 
 def _copied(function: Callable[..., Any], out: np.ndarray, *inputs: Any) -> None:

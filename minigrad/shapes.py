@@ -84,15 +84,18 @@ def is_basic(index: Any) -> bool:
     return _BASIC.issuperset(map(type, index if type(index) is tuple else (index,)))
 
 
-def add_at(buffer: Any, index: Any, g: Any) -> None:
-    """buffer[index] += g, in which contributions at a repeated index add up."""
+def add_at(buffer: Any, index: Any, g: Any, zero: bool = False) -> None:
+    """buffer[index] += g, in which contributions at a repeated index add up; `zero` if there are only zeros so far."""
     if is_basic(index):
         part = buffer[index]
         if type(part) is not np.ndarray:  # one entry came out as a number
             part = _view(buffer, index)
         if part.shape != np.shape(g):
             raise ValueError(f"returned a cotangent of shape {np.shape(g)} for a part of shape {part.shape}")
-        part += g
+        if zero:
+            part[...] = g
+        else:
+            part += g
         return
     index = plain_index(index)
     if isinstance(index, np.ndarray) and index.dtype == bool:
