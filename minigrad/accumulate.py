@@ -161,8 +161,7 @@ class RecordedSum:
             terms[:1] = [place(*[part.g for part in parts], indices=indices, shape=shape, dtype=dtype)]
         if self.products:
             oldest_first = self.products[::-1]  # the order of a loop's steps, and perhaps that in memory
-            x = concatenate([p.x for p in oldest_first])
-            g = concatenate([p.g for p in oldest_first])
+            x, g = [part[0] if len(part) == 1 else concatenate(part) for part in zip(*oldest_first, strict=True)]
             terms.append(reshape(matmul(swapaxes(x, 0, 1), g), shape))
         total = terms[0]
         for term in terms[1:]:

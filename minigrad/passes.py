@@ -95,7 +95,7 @@ def with_direct_products(instructions: Sequence[Instruction], count: int) -> lis
                 view, copy = Value(count, flipped), Value(count + 1, flipped)
                 count += 2
                 result.append(Instruction(shapes.swapaxes, (a, 0, 1), {}, view, 0))
-                if len(products[a]) > 3:
+                if len(products[a]) * i.out.shape[0] > 64 and i.out.shape[0] > 1:  # else the copy costs more
                     result.append(Instruction(contiguous, (view,), {}, copy))
                 turned[a] = result[-1].out
             i.inputs = i.inputs[0], turned[a]

@@ -109,6 +109,9 @@ def add_at(buffer: Any, index: Any, g: Any, zero: bool = False) -> None:
         np.add.at(buffer, index, g)
 
 
+GATHERED = 4 * 2**20  # bytes that are put in order at once; more would leave the cache before they are added up
+
+
 def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
     # a few one by one; many sorted by row, so that each run of equal rows is one sum; or, if there are fewer such
     # rounds, every row's n-th entry at once. np.add.at takes 4 to 20 times as long
@@ -117,13 +120,14 @@ def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
             buffer[row] += part
         return
     order = np.argsort(rows, kind="stable")
-    rows = rows[order]
+    rows, gathered = rows[order], None if g.nbytes > GATHERED else np.take(g, order, axis=0, mode="clip")
     starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
     counts = np.diff(starts, append=len(rows))
     if len(starts) <= counts.max():
         for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
-            run = np.take(g, order[start : start + count], axis=0, mode="clip")  # a third faster than an index
-            buffer[rows[start]] += run.sum(axis=0)
+            run = slice(start, start + count)
+            part = np.take(g, order[run], axis=0, mode="clip") if gathered is None else gathered[run]
+            buffer[rows[start]] += part.sum(axis=0)
         return
     for n in range(counts.max()):
         entries = starts[counts > n] + n

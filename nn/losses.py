@@ -54,6 +54,8 @@ def nll_loss(log_probs: Any, targets: Any, ignore_index: int | None = None, redu
 
 
 def _classes(targets: np.ndarray, V: int, ignore_index: int | None) -> np.ndarray:
+    if not targets.size or 0 <= targets.min() <= targets.max() < V:
+        return targets
     wrong = (targets < 0) | (targets >= V)
     if ignore_index is not None:
         wrong &= targets != ignore_index
