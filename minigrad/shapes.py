@@ -113,17 +113,18 @@ GATHERED = 4 * 2**20  # bytes that are put in order at once; more would leave th
 
 
 def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
-    # a few one by one; many sorted by row, so that each run of equal rows is one sum; or, if there are fewer such
+    # a few one by one; many sorted by row, so that each run of equal rows is one sum; or, if there are far fewer such
     # rounds, every row's n-th entry at once. np.add.at takes 4 to 20 times as long
     if len(rows) < 64:
         for row, part in zip(rows.tolist(), g):
             buffer[row] += part
         return
     order = np.argsort(rows, kind="stable")
-    rows, gathered = rows[order], None if g.nbytes > GATHERED else np.take(g, order, axis=0, mode="clip")
+    rows = rows[order]
     starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
     counts = np.diff(starts, append=len(rows))
-    if len(starts) <= counts.max():
+    if len(starts) <= 16 * counts.max():
+        gathered = None if g.nbytes > GATHERED else np.take(g, order, axis=0, mode="clip")
         for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
             run = slice(start, start + count)
             part = np.take(g, order[run], axis=0, mode="clip") if gathered is None else gathered[run]
