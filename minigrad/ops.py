@@ -326,7 +326,8 @@ def _matmul_calls(out: Any, a: Any, b: Any) -> Any:
         return None
     if not out.flags.c_contiguous or not (a.ndim == 2 or a.flags.c_contiguous):
         return [(np.matmul, (a, b, out))]
-    return [(np.dot, (a.reshape(-1, a.shape[-1]), b, out.reshape(-1, b.shape[1])))]  # leaner for tiny products
+    product = np.dot if b.flags.forc and a.flags.forc else np.matmul  # dot is leaner, but copies what has gaps
+    return [(product, (a.reshape(-1, a.shape[-1]), b, out.reshape(-1, b.shape[1])))]
 
 
 def _matmul(a: Any, b: Any, out: Any = None) -> Any:

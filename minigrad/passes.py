@@ -20,7 +20,7 @@ from .primitive import primitive
 from .trace import Instruction, Value, mapped, same, values
 
 NEVER = 1 << 60
-contiguous = primitive(np.positive, name="contiguous", doc="A copy of x, its entries in C's order.")
+packed = primitive(np.positive, name="packed", doc="A copy of x, its rows lying one after the other, see `apart`.")
 
 # --- shorter lists --------------------------------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ def without_dead_code(instructions: Sequence[Instruction], results: Sequence[Val
 
 
 def with_direct_products(instructions: Sequence[Instruction], count: int) -> list[Instruction]:
-    """Write (A Bᵀ)ᵀ as B Aᵀ, whose result lies in memory as others do; an Aᵀ that is used several times is copied once.
+    """Write (A Bᵀ)ᵀ as B Aᵀ, whose result lies in memory as others do.
 
     `count` is the number of values so far, from which new ones are numbered.
     """
@@ -92,13 +92,37 @@ def with_direct_products(instructions: Sequence[Instruction], count: int) -> lis
             a = i.inputs[1]
             if a not in turned:
                 flipped = np.empty(a.shape[::-1], a.dtype)
-                view, copy = Value(count, flipped), Value(count + 1, flipped)
-                count += 2
-                result.append(Instruction(shapes.swapaxes, (a, 0, 1), {}, view, 0))
-                if len(products[a]) * i.out.shape[0] > 64 and i.out.shape[0] > 1:  # else the copy costs more
-                    result.append(Instruction(contiguous, (view,), {}, copy))
+                result.append(Instruction(shapes.swapaxes, (a, 0, 1), {}, Value(count, flipped), 0))
+                count += 1
                 turned[a] = result[-1].out
             i.inputs = i.inputs[0], turned[a]
+        result.append(i)
+    return result
+
+
+def with_packed_factors(instructions: Sequence[Instruction], count: int) -> list[Instruction]:
+    """Copy a right factor of several products once, if it is a transpose or its rows would evict each other.
+
+    Rows that are a multiple of 1 KiB apart meet in the same few lines of a cache, where BLAS reads a column of them.
+    """
+    made_by = {i.out: i for i in instructions}
+    rows: dict[Value, int] = defaultdict(int)  # of all left factors
+    for i in instructions:
+        if i.primitive is ops.matmul and all(isinstance(x, Value) and len(x.shape) == 2 for x in i.inputs):
+            a, b = i.inputs
+            turned = b in made_by and _is_transpose(made_by[b])
+            if a.shape[0] > 1 and (turned or b.shape[1] * b.dtype.itemsize % 1024 == 0):
+                rows[b] += a.shape[0]
+    result: list[Instruction] = []
+    copies: dict[Value, Value] = {}
+    for i in instructions:
+        b = i.inputs[1] if i.primitive is ops.matmul and len(i.out.shape) == 2 else None
+        if isinstance(b, Value) and rows[b] > 4 * i.out.shape[0]:
+            if b not in copies:
+                copies[b] = Value(count, np.broadcast_to(np.empty((), b.dtype), b.shape))
+                count += 1
+                result.append(Instruction(packed, (b,), {}, copies[b]))
+            i.inputs = i.inputs[0], copies[b]
         result.append(i)
     return result
 
@@ -240,6 +264,13 @@ def fresh(x: Value) -> Place:
     return Place(Root(0, x.nbytes), 0, x.shape, x.dtype, strides)
 
 
+def apart(x: Value) -> Place:
+    """A root for a matrix, its rows not a multiple of 1 KiB apart."""
+    row = x.shape[1] * x.dtype.itemsize
+    row += 64 if row % 1024 == 0 else 0
+    return fresh(x)._replace(root=Root(0, row * x.shape[0]), strides=(row, x.dtype.itemsize))
+
+
 def _address(array: np.ndarray) -> int:
     address: int = array.__array_interface__["data"][0]
     return address
@@ -363,7 +394,7 @@ def laid_out(instructions: Sequence[Instruction], places: dict[Value, Place]) ->
                 places[i.out] = place.moved(y, x)
                 continue
         i.view = None
-        places[i.out] = fresh(i.out)
+        places[i.out] = apart(i.out) if i.primitive is packed else fresh(i.out)
 
 
 # --- steps ----------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from .passes import (
     schedule,
     with_batches,
     with_direct_products,
+    with_packed_factors,
     without_dead_code,
     without_repeats,
 )
@@ -100,7 +101,8 @@ class Program:
         kept = [x for x in (*(r[0] for r in self.results), *(g[2] for g in self.gradients)) if isinstance(x, Value)]
         instructions = with_direct_products(instructions, trace._count)
         instructions, _ = without_repeats(without_dead_code(instructions, kept))
-        instructions = with_batches(instructions, 2 * trace._count)
+        instructions = with_packed_factors(instructions, 2 * trace._count)
+        instructions = with_batches(instructions, 3 * trace._count)
         self.places, collections = collected(instructions, kept)
         self.leaf_places = []
         for leaf, value in self.leaves:
