@@ -220,8 +220,20 @@ def _cumsum(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
     return reshape(flip(cumsum(flip(g, along), along), along), x.shape)
 
 
+def _short_rows(x: Any, axis: Axis) -> bool:
+    """Whether `axis` is the last one, and so short that BLAS or `reduceat` is several times as fast as a reduction."""
+    is_array = isinstance(x, np.ndarray) and x.ndim > 1 and x.dtype.char in "fd" and x.flags.c_contiguous
+    return is_array and axis in (-1, x.ndim - 1) and 0 < x.shape[-1] <= 128 and x.size > 1024
+
+
+def _sum(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> Any:
+    if not _short_rows(x, axis) or not (out is None or out.flags.c_contiguous):
+        return np.sum(x, axis=axis, keepdims=keepdims, out=out)
+    return np.dot(x, np.ones((x.shape[-1], *(1,) * keepdims), x.dtype), out=out)
+
+
 sum = primitive(
-    lambda x, axis=None, keepdims=False, out=None: np.sum(x, axis=axis, keepdims=keepdims, out=out),
+    _sum,
     lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape),
     name="sum",
     doc="Σ x over `axis` (an int, a tuple, or None for all).",
@@ -261,7 +273,11 @@ cumsum = primitive(
 def _shifted(x: Any, axis: Axis) -> tuple[Any, Any]:
     """x - m and m, with m the largest entry along `axis`, or 0 where that is not finite (a row of -inf)."""
     x = np.asarray(x, np.result_type(x, np.float16) if np.asarray(x).dtype.kind != "f" else None)
-    m = np.max(x, axis=axis, keepdims=True, initial=-math.inf)
+    if _short_rows(x, axis):
+        n = x.shape[-1]
+        m = np.maximum.reduceat(x.reshape(-1), np.arange(0, x.size, n)).reshape(*x.shape[:-1], 1)
+    else:
+        m = np.max(x, axis=axis, keepdims=True, initial=-math.inf)
     m = np.where(np.isfinite(m), m, np.zeros_like(m))
     return x - m, m
 
@@ -282,10 +298,7 @@ def _softmax(x: Any, axis: Axis = -1) -> Any:
 def _log_softmax(x: Any, axis: Axis = -1, out: Any = None) -> Any:
     z = _shifted(x, axis)[0]
     e = np.exp(z, out=out)
-    if axis in (-1, z.ndim - 1) and z.ndim > 1 and e.flags.c_contiguous and z.size:
-        s = np.dot(e, np.ones((z.shape[-1], 1), e.dtype))  # for short rows several times as fast as their sum
-    else:
-        s = np.sum(e, axis=axis, keepdims=True)
+    s = _sum(e, axis, keepdims=True)
     return np.subtract(z, np.log(s, out=np.zeros_like(s), where=s > 0), out=out)
 
 

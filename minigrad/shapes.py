@@ -125,10 +125,10 @@ def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
     counts = np.diff(starts, append=len(rows))
     if len(starts) <= 16 * counts.max():
         gathered = None if g.nbytes > GATHERED else np.take(g, order, axis=0, mode="clip")
-        for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
-            run = slice(start, start + count)
-            part = np.take(g, order[run], axis=0, mode="clip") if gathered is None else gathered[run]
-            buffer[rows[start]] += part.sum(axis=0)
+        for row, start, end in zip(rows[starts].tolist(), starts.tolist(), (starts + counts).tolist(), strict=True):
+            part = gathered[start:end] if gathered is not None else np.take(g, order[start:end], axis=0, mode="clip")
+            whole = buffer[row]
+            np.add(whole, np.add.reduce(part), whole)
         return
     for n in range(counts.max()):
         entries = starts[counts > n] + n
