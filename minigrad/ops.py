@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from . import kernels
+from .kernels import Axis
 from .primitive import Product, primitive
 from .shapes import astype, broadcast_to, expand_dims, flip, reshape, swapaxes
 
@@ -84,10 +86,6 @@ def _power_exponent(g: Any, z: Any, x: Any, y: Any) -> Any:
     return g * z * log(where(greater(x, 0), x, 1.0))
 
 
-def _raised(x: Any, y: Any) -> Any:
-    return x**y  # the operator, since it squares and takes roots faster than np.power
-
-
 add = primitive(np.add, lambda g, z, x, y: g, lambda g, z, x, y: g)
 subtract = primitive(np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g)
 multiply = primitive(np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x)
@@ -95,7 +93,7 @@ divide = primitive(np.divide, lambda g, z, x, y: _ratio(g, y), lambda g, z, x, y
 negative = primitive(np.negative, lambda g, y, x: -g)
 positive = primitive(np.positive, lambda g, y, x: g)
 power = primitive(
-    _raised, _power_base, _power_exponent, name="power", doc="x ** y; slope 0 for y = 0, and at x = 0 for y < 1."
+    kernels.raised, _power_base, _power_exponent, name="power", doc="x ** y; slope 0 for y = 0, and at x = 0 for y < 1."
 )
 absolute = primitive(np.absolute, lambda g, y, x: g * sign(x), name="abs", doc="|x|; subgradient 0 at 0.")
 square = primitive(np.square, lambda g, y, x: g * (2 * x))
@@ -112,23 +110,12 @@ cos = primitive(np.cos, lambda g, y, x: -g * sin(x))
 tanh = primitive(np.tanh, lambda g, y, x: g * (1 - y * y))
 
 
-def _sigmoid(x: Any, out: Any = None) -> Any:
-    # 1/(1 + e^-x) = (1 + tanh(x/2))/2 overflows at neither end
-    y = np.multiply(x, 0.5, out=out)
-    y = np.tanh(y, out=out)
-    y *= 0.5
-    y += 0.5
-    return y
-
-
-def _sigmoid_calls(out: Any, x: Any) -> Any:
-    half = np.array(0.5, out.dtype)  # which NumPy need not convert at each call
-    return [(np.multiply, (x, half, out)), (np.tanh, (out, out)), (np.multiply, (out, half, out)),
-            (np.add, (out, half, out))]  # fmt: skip
-
-
 sigmoid = primitive(
-    _sigmoid, lambda g, y, x: g * (y * (1 - y)), name="sigmoid", doc="σ(x) = 1/(1 + e^-x).", calls=_sigmoid_calls
+    kernels.sigmoid,
+    lambda g, y, x: g * (y * (1 - y)),
+    name="sigmoid",
+    doc="σ(x) = 1/(1 + e^-x).",
+    calls=kernels.sigmoid_calls,
 )
 softplus = primitive(
     lambda x, out=None: np.logaddexp(x, 0.0, out=out),
@@ -146,16 +133,8 @@ relu = primitive(
 # --- choices --------------------------------------------------------------------------------------------------------
 
 
-def _where(c: Any, x: Any, y: Any, out: Any = None) -> Any:
-    if out is None:
-        return np.where(c, x, y)
-    np.copyto(out, y)
-    np.copyto(out, x, where=np.asarray(c, bool))
-    return out
-
-
 where = primitive(
-    _where,
+    kernels.where,
     None,
     lambda g, z, c, x, y: where(c, g, 0.0),
     lambda g, z, c, x, y: where(c, 0.0, g),
@@ -190,8 +169,6 @@ clip = primitive(
 
 # --- reductions -----------------------------------------------------------------------------------------------------
 
-Axis = int | tuple[int, ...] | None
-
 
 def _kept(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
     """g with its reduced axes back as size 1, ready to broadcast (a full reduction broadcasts as it is)."""
@@ -220,20 +197,8 @@ def _cumsum(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
     return reshape(flip(cumsum(flip(g, along), along), along), x.shape)
 
 
-def _short_rows(x: Any, axis: Axis) -> bool:
-    """Whether `axis` is the last one, and so short that BLAS or `reduceat` is several times as fast as a reduction."""
-    is_array = isinstance(x, np.ndarray) and x.ndim > 1 and x.dtype.char in "fd" and x.flags.c_contiguous
-    return is_array and axis in (-1, x.ndim - 1) and 0 < x.shape[-1] <= 128 and x.size > 1024
-
-
-def _sum(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> Any:
-    if not _short_rows(x, axis) or not (out is None or out.flags.c_contiguous):
-        return np.sum(x, axis=axis, keepdims=keepdims, out=out)
-    return np.dot(x, np.ones((x.shape[-1], *(1,) * keepdims), x.dtype), out=out)
-
-
 sum = primitive(
-    _sum,
+    kernels.sum,
     lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape),
     name="sum",
     doc="Σ x over `axis` (an int, a tuple, or None for all).",
@@ -270,57 +235,25 @@ cumsum = primitive(
 )
 
 
-def _shifted(x: Any, axis: Axis) -> tuple[Any, Any]:
-    """x - m and m, with m the largest entry along `axis`, or 0 where that is not finite (a row of -inf)."""
-    x = np.asarray(x, np.result_type(x, np.float16) if np.asarray(x).dtype.kind != "f" else None)
-    if _short_rows(x, axis):
-        n = x.shape[-1]
-        m = np.maximum.reduceat(x.reshape(-1), np.arange(0, x.size, n)).reshape(*x.shape[:-1], 1)
-    else:
-        m = np.max(x, axis=axis, keepdims=True, initial=-math.inf)
-    m = np.where(np.isfinite(m), m, np.zeros_like(m))
-    return x - m, m
-
-
-def _logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    z, m = _shifted(x, axis)
-    with np.errstate(divide="ignore"):  # log 0 = -inf is the right value of an empty or wholly masked row
-        y = np.log(np.sum(np.exp(z), axis=axis, keepdims=True)) + m
-    return y if keepdims else np.squeeze(y, axis=axis)
-
-
-def _softmax(x: Any, axis: Axis = -1) -> Any:
-    e = np.asarray(np.exp(_shifted(x, axis)[0]))
-    s = np.sum(e, axis=axis, keepdims=True)
-    return np.divide(e, s, out=e, where=s > 0)
-
-
-def _log_softmax(x: Any, axis: Axis = -1, out: Any = None) -> Any:
-    z = _shifted(x, axis)[0]
-    e = np.exp(z, out=out)
-    s = _sum(e, axis, keepdims=True)
-    return np.subtract(z, np.log(s, out=np.zeros_like(s), where=s > 0), out=out)
-
-
 def _masked(x: Any, g: Any) -> Any:
     """g, and 0 where the logit x is -inf: no finite change of it changes anything."""
     return where(equal(x, -math.inf), 0.0, g)
 
 
 logsumexp = primitive(
-    _logsumexp,
+    kernels.logsumexp,
     lambda g, y, x, axis=None, keepdims=False: _kept(g, x, axis, keepdims) * softmax(x, axis=axis),
     name="logsumexp",
     doc="log Σ e^x over `axis` (an int, a tuple, or None for all), from shifted logits.",
 )
 softmax = primitive(
-    _softmax,
+    kernels.softmax,
     lambda g, y, x, axis=-1: y * (g - sum(g * y, axis=axis, keepdims=True)),
     name="softmax",
     doc="e^x / Σ e^x over `axis`, from shifted logits; a row of nothing but -inf is all zeros.",
 )
 log_softmax = primitive(
-    _log_softmax,
+    kernels.log_softmax,
     lambda g, y, x, axis=-1: _masked(x, g - exp(y) * sum(g, axis=axis, keepdims=True)),
     name="log_softmax",
     doc="x - log Σ e^x over `axis`, from shifted logits; a logit of -inf has gradient 0.",
@@ -331,30 +264,6 @@ log_softmax = primitive(
 
 def _rows(x: Any) -> Any:
     return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-
-
-def _matmul_calls(out: Any, a: Any, b: Any) -> Any:
-    arrays = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
-    if not arrays or b.ndim != 2 or a.ndim < 2 or a.dtype != b.dtype or not a.size or not b.size:
-        return None
-    if not out.flags.c_contiguous or not (a.ndim == 2 or a.flags.c_contiguous):
-        return [(np.matmul, (a, b, out))]
-    product = np.dot if b.flags.forc and a.flags.forc else np.matmul  # dot is leaner, but copies what has gaps
-    return [(product, (a.reshape(-1, a.shape[-1]), b, out.reshape(-1, b.shape[1])))]
-
-
-def _matmul(a: Any, b: Any, out: Any = None) -> Any:
-    a, b = np.asarray(a), np.asarray(b)
-    if a.ndim == 0 or b.ndim == 0:
-        raise ValueError("a scalar has no inner size; use * instead of @")
-    inner = b.shape[0 if b.ndim == 1 else -2]
-    if a.shape[-1] != inner:
-        raise ValueError(f"inner sizes {a.shape[-1]} and {inner} differ")
-    if b.ndim == 2 and a.ndim > 2 and a.size and a.flags.c_contiguous and (out is None or out.flags.c_contiguous):
-        # one product, not one per batch
-        rows = None if out is None else out.reshape(-1, b.shape[1])
-        return np.matmul(a.reshape(-1, inner), b, out=rows).reshape(*a.shape[:-1], b.shape[1])
-    return np.matmul(a, b, out=out)
 
 
 def _matmul_a(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -378,12 +287,12 @@ def _matmul_b(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 matmul = primitive(
-    _matmul,
+    kernels.matmul,
     _matmul_a,
     _matmul_b,
     name="matmul",
     doc="The matrix product, in every case of np.matmul.",
-    calls=_matmul_calls,
+    calls=kernels.matmul_calls,
 )
 
 

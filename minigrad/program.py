@@ -12,21 +12,8 @@ from typing import Any
 import numpy as np
 
 from .modes import anomaly, recording, tracing
-from .passes import (
-    Place,
-    Root,
-    Step,
-    collected,
-    fresh,
-    laid_out,
-    plan,
-    schedule,
-    with_batches,
-    with_direct_products,
-    with_packed_factors,
-    without_dead_code,
-    without_repeats,
-)
+from .passes import with_batches, with_direct_products, with_packed_factors, without_dead_code, without_repeats
+from .places import Place, Root, Step, collected, fresh, laid_out, plan, schedule
 from .primitive import Node, clock, primitive
 from .trace import Trace, Value, mapped
 from .tree import flatten
