@@ -145,22 +145,23 @@ def with_batches(instructions: Sequence[Instruction], count: int) -> list[Instru
     that are there by then. `count` as above.
     """
     made: dict[Value, int] = {}  # after which instruction a value is there
-    groups: dict[Any, _Group] = {}
+    groups: dict[Any, list[_Group]] = defaultdict(list)
     starts: dict[int, list[_Group]] = defaultdict(list)
     member_of: dict[Value, _Group] = {}
     for n, i in enumerate(instructions):
         made[i.out] = max([made.get(x, -1) for x in values(i)], default=-1) if i.view is not None else n
-        if not _is_elementwise(i.primitive) or i.static or i.out.nbytes > SMALL or not i.out.shape:
+        if not _is_elementwise(i.primitive) or i.static or not 0 < i.out.nbytes <= SMALL or not i.out.shape:
             continue
         columns = [k for k, x in enumerate(i.inputs) if x in made and x.shape == i.out.shape]
         rest = tuple(_identity(x) for k, x in enumerate(i.inputs) if k not in columns)
         key = (i.primitive, i.out.shape, i.out.dtype, tuple((k, i.inputs[k].dtype) for k in columns), rest)
         there = max((made[i.inputs[k]] for k in columns), default=NEVER)
-        group = groups.get(key)
-        full = group is not None and (len(group.members) + 1) * i.out.nbytes > TOGETHER
-        if group is None or full or there >= group.first:
-            group = groups[key] = _Group(n, [], columns)
+        size = max(1, TOGETHER // i.out.nbytes)
+        group = next((g for g in groups[key] if there < g.first and len(g.members) < size), None)
+        if group is None:
+            group = _Group(n, [], columns)
             starts[n].append(group)
+            groups[key] = [*groups[key][:7], group]  # one after another waits for its step: keep the early ones
         group.members.append(i)
         made[i.out] = group.first
         member_of[i.out] = group
