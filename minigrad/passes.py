@@ -138,68 +138,89 @@ class _Group:
     columns: list[int]
 
 
-def with_batches(instructions: Sequence[Instruction], count: int) -> list[Instruction]:
-    """Compute what is alike in several steps of a loop together, if it is small and does not wait for another step.
-
-    f(x_0), f(x_1), ... become the parts of f(stack of all x), at the place of the first: elementwise f, with operands
-    that are there by then. `count` as above.
-    """
-    made: dict[Value, int] = {}  # after which instruction a value is there
-    groups: dict[Any, list[_Group]] = defaultdict(list)
-    starts: dict[int, list[_Group]] = defaultdict(list)
-    member_of: dict[Value, _Group] = {}
+def _alike(instructions: Sequence[Instruction], alone: set[Value]) -> tuple[list[_Group], dict[Value, int]]:
+    """Groups of alike instructions, without those in `alone`, and after which instruction each value is there."""
+    made: dict[Value, int] = {}
+    groups: list[_Group] = []
+    waiting: dict[Any, list[_Group]] = defaultdict(list)
     for n, i in enumerate(instructions):
         made[i.out] = max([made.get(x, -1) for x in values(i)], default=-1) if i.view is not None else n
-        if not _is_elementwise(i.primitive) or i.static or not 0 < i.out.nbytes <= SMALL or not i.out.shape:
+        small = i.out.shape and 0 < i.out.nbytes <= SMALL
+        if not small or i.out in alone or i.static or not _is_elementwise(i.primitive):
             continue
         columns = [k for k, x in enumerate(i.inputs) if x in made and x.shape == i.out.shape]
         rest = tuple(_identity(x) for k, x in enumerate(i.inputs) if k not in columns)
         key = (i.primitive, i.out.shape, i.out.dtype, tuple((k, i.inputs[k].dtype) for k in columns), rest)
         there = max((made[i.inputs[k]] for k in columns), default=NEVER)
         size = max(1, TOGETHER // i.out.nbytes)
-        group = next((g for g in groups[key] if there < g.first and len(g.members) < size), None)
+        group = next((g for g in waiting[key] if there < g.first and len(g.members) < size), None)
         if group is None:
             group = _Group(n, [], columns)
-            starts[n].append(group)
-            groups[key] = [*groups[key][:7], group]  # one after another waits for its step: keep the early ones
+            groups.append(group)
+            waiting[key] = [*waiting[key][:7], group]  # later ones mostly wait for one another: keep the early ones
         group.members.append(i)
         made[i.out] = group.first
-        member_of[i.out] = group
+    return groups, made
+
+
+def with_batches(instructions: Sequence[Instruction], count: int) -> list[Instruction]:
+    """Compute what is alike in several steps of a loop together, if it is small and does not wait for another step.
+
+    f(x_0), f(x_1), ... become the parts of f(stack of all x), at the place of the first: elementwise f, with operands
+    that are there by then. `count` as above.
+    """
+    alone: set[Value] = set()
+    while True:  # what turns out to have few alike is computed where it was, and so there later than supposed
+        groups, made = _alike(instructions, alone)
+        few = {i.out for group in groups if len(group.members) < 4 for i in group.members}
+        if not few:
+            break
+        alone |= few
+    starts = {group.first: group for group in groups}
+    made_by = {i.out: i for i in instructions}
     result: list[Instruction] = []
+    written: set[Value] = set()
     stacks: dict[tuple[Value, ...], Value] = {}
 
-    def new(p: Any, inputs: tuple[Any, ...], static: dict[str, Any], like: Value, size: int) -> Value:
-        nonlocal count
-        out = Value(count, np.broadcast_to(np.empty((), like.dtype), (size, *like.shape)))
-        count += 1
-        result.append(Instruction(p, inputs, static, out))
+    def write(p: Any, inputs: tuple[Any, ...], static: dict[str, Any], out: Value, view: int | None = None) -> Value:
+        pending = [x for x in inputs if isinstance(x, Value) and x in made_by and x not in written]
+        while pending:  # views that are made further down, of what is there
+            i = made_by[pending[-1]]
+            deeper = [x for x in values(i) if x in made_by and x not in written]
+            if deeper:
+                pending += deeper
+            else:
+                pending.pop()
+                if i.out not in written:
+                    result.append(i)
+                    written.add(i.out)
+        result.append(Instruction(p, inputs, static, out, view))
+        written.add(out)
         return out
 
+    def new(like: Value, size: int) -> Value:
+        nonlocal count
+        count += 1
+        return Value(count, np.broadcast_to(np.empty((), like.dtype), (size, *like.shape)))
+
     for n, i in enumerate(instructions):
-        for group in starts[n]:
-            if len(group.members) < 4:
-                continue
-            size = len(group.members)
-            members = sorted(group.members, key=lambda m: made_first(m, group.columns, made))
-            operands = list(members[0].inputs)
-            for k in group.columns:
+        if n in starts:
+            columns, size = starts[n].columns, len(starts[n].members)
+            members = sorted(starts[n].members, key=lambda m: (made[m.inputs[columns[0]]], m.inputs[columns[0]].number))
+            operands = list(i.inputs)
+            for k in columns:
                 column = tuple(m.inputs[k] for m in members)
                 if column not in stacks:
-                    stacks[column] = new(shapes._stack, column, {"axis": 0}, column[0], size)
+                    stacks[column] = write(shapes._stack, column, {"axis": 0}, new(column[0], size))
                 operands[k] = stacks[column]
-            whole = new(i.primitive, tuple(operands), {}, i.out, size)
+            whole = write(i.primitive, tuple(operands), {}, new(i.out, size))
             stacks[tuple(m.out for m in members)] = whole
-            result += [Instruction(shapes.getitem, (whole, k), {}, m.out, 0) for k, m in enumerate(members)]
-        found = member_of.get(i.out)
-        if found is None or len(found.members) < 4:
+            for k, m in enumerate(members):
+                write(shapes.getitem, (whole, k), {}, m.out, 0)
+        elif i.out not in written:
             result.append(i)
+            written.add(i.out)
     return result
-
-
-def made_first(i: Instruction, columns: list[int], made: dict[Value, int]) -> tuple[int, int]:
-    """By when an instruction could be run, and in doubt which operand is older."""
-    x = i.inputs[columns[0]]
-    return made[x], x.number
 
 
 def _is_elementwise(p: Any) -> bool:

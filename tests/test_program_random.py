@@ -76,7 +76,7 @@ def direct_steps(draw: Any) -> Callable[[Values], Values]:
         state, states = mg.tanh(mg.sum(x)) * np.ones((2, 2)), []
         for _ in range(4):
             gates = mg.sigmoid(state @ np.array([[0.5, -1.0, 0.3, 0.1], [0.2, 0.4, -0.6, 1.0]]))
-            state = gates[:, :2] * state + gates[:, 2:] * mg.tanh(state)
+            state = gates[:, :2] * state + gates[:, 2:] * mg.tanh(state) + mg.relu(state - 5.0)
             states.append(state)
         return [mg.stack(states), mg.concatenate(states[:-1], axis=1)]
 
