@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import language_model, micro, workers
-from benchmarks.by_hand import MODELS, Setting
+from benchmarks import language_model, micro, picture, scaling, workers
+from benchmarks.by_hand import GATES, SIZES, Setting
 
 # What must be importable for a framework to take part.
 REQUIRES = {
@@ -26,8 +26,12 @@ REQUIRES = {
     "numpy": ("numpy",),
     "autograd": ("autograd", "scipy"),
     "mygrad": ("mygrad",),
+    "torch": ("torch",),
+    "jax": ("jax",),
 }
 INSTALL = {"autograd": "minigrad[bench]", "mygrad": "minigrad[bench]"}
+# What a framework has no model for: torch's GRU is another one, the minimal gated unit is a user's own cell.
+LACKING = {"gru": {"torch"}, "mgu": {"torch", "numpy", "jax", "autograd tuned", "mygrad tuned"}}
 BASELINES = ("minigrad", "numpy")
 # glibc then keeps freed memory instead of giving it back to the system and faulting it in again.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
@@ -44,20 +48,23 @@ class Row:
     unit: Callable[[str], str]
 
 
-def rows(setting: Setting) -> dict[str, Row]:
-    """All rows by name; the first one is measured first."""
-    models, small = tuple(language_model.MODELS), ("minigrad", "autograd", "mygrad")
+def training(setting: Setting) -> Row:
+    """The language model's training step in all frameworks that have the model."""
+    present = tuple(name for name in language_model.MODELS if name not in LACKING.get(setting.cell, ()))
     sizes = f"V={setting.V} H={setting.H} B={setting.B} T={setting.T} {setting.dtype}"
-    table = {
-        cell: Row(
-            f"{cell.upper()} training step, {sizes}",
-            language_model.Training,
-            models,
-            (setting_,),
-            lambda _: "ms",
-        )
-        for cell, setting_ in ((cell, replace(setting, cell=cell)) for cell in MODELS)
-    }
+    title = f"{setting.cell.upper()} training step, {sizes}"
+    return Row(title, language_model.Training, present, (setting,), lambda _: "ms")
+
+
+def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
+    """All rows by name; the first one is measured first. Those of training may come in all sizes."""
+    small = ("minigrad", "autograd", "mygrad")
+    table = {}
+    for cell in GATES:
+        if not all_sizes:
+            table[cell] = training(replace(setting, cell=cell))
+        for V, H, B, T in SIZES if all_sizes else ():
+            table[f"{cell} {V},{H},{B},{T}"] = training(replace(setting, cell=cell, V=V, H=H, B=B, T=T))
     table["loop"] = Row(
         f"backward of (x[t] * w).sum() for all t, x (T, {micro.Loop.width}); growth 8 is O(T), 64 is O(T^2)",
         micro.Loop,
@@ -68,6 +75,15 @@ def rows(setting: Setting) -> dict[str, Row]:
     table["overhead"] = Row(
         "forward and backward of one operation on a (4, 4) array", micro.Overhead, small, (), lambda _: "us"
     )
+    writers, trained = tuple(scaling.WRITERS), ("minigrad", "minigrad compiled", "numpy", "torch", "jax")
+    table["writing"] = Row(
+        f"writing one character at a time, LSTM V={setting.V} H={setting.H}", scaling.Writing, writers, (setting,),
+        lambda _: "/s",
+    )  # fmt: skip
+    table["lengths"] = Row(
+        f"LSTM training step at batch 1, V={setting.V} H={setting.H}, and the memory it takes", scaling.Lengths,
+        trained, (setting,), lambda quantity: "MiB" if "memory" in quantity else "ms",
+    )  # fmt: skip
     return table
 
 
@@ -121,7 +137,7 @@ def summarize(name: str, row: Row, measured: dict[str, list[dict[str, float]]]) 
             ratios = {
                 baseline: summary([value / base for value, base in zip(values, rounds[baseline], strict=True)])
                 for baseline in BASELINES
-                if baseline in rounds and baseline != framework and unit != "x"
+                if baseline in rounds and baseline != framework and unit not in ("x", "MiB")
             }
             entry = {"row": name, "quantity": quantity, "framework": framework, "unit": unit}
             entries.append(entry | {"rounds": values, **summary(values), "ratio_to": ratios})
@@ -180,6 +196,14 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=15, help="turns of each framework (default 15)")
     parser.add_argument("--threads", type=positive, default=1, help="BLAS threads of each worker (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save everything measured")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the training steps (needs matplotlib)")
+    parser.add_argument("--all-sizes", action="store_true", help="training steps in the sizes that are compared: "
+                        + "; ".join(",".join(map(str, size)) for size in SIZES) + " (V,H,B,T)")  # fmt: skip
+    parser.add_argument(
+        "--without", nargs="+", default=[], metavar="NAME", help="leave frameworks out, as in the table"
+    )
+    parser.add_argument("--cpu-time", action="store_true", help="measure the worker's CPU time, on a machine that is "
+                        "busy with other things; with one thread only")  # fmt: skip
     parser.add_argument("--keep-memory", action="store_true", help="let no worker give freed memory back (glibc)")
     for size, meaning in {"V": "symbols", "H": "hidden units", "B": "batch size", "T": "time steps"}.items():
         default = getattr(defaults, size)
@@ -188,8 +212,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options.rows = list(dict.fromkeys(options.rows)) or ["lstm", "loop", "overhead"]
     if unknown := [name for name in options.rows if name not in names]:
         parser.error(f"no row {', '.join(unknown)}; there are {', '.join(names)}")
-    if options.json and not options.json.resolve().parent.is_dir():
-        parser.error(f"--json: the directory of {options.json} does not exist")
+    if options.cpu_time and options.threads > 1:
+        parser.error("--cpu-time adds up the time of all threads: use it with --threads 1")
+    for name in ("json", "picture"):
+        path = getattr(options, name)
+        if path and not path.resolve().parent.is_dir():
+            parser.error(f"--{name}: the directory of {path} does not exist")
     return options
 
 
@@ -197,22 +225,27 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     setting = Setting(V=options.V, H=options.H, B=options.B, T=options.T)
     environment = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(options.threads))
+    if options.cpu_time:
+        environment[workers.CPU_TIME] = "1"
     if options.keep_memory:
         environment |= KEEP_MEMORY
-    chosen = {name: row for name, row in rows(setting).items() if name in options.rows}
+    table = rows(setting, options.all_sizes)
+    chosen = {name: row for name, row in table.items() if name.split()[0] in options.rows}
     entries, sections, missing = [], [], set()
     for name, row in chosen.items():
         print(f"{name} ...", file=sys.stderr, flush=True)
-        present = [framework for framework in row.frameworks if installed(framework)]
+        wanted = [framework for framework in row.frameworks if framework not in options.without]
+        present = [framework for framework in wanted if installed(framework)]
         measured = workers.run(row.make, present, row.arguments, options.rounds, environment) if present else {}
         entries += (found := summarize(name, row, measured))
-        absent = [framework for framework in row.frameworks if framework not in present]
+        absent = [framework for framework in wanted if framework not in present]
         sections.append([*map(line, found), *([name, framework, "absent", "", ""] for framework in absent)])
         missing.update(framework.split()[0] for framework in absent)
     report = {
         "machine": machine(environment),
         "threads": options.threads,
         "keep_memory": options.keep_memory,
+        "clock": "cpu time" if options.cpu_time else "wall clock",
         "rounds": options.rounds,
         "versions": {package: version(package) for package in (*REQUIRES, "scipy")},
         "setting": asdict(setting),
@@ -222,6 +255,8 @@ def main(arguments: list[str] | None = None) -> int:
         aside = options.json.with_name(options.json.name + ".part")
         aside.write_text(json.dumps(report, indent=1) + "\n")
         aside.replace(options.json)
+    if options.picture:
+        picture.draw(options.picture, entries, {name: row.title for name, row in chosen.items()})
     show(["what", "framework", "median [range]", *(f"/ {base} [range]" for base in BASELINES)], sections)
     for name, row in chosen.items():
         print(f"{name}: {row.title}")
@@ -230,7 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
     versions = ", ".join(f"{name} {found}" for name, found in report["versions"].items() if found)
     about = report["machine"]
     print(f"{about['processor']}, {about['cores']} cores, {about['blas']}, Python {about['python']}; {versions}")
-    print(f"{options.rounds} rounds in turns; median and range of times, and of their ratios within a round")
+    print(f"{report['clock']}, {options.rounds} rounds in turns; median and range, of ratios within a round")
     print("in each worker:", ", ".join(f"{key}={value}" for key, value in about["environment"].items()))
     return 0
 

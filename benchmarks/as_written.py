@@ -29,6 +29,26 @@ class Peer:
     def value_and_gradients(self, loss: Any, arrays: Parameters) -> tuple[float, Parameters]:
         raise NotImplementedError
 
+    def constant(self, array: np.ndarray) -> Any:
+        return array
+
+
+class TorchPeer(Peer):
+    def __init__(self) -> None:
+        import torch
+
+        self.xp, self.sigmoid = torch, torch.sigmoid
+        self.constant = torch.from_numpy
+
+    def cross_entropy(self, logits: Any, targets: np.ndarray) -> Any:
+        return self.xp.nn.functional.cross_entropy(logits, self.xp.from_numpy(targets))
+
+    def value_and_gradients(self, loss: Any, arrays: Parameters) -> tuple[float, Parameters]:
+        tensors = {name: self.xp.from_numpy(array).requires_grad_() for name, array in arrays.items()}
+        value = loss(tensors)
+        value.backward()
+        return float(value.detach()), {name: tensor.grad.numpy() for name, tensor in tensors.items()}
+
 
 class AutogradPeer(Peer):
     def __init__(self) -> None:
@@ -68,12 +88,12 @@ class AsWritten:
     def __init__(self, peer: Peer, setting: Setting, parameters: Parameters) -> None:
         self.peer, self.setting = peer, setting
         self.arrays = {name: array.copy() for name, array in parameters.items()}
-        if setting.cell == "gru":  # the candidate's weights stand alone
+        if setting.cell in ("gru", "mgu"):  # the candidate's weights stand alone
             self.arrays["W"], self.arrays["W_h"] = map(
-                np.ascontiguousarray, np.split(parameters["W"], [2 * setting.H], axis=1)
+                np.ascontiguousarray, np.split(parameters["W"], [-setting.H], axis=1)
             )
         self.adam = Adam(list(self.arrays.values()), setting)
-        self.zeros = np.zeros((setting.B, setting.H), setting.dtype)
+        self.zeros = peer.constant(np.zeros((setting.B, setting.H), setting.dtype))
 
     def step(self, ids: np.ndarray, targets: np.ndarray) -> float:
         value, self.last = self.peer.value_and_gradients(lambda P: self.loss(P, ids, targets), self.arrays)
@@ -105,6 +125,12 @@ class AsWritten:
         z, r = zr[:, :H], zr[:, H:]
         candidate = xp.tanh(x[:, 2 * H :] + (r * h) @ P["W_h"])
         return h + z * (candidate - h), C
+
+    def mgu(self, P: Any, x: Any, h: Any, C: Any) -> tuple[Any, Any]:
+        H, xp = self.setting.H, self.peer.xp
+        f = self.peer.sigmoid(x[:, :H] + h @ P["W"])
+        candidate = xp.tanh(x[:, H:] + (f * h) @ P["W_h"])
+        return h + f * (candidate - h), C
 
     def rnn(self, P: Any, x: Any, h: Any, C: Any) -> tuple[Any, Any]:
         return self.peer.xp.tanh(x + h @ P["W"]), C

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 # The gates in the order in which they are packed; the last is the candidate, a tanh, the others are sigmoids.
-GATES = {"lstm": ("f", "i", "o", "g"), "gru": ("z", "r", "n"), "rnn": ("n",)}
+GATES = {"lstm": ("f", "i", "o", "g"), "gru": ("z", "r", "n"), "rnn": ("n",), "mgu": ("f", "n")}
+# The sizes (V, H, B, T) that are compared.
+SIZES = ((65, 100, 1, 25), (65, 128, 32, 50), (65, 128, 50, 50), (65, 256, 64, 64), (87, 512, 100, 100))
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ columns 1.1 times as fast as rows. A loss at each step was 1.1 to 1.4 times slow
 from __future__ import annotations
 
 import itertools
-import time
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks import by_hand
-from benchmarks.as_written import AsWritten, AutogradPeer, MygradPeer
+from benchmarks import by_hand, compilers
+from benchmarks.as_written import AsWritten, AutogradPeer, MygradPeer, TorchPeer
 from benchmarks.by_hand import Adam, Setting, from_columns, to_columns
+from benchmarks.workers import now
 
 Parameters = dict[str, np.ndarray]
 
@@ -152,32 +152,62 @@ class Mygrad(Columns):
         return float(loss.data), [tensor.grad for tensor in self.tensors]
 
 
+def minimal_gated_unit(V: int, H: int, rng: Any, dtype: str) -> Any:
+    """f = σ(W_f h + U_f x + b_f), h ← h + f (tanh(W_h (f h) + U_n x + b_n) - h): a cell of a user's own."""
+    import minigrad as mg
+    import nn
+
+    class MGU(nn.Cell):
+        def __init__(self) -> None:
+            self.H = H
+            self.U, self.b = nn.parameter(np.zeros((V, 2 * H), dtype)), nn.parameter(np.zeros(2 * H, dtype))
+            self.W, self.W_h = nn.parameter(np.zeros((H, H), dtype)), nn.parameter(np.zeros((H, H), dtype))
+
+        def project(self, xs: Any) -> Any:
+            return nn.linear(xs, self.U, self.b)
+
+        def step(self, x: Any, h: Any) -> Any:
+            f = mg.sigmoid(x[:, :H] + h @ self.W)
+            h = h + f * (mg.tanh(x[:, H:] + (f * h) @ self.W_h) - h)
+            return h, h
+
+    return nn.Recurrent(MGU())
+
+
 class Minigrad:
     """The library's layers as a user writes them: integers in, no one-hot vector anywhere."""
 
+    compiled = False
+
     def __init__(self, setting: Setting, parameters: Parameters) -> None:
+        import minigrad as mg
         import nn
 
         rng = np.random.default_rng(0)
-        layer = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[setting.cell]
+        layer: Any = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN, "mgu": minimal_gated_unit}[setting.cell]
         self.recurrent = layer(setting.V, setting.H, rng=rng, dtype=setting.dtype)
         self.output = nn.Linear(setting.H, setting.V, rng=rng, dtype=setting.dtype)
         self.nn, self.clip = nn, setting.clip
         cell = self.recurrent.cells[0]
         self.named = {"U": cell.U, "W": cell.W, "b": cell.b, "V_out": self.output.W, "c": self.output.b}
         start = dict(parameters)
-        if setting.cell == "gru":  # the candidate's weights stand alone
+        if setting.cell in ("gru", "mgu"):  # the candidate's weights stand alone
             self.named["W_h"] = cell.W_h
-            start["W"], start["W_h"] = np.split(parameters["W"], [2 * setting.H], axis=1)
+            start["W"], start["W_h"] = np.split(parameters["W"], [-setting.H], axis=1)
         for name, tensor in self.named.items():
             tensor.data = start[name]
         self.adam = nn.Adam(self.named.values(), lr=setting.lr)
+        self.loss_and_gradients = mg.compile(self._loss_and_gradients) if self.compiled else self._loss_and_gradients
 
-    def step(self, ids: np.ndarray, targets: np.ndarray) -> float:
-        self.adam.zero_grad()
+    def _loss_and_gradients(self, ids: Any, targets: Any) -> Any:
         outputs, _ = self.recurrent(ids)
         loss = self.nn.cross_entropy(self.output(outputs), targets)
         loss.backward()
+        return loss
+
+    def step(self, ids: np.ndarray, targets: np.ndarray) -> float:
+        self.adam.zero_grad()
+        loss = self.loss_and_gradients(ids, targets)
         self.nn.clip_grad_norm(self.named.values(), self.clip)
         self.adam.step()
         return float(loss.data)
@@ -194,6 +224,10 @@ class Minigrad:
         return self._common({name: tensor.grad for name, tensor in self.named.items()})
 
 
+class MinigradCompiled(Minigrad):
+    compiled = True
+
+
 class ByHand:
     def __init__(self, setting: Setting, parameters: Parameters) -> None:
         self.model = by_hand.MODELS[setting.cell](setting, parameters)
@@ -208,7 +242,11 @@ class ByHand:
 
 MODELS: dict[str, Any] = {
     "minigrad": Minigrad,
+    "minigrad compiled": MinigradCompiled,
     "numpy": ByHand,
+    "torch": compilers.TorchFused,
+    "torch cell": lambda setting, parameters: AsWritten(TorchPeer(), setting, parameters),
+    "jax": compilers.Jax,
     "autograd": lambda setting, parameters: AsWritten(AutogradPeer(), setting, parameters),
     "mygrad": lambda setting, parameters: AsWritten(MygradPeer(), setting, parameters),
     "autograd tuned": Autograd,
@@ -246,8 +284,8 @@ class Training:
         """Milliseconds per step, over at least 3 steps and 0.15 seconds, after one untimed step."""
         self.model = self.model or self._build(self.setting)
         self.model.step(*next(self.batches))
-        steps, start = 0, time.perf_counter()
-        while steps < 3 or time.perf_counter() - start < 0.15:
+        steps, start = 0, now()
+        while steps < 3 or now() - start < 0.15:
             self.model.step(*next(self.batches))
             steps += 1
-        return {"step": (time.perf_counter() - start) / steps * 1e3}
+        return {"step": (now() - start) / steps * 1e3}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from benchmarks.workers import now
 
 Backward = Callable[[], list[np.ndarray]]
 
@@ -113,9 +114,9 @@ class Loop:
             times = []
             for _ in range(5):
                 backward = self._record(T)
-                start = time.perf_counter()
+                start = now()
                 backward()
-                times.append(time.perf_counter() - start)
+                times.append(now() - start)
             best[T] = min(times) * 1e3
         return {f"T={T}": best[T] for T in best} | {"growth": best[self.long] / best[self.short]}
 
@@ -168,9 +169,9 @@ class Overhead:
         means = {}
         for name, (chain, leaves) in self.chains.items():
             self.framework.record(chain, leaves)()
-            count, start = 0, time.perf_counter()
-            while time.perf_counter() - start < 0.01:
+            count, start = 0, now()
+            while now() - start < 0.01:
                 self.framework.record(chain, leaves)()
                 count += 1
-            means[name] = (time.perf_counter() - start) / count / self.length * 1e6
+            means[name] = (now() - start) / count / self.length * 1e6
         return means

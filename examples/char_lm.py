@@ -18,6 +18,7 @@ and `_checkpoint`.
 
 from __future__ import annotations
 
+import functools
 import math
 import shlex
 import sys
@@ -93,6 +94,7 @@ class Run:
     optimizer: nn.Optimizer
     rng: np.random.Generator
     state: Any  # of each layer, carried from batch to batch
+    gradients: Any  # `loss_and_gradients` of the model, compiled unless --eager
     losses: list[float] = field(default_factory=list)  # of each step
     validations: list[tuple[int, float]] = field(default_factory=list)  # (step, loss)
     seconds: float = 0.0
@@ -117,7 +119,9 @@ def new_run(settings: Settings, vocabulary: str) -> Run:
     extra: dict[str, Any] = {"rmsprop": {"decay": s.rms_decay}, "sgd": {"momentum": s.momentum}}.get(s.optimizer, {})
     kinds = {"adam": nn.Adam, "adamw": nn.AdamW, "rmsprop": nn.RMSprop, "adagrad": nn.Adagrad, "sgd": nn.SGD}
     optimizer = kinds[s.optimizer](model.parameters(), s.lr, weight_decay=s.weight_decay, **extra)
-    return Run(s, vocabulary, model, optimizer, rng, model.recurrent.initial_state(s.batch_size))
+    gradients = functools.partial(loss_and_gradients, model)
+    state = model.recurrent.initial_state(s.batch_size)
+    return Run(s, vocabulary, model, optimizer, rng, state, gradients if s.eager else mg.compile(gradients))
 
 
 TICKS = 10_000  # a schedule runs over this many, whether the run is measured in steps or in minutes
@@ -135,15 +139,21 @@ def learning_rate(run: Run) -> float:
     return float(SCHEDULES[s.schedule](s.lr)(min(1.0, done) * TICKS))
 
 
+def loss_and_gradients(model: CharLM, x: Any, y: Any, state: Any) -> tuple[Any, Any]:
+    """The loss of reading x and predicting y (T, B), its gradient in every parameter's `.grad`, and the state after."""
+    logits, state = model(x, state)  # (T, B, V)
+    loss = nn.cross_entropy(logits, y)
+    loss.backward()
+    return loss, state
+
+
 def train_step(run: Run, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """One step of truncated backpropagation through time, on x and y (T, B): the loss and the gradient's norm."""
     s, params = run.settings, run.optimizer.params
     run.model.train()
     run.optimizer.zero_grad()
     run.optimizer.lr = learning_rate(run)
-    logits, state = run.model(x, run.state)  # (T, B, V)
-    loss = nn.cross_entropy(logits, y)
-    loss.backward()
+    loss, state = run.gradients(x, y, run.state)
     norm = nn.clip_grad_norm(params, s.clip_norm or sys.float_info.max)  # without a bound it only measures
     if s.clip_value is not None:
         nn.clip_grad_value(params, s.clip_value)

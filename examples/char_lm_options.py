@@ -90,6 +90,7 @@ class Settings:
     steps: int | None = option("training", 3000, "weight updates in all", low=1, high=10**12, free=True)
     minutes: float | None = option("training", None, "train for this time instead of --steps",
                                    low=0, high=1e6, open=True, free=True)  # fmt: skip
+    eager: bool = option("training", False, "record every step anew instead of compiling it once", low=0, high=2)
     seed: int = option("training", 0, "of initial weights, dropout and samples", low=0, high=2**63)
 
     validate_every: int = option("reports", 500, "steps between validations, which also save; 0 for the end only",
@@ -155,6 +156,9 @@ def parse(argv: Sequence[str]) -> tuple[dict[str, Any], str, str | None, bool]:
         group = groups.get(rules["group"]) or groups.setdefault(
             rules["group"], parser.add_argument_group(rules["group"])
         )
+        if field.type == "bool":
+            groups[rules["group"]].add_argument(flag(name), action="store_true", default=None, help=rules["text"])
+            continue
         kind = {"int": int, "float": float}.get(field.type.removesuffix(" | None"), str)
         default = "" if field.default is None else f" (default: {field.default})"
         group.add_argument(flag(name), type=kind, choices=rules.get("choices"), help=rules["text"] + default,

@@ -17,15 +17,17 @@ from .modes import detect_anomaly, enable_grad, no_grad
 from .ops import *
 from .ops import absolute as abs
 from .primitive import At, Primitive, Product, primitive
+from .program import compile
 from .shapes import *
-from .tensor import Tensor, tensor
+from .tensor import Tensor, as_tensor, tensor
+from .trace import draw, watched
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .tree import tree_leaves, tree_map
 
 __all__ = [
-    "At", "Primitive", "Product", "Tensor", "abs", "checkpoint", "detect_anomaly", "einsum", "enable_grad", "grad",
-    "hessian", "hvp", "jacobian", "jvp", "no_grad", "primitive", "tensor", "tree_leaves", "tree_map", "value_and_grad",
-    "vjp",
+    "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "detect_anomaly", "draw",
+    "einsum", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "no_grad", "primitive", "tensor",
+    "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched",
 ]  # fmt: skip
 __all__ += ops.__all__ + shapes.__all__
 

@@ -14,7 +14,7 @@ import numpy as np
 from . import ops
 from .ops import matmul
 from .primitive import At, Node, Product
-from .shapes import add_at, astype, concatenate, place, reshape, swapaxes
+from .shapes import add_at, astype, concatenate, place, plain_index, reshape, swapaxes
 
 # Rows of x and g that wait for one x^T g. Longer queues make no faster product, but push other data out of the cache.
 QUEUED_ROWS = 512
@@ -46,7 +46,7 @@ def check_product(term: Product, shape: tuple[int, ...]) -> None:
 
 def check_part(term: At, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless g has the shape of the part at the index."""
-    part = np.broadcast_to(False, shape)[term.index].shape
+    part = np.broadcast_to(False, shape)[plain_index(term.index)].shape
     if np.shape(term.g) != part:
         raise ValueError(f"returned a cotangent of shape {np.shape(term.g)} for a part of shape {part}")
 
@@ -81,7 +81,8 @@ class ArraySum:
                 self._multiply()
             return
         if kind is At:
-            add_at(self._buffer(), term.index, term.g)
+            zero = self.sum is None
+            add_at(self._buffer(), term.index, term.g, zero)
             return
         like = self.like
         if kind is not np.ndarray:
@@ -154,11 +155,13 @@ class RecordedSum:
         shape, dtype = self.tensor._data.shape, self.tensor._data.dtype
         terms = list(self.arrays)
         if self.parts:
-            indices = tuple(part.index for part in self.parts)
-            terms.append(place(*[part.g for part in self.parts], indices=indices, shape=shape, dtype=dtype))
+            # an array is a part as well: the others are added to it, not to zeros first
+            parts = [At(..., g) for g in terms[:1]] + self.parts
+            indices = tuple(part.index for part in parts)
+            terms[:1] = [place(*[part.g for part in parts], indices=indices, shape=shape, dtype=dtype)]
         if self.products:
-            x = concatenate([p.x for p in self.products])
-            g = concatenate([p.g for p in self.products])
+            oldest_first = self.products[::-1]  # the order of a loop's steps, and perhaps that in memory
+            x, g = [part[0] if len(part) == 1 else concatenate(part) for part in zip(*oldest_first, strict=True)]
             terms.append(reshape(matmul(swapaxes(x, 0, 1), g), shape))
         total = terms[0]
         for term in terms[1:]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .accumulate import ArraySum, RecordedSum
-from .modes import anomaly, recording
+from .modes import anomaly, no_grad, recording, tracing
 from .primitive import Node, check_finite
 
 
@@ -132,24 +132,43 @@ def backward(output: Node, g: Any = None) -> None:
                 "reduce it with .sum() or .mean()"
             )
         g = np.ones(data.shape, data.dtype)
-    g = np.asarray(g._data if isinstance(g, Node) else g, data.dtype)
+    trace = tracing()
+    if trace is None or not isinstance(g, Node):
+        g = np.asarray(g._data if isinstance(g, Node) else g, data.dtype)
     if g.shape != data.shape:
         raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {data.shape}")
     tensors, _ = lineage([output])
     ends = {id(t): t for t in tensors if t.primitive is None or t.retains_grad}
-    for key, gradient in walk(tensors, [output], [g], set(ends), recorded=False, onward=True).items():
+    for key, gradient in _arrays(tensors, [output], [g], set(ends), onward=True).items():
         t = ends[key]
-        if t.grad is None:
-            t.grad = gradient
+        if trace is not None:
+            trace.add_gradient(t, gradient)
+        elif t._grad is None:
+            t._grad = gradient
         else:
-            t.grad += gradient
+            t._grad += gradient
+
+
+def _arrays(
+    tensors: Sequence[Node], outputs: Sequence[Node], cotangents: Sequence[Any], ends: set[int], onward: bool = False
+) -> Any:
+    """`walk` for results that have no derivative in turn: on arrays, or while tracing on Tensors without a record."""
+    trace = tracing()
+    if trace is None:
+        return walk(tensors, outputs, cotangents, ends, recorded=False, onward=onward)
+    with no_grad():
+        return walk(tensors, outputs, [trace.tensor(g) for g in cotangents], ends, recorded=True, onward=onward)
 
 
 def pull(outputs: Sequence[Node], cotangents: Sequence[Any], wrt: Sequence[Node]) -> list[Any]:
     """The cotangents of `wrt` (None where nothing arrived): Tensors if they have a derivative in turn, else arrays."""
     tensors, foreign = lineage(outputs, wrt)
     recorded = recording() and (foreign or any(isinstance(g, Node) and g.requires_grad for g in cotangents))
-    if not recorded:
-        cotangents = [g._data if isinstance(g, Node) else g for g in cotangents]
-    results = walk(tensors, outputs, cotangents, {id(t) for t in wrt}, recorded)
+    ends = {id(t) for t in wrt}
+    if recorded:
+        results = walk(tensors, outputs, cotangents, ends, recorded)
+    else:
+        if tracing() is None:
+            cotangents = [g._data if isinstance(g, Node) else g for g in cotangents]
+        results = _arrays(tensors, outputs, cotangents, ends)
     return [results.get(id(t)) for t in wrt]

@@ -25,7 +25,7 @@ class _Part:
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.f = f
         leaves, self.rebuild = flatten(args)
-        self.leaves = [_OPEN if _differentiable(x) else frozen(x) for x in leaves]
+        self.leaves = [_OPEN if _differentiable(x) else x if isinstance(x, Node) else frozen(x) for x in leaves]
         self.inputs = [x for x in leaves if _differentiable(x)]
         start = clock()
         with enable_grad():

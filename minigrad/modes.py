@@ -1,4 +1,5 @@
-"""Switches for a block of code: is a record kept (`no_grad`), are non-finite values refused (`detect_anomaly`)?
+"""Switches for a block of code: is a record kept (`no_grad`), are non-finite values refused (`detect_anomaly`), and
+is the block being traced (`compile`)?
 
 A switch belongs to its context (thread or task), never to the process. Its blocks form a linked list, newest first,
 in a `ContextVar`. A generator shares the context of whoever runs it, so a block opened in a generator must not count
@@ -36,12 +37,12 @@ innermost: ContextVar[_Block | None] = ContextVar("minigrad.modes", default=None
 
 
 class Switch:
-    """A boolean with a default, overridden by its innermost block that is running in this context."""
+    """A value with a default, overridden by its innermost block that is running in this context."""
 
-    def __init__(self, default: bool) -> None:
+    def __init__(self, default: Any) -> None:
         self.default = default
 
-    def __call__(self) -> bool:
+    def __call__(self) -> Any:
         block = innermost.get()
         while block is not None:
             if block.mode.switch is self and block.holds():
@@ -52,6 +53,7 @@ class Switch:
 
 recording = Switch(default=True)
 anomaly = Switch(default=False)
+tracing = Switch(default=None)  # or the `Trace` that every call of a primitive is added to
 
 
 def _suspendable(frame: FrameType | None) -> FrameType | None:
@@ -74,7 +76,7 @@ class Mode:
     """A switch set to a value: a context manager, and a decorator of functions, generators and coroutines."""
 
     switch: Switch
-    value: bool
+    value: Any
 
     def __enter__(self) -> None:
         innermost.set(_Block(self, innermost.get(), _suspendable(sys._getframe(1))))

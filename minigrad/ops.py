@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from . import kernels
+from .kernels import Axis
 from .primitive import Product, primitive
 from .shapes import astype, broadcast_to, expand_dims, flip, reshape, swapaxes
 
@@ -84,10 +86,6 @@ def _power_exponent(g: Any, z: Any, x: Any, y: Any) -> Any:
     return g * z * log(where(greater(x, 0), x, 1.0))
 
 
-def _raised(x: Any, y: Any) -> Any:
-    return x**y  # the operator, since it squares and takes roots faster than np.power
-
-
 add = primitive(np.add, lambda g, z, x, y: g, lambda g, z, x, y: g)
 subtract = primitive(np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g)
 multiply = primitive(np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x)
@@ -95,7 +93,7 @@ divide = primitive(np.divide, lambda g, z, x, y: _ratio(g, y), lambda g, z, x, y
 negative = primitive(np.negative, lambda g, y, x: -g)
 positive = primitive(np.positive, lambda g, y, x: g)
 power = primitive(
-    _raised, _power_base, _power_exponent, name="power", doc="x ** y; slope 0 for y = 0, and at x = 0 for y < 1."
+    kernels.raised, _power_base, _power_exponent, name="power", doc="x ** y; slope 0 for y = 0, and at x = 0 for y < 1."
 )
 absolute = primitive(np.absolute, lambda g, y, x: g * sign(x), name="abs", doc="|x|; subgradient 0 at 0.")
 square = primitive(np.square, lambda g, y, x: g * (2 * x))
@@ -112,20 +110,21 @@ cos = primitive(np.cos, lambda g, y, x: -g * sin(x))
 tanh = primitive(np.tanh, lambda g, y, x: g * (1 - y * y))
 
 
-def _sigmoid(x: Any) -> Any:
-    # 1/(1 + e^-x) = (1 + tanh(x/2))/2 overflows at neither end
-    y = np.tanh(np.multiply(x, 0.5))
-    y *= 0.5
-    y += 0.5
-    return y
-
-
-sigmoid = primitive(_sigmoid, lambda g, y, x: g * (y * (1 - y)), name="sigmoid", doc="σ(x) = 1/(1 + e^-x).")
+sigmoid = primitive(
+    kernels.sigmoid,
+    lambda g, y, x: g * (y * (1 - y)),
+    name="sigmoid",
+    doc="σ(x) = 1/(1 + e^-x).",
+    calls=kernels.sigmoid_calls,
+)
 softplus = primitive(
-    lambda x: np.logaddexp(x, 0.0), lambda g, y, x: g * sigmoid(x), name="softplus", doc="log(1 + e^x)."
+    lambda x, out=None: np.logaddexp(x, 0.0, out=out),
+    lambda g, y, x: g * sigmoid(x),
+    name="softplus",
+    doc="log(1 + e^x).",
 )
 relu = primitive(
-    lambda x: np.maximum(x, 0.0),
+    lambda x, out=None: np.maximum(x, 0.0, out=out),
     lambda g, y, x: where(greater(x, 0), g, 0.0),
     name="relu",
     doc="max(x, 0); subgradient 0 at 0.",
@@ -133,11 +132,13 @@ relu = primitive(
 
 # --- choices --------------------------------------------------------------------------------------------------------
 
+
 where = primitive(
-    np.where,
+    kernels.where,
     None,
     lambda g, z, c, x, y: where(c, g, 0.0),
     lambda g, z, c, x, y: where(c, 0.0, g),
+    name="where",
     doc="x where c is true, else y; the cotangent is masked before anything is multiplied.",
 )
 
@@ -160,15 +161,13 @@ minimum = primitive(
     doc="min(x, y); a tie shares the gradient equally.",
 )
 clip = primitive(
-    lambda x, low=None, high=None: np.clip(x, low, high),
+    lambda x, low=None, high=None, out=None: np.clip(x, low, high, out=out),
     lambda g, y, x, low=None, high=None: where(equal(x, y), g, 0.0),
     name="clip",
     doc="x kept within [low, high]; gradient 1 inside and on the bounds, 0 outside. The bounds have no gradient.",
 )
 
 # --- reductions -----------------------------------------------------------------------------------------------------
-
-Axis = int | tuple[int, ...] | None
 
 
 def _kept(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
@@ -199,13 +198,13 @@ def _cumsum(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
 
 
 sum = primitive(
-    lambda x, axis=None, keepdims=False: np.sum(x, axis=axis, keepdims=keepdims),
+    kernels.sum,
     lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape),
     name="sum",
     doc="Σ x over `axis` (an int, a tuple, or None for all).",
 )
 mean = primitive(
-    lambda x, axis=None, keepdims=False: np.mean(x, axis=axis, keepdims=keepdims),
+    lambda x, axis=None, keepdims=False, out=None: np.mean(x, axis=axis, keepdims=keepdims, out=out),
     lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims) / _size(x, axis), x.shape),
     name="mean",
     doc="Σ x / n over `axis` (an int, a tuple, or None for all).",
@@ -217,50 +216,23 @@ var = primitive(
     doc="Σ (x - mean)² / (n - ddof) over `axis` (an int, a tuple, or None for all).",
 )
 max = primitive(
-    lambda x, axis=None, keepdims=False: np.max(x, axis=axis, keepdims=keepdims),
+    lambda x, axis=None, keepdims=False, out=None: np.max(x, axis=axis, keepdims=keepdims, out=out),
     _extremum,
     name="max",
     doc="The largest x over `axis`; ties share the gradient equally. Raises ValueError if there is nothing to choose.",
 )
 min = primitive(
-    lambda x, axis=None, keepdims=False: np.min(x, axis=axis, keepdims=keepdims),
+    lambda x, axis=None, keepdims=False, out=None: np.min(x, axis=axis, keepdims=keepdims, out=out),
     _extremum,
     name="min",
     doc="The smallest x over `axis`; ties share the gradient equally. Raises ValueError if there is nothing to choose.",
 )
 cumsum = primitive(
-    lambda x, axis=None: np.cumsum(x, axis=axis),
+    lambda x, axis=None, out=None: np.cumsum(x, axis=axis, out=out),
     _cumsum,
     name="cumsum",
     doc="y_k = x_0 + ... + x_k along `axis`; None runs over the flattened array.",
 )
-
-
-def _shifted(x: Any, axis: Axis) -> tuple[Any, Any]:
-    """x - m and m, with m the largest entry along `axis`, or 0 where that is not finite (a row of -inf)."""
-    x = np.asarray(x, np.result_type(x, np.float16) if np.asarray(x).dtype.kind != "f" else None)
-    m = np.max(x, axis=axis, keepdims=True, initial=-math.inf)
-    m = np.where(np.isfinite(m), m, np.zeros_like(m))
-    return x - m, m
-
-
-def _logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    z, m = _shifted(x, axis)
-    with np.errstate(divide="ignore"):  # log 0 = -inf is the right value of an empty or wholly masked row
-        y = np.log(np.sum(np.exp(z), axis=axis, keepdims=True)) + m
-    return y if keepdims else np.squeeze(y, axis=axis)
-
-
-def _softmax(x: Any, axis: Axis = -1) -> Any:
-    e = np.asarray(np.exp(_shifted(x, axis)[0]))
-    s = np.sum(e, axis=axis, keepdims=True)
-    return np.divide(e, s, out=e, where=s > 0)
-
-
-def _log_softmax(x: Any, axis: Axis = -1) -> Any:
-    z = _shifted(x, axis)[0]
-    s = np.sum(np.exp(z), axis=axis, keepdims=True)
-    return z - np.log(s, out=np.zeros_like(s), where=s > 0)
 
 
 def _masked(x: Any, g: Any) -> Any:
@@ -269,19 +241,19 @@ def _masked(x: Any, g: Any) -> Any:
 
 
 logsumexp = primitive(
-    _logsumexp,
+    kernels.logsumexp,
     lambda g, y, x, axis=None, keepdims=False: _kept(g, x, axis, keepdims) * softmax(x, axis=axis),
     name="logsumexp",
     doc="log Σ e^x over `axis` (an int, a tuple, or None for all), from shifted logits.",
 )
 softmax = primitive(
-    _softmax,
+    kernels.softmax,
     lambda g, y, x, axis=-1: y * (g - sum(g * y, axis=axis, keepdims=True)),
     name="softmax",
     doc="e^x / Σ e^x over `axis`, from shifted logits; a row of nothing but -inf is all zeros.",
 )
 log_softmax = primitive(
-    _log_softmax,
+    kernels.log_softmax,
     lambda g, y, x, axis=-1: _masked(x, g - exp(y) * sum(g, axis=axis, keepdims=True)),
     name="log_softmax",
     doc="x - log Σ e^x over `axis`, from shifted logits; a logit of -inf has gradient 0.",
@@ -292,18 +264,6 @@ log_softmax = primitive(
 
 def _rows(x: Any) -> Any:
     return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
-
-
-def _matmul(a: Any, b: Any) -> Any:
-    a, b = np.asarray(a), np.asarray(b)
-    if a.ndim == 0 or b.ndim == 0:
-        raise ValueError("a scalar has no inner size; use * instead of @")
-    inner = b.shape[0 if b.ndim == 1 else -2]
-    if a.shape[-1] != inner:
-        raise ValueError(f"inner sizes {a.shape[-1]} and {inner} differ")
-    if b.ndim == 2 and a.ndim > 2 and a.size and a.flags.c_contiguous:
-        return np.matmul(a.reshape(-1, inner), b).reshape(*a.shape[:-1], b.shape[1])  # one product, not one per batch
-    return np.matmul(a, b)
 
 
 def _matmul_a(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -326,7 +286,14 @@ def _matmul_b(g: Any, y: Any, a: Any, b: Any) -> Any:
     return matmul(swapaxes(a, -1, -2), g)
 
 
-matmul = primitive(_matmul, _matmul_a, _matmul_b, name="matmul", doc="The matrix product, in every case of np.matmul.")
+matmul = primitive(
+    kernels.matmul,
+    _matmul_a,
+    _matmul_b,
+    name="matmul",
+    doc="The matrix product, in every case of np.matmul.",
+    calls=kernels.matmul_calls,
+)
 
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:

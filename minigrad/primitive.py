@@ -7,6 +7,7 @@ Tensor which remembers the primitive and its inputs: the record that every deriv
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import reprlib
 import sys
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .modes import anomaly, innermost, recording
+from .modes import anomaly, innermost, recording, tracing
 
 Rule = Callable[..., Any]
 
@@ -28,16 +29,17 @@ class Node:
     """An array and how it was made; `Tensor` is this with operators and methods.
 
     `primitive is None` marks a leaf. `inputs` are Nodes and plain values, `static` the keyword arguments,
-    `order` the number from `clock`, `line` the user's source line (under `detect_anomaly` only).
+    `order` the number from `clock`, `line` the user's source line (under `detect_anomaly` only), `traced` what this
+    stands for in a compiled program (if it was made while one was traced).
     """
 
     __slots__ = (
-        "_data", "grad", "requires_grad", "retains_grad",
-        "primitive", "inputs", "static", "order", "line", "__weakref__",
+        "_data", "_grad", "requires_grad", "retains_grad",
+        "primitive", "inputs", "static", "order", "line", "traced", "__weakref__",
     )  # fmt: skip
 
     _data: np.ndarray
-    grad: np.ndarray | None
+    _grad: np.ndarray | None
     requires_grad: bool
     retains_grad: bool
     primitive: Primitive | None
@@ -45,6 +47,7 @@ class Node:
     static: dict[str, Any]
     order: int
     line: str | None
+    traced: Any
 
 
 _NONE: dict[str, Any] = {}  # one for all: a record of many objects keeps the garbage collector busy
@@ -74,6 +77,9 @@ class Primitive:
         joint: Rule | None,
         name: str,
         doc: str | None,
+        parts: Callable[..., Any] | None = None,
+        calls: Callable[..., Any] | None = None,
+        pure: bool = True,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -81,11 +87,25 @@ class Primitive:
         self.joint = joint
         self.name = self.__name__ = name
         self.differentiable = bool(rules) or joint is not None
+        self.parts, self.calls, self.pure = parts, calls, pure
         # inputs from this number on may have no rule
         self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
         self.__doc__ = doc or function.__doc__
 
+    @functools.cached_property
+    def takes_out(self) -> bool:
+        """Whether the function writes its result into an array given as `out=`, as NumPy's ufuncs do."""
+        if isinstance(self.function, np.ufunc):
+            return True
+        try:
+            return "out" in inspect.signature(self.function).parameters
+        except (TypeError, ValueError):  # a function in C may have no signature
+            return False
+
     def __call__(self, *inputs: Any, **static: Any) -> Any:
+        default = innermost.get() is None
+        if not default and (trace := tracing()) is not None:
+            return trace.call(self, inputs, static)
         first = None
         needs_grad = plain = False
         arrays = []
@@ -102,20 +122,19 @@ class Primitive:
         try:
             y = self.function(*arrays, **static)
         except (ValueError, TypeError, IndexError) as error:
-            raise _explained(self.name, error, arrays) from error
+            raise explained(self.name, error, arrays) from error
         if first is None or not self.differentiable:
             return y
         if type(y) is not np.ndarray:
             y = np.asarray(y)
 
         out = object.__new__(type(first))
-        out.grad = None
+        out._grad = None
         out.retains_grad = False
         out.order = clock()
-        default = innermost.get() is None
         if needs_grad and (default or recording()):
             if len(inputs) > self.ruled:
-                self._check_differentiable(inputs)
+                self.check_differentiable(inputs)
             out.requires_grad = True
             out.primitive = self
             out.inputs = tuple([x if isinstance(x, Node) else frozen(x) for x in inputs]) if plain else inputs
@@ -133,7 +152,7 @@ class Primitive:
             check_finite(f"{self.name}: forward value", y, arrays, out.line)
         return out
 
-    def _check_differentiable(self, inputs: tuple[Any, ...]) -> None:
+    def check_differentiable(self, inputs: tuple[Any, ...]) -> None:
         for k, x in enumerate(inputs[self.ruled :], self.ruled):
             if isinstance(x, Node) and x.requires_grad and (k >= len(self.rules) or self.rules[k] is None):
                 raise TypeError(f"{self.name}: input {k} has no derivative rule; pass it detached: `x.detach()`")
@@ -156,6 +175,9 @@ def primitive(
     joint: Rule | None = None,
     name: str | None = None,
     doc: str | None = None,
+    parts: Callable[..., Any] | None = None,
+    calls: Callable[..., Any] | None = None,
+    pure: bool = True,
 ) -> Primitive:
     """Declare a primitive: a function of arrays and one derivative rule per input.
 
@@ -171,6 +193,16 @@ def primitive(
             sequence; called once.
         name: for messages; the function's own name by default.
         doc: the docstring; the function's own by default.
+        parts: for a primitive that only collects its inputs: `parts(out, **static)` gives the views of `out` that they
+            go to, or None if there are no such views. The result is the sum of the inputs at their places, 0 where
+            there are none. A compiled function has an input computed right where it goes.
+        calls: `calls(out, *inputs, **static)` gives pairs (function, operands), which called one after the other write
+            the result into the array `out`, or None: for a compiled function, which prepares its calls once.
+        pure: False if a call does more than compute its result from its inputs (it draws a number, it checks values):
+            a compiled function then makes every call, each time.
+
+    If the function takes an argument `out`, it must be able to write its result there, whatever that array's strides:
+    a compiled function then gives it memory that is used again and again.
 
     Raises:
         TypeError: if both `rules` and `joint` are given.
@@ -181,7 +213,9 @@ def primitive(
     """
     if rules and joint is not None:
         raise TypeError("primitive: give `rules`, one per input, or `joint`, one for all inputs, not both")
-    made = Primitive(function, rules, joint, name or str(getattr(function, "__name__", function)), doc)
+    made = Primitive(
+        function, rules, joint, name or str(getattr(function, "__name__", function)), doc, parts, calls, pure
+    )
     if isinstance(function, np.ufunc):
         by_ufunc.setdefault(function, made)
     return made
@@ -196,6 +230,8 @@ def frozen(x: Any) -> Any:
         return x
     if isinstance(x, (np.ndarray, list)):
         return np.array(x) if len(np.shape(x)) != 1 or len(x) else np.array(x, getattr(x, "dtype", np.intp))
+    if isinstance(x, Node):
+        return x._data.copy()
     return tuple([frozen(part) for part in x]) if type(x) is tuple else x
 
 
@@ -206,7 +242,7 @@ def describe(x: Any) -> str:
     return f"{type(x).__name__} {reprlib.repr(x)}"
 
 
-def _explained(name: str, error: Exception, operands: list[Any]) -> Exception:
+def explained(name: str, error: Exception, operands: list[Any]) -> Exception:
     kinds = (np.exceptions.AxisError, IndexError, TypeError, ValueError)
     kind: type[Exception] = next(k for k in kinds if isinstance(error, k))
     return kind(f"{name}: {' and '.join(describe(x) for x in operands)}: {error}")

@@ -5,7 +5,6 @@ Their rules move the cotangent's entries back. Read `lambda g, y, x: ...` as "gi
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,7 +69,7 @@ astype = primitive(
 # --- parts, and wholes of parts -------------------------------------------------------------------------------------
 
 
-def _plain(index: Any) -> Any:
+def plain_index(index: Any) -> Any:
     """An index with arrays in place of integer Tensors."""
     if type(index) is tuple:
         return tuple([part._data if isinstance(part, Node) else part for part in index])
@@ -85,16 +84,21 @@ def is_basic(index: Any) -> bool:
     return _BASIC.issuperset(map(type, index if type(index) is tuple else (index,)))
 
 
-def add_at(buffer: Any, index: Any, g: Any) -> None:
-    """buffer[index] += g, in which contributions at a repeated index add up."""
+def add_at(buffer: Any, index: Any, g: Any, zero: bool = False) -> None:
+    """buffer[index] += g, in which contributions at a repeated index add up; `zero` if there are only zeros so far."""
     if is_basic(index):
         part = buffer[index]
-        if type(part) is not np.ndarray:  # one entry came out as a number; with an Ellipsis it is a view
-            part = buffer[(*index, ...) if type(index) is tuple else (index, ...)]
+        if type(part) is not np.ndarray:  # one entry came out as a number
+            part = _view(buffer, index)
         if part.shape != np.shape(g):
             raise ValueError(f"returned a cotangent of shape {np.shape(g)} for a part of shape {part.shape}")
-        part += g
-    elif isinstance(index, np.ndarray) and index.dtype == bool:
+        if zero:
+            part[...] = g
+        else:
+            part += g
+        return
+    index = plain_index(index)
+    if isinstance(index, np.ndarray) and index.dtype == bool:
         buffer[index] += g
     elif isinstance(index, np.ndarray) and index.ndim and index.size and buffer.ndim > 1:
         if np.shape(g) != index.shape + buffer.shape[1:]:
@@ -105,50 +109,92 @@ def add_at(buffer: Any, index: Any, g: Any) -> None:
         np.add.at(buffer, index, g)
 
 
+GATHERED = 4 * 2**20  # bytes that are put in order at once; more would leave the cache before they are added up
+
+
 def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
-    # sorted by row: add up each run of equal rows or, if there are fewer such rounds, every row's n-th entry at once;
-    # np.add.at takes 4 to 20 times as long
+    # a few one by one; many sorted by row, so that each run of equal rows is one sum; or, if there are far fewer such
+    # rounds, every row's n-th entry at once. np.add.at takes 4 to 20 times as long
+    if len(rows) < 64:
+        for row, part in zip(rows.tolist(), g):
+            buffer[row] += part
+        return
     order = np.argsort(rows, kind="stable")
-    rows, g = rows[order], g[order]
+    rows = rows[order]
     starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
     counts = np.diff(starts, append=len(rows))
-    if len(starts) <= counts.max():
-        for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
-            buffer[rows[start]] += g[start : start + count].sum(axis=0)
+    if len(starts) <= 16 * counts.max():
+        gathered = None if g.nbytes > GATHERED else np.take(g, order, axis=0, mode="clip")
+        for row, start, end in zip(rows[starts].tolist(), starts.tolist(), (starts + counts).tolist(), strict=True):
+            part = gathered[start:end] if gathered is not None else np.take(g, order[start:end], axis=0, mode="clip")
+            whole = buffer[row]
+            np.add(whole, np.add.reduce(part), whole)
         return
     for n in range(counts.max()):
         entries = starts[counts > n] + n
-        buffer[rows[entries]] += g[entries]
+        buffer[rows[entries]] += g[order[entries]]
 
 
-def _place(*gs: Any, indices: tuple[Any, ...], shape: tuple[int, ...], dtype: Any) -> Any:
-    whole = np.zeros(shape, dtype)
+def _place(*gs: Any, indices: tuple[Any, ...], shape: tuple[int, ...], dtype: Any, out: Any = None) -> Any:
+    if out is None:
+        whole = np.zeros(shape, dtype)
+    else:
+        whole = out
+        whole[...] = 0
     for index, g in zip(indices, gs, strict=True):
         add_at(whole, index, g)
     return whole
+
+
+def _places(out: Any, indices: tuple[Any, ...], **_: Any) -> Any:
+    if not all([is_basic(index) for index in indices]):
+        return None
+    return [_view(out, index) for index in indices]
+
+
+def _view(buffer: Any, index: Any) -> Any:
+    """buffer[index] for a basic index, as a view even of one entry."""
+    index = index if type(index) is tuple else (index,)
+    return buffer[index if ... in index else (*index, ...)]
 
 
 place = primitive(
     _place,
     joint=lambda g, y, *gs, indices, shape, dtype: [getitem(g, index) for index in indices],
     name="place",
+    parts=_places,
     doc="Zeros of `shape` with gs[k] added at indices[k]: the sum of `At` cotangents.",
 )
+
+
+def _getitem(x: Any, index: Any, out: Any = None) -> Any:
+    if out is None:
+        return x[index]
+    if isinstance(index, np.ndarray) and index.dtype.kind in "iu" and index.size and len(x):
+        if not -len(x) <= index.min() <= index.max() < len(x):
+            return x[index]  # raises the error
+        return np.take(x, index, axis=0, out=out, mode="wrap")  # which checks nothing, and so needs no buffer
+    out[...] = x[index]
+    return out
+
+
 getitem = primitive(
-    operator.getitem,
-    lambda g, y, x, index: At(_plain(index), g),
+    _getitem,
+    lambda g, y, x, index: At(index, g),
     name="getitem",
     doc="x[index] with every NumPy index; the gradients of an entry selected several times add up.",
 )
 _concatenate = primitive(
-    lambda *xs, axis, ends: np.concatenate(xs, axis=axis),
+    lambda *xs, axis, ends, out=None: np.concatenate(xs, axis=axis, out=out),
     joint=lambda g, y, *xs, axis, ends: split(g, ends[:-1], axis),
     name="concatenate",
+    parts=lambda out, axis, ends: np.split(out, ends[:-1], axis),
 )
 _stack = primitive(
-    lambda *xs, axis: np.stack(xs, axis=axis),
+    lambda *xs, axis, out=None: np.stack(xs, axis=axis, out=out),
     joint=lambda g, y, *xs, axis: moveaxis(g, axis, 0) if axis else g,  # a sequence of its parts
     name="stack",
+    parts=lambda out, axis: [_view(np.moveaxis(out, axis, 0), k) for k in range(out.shape[axis])],
 )
 
 
@@ -159,9 +205,10 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     """
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    indices = np.asarray(indices._data if isinstance(indices, Node) else indices)
-    if not indices.size:
-        indices = indices.astype(np.intp)
+    if not isinstance(indices, Node):
+        indices = np.asarray(indices)
+        if not indices.size:
+            indices = indices.astype(np.intp)
     if indices.dtype.kind not in "iu":
         raise TypeError(f"take: indices must be integers, got {indices.dtype}")
     rows = indices if axis == 0 else (slice(None),) * (axis % np.ndim(x)) + (indices,)

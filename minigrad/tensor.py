@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from . import ops, shapes
 from .backward import backward
-from .einsum import einsum
-from .primitive import Node, by_ufunc, clock
+from .modes import no_grad, tracing
+from .numpy_functions import FUNCTIONS, PLAIN, SHAPES, plain
+from .primitive import Node, Primitive, by_ufunc, clock
 
 
 class Tensor(Node):
@@ -32,12 +33,15 @@ class Tensor(Node):
     __slots__ = ()
 
     def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
+        trace, source = tracing(), data
         if isinstance(data, Node):
             data = data._data
         elif isinstance(data, (list, tuple)) and any(isinstance(x, Node) for x in data):
             raise TypeError("tensor: got a sequence of Tensors; join them with mg.stack or mg.concatenate")
         self._data = np.array(data, dtype=dtype)
         self._make_leaf(requires_grad)
+        if trace is not None and isinstance(source, Node):
+            trace.copied(self, source)
 
     def _make_leaf(self, requires_grad: bool) -> None:
         kind = self._data.dtype.kind
@@ -48,7 +52,7 @@ class Tensor(Node):
                 f"tensor: requires_grad=True needs floating-point data, got {self._data.dtype}; "
                 "write 1.0 instead of 1, or pass dtype=float"
             )
-        self.grad = None
+        self._grad = None
         self.requires_grad = requires_grad
         self.retains_grad = False
         self.primitive = None
@@ -66,10 +70,16 @@ class Tensor(Node):
 
     # --- data and gradient -----------------------------------------------------------------------------------------
 
+    def _value(self, what: str) -> np.ndarray:
+        """The array, for Python to look into; a compiled function cannot, what it saw would be a constant."""
+        if (trace := tracing()) is not None:
+            trace.refuse(what)
+        return self._data
+
     @property
     def data(self) -> np.ndarray:
         """The values, as a read-only array."""
-        view = self._data.view()
+        view = self._value("t.data").view()
         view.flags.writeable = False
         return view
 
@@ -78,7 +88,7 @@ class Tensor(Node):
         array = np.asarray(value._data if isinstance(value, Node) else value)
         if array.shape != self._data.shape:
             raise ValueError(f"data: this tensor has shape {self._data.shape}, the new data {array.shape}")
-        self._stamp()
+        self._stamp("t.data = ...")
         self._data = np.array(array, dtype=self._data.dtype)
 
     def writable(self) -> np.ndarray:
@@ -92,13 +102,30 @@ class Tensor(Node):
         """
         if not self.requires_grad:
             raise RuntimeError("writable: this tensor has requires_grad=False; assign `t.data = array` instead")
-        self._stamp()
+        self._stamp("t.writable()")
         return self._data
 
-    def _stamp(self) -> None:
+    def _stamp(self, what: str) -> None:
+        if (trace := tracing()) is not None:
+            trace.refuse(what)
         if self.primitive is not None:
             raise RuntimeError(f"data: the result of {self.primitive.name} cannot be changed, only leaves can")
         self.order = clock()
+
+    @property
+    def grad(self) -> np.ndarray | None:
+        """The gradient that `backward()` has collected, or None."""
+        if (trace := tracing()) is not None:
+            gradient: np.ndarray | None = trace.gradient(self)
+            return gradient
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: np.ndarray | None) -> None:
+        if (trace := tracing()) is not None:
+            trace.set_gradient(self, value)
+        else:
+            self._grad = value
 
     shape = property(lambda self: self._data.shape, doc="The size of each axis.")
     dtype = property(lambda self: self._data.dtype, doc="The type of the entries.")
@@ -129,12 +156,16 @@ class Tensor(Node):
 
     def detach(self) -> Tensor:
         """The same values without their record: a constant, and what it was made from can be freed."""
+        if (trace := tracing()) is not None:
+            alike = self._sharing(self._data)
+            trace.copied(alike, self)
+            return alike
         alone = self.primitive is not None and self._data.base is None
         return self._sharing(self._data if alone else self._data.copy())  # what a leaf shares can change
 
     def item(self) -> Any:
         """The one entry, as a Python number."""
-        return self._data.item()
+        return self._value("t.item()").item()
 
     # --- Python's protocols ----------------------------------------------------------------------------------------
 
@@ -148,10 +179,10 @@ class Tensor(Node):
         return f"tensor({', '.join([body, *notes])})"
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec else repr(self)
+        return format(self._value("format(t)").item(), spec) if spec else repr(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._data, None, self.requires_grad)  # a copy or a pickle is a leaf
+        return type(self), (self._value("copying t"), None, self.requires_grad)  # a copy or a pickle is a leaf
 
     def __len__(self) -> int:
         return len(self._data)
@@ -162,16 +193,16 @@ class Tensor(Node):
         return (shapes.getitem(self, k) for k in range(len(self._data)))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self._data == value).any())
+        return bool((self._value("value in t") == value).any())
 
     def __bool__(self) -> bool:
-        return bool(self._data)
+        return bool(self._value("if t"))
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._value("float(t)").item())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._value("int(t)").item())
 
     def __getitem__(self, index: Any) -> Any:
         return shapes.getitem(self, index)
@@ -262,7 +293,8 @@ class Tensor(Node):
     def astype(self, dtype: npt.DTypeLike) -> Any:
         """The same values in another dtype; a dtype without fractions ends the record."""
         if np.dtype(dtype).kind != "f":
-            return self._sharing(self._data.astype(dtype))
+            with no_grad():
+                return shapes.astype(self, np.dtype(dtype))
         return shapes.astype(self, np.dtype(dtype))
 
     def take(self, indices: Any, axis: int | None = None) -> Any:
@@ -272,13 +304,15 @@ class Tensor(Node):
     # --- NumPy's functions -----------------------------------------------------------------------------------------
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        if self.requires_grad:
+        if self.requires_grad and tracing() is None:
             raise TypeError(
                 "a tensor that requires a gradient is no plain array, it would lose its record; use `t.data`"
             )
-        return np.array(self.data, dtype=dtype, copy=copy)
+        return np.array(self._value("np.asarray(t)"), dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **static: Any) -> Any:
+        if method == "__call__" and not static and (trace := tracing()) is not None and trace.plain(inputs):
+            return trace.call(by_ufunc.get(ufunc) or Primitive(ufunc, (), None, ufunc.__name__, None), inputs, {})
         if method != "__call__" or static or ufunc not in by_ufunc:
             called = ufunc.__name__ + ("" if method == "__call__" else f".{method}")
             options = f" with {', '.join(static)}=" if static else ""
@@ -292,17 +326,13 @@ class Tensor(Node):
         if function in FUNCTIONS:
             return FUNCTIONS[function](*args, **static)
         if function in PLAIN:
-            return function(*[_plain(x) for x in args], **{key: _plain(x) for key, x in static.items()})
+            if function not in SHAPES and (trace := tracing()) is not None:
+                trace.refuse(f"np.{function.__name__}(t)")
+            return function(*[plain(x) for x in args], **{key: plain(x) for key, x in static.items()})
         raise TypeError(
             f"np.{function.__name__} has no derivative rule for a Tensor; "
             "use a function of minigrad, declare one with mg.primitive, or pass `t.data`"
         )
-
-
-def _plain(x: Any) -> Any:
-    if isinstance(x, Node):
-        return x._data
-    return type(x)(_plain(part) for part in x) if type(x) in (list, tuple) else x
 
 
 def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
@@ -310,34 +340,8 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = 
     return Tensor(data, dtype, requires_grad)
 
 
-def _np_clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    return ops.clip(a, min if a_min is None else a_min, max if a_max is None else a_max)
-
-
-def _np_pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: float = 0.0) -> Any:
-    if mode != "constant":
-        raise TypeError(f"np.pad with mode={mode!r} has no derivative rule for a Tensor, only mode='constant'")
-    return shapes.pad(array, pad_width, constant_values)
-
-
-by_ufunc[np.power] = ops.power
-by_ufunc[np.matmul] = ops.matmul
-
-#: NumPy functions that are no ufuncs, and what they mean for Tensors.
-FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    getattr(np, f.__name__): f
-    for f in (
-        *(ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.cumsum, ops.where, ops.clip, einsum),
-        *(shapes.concatenate, shapes.stack, shapes.split, shapes.take, shapes.reshape, shapes.transpose),
-        *(shapes.swapaxes, shapes.moveaxis, shapes.expand_dims, shapes.squeeze, shapes.broadcast_to),
-        *(shapes.pad, shapes.flip, shapes.tril, shapes.triu),
-        *(ops.argmax, ops.argmin, ops.argsort),
-    )
-} | {np.amax: ops.max, np.amin: ops.min, np.clip: _np_clip, np.pad: _np_pad}
-
-#: NumPy functions whose results have no derivative: computed on the arrays.
-PLAIN = {
-    *(np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.result_type),
-    *(np.allclose, np.isclose, np.array_equal, np.all, np.any, np.count_nonzero, np.nonzero, np.unique),
-    *(np.round, np.searchsorted, np.shares_memory, np.may_share_memory),
-}
+def as_tensor(x: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
+    """x itself if it is a Tensor, else a Tensor of these plain numbers in `dtype`."""
+    if isinstance(x, Tensor) and ((trace := tracing()) is None or not trace.plain([x])):
+        return x
+    return Tensor(x, dtype)

@@ -48,7 +48,7 @@ class Cell(Module):
         found, needed = mg.tree_map(np.shape, state), mg.tree_map(np.shape, initial)
         if found != needed:
             raise ValueError(f"{self.name}: the state has shapes {found}, the cell needs {needed}")
-        return mg.tree_map(lambda s, like: s if isinstance(s, mg.Tensor) else mg.tensor(s, like.dtype), state, initial)
+        return mg.tree_map(lambda s, like: mg.as_tensor(s, like.dtype), state, initial)
 
     def project(self, xs: Any) -> Any:
         """The part of a step that needs no state, for one time (B, ...) or all (T, B, ...): xs itself by default."""

@@ -25,9 +25,20 @@ def is_integer(x: Any) -> bool:
 
 def as_input(x: Any, dtype: npt.DTypeLike | None) -> Any:
     """Plain numbers as a Tensor of this dtype (None: their own), integers as an array; Tensors as they are."""
-    if isinstance(x, mg.Tensor):
-        return x
-    return np.asarray(x) if is_integer(x) else mg.tensor(x, dtype=dtype)
+    if is_integer(x):
+        return x if isinstance(x, mg.Tensor) else np.asarray(x)
+    return mg.as_tensor(x, dtype)
+
+
+def _within(indices: np.ndarray, V: int) -> np.ndarray:
+    if indices.size and not 0 <= indices.min() <= indices.max() < V:
+        raise ValueError(
+            f"linear: integer inputs must lie within 0 ... {V - 1}, got {indices.min()} ... {indices.max()}"
+        )
+    return indices
+
+
+_checked = mg.primitive(_within, name="checked", pure=False)
 
 
 def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
@@ -40,12 +51,7 @@ def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
         ValueError: if the last size of x is not I, or an integer is not within 0 ... I - 1.
     """
     if is_integer(x):
-        indices = x.data if isinstance(x, mg.Tensor) else np.asarray(x)
-        if indices.size and not 0 <= indices.min() <= indices.max() < W.shape[0]:
-            raise ValueError(
-                f"linear: integer inputs must lie within 0 ... {W.shape[0] - 1}, "
-                f"got {indices.min()} ... {indices.max()}"
-            )
+        indices = _checked(x if isinstance(x, mg.Tensor) else np.asarray(x), W.shape[0])
         if b is None:
             return mg.take(W, indices, axis=0)
         if indices.size < W.shape[0]:
@@ -158,11 +164,11 @@ class Dropout(Module):
 
     def forward(self, x: Any) -> Any:
         x = x if isinstance(x, mg.Tensor) else np.asarray(x)
-        if not self.training or self.p == 0:
+        p = mg.watched(self, "p")
+        if not mg.watched(self, "training") or p == 0:
             return x
-        keep = 1 - self.p
-        mask = (self.rng.random(self.mask_shape(x), dtype=np.float32) < keep).astype(x.dtype)
-        return x * (mask / keep)
+        kept = mg.less(mg.draw(self.rng.random, self.mask_shape(x), np.float32), 1 - p)
+        return x * (mg.astype(kept, x.dtype) / (1 - p))
 
     def mask_shape(self, x: Any) -> tuple[int, ...]:
         """The shape of the mask for x."""

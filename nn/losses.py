@@ -37,29 +37,40 @@ def cross_entropy(logits: Any, targets: Any, ignore_index: int | None = None, re
 
 def nll_loss(log_probs: Any, targets: Any, ignore_index: int | None = None, reduction: str = "mean") -> Any:
     """-log_probs[target]: like `cross_entropy`, from log-probabilities (..., V)."""
-    targets = np.asarray(targets.data if isinstance(targets, mg.Tensor) else targets)
+    targets = targets if isinstance(targets, mg.Tensor) else np.asarray(targets)
     V = log_probs.shape[-1]
     if targets.dtype.kind not in "iu":
         raise TypeError(f"targets must be integers, the numbers of the right classes, got {targets.dtype}")
     if targets.shape != log_probs.shape[:-1]:
         raise ValueError(f"targets have shape {targets.shape}, outputs of shape {log_probs.shape} need "
                          f"{log_probs.shape[:-1]}")  # fmt: skip
-    counts = np.ones(targets.shape, bool) if ignore_index is None else targets != ignore_index
-    if (counts & ((targets < 0) | (targets >= V))).any():
-        bad = targets[counts & ((targets < 0) | (targets >= V))][0]
-        raise ValueError(f"targets must lie within 0 ... {V - 1}, found {bad}")
+    targets = _checked(targets, V, ignore_index)
     if ignore_index is None:
-        picked = _pick(log_probs, targets)
-    else:
-        # a log-probability of -inf at an ignored place must not become -inf * 0
-        picked = mg.where(counts, _pick(log_probs, np.where(counts, targets, 0)), 0.0)
-    return _reduced(-picked, reduction, max(1, int(counts.sum())))
+        return _reduced(-_pick(log_probs, targets), reduction, max(1, targets.size))
+    counts = mg.not_equal(targets, ignore_index)
+    # a log-probability of -inf at an ignored place must not become -inf * 0
+    picked = mg.where(counts, _pick(log_probs, mg.where(counts, targets, 0)), 0.0)
+    return _reduced(-picked, reduction, mg.maximum(mg.sum(mg.astype(counts, log_probs.dtype)), 1))
+
+
+def _classes(targets: np.ndarray, V: int, ignore_index: int | None) -> np.ndarray:
+    if not targets.size or 0 <= targets.min() <= targets.max() < V:
+        return targets
+    wrong = (targets < 0) | (targets >= V)
+    if ignore_index is not None:
+        wrong &= targets != ignore_index
+    if wrong.any():
+        raise ValueError(f"targets must lie within 0 ... {V - 1}, found {targets[wrong][0]}")
+    return targets
+
+
+_checked = mg.primitive(_classes, name="checked", pure=False)
 
 
 def _pick(x: Any, indices: np.ndarray) -> Any:
     """x[..., indices[...]]: one entry of each last axis."""
     rows = x.reshape(-1, x.shape[-1])
-    return rows[np.arange(indices.size), indices.ravel()].reshape(indices.shape)
+    return rows[np.arange(indices.size), indices.reshape(-1)].reshape(indices.shape)
 
 
 def mse_loss(y: Any, targets: Any, reduction: str = "mean") -> Any:
@@ -85,8 +96,4 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any, reduction: str =
 
 def _as_data(targets: Any, like: Any) -> Any:
     """Plain targets in the outputs' dtype, so that float32 stays float32."""
-    return (
-        targets
-        if isinstance(targets, mg.Tensor)
-        else np.asarray(targets, like.dtype if like.dtype.kind == "f" else None)
-    )
+    return mg.as_tensor(targets, like.dtype if like.dtype.kind == "f" else None)

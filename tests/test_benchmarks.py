@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as main
-from benchmarks import by_hand, language_model, workers
+from benchmarks import by_hand, language_model, scaling, workers
 
 
 @pytest.mark.parametrize("cell", by_hand.MODELS)
@@ -113,13 +113,13 @@ def test_hand_written_step_trains_in_a_worker_of_its_own() -> None:
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every row is measured at once, and mygrad is absent."""
+    """Every row is measured at once, and mygrad, torch and jax are absent."""
 
     def run(make: object, frameworks: list[str], *_: object) -> dict[str, list[dict[str, float]]]:
         return {framework: [{"step": 2.0 + k}] for k, framework in enumerate(frameworks)}
 
     monkeypatch.setattr(workers, "run", run)
-    monkeypatch.setattr(main, "installed", lambda framework: not framework.startswith("mygrad"))
+    monkeypatch.setattr(main, "installed", lambda framework: framework.split()[0] in ("minigrad", "numpy", "autograd"))
 
 
 @pytest.mark.parametrize("without_rich", [False, True])
@@ -133,8 +133,8 @@ def test_absent_framework_is_named_with_the_extra_to_install(
     table = capsys.readouterr().out
     assert "pip install 'minigrad[bench]'" in table
     assert "absent" in table
-    assert "4.00 ms [4.00 .. 4.00]" in table  # autograd, the third
-    assert "2.00 [2.00 .. 2.00]" in table  # twice minigrad's 2 ms
+    assert "5.00 ms [5.00 .. 5.00]" in table  # autograd, the fourth
+    assert "2.50 [2.50 .. 2.50]" in table  # two and a half times minigrad's 2 ms
 
 
 @pytest.mark.usefixtures("measured")
@@ -146,9 +146,10 @@ def test_saved_results_hold_every_round_threads_and_versions(tmp_path: Path) -> 
     assert saved["versions"]["numpy"] == np.__version__
     assert [(entry["row"], entry["framework"], entry["rounds"]) for entry in saved["results"]] == [
         ("gru", "minigrad", [2.0]),
-        ("gru", "numpy", [3.0]),
-        ("gru", "autograd", [4.0]),
-        ("gru", "autograd tuned", [5.0]),
+        ("gru", "minigrad compiled", [3.0]),
+        ("gru", "numpy", [4.0]),
+        ("gru", "autograd", [5.0]),
+        ("gru", "autograd tuned", [6.0]),
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
@@ -166,3 +167,34 @@ def test_error_in_a_worker_names_its_cause() -> None:
             worker.call("check")
     finally:
         worker.close()
+
+
+@pytest.mark.parametrize("cell", by_hand.GATES)
+def test_every_installed_framework_has_the_same_losses_and_gradients(cell: str) -> None:
+    setting = by_hand.Setting(cell=cell, V=7, H=5, B=3, T=6)
+    row = main.rows(setting)[cell]
+    present = [name for name in row.frameworks if main.installed(name)]
+    assert {"minigrad", "minigrad compiled"} <= set(present)
+    workers.check_agreement({name: language_model.Training(name, setting).check() for name in present})
+
+
+def test_writers_agree_and_count_characters() -> None:
+    writers = {
+        name: scaling.Writing(name, by_hand.Setting(V=7, H=5)) for name in scaling.WRITERS if main.installed(name)
+    }
+    workers.check_agreement({name: writer.check() for name, writer in writers.items()})
+    assert writers["minigrad compiled"].measure()["characters"] > 0
+
+
+def test_lengths_measure_time_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaling.Lengths, "lengths", (2, 4))
+    monkeypatch.setattr(scaling, "_memory", lambda key, reset=False: {"VmRSS": 10.0, "VmHWM": 12.5}[key])
+    measured = scaling.Lengths("minigrad compiled", by_hand.Setting(V=7, H=5)).measure()
+    assert measured["T=4, memory"] == 2.5
+    assert measured["T=2"] > 0
+
+
+def test_picture_is_drawn_for_all_sizes(measured: None, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    main.main(["rnn", "--all-sizes", "--rounds", "1", "--picture", str(path), "--without", "autograd tuned"])
+    assert path.read_bytes().startswith(b"\x89PNG")

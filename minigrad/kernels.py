@@ -1,0 +1,105 @@
+"""The functions of primitives that are no single function of NumPy: on arrays alone, with `out=` where that helps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+Axis = int | tuple[int, ...] | None
+
+
+def raised(x: Any, y: Any) -> Any:
+    return x**y  # the operator, since it squares and takes roots faster than np.power
+
+
+def sigmoid(x: Any, out: Any = None) -> Any:
+    # 1/(1 + e^-x) = (1 + tanh(x/2))/2 overflows at neither end
+    y = np.multiply(x, 0.5, out=out)
+    y = np.tanh(y, out=out)
+    y *= 0.5
+    y += 0.5
+    return y
+
+
+def sigmoid_calls(out: Any, x: Any) -> Any:
+    half = np.array(0.5, out.dtype)  # which NumPy need not convert at each call
+    return [(np.multiply, (x, half, out)), (np.tanh, (out, out)), (np.multiply, (out, half, out)),
+            (np.add, (out, half, out))]  # fmt: skip
+
+
+def where(c: Any, x: Any, y: Any, out: Any = None) -> Any:
+    if out is None:
+        return np.where(c, x, y)
+    np.copyto(out, y)
+    np.copyto(out, x, where=np.asarray(c, bool))
+    return out
+
+
+def _short_rows(x: Any, axis: Axis) -> bool:
+    """Whether `axis` is the last one, and so short that BLAS or `reduceat` is several times as fast as a reduction."""
+    is_array = isinstance(x, np.ndarray) and x.ndim > 1 and x.dtype.char in "fd" and x.flags.c_contiguous
+    return is_array and axis in (-1, x.ndim - 1) and 0 < x.shape[-1] <= 128 and x.size > 1024
+
+
+def sum(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> Any:
+    if not _short_rows(x, axis) or not (out is None or out.flags.c_contiguous):
+        return np.sum(x, axis=axis, keepdims=keepdims, out=out)
+    return np.dot(x, np.ones((x.shape[-1], *(1,) * keepdims), x.dtype), out=out)
+
+
+def _shifted(x: Any, axis: Axis) -> tuple[Any, Any]:
+    """x - m and m, with m the largest entry along `axis`, or 0 where that is not finite (a row of -inf)."""
+    x = np.asarray(x, np.result_type(x, np.float16) if np.asarray(x).dtype.kind != "f" else None)
+    if _short_rows(x, axis):
+        n = x.shape[-1]
+        m = np.maximum.reduceat(x.reshape(-1), np.arange(0, x.size, n)).reshape(*x.shape[:-1], 1)
+    else:
+        m = np.max(x, axis=axis, keepdims=True, initial=-math.inf)
+    m = np.where(np.isfinite(m), m, np.zeros_like(m))
+    return x - m, m
+
+
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    z, m = _shifted(x, axis)
+    with np.errstate(divide="ignore"):  # log 0 = -inf is the right value of an empty or wholly masked row
+        y = np.log(np.sum(np.exp(z), axis=axis, keepdims=True)) + m
+    return y if keepdims else np.squeeze(y, axis=axis)
+
+
+def softmax(x: Any, axis: Axis = -1) -> Any:
+    e = np.asarray(np.exp(_shifted(x, axis)[0]))
+    s = np.sum(e, axis=axis, keepdims=True)
+    return np.divide(e, s, out=e, where=s > 0)
+
+
+def log_softmax(x: Any, axis: Axis = -1, out: Any = None) -> Any:
+    z = _shifted(x, axis)[0]
+    e = np.exp(z, out=out)
+    s = sum(e, axis, keepdims=True)
+    return np.subtract(z, np.log(s, out=np.zeros_like(s), where=s > 0), out=out)
+
+
+def matmul_calls(out: Any, a: Any, b: Any) -> Any:
+    arrays = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
+    if not arrays or b.ndim != 2 or a.ndim < 2 or a.dtype != b.dtype or not a.size or not b.size:
+        return None
+    if not out.flags.c_contiguous or not (a.ndim == 2 or a.flags.c_contiguous):
+        return [(np.matmul, (a, b, out))]
+    product = np.dot if b.flags.forc and a.flags.forc else np.matmul  # dot is leaner, but copies what has gaps
+    return [(product, (a.reshape(-1, a.shape[-1]), b, out.reshape(-1, b.shape[1])))]
+
+
+def matmul(a: Any, b: Any, out: Any = None) -> Any:
+    a, b = np.asarray(a), np.asarray(b)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError("a scalar has no inner size; use * instead of @")
+    inner = b.shape[0 if b.ndim == 1 else -2]
+    if a.shape[-1] != inner:
+        raise ValueError(f"inner sizes {a.shape[-1]} and {inner} differ")
+    if b.ndim == 2 and a.ndim > 2 and a.size and a.flags.c_contiguous and (out is None or out.flags.c_contiguous):
+        # one product, not one per batch
+        rows = None if out is None else out.reshape(-1, b.shape[1])
+        return np.matmul(a.reshape(-1, inner), b, out=rows).reshape(*a.shape[:-1], b.shape[1])
+    return np.matmul(a, b, out=out)

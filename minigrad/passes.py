@@ -1,0 +1,231 @@
+"""How a traced list is rewritten before it is laid out in memory; each pass is one function over the list.
+
+`without_repeats` and `without_dead_code` shorten it. `with_direct_products` and `with_packed_factors` put matrix
+products into the form that BLAS is fastest at, `with_batches` computes small alike steps together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import ops, shapes
+from .primitive import primitive
+from .trace import Instruction, Value, mapped, same, values
+
+NEVER = 1 << 60
+packed = primitive(np.positive, name="packed", doc="A copy of x, its rows lying one after the other, see `apart`.")
+
+# --- shorter lists --------------------------------------------------------------------------------------------------
+
+
+def without_repeats(instructions: Sequence[Instruction]) -> tuple[list[Instruction], dict[Value, Value]]:
+    """Compute every common subexpression once, and no identity at all; also returns what stands for what."""
+    kept: list[Instruction] = []
+    stands_for: dict[Value, Value] = {}
+    seen: dict[Any, Value] = {}
+    for i in instructions:
+        i.inputs, i.static = mapped((i.inputs, i.static), lambda x: stands_for.get(x, x) if type(x) is Value else x)
+        x = i.inputs[0] if i.inputs else None
+        if i.primitive in (same, ops.positive) and isinstance(x, Value):
+            stands_for[i.out] = x
+            continue
+        key = (i.primitive, _identity(i.inputs), _identity(i.static))
+        if i.primitive.pure and key in seen:
+            stands_for[i.out] = seen[key]
+            continue
+        seen[key] = i.out
+        kept.append(i)
+    return kept, stands_for
+
+
+def _identity(x: Any) -> Any:
+    """What is equal for operands only if they always are: arrays may change, and 1 is not 1.0."""
+    if isinstance(x, Value) or type(x) is str:
+        return x
+    if type(x) in (tuple, list, dict):
+        parts = sorted(x.items()) if type(x) is dict else x
+        return type(x), *[_identity(part) for part in parts]
+    return (type(x), repr(x)) if isinstance(x, (int, float, slice, type(None), np.generic, np.dtype)) else id(x)
+
+
+def without_dead_code(instructions: Sequence[Instruction], results: Sequence[Value]) -> list[Instruction]:
+    """Keep what a result, or a call that is always made, depends on."""
+    needed, kept = set(results), []
+    for i in reversed(instructions):
+        if i.out in needed or not i.primitive.pure:
+            needed.update(values(i))
+            kept.append(i)
+    return kept[::-1]
+
+
+def with_direct_products(instructions: Sequence[Instruction], count: int) -> list[Instruction]:
+    """Write (A Bᵀ)ᵀ as B Aᵀ, whose result lies in memory as others do.
+
+    `count` is the number of values so far, from which new ones are numbered.
+    """
+    made_by = {i.out: i for i in instructions}
+    uses: dict[Value, int] = defaultdict(int)
+    for i in instructions:
+        for x in values(i):
+            uses[x] += 1
+    products: dict[Value, list[Instruction]] = defaultdict(list)  # by A, with the list's transposes as out
+    for i in instructions:
+        product = made_by.get(i.inputs[0]) if _is_transpose(i) else None
+        if product is None or product.primitive is not ops.matmul or uses[product.out] != 1:
+            continue
+        a, b = (x if isinstance(x, Value) else None for x in product.inputs)
+        if a is not None and b is not None and len(a.shape) == 2 and b in made_by and _is_transpose(made_by[b]):
+            products[a].append(i)
+            i.primitive, i.inputs, i.static, i.view = ops.matmul, (made_by[b].inputs[0], a), {}, None
+    result: list[Instruction] = []
+    turned: dict[Value, Value] = {}
+    rewritten = {i.out for group in products.values() for i in group}
+    for i in instructions:
+        if i.out in rewritten:
+            a = i.inputs[1]
+            if a not in turned:
+                flipped = np.empty(a.shape[::-1], a.dtype)
+                result.append(Instruction(shapes.swapaxes, (a, 0, 1), {}, Value(count, flipped), 0))
+                count += 1
+                turned[a] = result[-1].out
+            i.inputs = i.inputs[0], turned[a]
+        result.append(i)
+    return result
+
+
+def with_packed_factors(instructions: Sequence[Instruction], count: int) -> list[Instruction]:
+    """Copy a right factor of several products once, if it is a transpose or its rows would evict each other.
+
+    Rows that are a multiple of 1 KiB apart meet in the same few lines of a cache, where BLAS reads a column of them.
+    """
+    made_by = {i.out: i for i in instructions}
+    rows: dict[Value, int] = defaultdict(int)  # of all left factors
+    for i in instructions:
+        if i.primitive is ops.matmul and all(isinstance(x, Value) and len(x.shape) == 2 for x in i.inputs):
+            a, b = i.inputs
+            turned = b in made_by and _is_transpose(made_by[b])
+            if a.shape[0] > 1 and (turned or b.shape[1] * b.dtype.itemsize % 1024 == 0):
+                rows[b] += a.shape[0]
+    result: list[Instruction] = []
+    copies: dict[Value, Value] = {}
+    for i in instructions:
+        b = i.inputs[1] if i.primitive is ops.matmul and len(i.out.shape) == 2 else None
+        if isinstance(b, Value) and rows[b] > 4 * i.out.shape[0]:
+            if b not in copies:
+                copies[b] = Value(count, np.broadcast_to(np.empty((), b.dtype), b.shape))
+                count += 1
+                result.append(Instruction(packed, (b,), {}, copies[b]))
+            i.inputs = i.inputs[0], copies[b]
+        result.append(i)
+    return result
+
+
+#: Arrays up to this size are computed together, as long as all of them together stay in a fast cache.
+SMALL, TOGETHER = 8 * 1024, 256 * 1024
+
+
+@dataclass
+class _Group:
+    """Instructions that are alike, the number of the first one, and which of their operands differ."""
+
+    first: int
+    members: list[Instruction]
+    columns: list[int]
+
+
+def _alike(instructions: Sequence[Instruction], alone: set[Value]) -> tuple[list[_Group], dict[Value, int]]:
+    """Groups of alike instructions, without those in `alone`, and after which instruction each value is there."""
+    made: dict[Value, int] = {}
+    groups: list[_Group] = []
+    waiting: dict[Any, list[_Group]] = defaultdict(list)
+    for n, i in enumerate(instructions):
+        made[i.out] = max([made.get(x, -1) for x in values(i)], default=-1) if i.view is not None else n
+        small = i.out.shape and 0 < i.out.nbytes <= SMALL
+        if not small or i.out in alone or i.static or not _is_elementwise(i.primitive):
+            continue
+        columns = [k for k, x in enumerate(i.inputs) if x in made and x.shape == i.out.shape]
+        rest = tuple(_identity(x) for k, x in enumerate(i.inputs) if k not in columns)
+        key = (i.primitive, i.out.shape, i.out.dtype, tuple((k, i.inputs[k].dtype) for k in columns), rest)
+        there = max((made[i.inputs[k]] for k in columns), default=NEVER)
+        size = max(1, TOGETHER // i.out.nbytes)
+        group = next((g for g in waiting[key] if there < g.first and len(g.members) < size), None)
+        if group is None:
+            group = _Group(n, [], columns)
+            groups.append(group)
+            waiting[key] = [*waiting[key][:7], group]  # later ones mostly wait for one another: keep the early ones
+        group.members.append(i)
+        made[i.out] = group.first
+    return groups, made
+
+
+def with_batches(instructions: Sequence[Instruction], count: int) -> list[Instruction]:
+    """Compute what is alike in several steps of a loop together, if it is small and does not wait for another step.
+
+    f(x_0), f(x_1), ... become the parts of f(stack of all x), at the place of the first: elementwise f, with operands
+    that are there by then. `count` as above.
+    """
+    alone: set[Value] = set()
+    while True:  # what turns out to have few alike is computed where it was, and so there later than supposed
+        groups, made = _alike(instructions, alone)
+        few = {i.out for group in groups if len(group.members) < 4 for i in group.members}
+        if not few:
+            break
+        alone |= few
+    starts = {group.first: group for group in groups}
+    made_by = {i.out: i for i in instructions}
+    result: list[Instruction] = []
+    written: set[Value] = set()
+    stacks: dict[tuple[Value, ...], Value] = {}
+
+    def write(p: Any, inputs: tuple[Any, ...], static: dict[str, Any], out: Value, view: int | None = None) -> Value:
+        pending = [x for x in inputs if isinstance(x, Value) and x in made_by and x not in written]
+        while pending:  # views that are made further down, of what is there
+            i = made_by[pending[-1]]
+            deeper = [x for x in values(i) if x in made_by and x not in written]
+            if deeper:
+                pending += deeper
+            else:
+                pending.pop()
+                if i.out not in written:
+                    result.append(i)
+                    written.add(i.out)
+        result.append(Instruction(p, inputs, static, out, view))
+        written.add(out)
+        return out
+
+    def new(like: Value, size: int) -> Value:
+        nonlocal count
+        count += 1
+        return Value(count, np.broadcast_to(np.empty((), like.dtype), (size, *like.shape)))
+
+    for n, i in enumerate(instructions):
+        if n in starts:
+            columns, size = starts[n].columns, len(starts[n].members)
+            members = sorted(starts[n].members, key=lambda m: (made[m.inputs[columns[0]]], m.inputs[columns[0]].number))
+            operands = list(i.inputs)
+            for k in columns:
+                column = tuple(m.inputs[k] for m in members)
+                if column not in stacks:
+                    stacks[column] = write(shapes._stack, column, {"axis": 0}, new(column[0], size))
+                operands[k] = stacks[column]
+            whole = write(i.primitive, tuple(operands), {}, new(i.out, size))
+            stacks[tuple(m.out for m in members)] = whole
+            for k, m in enumerate(members):
+                write(shapes.getitem, (whole, k), {}, m.out, 0)
+        elif i.out not in written:
+            result.append(i)
+            written.add(i.out)
+    return result
+
+
+def _is_elementwise(p: Any) -> bool:
+    return isinstance(p.function, np.ufunc) and p.function.signature is None and p.pure
+
+
+def _is_transpose(i: Instruction) -> bool:
+    return i.primitive is shapes.swapaxes and len(i.out.shape) == 2 and set(i.inputs[1:]) == {0, 1}

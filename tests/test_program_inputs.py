@@ -1,0 +1,183 @@
+"""compile: what a function reads besides its arguments: parameters, arrays, switches, random numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from minigrad import Tensor
+
+X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
+
+
+def leaf(x: Any, dtype: Any = float) -> Tensor:
+    return mg.tensor(x, dtype=dtype, requires_grad=True)
+
+
+def same(a: Any, b: Any) -> None:
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(b), strict=True)
+
+
+# --- what a function closes over -------------------------------------------------------------------------------------
+
+
+def test_parameters_changed_in_place_are_seen() -> None:
+    w = leaf(X)
+    f = mg.compile(lambda x: mg.reshape(w, (-1,)) * x)
+    f(2.0 * np.ones(6))
+    w.writable()[...] = 7.0
+    same(f(np.ones(6)).data, np.full(6, 7.0))
+
+
+def test_parameters_that_are_assigned_are_seen() -> None:
+    w = leaf(X)
+    f = mg.compile(lambda x: mg.transpose(w) * x)
+    for n in range(4):
+        w.data = np.full((2, 3), float(n))
+        same(f(np.ones(2)).data, np.full((3, 2), float(n)))
+        w.writable()[...] += 0.5  # in place again after that
+        same(f(np.ones(2)).data, np.full((3, 2), n + 0.5))
+
+
+def test_training_by_an_optimiser_is_the_same_compiled_and_eager() -> None:
+    losses = []
+    for wrap in (mg.compile, lambda f: f):
+        model = nn.Sequential(nn.Linear(3, 8, rng=0), mg.tanh, nn.Linear(8, 2, rng=1))
+        optimizer = nn.Adam(model.parameters(), lr=0.05)
+
+        def gradients(x: Any, y: Any, model: Any = model) -> Any:
+            loss = nn.mse_loss(model(x), y)
+            loss.backward()
+            return loss
+
+        step, rng = wrap(gradients), np.random.default_rng(0)
+        losses.append([])
+        for _ in range(20):
+            x = rng.standard_normal((5, 3)).astype(np.float32)
+            optimizer.zero_grad()
+            losses[-1].append(step(x, x[:, :2]).item())
+            optimizer.step()
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    assert losses[0][-1] < losses[0][0]
+
+
+def test_freezing_a_parameter_is_seen() -> None:
+    w, v = leaf(X), leaf(X)
+
+    @mg.compile
+    def step() -> None:
+        mg.sum(w * v).backward()
+
+    step()
+    w.grad = v.grad = None
+    w.requires_grad = False
+    step()
+    assert w.grad is None
+    same(v.grad, X)
+
+
+def test_a_closed_over_array_is_followed() -> None:
+    a = X.copy()
+    f = mg.compile(lambda x: x * a + a[0] + mg.tensor(2.0))
+    same(f(X), X * a + a[0] + 2)
+    a *= 3
+    same(f(X), X * a + a[0] + 2)
+
+
+def test_a_closed_over_array_is_followed_backwards_too() -> None:
+    a = X.copy()
+    f = mg.compile(mg.grad(lambda x: mg.sum(x * x * a)))
+    f(X)
+    a *= 3
+    same(f(X).data, 2 * X * a)
+
+
+def test_what_rules_compute_from_a_closed_over_array_is_followed_too() -> None:
+    a = np.array([1.0, 2.0, 3.0])
+    f = mg.compile(mg.grad(lambda x: mg.sum(x**a)))
+    f(X * X)
+    a += 1.0
+    np.testing.assert_allclose(f(X * X).data, a * (X * X) ** (a - 1))
+
+
+def test_an_array_changed_between_its_uses_is_refused() -> None:
+    def f(x: Any) -> Any:
+        scratch = np.ones(3)
+        y = x * scratch
+        scratch += 1
+        return y + x * scratch
+
+    with pytest.raises(RuntimeError, match="new array"):
+        mg.compile(f)(X)
+
+
+def test_a_record_from_outside_is_refused() -> None:
+    w = leaf(X)
+    outside = w * 2
+    with pytest.raises(TypeError, match="multiply"):
+        mg.compile(lambda x: outside * x)(X)
+
+
+def test_a_changed_watched_value_is_traced_anew() -> None:
+    class Switch:
+        on = True
+
+    switch = Switch()
+    f = mg.compile(lambda x: x * 2 if mg.watched(switch, "on") else x)
+    for on in (True, False, True):
+        switch.on = on
+        same(f(X), X * 2 if on else X)
+    assert len(next(iter(f.programs.values()))) == 2
+
+
+def test_train_and_eval_are_seen() -> None:
+    dropout = nn.Dropout(0.5, rng=0)
+    f = mg.compile(dropout)
+    assert (f(np.ones(200)) == 0).any()
+    dropout.eval()
+    same(f(np.ones(200)), np.ones(200))
+
+
+# --- random numbers --------------------------------------------------------------------------------------------------
+
+
+def test_random_numbers_are_those_of_eager_calls_with_the_same_seed() -> None:
+    draws = []
+    for wrap in (mg.compile, lambda f: f):
+        rng = np.random.default_rng(3)
+        f = wrap(lambda x, rng=rng: x * mg.draw(rng.standard_normal, (3,)) + mg.draw(rng.random, (3,)))
+        draws.append([f(X) for _ in range(3)])
+    for a, b in zip(*draws, strict=True):
+        same(a, b)
+    assert not np.array_equal(draws[0][0], draws[0][1])
+
+
+def test_two_equal_draws_are_two_draws() -> None:
+    random = np.random.default_rng(0).random
+    a, b = mg.compile(lambda: (mg.draw(random, (3,)), mg.draw(random, (3,))))()
+    assert not np.array_equal(a, b)
+
+
+def test_dropout_has_the_same_masks_forwards_and_backwards() -> None:
+    dropout = nn.Dropout(0.5, rng=0)
+    f = mg.compile(mg.value_and_grad(lambda x: (mg.sum(dropout(x)), dropout.p), has_aux=True))
+    seen = set()
+    for _ in range(3):
+        (value, _), g = f(np.ones(64))
+        assert value.item() == g.data.sum()
+        seen.add(g.data.tobytes())
+    assert len(seen) == 3
+
+
+def test_an_unused_draw_still_advances_the_generator() -> None:
+    draws = []
+    for wrap in (mg.compile, lambda f: f):
+        rng = np.random.default_rng(3)
+        f = wrap(lambda rng=rng: [mg.draw(rng.random, (2,)) for _ in range(2)][1])
+        draws.append([f() for _ in range(2)])
+    for a, b in zip(*draws, strict=True):
+        same(a, b)

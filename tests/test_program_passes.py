@@ -1,0 +1,177 @@
+"""compile: what the passes achieve, seen in the steps, and that sharing memory never changes a value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from minigrad.program import Program
+
+X = np.random.default_rng(0).standard_normal((4, 6))
+
+
+def program(f: Callable[..., Any], *args: Any) -> Program:
+    """The program of f, which computes what f computes."""
+    compiled = mg.compile(f)
+    for scale in (1.0, -0.5):
+        given = [x * scale if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x for x in args]
+        for a, b in zip(mg.tree_leaves(compiled(*given)), mg.tree_leaves(f(*given)), strict=True):
+            np.testing.assert_allclose(np.asarray(mg.as_tensor(a).data), mg.as_tensor(b).data, rtol=1e-12, atol=1e-12)
+    assert compiled.program is not None
+    return compiled.program
+
+
+def names(p: Program) -> Counter[str]:
+    return Counter(f"{s.kind} {s.name}" if s.kind in ("fill", "move", "add") else s.name for s in p.steps)
+
+
+def test_unused_results_are_not_computed() -> None:
+    assert names(program(lambda x: (mg.sin(mg.cos(x)), mg.tanh(x))[1], X)) == {"tanh": 1}
+
+
+def test_equal_calls_are_made_once() -> None:
+    assert names(program(lambda x: mg.tanh(x) * mg.tanh(x) + mg.tanh(+x), X)) == {"tanh": 1, "multiply": 1, "add": 1}
+
+
+def test_views_are_no_steps() -> None:
+    f = lambda x: mg.sin(mg.transpose(mg.reshape(x[1:, ::2], (3, 3)))[0])
+    assert sum(names(program(f, X)).values()) <= 2  # a reshape of separate rows is a copy
+
+
+def test_a_chain_of_elementwise_calls_works_in_one_buffer() -> None:
+    def f(x: Any) -> Any:
+        for _ in range(6):
+            x = mg.tanh(x * 0.5) + 1.0
+        return x
+
+    assert program(f, X).nbytes == X.nbytes
+
+
+def test_dead_buffers_are_used_again() -> None:
+    def f(x: Any) -> Any:
+        for _ in range(20):
+            x = mg.matmul(x, np.eye(6))
+        return x
+
+    assert program(f, X).nbytes == 2 * X.nbytes
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_stacked_parts_are_computed_in_their_places(axis: int) -> None:
+    f = lambda x: mg.stack([mg.sin(x), mg.cos(x), mg.tanh(x)], axis=axis)
+    assert names(program(f, X)) == {"sin": 1, "cos": 1, "tanh": 1}
+
+
+def test_concatenated_parts_are_computed_in_their_places_also_within_each_other() -> None:
+    f = lambda x: mg.concatenate([mg.sin(x), mg.concatenate([mg.cos(x), mg.exp(x)], axis=1)], axis=1)
+    assert names(program(f, X)) == {"sin": 1, "cos": 1, "exp": 1}
+
+
+def test_arguments_and_parts_that_occur_twice_are_moved() -> None:
+    f = lambda x: mg.concatenate([x, mg.sin(x), (s := mg.cos(x)), s])
+    assert names(program(f, X)) == {"sin": 1, "cos": 1, "move concatenate": 2}
+
+
+def test_gradients_of_parts_are_computed_in_the_gradient_and_the_rest_is_filled() -> None:
+    f = mg.grad(lambda x: mg.sum(mg.sin(x[:, :2])) + mg.sum(mg.cos(x[:, 4:])))
+    found = names(program(f, X))
+    assert found["fill fill"] == 1
+    assert not {"add place", "move place", "place"} & found.keys()
+
+
+def test_two_collections_of_the_same_parts_share_them() -> None:
+    def f(x: Any) -> Any:
+        parts = [mg.sin(x), mg.cos(x), mg.tanh(x)]
+        return mg.stack(parts) * 2.0, mg.concatenate(parts) + 1.0, mg.concatenate([x * 3.0, *parts[:2]])
+
+    assert not any(name.startswith("move") for name in names(program(f, X)))
+
+
+def test_collections_in_other_orders_and_axes_do_not_disturb_each_other() -> None:
+    def f(x: Any) -> Any:
+        parts = [mg.sin(x), mg.cos(x), mg.tanh(x), x * 2.0]
+        rotated = parts[1:] + parts[:1]
+        return (
+            mg.stack(parts), mg.stack(parts[::-1]), mg.stack(rotated), mg.stack(parts[::2]), mg.stack(parts, axis=1),
+            mg.concatenate(parts, axis=1), mg.concatenate([parts[0], parts[3], parts[1]]),
+            mg.stack([parts[0], parts[1], x * 5.0, parts[3]]), mg.stack([x * 7.0, *parts]),
+        )  # fmt: skip
+
+    program(f, X)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_what_is_added_to_a_part_does_not_reach_its_other_uses(later: bool) -> None:
+    def f(x: Any) -> Any:
+        a = mg.tanh(x)
+        stacked = mg.stack([a, mg.sin(x)])
+        total = mg.place(a, mg.cos(x[0]), indices=(..., 0), shape=x.shape, dtype=x.dtype)
+        return (total, stacked * 2.0, a + 1.0) if later else (total, stacked * 2.0)
+
+    program(f, X)
+
+
+def test_alike_steps_of_a_loop_are_computed_together() -> None:
+    def f(x: Any, w: Any) -> Any:
+        hs = [x]
+        for _ in range(10):
+            hs.append(mg.tanh(hs[-1] @ w))
+        return mg.sum(mg.stack(hs) ** 2)
+
+    found = names(program(mg.grad(f, 1), X, np.eye(6) * 0.5))
+    assert found["tanh"] == 10
+    assert found["subtract"] == 1  # 1 - h², for all steps
+
+
+def test_alike_steps_of_other_dtypes_and_of_views_are_computed_together() -> None:
+    def f(x: Any, w: Any) -> Any:
+        hs = [x]
+        for _k in range(8):
+            hs.append(mg.relu(hs[-1] @ w) * 0.5 + mg.tanh(hs[-1])[:, ::-1])
+        return mg.sum(mg.stack(hs)[:, :, 1:] ** 2) + mg.sum(mg.abs(hs[3]))
+
+    program(mg.grad(f, (0, 1)), X, X.T @ X * 0.1)
+
+
+def test_a_weight_of_many_products_is_turned_once() -> None:
+    def f(x: Any, w: Any) -> Any:
+        for _ in range(8):
+            x = mg.sin(x @ w)
+        return mg.sum(x)
+
+    found = names(program(mg.grad(f), X, np.eye(6) * 0.5))
+    assert found["packed"] == 1
+    assert found["matmul"] == 16
+
+
+def test_a_sequence_is_linear_in_its_length() -> None:
+    steps, sizes = [], []
+    for T in (20, 40):
+        net = nn.LSTM(3, 5, rng=0)
+
+        def run(x: Any, net: Any = net) -> None:
+            net(x)[0].sum().backward()
+
+        compiled = mg.compile(run)
+        compiled(np.ones((T, 2, 3), np.float32))
+        assert compiled.program is not None
+        steps.append(len(compiled.program.steps))
+        sizes.append(compiled.program.nbytes)
+    assert steps[1] < 2.05 * steps[0]
+    assert sizes[1] < 2.05 * sizes[0]
+
+
+def test_description_has_every_step_with_places_and_bytes() -> None:
+    p = program(lambda x: mg.stack([mg.tanh(x @ np.eye(6)), x]), X)
+    first, *lines = p.describe().splitlines()
+    assert f"{len(p.steps)} steps" in first
+    assert f"{p.nbytes:,} bytes" in first
+    assert len(lines) == len(p.steps)
+    assert "matmul(argument0[" in lines[0]
+    assert "f64[4,6] = tanh(" in lines[1]

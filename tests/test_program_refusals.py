@@ -1,0 +1,124 @@
+"""compile: what is refused, with the line and a remedy, because a program would silently be another function."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from minigrad import Tensor
+
+X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
+
+
+def leaf(x: Any, dtype: Any = float) -> Tensor:
+    return mg.tensor(x, dtype=dtype, requires_grad=True)
+
+
+def same(a: Any, b: Any) -> None:
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(b), strict=True)
+
+
+# --- what is refused while tracing -----------------------------------------------------------------------------------
+
+LOOKS = {
+    "if t": lambda t: t if t.sum() > 0 else -t,
+    "float(t)": lambda t: t * float(t.sum()),
+    "int(t)": lambda t: t * int(t.sum()),
+    "t.item()": lambda t: t * t.sum().item(),
+    "t.data": lambda t: t * t.data,
+    "np.asarray(t)": lambda t: t * np.asarray(t),
+    "value in t": lambda t: t * (1.0 in t),
+    "format(t)": lambda t: f"{t.sum():.3f}",
+    "np.allclose(t)": lambda t: np.allclose(t, 1.0),
+    "t[mask]": lambda t: t[t > 0],
+    "t[mask], in a tuple": lambda t: t[t[:, 0] > 0, 1],
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("kind", [mg.tensor, leaf, np.array], ids=["tensor", "leaf", "array"])
+def test_a_look_at_values_is_refused_with_the_line_and_a_remedy(name: str, kind: Any) -> None:
+    with pytest.raises(TypeError) as error:
+        mg.compile(LOOKS[name])(kind(X))
+    assert name.split(",")[0] in str(error.value)
+    assert "test_program_refusals.py:" in str(error.value)
+    assert "mg.where" in str(error.value)
+
+
+def test_a_copy_by_another_module_is_refused() -> None:
+    with pytest.raises(TypeError, match="copying t"):
+        mg.compile(lambda x: copy.copy(x))(X)
+
+
+def test_a_look_at_the_values_of_a_closed_over_parameter_is_refused() -> None:
+    w = leaf(X)
+    for f in (lambda x: x * w.data, lambda x: x * float(w.sum()), lambda x: x if w.sum() > 0 else -x):
+        with pytest.raises(TypeError, match=r"test_program_refusals\.py"):
+            mg.compile(f)(X)
+
+
+def test_an_update_of_parameters_inside_is_refused() -> None:
+    w = leaf(X)
+
+    def assign(x: Any) -> None:
+        w.data = X * 2
+
+    for f in (assign, lambda x: w.writable()):
+        with pytest.raises(TypeError, match="outside"):
+            mg.compile(f)(X)
+    same(w.data, X)
+
+
+def test_an_old_gradient_read_inside_is_refused() -> None:
+    w = leaf(X)
+    with pytest.raises(TypeError, match=r"t\.grad"):
+        mg.compile(lambda x: x * w.grad)(X)
+
+
+def test_an_error_while_tracing_leaves_generators_and_modes_as_they_were() -> None:
+    rng = np.random.default_rng(0)
+
+    def f(x: Any) -> Any:
+        return mg.draw(rng.random, (3,)) * float(x.sum())
+
+    with pytest.raises(TypeError):
+        mg.compile(f)(X)
+    assert rng.random() == np.random.default_rng(0).random()
+    assert float(mg.tensor(2.0)) == 2.0
+
+
+def test_a_tensor_that_leaks_out_of_the_trace_is_unusable() -> None:
+    kept = []
+    f = mg.compile(lambda x: kept.append(mg.tanh(x)) or x)
+    f(X)
+    for use in (lambda t: t + 1, lambda t: mg.tanh(t), lambda t: t.data, lambda t: t[0], lambda t: t.shape):
+        with pytest.raises(RuntimeError, match="kept from inside"):
+            use(kept[0])
+
+
+def test_an_argument_that_cannot_be_compared_is_refused() -> None:
+    with pytest.raises(TypeError, match="set"):
+        mg.compile(lambda x: X)({1, 2})
+
+
+def test_a_result_of_another_shape_than_traced_is_refused() -> None:
+    odd = mg.primitive(lambda x: x[: int(x[0])] + 1, name="odd")
+    f = mg.compile(lambda x: odd(x) * 1)
+    f(np.array([2.0, 1.0, 1.0]))
+    with pytest.raises(RuntimeError, match="shape"):
+        f(np.array([1.0, 1.0, 1.0]))
+
+
+def test_values_are_checked_at_every_call() -> None:
+    layer = nn.Linear(4, 2, rng=0)
+    f = mg.compile(lambda ids, y: nn.cross_entropy(layer(ids), y))
+    f(np.array([0, 3]), np.array([0, 1]))
+    with pytest.raises(ValueError, match=r"0 \.\.\. 3"):
+        f(np.array([0, 4]), np.array([0, 1]))
+    with pytest.raises(ValueError, match=r"0 \.\.\. 1"):
+        f(np.array([0, 3]), np.array([-1, 1]))
