@@ -5,7 +5,8 @@
     tensor(1.)
 
 Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of derivatives), `accumulate` (how
-cotangents are summed), `backward` (the walk), `tensor` (operators), `transforms` (grad and its relatives).
+cotangents are summed), `backward` (the walk), `tensor` (operators), `transforms` (grad and its relatives); for
+`compile`: `trace` (what is written down), `passes`, `places` (where values lie), `program` (the replay).
 """
 
 from . import ops, shapes
