@@ -6,7 +6,8 @@
 
 Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of derivatives), `accumulate` (how
 cotangents are summed), `backward` (the walk), `tensor` (operators), `transforms` (grad and its relatives),
-`checkpoint` (less memory for one more forward pass).
+`checkpoint` (less memory for one more forward pass); for `compile`: `trace` (what is written down), `passes`, `places`
+(where values lie), `program` (the replay).
 """
 
 from . import ops, shapes

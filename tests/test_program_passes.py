@@ -132,7 +132,7 @@ def test_alike_steps_of_a_loop_are_computed_together() -> None:
 def test_alike_steps_of_other_dtypes_and_of_views_are_computed_together() -> None:
     def f(x: Any, w: Any) -> Any:
         hs = [x]
-        for _k in range(8):
+        for _ in range(8):
             hs.append(mg.relu(hs[-1] @ w) * 0.5 + mg.tanh(hs[-1])[:, ::-1])
         return mg.sum(mg.stack(hs)[:, :, 1:] ** 2) + mg.sum(mg.abs(hs[3]))
 
