@@ -185,7 +185,7 @@ def draw(path: Path, norms: Any, results: Any, inits: Any, o: Any) -> None:
             axes.axhline(GUESS[task], color=GREY, linestyle="--", linewidth=1.2)
             axes.axhspan(0.5e-4, SUCCESS[task], color=COLOURS["gru"], alpha=0.08, linewidth=0)
             axes.set(title=f"{task}: error by length", xticks=lengths, ylim=(0.5e-4, 1.5))
-        panels[0].legend(fontsize=8, loc="center left")
+        panels[0].legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.79))
         panels[0].set_xlabel("T; dashed: a guess, green: learnt")
         panels[1].set_xlabel("delay")
         for (name, clipped), errors in inits.items():
