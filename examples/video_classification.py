@@ -156,23 +156,27 @@ def logistic_regression(videos: list[Any], seed: int) -> Any:
 
 def draw(path: Path, image: Any, p: Any, labels: np.ndarray, names: list[str]) -> None:
     """One test video: some of its frames, and the probability of each label over time, of network and baseline."""
-    length = len(labels)
+    length = min(len(labels), 400)
+    labels = labels[:length]
     with picture(path) as figure:
-        figure.set_size_inches(9, 6.4)
-        top, bottom = figure.subfigures(2, 1, height_ratios=(0.22, 1)) if image is not None else (None, figure)
+        figure.set_size_inches(9.2, 6)
+        top, bottom = figure.subfigures(2, 1, height_ratios=(0.14, 1)) if image is not None else (None, figure)
         if top:
-            for axes, t in zip(top.subplots(1, 8), np.linspace(0, length - 1, 8).astype(int)):
+            for axes, t in zip(top.subplots(1, 6), np.linspace(0, length - 1, 6).astype(int)):
                 axes.imshow(image[t], cmap="gray_r", vmin=0, vmax=1)
                 axes.axvspan(WALL.start - 0.5, WALL.stop - 0.5, color="#c8a27c")
                 axes.set(xticks=[], yticks=[], xlabel=f"frame {t + 1}")
                 axes.grid(False)
+                axes.spines[:].set_visible(True)
         for axes, (title, values) in zip(bottom.subplots(1, 2, sharey=True), p.items()):
+            values = values[:length]
             shown = axes.imshow(values.T, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest",
                                 extent=(0.5, length + 0.5, len(names) - 0.5, -0.5))  # fmt: skip
             right = float((values.argmax(axis=1) == labels).mean())
             change = np.flatnonzero(np.diff(labels, prepend=-1, append=-1))
             for start, stop in pairwise(change):
-                axes.plot([start + 0.5, stop + 0.5], [labels[start]] * 2, color="#d55e00", linewidth=2)
+                if labels[start] >= 0:
+                    axes.plot([start + 0.5, stop + 0.5], [labels[start]] * 2, color="#d55e00", linewidth=2)
             axes.set(title=f"{title}: {right:.0%} right", xlabel="frame")
             axes.set_yticks(range(len(names)), names, fontsize=8)
             axes.grid(False)
