@@ -158,8 +158,8 @@ def logistic_regression(data: Any) -> float:
 def draw(path: Path, curves: dict[Any, list[float]], baseline: float, readers: Any, data: Any, names: Any) -> None:
     """The accuracies over the epochs, and how the best network's belief changes while it reads four images."""
     images, labels = data
-    cell, view = best = max(curves, key=lambda run: curves[run][-1])
-    beliefs = readers[best].beliefs(as_sequences(images, view))  # (T, N, classes)
+    best = max(curves, key=lambda run: curves[run][-1])
+    beliefs = readers[best].beliefs(as_sequences(images, best[1]))  # (T, N, classes)
     beliefs = beliefs[len(beliefs) // images.shape[1] - 1 :: len(beliefs) // images.shape[1]]  # after each row
     # images that were read in the end, and on which it changed its mind most: 1 - p, summed over the rows
     p = beliefs[:, np.arange(len(labels)), labels]
@@ -179,7 +179,7 @@ def draw(path: Path, curves: dict[Any, list[float]], baseline: float, readers: A
             axes.legend(loc="lower right")
         top.axes[0].set_ylabel("held-out accuracy")
         bottom.suptitle(
-            f"What the {cell.upper()} by {view} believes after each row of an image (bright: probable)",
+            f"What the {best[0].upper()} by {best[1]} believes after each row of an image (bright: probable)",
             x=0.01,
             ha="left",
         )
