@@ -164,7 +164,7 @@ def draw(path: Path, curves: dict[tuple[str, str], list[float]], lengths: list[i
             axes.axvspan(0, o.length, color=GREY, alpha=0.15, linewidth=0)
             for (of, name), curve in curves.items():
                 if of == task and name in COLOURS:
-                    size = {"rnn": 6, "lstm": 4, "gru": 2}[name]  # curves that lie on each other are all seen
+                    size = {"rnn": 4.5, "lstm": 3, "gru": 1.5}[name]  # curves that lie on each other are all seen
                     style = {"linewidth": size, "markersize": size + 2, "color": COLOURS[name]}
                     axes.plot(lengths, curve, "o-", label=name.upper(), **style)
             axes.plot(lengths, curves[task, "window"], "--", color=GREY, label="last 8 symbols")
