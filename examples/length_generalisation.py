@@ -14,8 +14,8 @@ Training sees lengths up to L only. The network is then used, unchanged, on leng
 right if every one of its answers is right. The baseline is a table of the most frequent answer after the same last
 eight symbols (or fewer, if it never saw these): it does what a finite window can do.
 
-What needs two states is mostly learnt for good. What needs a counter is not: the networks count as high as they have seen, and
-some way beyond (Gers & Schmidhuber 2001; Weiss, Goldberg & Yahav 2018 on who can count).
+What needs two states is mostly learnt for good. What needs a counter is not: the networks count as high as they have
+seen, and some way beyond (on who can count: Gers & Schmidhuber 2001; Weiss, Goldberg & Yahav 2018).
 """
 
 from __future__ import annotations
