@@ -6,6 +6,8 @@ import argparse
 import functools
 import importlib
 import io
+import json
+import math
 import os
 import signal
 import sys
@@ -37,6 +39,55 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (--help lists the options)")
+
+
+def example_parser(doc: str) -> Parser:
+    """A parser with the options that every example has, which says what the example's docstring says first.
+
+    The docstring's third line is the command: `    python -m examples.NAME`.
+    """
+    title, _, run, *_ = doc.split("\n")
+    name = run.strip().rpartition(".")[2]
+    parser = Parser(prog=run.strip(), description=title)
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of everything random (default: %(default)s)")
+    parser.add_argument("--out", default=f"runs/{name}", help="folder of the results (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="a small run of a few seconds; other options still count")
+    return parser
+
+
+def parse_example(parser: Parser, argv: Sequence[str], **quick: Any) -> argparse.Namespace:
+    """The options; `quick` are the defaults under --quick."""
+    if "--quick" in argv:
+        parser.set_defaults(**quick)
+    return parser.parse_args(argv)
+
+
+def at_least(low: float, kind: Callable[[str], Any] = int, below: float = math.inf) -> Callable[[str], Any]:
+    """An option's type: a finite number of a kind, `low` or more, less than `below`."""
+
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value < below:
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(
+                f"must be {what} of at least {low:g}{f' and below {below:g}' if below < math.inf else ''}, got {text!r}"
+            )
+        return value
+
+    return read
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, as a whole or not at all."""
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def command(main: Callable[[Sequence[str]], None]) -> Callable[..., int]:
@@ -83,7 +134,8 @@ def need(*packages: str) -> None:
         try:
             importlib.import_module(package)
         except ModuleNotFoundError as error:
-            raise UserError(f"this example needs the package {package}: pip install 'minigrad[examples]'") from error
+            shown = {"sklearn": "scikit-learn"}.get(package, package)
+            raise UserError(f"this example needs the package {shown}: pip install 'minigrad[examples]'") from error
 
 
 def output_folder(path: str) -> Path:
@@ -218,6 +270,7 @@ def number(n: int) -> str:
 
 #: Colours that stay apart in print and for the colour-blind (Okabe & Ito 2008).
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
+COLOURS = {"rnn": ORANGE, "lstm": BLUE, "gru": GREEN}
 
 STYLE: Any = {
     "figure.figsize": (7.2, 4.2),

@@ -1,0 +1,220 @@
+"""Learn from short sequences, work on long ones: does a recurrent network learn the rule, or the examples?
+
+    python -m examples.length_generalisation
+
+A recurrent network has the same weights at every step, so it can run for any number of steps. Four tasks put a question
+at each step of a sequence of symbols, which the symbols so far decide:
+
+parity    bits: is the number of ones so far odd?                              two states of memory are enough
+addition  pairs of bits of two numbers, the lowest first: the sum's next bit?  two states (the carry) are enough
+brackets  ( and ), never more closed than open: are all closed now?            needs a counter of any height
+anbn      a ... a b ... b: are there as many b now as a?                       needs a counter of any height
+
+Training sees lengths up to L only. The network is then used, unchanged, on lengths up to 10 L. A sequence counts as
+right if every one of its answers is right. The baseline is a table of the most frequent answer after the same last
+eight symbols (or fewer, if it never saw these): it does what a finite window can do.
+
+What needs two states is mostly learnt for good. What needs a counter is not: the networks count as high as they have
+seen, and some way beyond (on who can count: Gers & Schmidhuber 2001; Weiss, Goldberg & Yahav 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+import nn
+
+from . import common
+from .common import COLOURS, GREY, Progress, at_least, command, need, number, output_folder, picture
+
+# --- data: (T, B) symbols and answers, as integers ------------------------------------------------------------------
+
+
+def parity(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Bits; whether the number of ones so far is odd."""
+    bits = rng.integers(0, 2, (T, B))
+    return bits, bits.cumsum(axis=0) % 2
+
+
+def addition(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of bits (2 a_t + b_t) of two numbers of T - 1 bits, the lowest first, and one of zeros; the sum's bits."""
+    a, b = rng.integers(0, 2, (2, T, B))
+    a[-1] = b[-1] = 0
+    carry, total = np.zeros(B, int), np.empty((T, B), int)
+    for t in range(T):
+        carry, total[t] = np.divmod(a[t] + b[t] + carry, 2)
+    return 2 * a + b, total
+
+
+def brackets(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """0 opens, 1 closes, at random while anything is open; whether nothing is open."""
+    depth, symbols, closed = np.zeros(B, int), np.empty((T, B), int), np.empty((T, B), int)
+    for t in range(T):
+        symbols[t] = (rng.random(B) < 0.5) & (depth > 0)
+        depth += 1 - 2 * symbols[t]
+        closed[t] = depth == 0
+    return symbols, closed
+
+
+def anbn(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """n times 0, then 1 until the end, where n is from 1 to T / 2; whether there have been n of each just now."""
+    n = rng.integers(1, max(1, T // 2) + 1, B)
+    if T > 1:
+        n[: B // 4] = T // 2  # the longest count that fits is always among them
+    t = np.arange(T)[:, None]
+    return (t >= n).astype(int), (t == 2 * n - 1).astype(int)
+
+
+TASKS: dict[str, Any] = {"parity": (parity, 2), "addition": (addition, 4), "brackets": (brackets, 2), "anbn": (anbn, 2)}
+
+# --- model ----------------------------------------------------------------------------------------------------------
+
+
+class Tagger(nn.Module):
+    """Symbols (T, B) -> the logits (T, B, 2) of the answer at each step: V h_t + c, with h_t = cell(x_t, h_{t-1})."""
+
+    def __init__(self, cell: str, symbols: int, H: int, rng: np.random.Generator) -> None:
+        self.recurrent = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell](symbols, H, rng=rng)
+        self.output = nn.Linear(H, 2, rng=rng)
+
+    def forward(self, xs: np.ndarray) -> Any:
+        h, _ = self.recurrent(xs)  # (T, B, H)
+        return self.output(h)
+
+    @mg.no_grad()
+    def answers(self, xs: np.ndarray) -> np.ndarray:
+        """The more probable answer at each step, (T, B)."""
+        return self(xs).data.argmax(axis=-1)
+
+
+class Window:
+    """The most frequent answer after the same last symbols: the last `size` of them, or as many as were seen before."""
+
+    def __init__(self, task: str, lengths: int, size: int, rng: np.random.Generator) -> None:
+        self.symbols = TASKS[task][1] + 1  # one more stands for "before the start"
+        self.votes = [np.zeros((self.symbols**k, 2)) for k in range(size + 1)]
+        for T in range(1, lengths + 1):
+            xs, answers = TASKS[task][0](T, 1000, rng)
+            for votes in self.votes:
+                np.add.at(votes, (self.keys(xs, len(votes)), answers), 1)
+
+    def keys(self, xs: np.ndarray, count: int) -> np.ndarray:
+        """The last k symbols at each step as one number below count = symbols^k, (T, B)."""
+        key, keys = np.full(xs.shape[1], count - 1), []
+        for x in xs:
+            key = (key * self.symbols + x) % count
+            keys.append(key)
+        return np.array(keys)
+
+    def answers(self, xs: np.ndarray) -> np.ndarray:
+        """The answer that was seen more often at each step, (T, B)."""
+        answers = np.zeros(xs.shape, int)
+        for votes in self.votes:  # longer and longer windows
+            found = votes[self.keys(xs, len(votes))]  # (T, B, 2)
+            answers = np.where(found.any(axis=-1), found.argmax(axis=-1), answers)
+        return answers
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def train(task: str, cell: str, o: Any, progress: Progress, done: float, share: float) -> Tagger:
+    """Train on batches that are each of one length from 1 to L."""
+    draw, symbols = TASKS[task]
+    rng = np.random.default_rng(o.seed)
+    model = Tagger(cell, symbols, o.hidden, rng)
+    optimizer = nn.Adam(model.parameters(), nn.cosine_decay(o.lr, o.steps, warmup=o.steps // 50))
+    for step in range(o.steps):
+        xs, answers = draw(int(rng.integers(1, o.length + 1)), o.batch_size, rng)
+        loss = nn.cross_entropy(model(xs), answers)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.clip_grad_norm(optimizer.params, 1.0)
+        optimizer.step()
+        if progress.due():
+            part = done + share * step / o.steps
+            progress.update(part, f"{task}, {cell.upper()}, step {number(step)}", f"loss {loss.item():.4f}")
+    return model
+
+
+def accuracies(task: str, model: Any, lengths: list[int], seed: int) -> list[float]:
+    """The fraction of 200 new sequences of each length of which every answer is right."""
+    found = []
+    for T in lengths:
+        xs, answers = TASKS[task][0](T, 200, np.random.default_rng([seed, T]))
+        found.append(float((model.answers(xs) == answers).all(axis=0).mean()))
+    return found
+
+
+# --- the program ----------------------------------------------------------------------------------------------------
+
+
+def draw(path: Path, curves: dict[tuple[str, str], list[float]], lengths: list[int], o: Any) -> None:
+    """Accuracy by length, a panel for each task; the lengths that training saw are shaded."""
+    tasks = list(dict.fromkeys(task for task, _ in curves))
+    with picture(path) as figure:
+        figure.set_size_inches(8.4, 5.8 if len(tasks) > 2 else 3.4)
+        panels = figure.subplots(-(-len(tasks) // 2), min(2, len(tasks)), sharex=True, sharey=True, squeeze=False)
+        for axes, task in zip(panels.flat, tasks):
+            axes.axvspan(0, o.length, color=GREY, alpha=0.15, linewidth=0)
+            for (of, name), curve in curves.items():
+                if of == task and name in COLOURS:
+                    size = {"rnn": 4.5, "lstm": 3, "gru": 1.5}[name]  # curves that lie on each other are all seen
+                    style = {"linewidth": size, "markersize": size + 2, "color": COLOURS[name]}
+                    axes.plot(lengths, curve, "o-", label=name.upper(), **style)
+            axes.plot(lengths, curves[task, "window"], "--", color=GREY, label="last 8 symbols")
+            axes.set(title={"anbn": r"$a^n b^n$"}.get(task, task), ylim=(-0.03, 1.03), xlim=(0, lengths[-1] * 1.02))
+        panels[0, 0].legend(fontsize=9, loc="center right")
+        panels[0, 0].text(o.length / 2, 0.5, "trained on", rotation=90, ha="center", va="center", color="#555555")
+        figure.supxlabel("length of the sequence")
+        figure.supylabel("sequences with every answer right")
+
+
+@command
+def main(argv: Sequence[str]) -> None:
+    """Train each cell on each task, and use it on longer and longer sequences."""
+    parser = common.example_parser(__doc__)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--cells", nargs="+", choices=COLOURS, default=list(COLOURS))
+    parser.add_argument("--length", type=at_least(2), default=20, help="L, the greatest trained (default: %(default)s)")
+    parser.add_argument("--hidden", type=at_least(1), default=32, help="units (default: %(default)s)")
+    parser.add_argument("--steps", type=at_least(1), default=3000, help="of training (default: %(default)s)")
+    parser.add_argument("--batch-size", type=at_least(1), default=32, help="(default: %(default)s)")
+    parser.add_argument("--lr", type=at_least(1e-9, float), default=5e-3, help="Adam's (default: %(default)s)")
+    quick = {"tasks": ["parity", "addition"], "cells": ["gru"], "length": 10, "steps": 500, "lr": 0.01}
+    o = common.parse_example(parser, argv, **quick)
+    need("rich", "matplotlib")
+    folder = output_folder(o.out)
+    lengths = [max(1, o.length // 2), *(o.length * k for k in range(1, 11))]
+    runs = [(task, cell) for task in dict.fromkeys(o.tasks) for cell in dict.fromkeys(o.cells)]
+    work = np.cumsum([0] + [1 if cell == "rnn" else 3 for _, cell in runs])
+    curves = {}
+    with Progress() as progress:
+        for k, (task, cell) in enumerate(runs):
+            if (task, "window") not in curves:
+                window = Window(task, o.length, 8, np.random.default_rng(o.seed))
+                curves[task, "window"] = accuracies(task, window, lengths, o.seed)
+            model = train(task, cell, o, progress, work[k] / work[-1], (work[k + 1] - work[k]) / work[-1])
+            curves[task, cell] = found = accuracies(task, model, lengths, o.seed)
+            best = max((T for T, accuracy in zip(lengths, found) if accuracy >= 0.95), default=0)
+            at = ", ".join(
+                f"{T}: {accuracy:.3f}" for T, accuracy in zip(lengths, found) if T in (o.length, 10 * o.length)
+            )
+            progress.say(f"{task:9}{cell:5} right at length {at}; 95 % right up to length {best}")
+    draw(folder / "lengths.png", curves, lengths, o)
+    table = {f"{task} {name}": dict(zip(map(str, lengths), curve)) for (task, name), curve in curves.items()}
+    common.write_json(folder / "result.json", table)
+    for task in dict.fromkeys(o.tasks):
+        figures = ", ".join(f"{cell.upper()} {curves[task, cell][-1]:.3f}" for cell in dict.fromkeys(o.cells))
+        window = curves[task, "window"][-1]
+        print(f"result: {task} at length {lengths[-1]}: {figures} of all sequences right, a window of 8 {window:.3f}")
+    print(f"picture: {folder / 'lengths.png'}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,337 @@
+"""The examples, run as programs: each learns, writes its picture and its figures, and refuses what it cannot use."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from examples import common, long_memory, video_classification
+
+IMAGES = {
+    "image_classification": "accuracy",
+    "long_memory": "memory",
+    "length_generalisation": "lengths",
+    "video_classification": "video",
+}
+NEEDS = [(name, package) for name in IMAGES for package in ("rich", "matplotlib")]
+
+
+def run(name: str, *arguments: Any) -> int:
+    return importlib.import_module(f"examples.{name}").main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The folder of a quick run of an example, made when it is first asked for."""
+    made: dict[str, Path] = {}
+
+    def result_of(name: str) -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name)
+            assert run(name, "--quick", "--out", made[name]) == 0
+        return made[name]
+
+    return result_of
+
+
+def figures(folder: Path) -> Any:
+    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+
+
+# --- what they learn ------------------------------------------------------------------------------------------------
+
+
+def test_a_gru_learns_to_read_digits_by_rows(results: Any) -> None:
+    found = figures(results("image_classification"))
+    assert found["gru rows"] > 0.9  # a guess: 0.1
+    assert found["logistic regression"] > 0.9
+
+
+def test_gated_cells_learn_the_adding_problem_and_all_cells_to_copy(results: Any) -> None:
+    errors = figures(results("long_memory"))["error"]
+    for cell in ("lstm", "gru"):
+        assert errors[f"adding 10 {cell}"] < 0.005  # to say 1 always: 0.167
+    for cell in ("rnn", "lstm", "gru"):
+        assert errors[f"copying 3 {cell}"] < 0.05  # a guess: 0.75
+
+
+def test_the_gradient_vanishes_or_explodes_or_stays_as_published(results: Any) -> None:
+    norms = figures(results("long_memory"))["gradient norms"]["before"]
+    far = {name: norm[-91] / norm[-1] for name, norm in norms.items()}
+    assert far["gain 0.5"] < 1e-20
+    assert far["lstm, forget bias 0"] < 1e-9
+    assert far["lstm"] > 1e6 * far["lstm, forget bias 0"]
+    assert far["rnn"] > 1e-6
+
+
+def test_training_lengthens_the_memory_of_the_gru(results: Any) -> None:
+    norms = figures(results("long_memory"))["gradient norms"]
+    before, after = (norms[when]["gru"] for when in ("before", "after"))
+    assert after[-11] / after[-1] > 2 * before[-11] / before[-1]
+
+
+def test_rules_learnt_at_length_10_hold_at_length_50(results: Any) -> None:
+    found = figures(results("length_generalisation"))
+    for task in ("parity", "addition"):
+        assert found[f"{task} gru"]["50"] > 0.85
+        assert found[f"{task} window"]["50"] < 0.75
+
+
+def test_labels_of_moving_digits_are_learnt_also_where_they_are_hidden(results: Any) -> None:
+    found = figures(results("video_classification"))
+    network, single = found["GRU"], found["logistic regression on single frames"]
+    assert network["all frames"] > 0.7  # a guess: 0.05
+    assert network["behind the wall"] > 0.7
+    assert single["all frames"] < 0.5
+    assert single["behind the wall"] < 0.15
+
+
+# --- what they write and say ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "image"), IMAGES.items())
+def test_picture_is_written_and_nothing_else_but_the_figures(name: str, image: str, results: Any) -> None:
+    folder = results(name)
+    assert {path.name for path in folder.iterdir()} == {f"{image}.png", "result.json"}
+    assert (folder / f"{image}.png").read_bytes().startswith(b"\x89PNG")
+
+
+SMALL = {
+    "image_classification": "--views pixels --cells rnn --epochs 1 --hidden 8 --batch-size 256",
+    "long_memory": "--lengths 2 5 --delays 0 --init-length 2 --hidden 4 --steps 2 --lags 1 --batch-size 3",
+    "video_classification": "--steps 2 --hidden 8 --stretch 9 --batch-size 5 --cell rnn --both-directions --quick",
+    "length_generalisation": "--tasks anbn brackets --cells lstm rnn --length 2 --hidden 4 --steps 3 --batch-size 5",
+}
+
+
+@pytest.mark.parametrize(("name", "options"), SMALL.items())
+def test_other_sizes_run_and_the_result_stands_beside_its_baseline(
+    name: str, options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(name, *options.split(), "--out", tmp_path) == 0
+    out = capsys.readouterr().out
+    baseline = {"long_memory": "guess", "length_generalisation": "window"}.get(name, "logistic regression")
+    assert re.search(rf"^result: .*{baseline}.* 0\.\d", out, re.MULTILINE)
+    assert "picture: " in out
+
+
+def write_gestures(path: Path, rng: np.random.Generator) -> None:
+    """300 frames of one number that goes up or down, the label, besides two columns of nothing but noise."""
+    steps = np.concatenate([[s] * n for n in rng.integers(6, 15, 30) for s in (1, -1)])[:300]
+    columns = [steps.cumsum() + rng.normal(0, 0.3, 300), *rng.standard_normal((2, 300))]
+    lines = [f"{x:.4f},{y:.4f},{z:.4f},{'up' if s > 0 else 'down'}" for x, y, z, s in zip(*columns, steps)]
+    path.write_text("\n".join(["x0,x1,x2,what", *lines, ""]))
+
+
+TAGS = "--tasks parity --cells gru --length 3 --hidden 8 --steps 50 --lr 0.02 --batch-size 8"
+VIDEO = "--train {folder}/0.csv --test {folder}/1.csv --steps 20 --hidden 8 --stretch 10 --lr 0.02"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "changes"),
+    [
+        ("image_classification", "--quick --epochs 1", ["--hidden 9", "--batch-size 50", "--lr 0.1", "--dropout 0"]),
+        ("image_classification", "--quick --epochs 1", ["--seed 1", "--weight-decay 50", "--epochs 2"]),
+        ("long_memory", SMALL["long_memory"], ["--seed 1", "--hidden 5", "--steps 3", "--lags 2", "--batch-size 4"]),
+        ("long_memory", SMALL["long_memory"], ["--lr 0.1", "--clip 1e-6", "--init-length 3", "--delays 1"]),
+        ("long_memory", SMALL["long_memory"] + " --steps 10 --check-every 5", ["--all-steps"]),
+        ("long_memory", SMALL["long_memory"] + " --steps 10", ["--check-every 5"]),
+        ("length_generalisation", TAGS, ["--seed 1", "--hidden 9", "--batch-size 9"]),
+        ("length_generalisation", TAGS, ["--steps 5", "--lr 0.2", "--length 4"]),
+        (
+            "video_classification",
+            VIDEO,
+            ["--cell lstm", "--both-directions", "--hidden 9", "--steps 40", "--stretch 5"],
+        ),
+        ("video_classification", VIDEO, ["--seed 1", "--lr 0.1", "--dropout 0", "--noise 9", "--ignore x2"]),
+        ("video_classification", VIDEO, ["--batch-size 5"]),
+    ],
+)
+def test_there_is_no_option_without_effect(
+    name: str, options: str, changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module(f"examples.{name}"), "draw", lambda *picture: None)
+    if "--check-every" in " ".join([options, *changes]):  # where good enough is at once, it stops at the first check
+        monkeypatch.setattr(long_memory, "ENOUGH", dict.fromkeys(long_memory.ENOUGH, 1e9))
+    if name == "video_classification":
+        for k in range(2):
+            write_gestures(tmp_path / f"{k}.csv", np.random.default_rng(k))
+        options = options.format(folder=tmp_path)
+    assert run(name, *options.split(), "--out", tmp_path) == 0
+    before = figures(tmp_path)
+    for change in changes:
+        assert run(name, *options.split(), *change.split(), "--out", tmp_path) == 0
+        assert figures(tmp_path) != before, f"{change} changed nothing"
+
+
+def test_a_seed_makes_a_run_reproducible(tmp_path: Path) -> None:
+    for k in range(2):
+        assert run("length_generalisation", *SMALL["length_generalisation"].split(), "--out", tmp_path / str(k)) == 0
+    assert figures(tmp_path / "0") == figures(tmp_path / "1")
+
+
+# --- own data -------------------------------------------------------------------------------------------------------
+
+
+def stripes(N: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy images (N, 4, 5) with a bright row (class "across") or column ("down")."""
+    images, labels = rng.random((N, 4, 5)) / 2, np.array(["across", "down"])[np.arange(N) % 2]
+    for k in range(N):
+        where = (rng.integers(4), slice(None)) if k % 2 == 0 else (slice(None), rng.integers(5))
+        images[k][where] += 0.5
+    return images, labels
+
+
+OWN = ["--views", "rows", "--cells", "gru", "--epochs", 25, "--hidden", 16, "--lr", 0.02]
+
+
+def test_own_images_in_an_npz_file_are_learnt(tmp_path: Path) -> None:
+    images, labels = stripes(200, np.random.default_rng(0))
+    np.savez(tmp_path / "images.npz", images=(images * 255).astype(np.uint8), labels=labels)
+    assert run("image_classification", "--images", tmp_path / "images.npz", *OWN, "--out", tmp_path / "out") == 0
+    assert figures(tmp_path / "out")["gru rows"] > 0.9
+
+
+def test_own_pictures_in_folders_are_learnt(tmp_path: Path) -> None:
+    from matplotlib.image import imsave
+
+    images, labels = stripes(100, np.random.default_rng(0))
+    for k, (image, label) in enumerate(zip(images, labels)):
+        (tmp_path / "pictures" / label).mkdir(parents=True, exist_ok=True)
+        imsave(tmp_path / "pictures" / label / f"{k}.png", image, cmap="gray")
+    assert run("image_classification", "--images", tmp_path / "pictures", *OWN, "--out", tmp_path / "out") == 0
+    assert figures(tmp_path / "out")["gru rows"] > 0.85
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_labels_of_own_frames_are_learnt(kind: str, tmp_path: Path) -> None:
+    for k in range(2):
+        write_gestures(tmp_path / f"{k}.csv", np.random.default_rng(k))
+        xs, labels = video_classification.read_video(str(tmp_path / f"{k}.csv"), [])
+        np.savez(tmp_path / f"{k}.npz", frames=xs.reshape(-1, 3, 1), labels=labels)
+    files = ["--train", tmp_path / f"0.{kind}", "--test", tmp_path / f"1.{kind}"]
+    options = ["--both-directions", "--steps", 120, "--hidden", 16, "--lr", 0.02, "--stretch", 30]
+    assert run("video_classification", *files, *options, "--out", tmp_path / "out") == 0
+    found = figures(tmp_path / "out")
+    assert found["GRU"]["all frames"] > 0.8
+    assert found["GRU"]["all frames"] > found["logistic regression on single frames"]["all frames"] + 0.15
+
+
+# --- what they refuse -----------------------------------------------------------------------------------------------
+
+BAD = {
+    "an unknown option": ("length_generalisation", "--lenght 3", "--lenght"),
+    "an unknown cell": ("image_classification", "--cells qrnn", "--cells"),
+    "no epochs": ("image_classification", "--epochs 0", "--epochs: must be a whole number of at least 1, got '0'"),
+    "a rate that is no number": ("long_memory", "--lr nan", "--lr: must be a number of at least 1e-09, got 'nan'"),
+    "a dropout of 1": ("image_classification", "--dropout 1", "at least 0 and below 1"),
+    "a sequence too short": ("long_memory", "--lengths 1", "at least 2"),
+    "missing images": ("image_classification", "--images {folder}/none.npz", "none.npz: No such file"),
+    "no npz file": ("image_classification", "--images {folder}/text.npz", "text.npz: it must be an npz file"),
+    "an npz file cut short": ("image_classification", "--images {folder}/cut.npz", "cut.npz: it must be an npz file"),
+    "no labels": ("image_classification", "--images {folder}/unlabelled.npz", "images and labels"),
+    "too few labels": ("image_classification", "--images {folder}/few.npz", "N labels: (9, 2, 2), (8,)"),
+    "a single class": ("image_classification", "--images {folder}/single.npz", "at least two classes"),
+    "images that are not finite": ("image_classification", "--images {folder}/nan.npz", "finite"),
+    "pictures of two sizes": ("image_classification", "--images {folder}/sizes", "(3, 3) pixels"),
+    "a text among the pictures": ("image_classification", "--images {folder}/texts", "no picture"),
+    "an empty folder": ("image_classification", "--images {folder}/empty", "images must be"),
+    "videos without a test": ("video_classification", "--train {folder}/nan.csv", "--train and --test go together"),
+    "columns of no file": ("video_classification", "--ignore x", "--train and --test go together"),
+    "missing videos": ("video_classification", "--train {folder}/no.csv --test {folder}/no.csv", "No such file"),
+    "a video without frames": ("video_classification", "--train {folder}/none.csv --test {folder}/none.csv", "frames"),
+    "an empty video": ("video_classification", "--train {folder}/empty.csv --test {folder}/empty.csv", "empty.csv"),
+    "words for numbers": ("video_classification", "--train {folder}/word.csv --test {folder}/word.csv", "'high'"),
+    "lines cut short": ("video_classification", "--train {folder}/cut.csv --test {folder}/cut.csv", "cut.csv"),
+    "no number": ("video_classification", "--train {folder}/nan.csv --test {folder}/nan.csv", "finite numbers"),
+    "no such column": (
+        "video_classification",
+        "--train {folder}/one.csv --test {folder}/one.csv --ignore time",
+        "no column time",
+    ),
+    "one label only": ("video_classification", "--train {folder}/one.csv --test {folder}/one.csv", "two labels"),
+    "frames of two sizes": (
+        "video_classification",
+        "--train {folder}/two.csv --test {folder}/wide.csv",
+        "equally many",
+    ),
+    "an output folder that is a file": ("length_generalisation", "--out {folder}/text.npz", "output folder"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from matplotlib.image import imsave
+
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "text.npz").write_text("no archive")
+    images, labels = np.zeros((9, 2, 2)), np.arange(9) % 2
+    np.savez(folder / "few.npz", images=images, labels=labels[:8])
+    (folder / "cut.npz").write_bytes((folder / "few.npz").read_bytes()[:200])
+    np.savez(folder / "unlabelled.npz", images=images)
+    np.savez(folder / "single.npz", images=images, labels=labels * 0)
+    np.savez(folder / "nan.npz", images=images * np.nan, labels=labels)
+    for name in ("sizes/a", "texts/a", "empty"):
+        (folder / name).mkdir(parents=True)
+    for size in (2, 3):
+        imsave(folder / "sizes" / "a" / f"{size}.png", np.zeros((size, size)))
+    videos = {
+        "none": "x,label\n", "empty": "", "word": "x,label\nhigh,a\n1,b\n", "cut": "x,y,label\n1,2,a\n1\n",
+        "nan": "x,label\nnan,a\n1,b\n", "one": "x,label\n2,a\n1,a\n", "two": "x,label\n2,a\n1,b\n",
+        "wide": "x,y,label\n2,2,a\n1,1,b\n",
+    }  # fmt: skip
+    for name, text in videos.items():
+        (folder / f"{name}.csv").write_text(text)
+    (folder / "texts" / "a" / "note.txt").write_text("no picture")
+    return folder
+
+
+@pytest.mark.parametrize(("name", "arguments", "expected"), BAD.values(), ids=BAD.keys())
+def test_bad_input_gets_one_line_and_code_2_and_nothing_is_written(
+    name: str, arguments: str, expected: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = [] if "--out" in arguments else ["--out", tmp_path / "out"]
+    assert run(name, "--quick", *arguments.format(folder=folder).split(), *out) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("error: ")
+    assert expected in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [*NEEDS, ("image_classification", "sklearn"), ("video_classification", "sklearn")]
+)
+def test_a_missing_extra_is_one_line(
+    name: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run(name, "--quick", "--out", tmp_path / "out") == 2
+    shown = {"sklearn": "scikit-learn"}.get(package, package)
+    expected = f"error: this example needs the package {shown}: pip install 'minigrad[examples]'"
+    assert capsys.readouterr().err.splitlines() == [expected]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_help_shows_the_command_and_the_subject(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(name, "--help") == 0
+    out = capsys.readouterr().out
+    assert f"usage: python -m examples.{name}" in out
+    assert importlib.import_module(f"examples.{name}").__doc__.split("\n")[0].split()[0] in out
+
+
+def test_figures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    common.write_json(tmp_path / "result.json", {"a": 1})
+    with pytest.raises(TypeError):
+        common.write_json(tmp_path / "result.json", {"a": object()})
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert figures(tmp_path) == {"a": 1}
