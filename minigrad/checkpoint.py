@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .backward import lineage, walk
-from .modes import enable_grad, no_grad, recording
+from .modes import enable_grad, no_grad, recording, tracing
 from .ops import positive
 from .primitive import Node, clock, frozen, primitive
 from .shapes import astype, getitem, reshape
@@ -150,7 +150,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Values and derivatives of every order are those of f. A chain of T equal parts, each of them checkpointed in runs of
     √T, keeps memory for O(√T) parts instead of T, and costs one more forward pass. The record of a higher derivative is
-    kept whole.
+    kept whole; `compile` plans its own memory, and takes f as it is.
 
     Args:
         f: a function of Tensors, or trees of them and of constants, that returns a Tensor or a tree of them. It may use
@@ -165,7 +165,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(f)
     def wrapped(*args: Any) -> Any:
-        if not recording():
+        if not recording() or tracing() is not None:
             return f(*args)
         part = _Part(f, args)
         inputs = [*part.inputs, *part.outer]

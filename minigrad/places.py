@@ -72,10 +72,12 @@ def fresh(x: Value) -> Place:
 
 
 def apart(x: Value) -> Place:
-    """A root for a matrix, its rows not a multiple of 1 KiB apart."""
-    row = x.shape[1] * x.dtype.itemsize
+    """A root for matrices, their rows not a multiple of 1 KiB apart."""
+    row = x.shape[-1] * x.dtype.itemsize
     row += 64 if row % 1024 == 0 else 0
-    return fresh(x)._replace(root=Root(0, row * x.shape[0]), strides=(row, x.dtype.itemsize))
+    outer = tuple(row * math.prod(x.shape[k + 1 : -1]) for k in range(len(x.shape) - 1))
+    root = Root(0, row * math.prod(x.shape[:-1]))
+    return fresh(x)._replace(root=root, strides=(*outer, x.dtype.itemsize))
 
 
 def _address(array: np.ndarray) -> int:
