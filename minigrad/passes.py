@@ -73,18 +73,17 @@ def with_direct_products(instructions: Sequence[Instruction], count: int) -> lis
     for i in instructions:
         for x in values(i):
             uses[x] += 1
-    products: dict[Value, list[Instruction]] = defaultdict(list)  # by A, with the list's transposes as out
+    rewritten: set[Value] = set()
     for i in instructions:
         product = made_by.get(i.inputs[0]) if _is_transpose(i) else None
         if product is None or product.primitive is not ops.matmul or uses[product.out] != 1:
             continue
         a, b = (x if isinstance(x, Value) else None for x in product.inputs)
         if a is not None and b is not None and len(a.shape) == 2 and b in made_by and _is_transpose(made_by[b]):
-            products[a].append(i)
+            rewritten.add(i.out)
             i.primitive, i.inputs, i.static, i.view = ops.matmul, (made_by[b].inputs[0], a), {}, None
     result: list[Instruction] = []
     turned: dict[Value, Value] = {}
-    rewritten = {i.out for group in products.values() for i in group}
     for i in instructions:
         if i.out in rewritten:
             a = i.inputs[1]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .passes import NEVER, packed
-from .trace import Instruction, Value, mapped, values
+from .trace import Instruction, Value, values
 
 # --- places ---------------------------------------------------------------------------------------------------------
 
@@ -256,14 +256,8 @@ def schedule(
                 Step(kind, i.primitive.name, i.primitive.function, i.inputs, i.static, place, i.primitive.calls)
             )
     for s in steps:
-        s.reads = [places[x] for x in _values_of(s)]
+        s.reads = [places[x] for x in values(s)]
     return steps
-
-
-def _values_of(s: Step) -> list[Value]:
-    found: list[Value] = []
-    mapped((s.inputs, s.static), lambda x: found.append(x) if isinstance(x, Value) else None)
-    return found
 
 
 def plan(steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Place]) -> int:

@@ -65,9 +65,9 @@ def leaves(tree: Any) -> Iterator[Any]:
         yield tree
 
 
-def values(instruction: Instruction) -> Iterator[Value]:
-    """The Values that an instruction reads."""
-    return (x for x in leaves((instruction.inputs, instruction.static)) if isinstance(x, Value))
+def values(call: Any) -> Iterator[Value]:
+    """The Values that an instruction, or a step made of it, reads."""
+    return (x for x in leaves((call.inputs, call.static)) if isinstance(x, Value))
 
 
 #: What a traced constructor, `detach` and the like record: the same values, connected to nothing.
