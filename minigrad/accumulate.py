@@ -58,40 +58,30 @@ def check_dtype(term: Any, dtype: Any) -> None:
 
 
 class ArraySum:
-    """A running sum of plain arrays: the first is borrowed, the second makes an owned buffer, the rest add to it."""
+    """A running sum of plain arrays: the first is borrowed, the second makes an owned buffer, the rest add to it.
 
-    __slots__ = ("like", "sum", "owned", "queue", "rows")
+    A loop over x[0], x[1], ... gives the cotangent of x part by part, each to be copied to its place in a buffer that
+    need not be set to zero before: `blank` says which parts have nothing yet.
+    """
+
+    __slots__ = ("like", "sum", "owned", "blank", "queue", "rows")
 
     def __init__(self, tensor: Node) -> None:
         self.like = tensor._data
         self.sum: np.ndarray | None = None
         self.owned = False
+        self.blank: bytearray | None = None
         self.queue: list[Product] | None = None
 
     def add(self, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape."""
-        kind = type(term)
-        if kind is Product:
-            check_product(term, self.like.shape)
-            if self.queue is None:
-                self.queue, self.rows = [], 0
-            self.queue.append(term)
-            self.rows += len(term.x)
-            if self.rows >= QUEUED_ROWS:
-                self._multiply()
-            return
-        if kind is At:
-            zero = self.sum is None
-            add_at(self._buffer(), term.index, term.g, zero)
-            return
         like = self.like
-        if kind is not np.ndarray:
-            term = np.asarray(term)
-        if term.shape != like.shape:
-            term = np.asarray(sum_down(term, like.shape, output))
-        if term.dtype is not like.dtype:
-            check_dtype(term, like.dtype)
-            term = term.astype(like.dtype, copy=False)
+        if type(term) is not np.ndarray or term.shape != like.shape or term.dtype is not like.dtype:
+            term = self._read(term, output)
+            if term is None:
+                return
+        if self.blank is not None:
+            self._complete()
         if self.sum is None:
             self.sum = term
         elif self.owned:
@@ -100,7 +90,50 @@ class ArraySum:
             self.sum = np.asarray(self.sum + term)
             self.owned = True
 
+    def _read(self, term: Any, output: tuple[int, ...]) -> Any:
+        """Any other term as an array like the tensor's, or None if nothing is left to add."""
+        like = self.like
+        if type(term) is At:
+            if type(term.index) is not int or not self._copied(term.index, term.g):
+                zero = self.sum is None
+                add_at(self._buffer(), term.index, term.g, zero)
+            return None
+        if type(term) is Product:
+            check_product(term, like.shape)
+            if self.queue is None:
+                self.queue, self.rows = [], 0
+            self.queue.append(term)
+            self.rows += len(term.x)
+            if self.rows >= QUEUED_ROWS:
+                self._multiply()
+            return None
+        term = np.asarray(term)
+        if term.shape != like.shape:
+            term = np.asarray(sum_down(term, like.shape, output))
+        if term.dtype is not like.dtype:
+            check_dtype(term, like.dtype)
+            term = term.astype(like.dtype, copy=False)
+        return term
+
+    def _copied(self, k: int, g: np.ndarray) -> bool:
+        """Copy g into part k if that has nothing yet."""
+        if self.sum is None and self.like.ndim > 1:
+            self.sum, self.owned = np.empty(self.like.shape, self.like.dtype), True
+            self.blank = bytearray(b"\x01") * len(self.like)
+        if self.blank is None or not self.blank[k] or np.shape(g) != self.like.shape[1:]:
+            return False
+        self.sum[k] = g  # type: ignore[index]
+        self.blank[k] = 0
+        return True
+
+    def _complete(self) -> None:
+        self.sum[np.frombuffer(self.blank, np.bool_)] = 0  # type: ignore[index, arg-type]
+        self.blank = None
+
     def _buffer(self) -> np.ndarray:
+        """The sum so far, in memory of its own."""
+        if self.blank is not None:
+            self._complete()
         if self.sum is None:
             self.sum = np.zeros(self.like.shape, self.like.dtype)
         elif not self.owned:
@@ -118,12 +151,12 @@ class ArraySum:
         self.owned = self.owned or first
 
     def total(self, owned: bool = False) -> Any:
-        """The sum of the terms so far; `owned` makes sure that nobody else holds its memory."""
+        """The sum of the terms, None if there are none; `owned` makes sure that nobody else holds its memory."""
         if self.queue:
             self._multiply()
-        if owned:
-            return self._buffer()
-        return self.sum
+        if self.blank is not None:
+            self._complete()
+        return self._buffer() if owned else self.sum
 
 
 class RecordedSum:
@@ -151,7 +184,10 @@ class RecordedSum:
             self.arrays.append(term if term.shape == shape else sum_down(term, shape, output))
 
     def total(self, owned: bool = False) -> Any:
-        """The sum of the terms: a Tensor if any of them is one. Nothing writes into it, so it may be shared."""
+        """The sum of the terms, None if there are none: a Tensor if any of them is one.
+
+        Nothing writes into it, so it may be shared.
+        """
         shape, dtype = self.tensor._data.shape, self.tensor._data.dtype
         terms = list(self.arrays)
         if self.parts:
@@ -163,6 +199,8 @@ class RecordedSum:
             oldest_first = self.products[::-1]  # the order of a loop's steps, and perhaps that in memory
             x, g = [part[0] if len(part) == 1 else concatenate(part) for part in zip(*oldest_first, strict=True)]
             terms.append(reshape(matmul(swapaxes(x, 0, 1), g), shape))
+        if not terms:
+            return None
         total = terms[0]
         for term in terms[1:]:
             total = total + term

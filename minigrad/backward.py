@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def lineage(outputs: Sequence[Node], wrt: Sequence[Node] | None = None) -> tuple
             if isinstance(x, Node) and x.requires_grad and id(x) not in found:
                 found[id(x)] = x
                 stack.append(x)
-    tensors = sorted(found.values(), key=_order)
+    tensors = sorted(found.values(), key=attrgetter("order"))
     if stops is not None:  # keep what leads to wrt; inputs come before what is made of them
         leading: set[int] = set()
         for t in tensors:
@@ -41,10 +42,6 @@ def lineage(outputs: Sequence[Node], wrt: Sequence[Node] | None = None) -> tuple
                 leading.add(id(t))
         tensors = [t for t in tensors if id(t) in leading]
     return tensors[::-1], foreign
-
-
-def _order(t: Node) -> int:
-    return t.order
 
 
 def walk(
@@ -61,34 +58,34 @@ def walk(
     `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get arrays.
     """
     kind: Any = RecordedSum if recorded else ArraySum
-    wanted = {id(t) for t in tensors}
-    sums: dict[int, Any] = {}
+    sums: dict[int, Any] = {id(t): kind(t) for t in tensors}
     results: dict[int, Any] = {}
     checked = anomaly()
     for output, g in zip(outputs, cotangents, strict=True):
-        key = id(output)
-        if key in wanted:
-            sums.setdefault(key, kind(output)).add(g, g.shape)
+        if (target := sums.get(id(output))) is not None:
+            target.add(g, g.shape)
     for t in tensors:
-        collected = sums.pop(id(t), None)
-        if collected is None:
+        key = id(t)
+        collected = sums.pop(key)
+        g = collected.total()
+        if g is None:
             continue
-        if id(t) in ends:
-            results[id(t)] = collected.total(owned=True)
+        if key in ends:
+            results[key] = collected.total(owned=True)
             if not onward:
                 continue
         made_by = t.primitive
         if made_by is None:
             continue
-        g = collected.total()
-        inputs = t.inputs if recorded else [x._data if isinstance(x, Node) else x for x in t.inputs]
+        inputs, static, shape = t.inputs, t.static, t._data.shape
+        operands = inputs if recorded else [x._data if isinstance(x, Node) else x for x in inputs]
         y = t if recorded else t._data
-        terms = None if made_by.joint is None else made_by.joint(g, y, *inputs, **t.static)
-        if terms is not None and len(terms) != len(t.inputs):
+        terms = None if made_by.joint is None else made_by.joint(g, y, *operands, **static)
+        if terms is not None and len(terms) != len(inputs):
             raise ValueError(
-                f"{made_by.name}: the joint rule returned {len(terms)} cotangents for {len(t.inputs)} inputs"
+                f"{made_by.name}: the joint rule returned {len(terms)} cotangents for {len(inputs)} inputs"
             )
-        for k, x in enumerate(t.inputs):
+        for k, x in enumerate(inputs):
             if not isinstance(x, Node):
                 continue
             if x.order > t.order:
@@ -96,15 +93,17 @@ def walk(
                     f"{made_by.name}: the data of input {k}, shape {x._data.shape}, changed after this forward call; "
                     "run the forward pass again before backward()"
                 )
-            key = id(x)
-            if key not in wanted:
-                continue
-            term = made_by.rules[k](g, y, *inputs, **t.static) if terms is None else terms[k]
-            target = sums.get(key)
+            target = sums.get(id(x))
             if target is None:
-                target = sums[key] = kind(x)
+                continue
+            if terms is not None:
+                term = terms[k]
+            elif static:
+                term = made_by.rules[k](g, y, *operands, **static)
+            else:  # the same, in less time
+                term = made_by.rules[k](g, y, *operands)
             try:
-                target.add(term, t._data.shape)
+                target.add(term, shape)
             except (ValueError, TypeError, IndexError) as error:
                 raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
             if checked:

@@ -272,7 +272,7 @@ def _matmul_a(g: Any, y: Any, a: Any, b: Any) -> Any:
     if a.ndim == 1:  # y (..., m) = a (k,) b (..., k, m)
         return sum(matmul(b, expand_dims(g, -1)), axis=(*range(b.ndim - 2), -1))
     if b.ndim == 2 == g.ndim:  # (b gᵀ)ᵀ: BLAS is faster when its larger operand is not the transposed one
-        return swapaxes(matmul(b, swapaxes(g, 0, 1)), 0, 1)
+        return (b @ g.T).T
     return matmul(g, swapaxes(b, -1, -2))
 
 

@@ -227,4 +227,7 @@ def _is_elementwise(p: Any) -> bool:
 
 
 def _is_transpose(i: Instruction) -> bool:
-    return i.primitive is shapes.swapaxes and len(i.out.shape) == 2 and set(i.inputs[1:]) == {0, 1}
+    swapped = i.primitive is shapes.swapaxes and set(i.inputs[1:]) == {0, 1}
+    return len(i.out.shape) == 2 and (
+        swapped or (i.primitive is shapes.transpose and not i.inputs[1:] and not i.static)
+    )

@@ -120,7 +120,7 @@ class Primitive:
                 plain = True
                 arrays.append(x)
         try:
-            y = self.function(*arrays, **static)
+            y = self.function(*arrays, **static) if static else self.function(*arrays)
         except (ValueError, TypeError, IndexError) as error:
             raise explained(self.name, error, arrays) from error
         if first is None or not self.differentiable:
@@ -133,8 +133,9 @@ class Primitive:
         out.retains_grad = False
         out.order = clock()
         if needs_grad and (default or recording()):
-            if len(inputs) > self.ruled:
-                self.check_differentiable(inputs)
+            for x in inputs[self.ruled :]:
+                if isinstance(x, Node) and x.requires_grad:
+                    self.check_differentiable(inputs)
             out.requires_grad = True
             out.primitive = self
             out.inputs = tuple([x if isinstance(x, Node) else frozen(x) for x in inputs]) if plain else inputs

@@ -90,7 +90,7 @@ def add_at(buffer: Any, index: Any, g: Any, zero: bool = False) -> None:
         part = buffer[index]
         if type(part) is not np.ndarray:  # one entry came out as a number
             part = _view(buffer, index)
-        if part.shape != np.shape(g):
+        if part.shape != (g.shape if type(g) is np.ndarray else np.shape(g)):
             raise ValueError(f"returned a cotangent of shape {np.shape(g)} for a part of shape {part.shape}")
         if zero:
             part[...] = g
@@ -109,9 +109,6 @@ def add_at(buffer: Any, index: Any, g: Any, zero: bool = False) -> None:
         np.add.at(buffer, index, g)
 
 
-GATHERED = 4 * 2**20  # bytes that are put in order at once; more would leave the cache before they are added up
-
-
 def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
     # a few one by one; many sorted by row, so that each run of equal rows is one sum; or, if there are far fewer such
     # rounds, every row's n-th entry at once. np.add.at takes 4 to 20 times as long
@@ -124,9 +121,8 @@ def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
     starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
     counts = np.diff(starts, append=len(rows))
     if len(starts) <= 16 * counts.max():
-        gathered = None if g.nbytes > GATHERED else np.take(g, order, axis=0, mode="clip")
         for row, start, end in zip(rows[starts].tolist(), starts.tolist(), (starts + counts).tolist(), strict=True):
-            part = gathered[start:end] if gathered is not None else np.take(g, order[start:end], axis=0, mode="clip")
+            part = np.take(g, order[start:end], axis=0, mode="clip")
             whole = buffer[row]
             np.add(whole, np.add.reduce(part), whole)
         return
