@@ -48,8 +48,20 @@ class Optimizer:
         self.lr, self.weight_decay = lr, weight_decay
         self.steps = 0
         self._updates = [0] * len(self.params)  # a parameter without a gradient is not updated in a step
-        self._kept = [{slot: np.zeros_like(p.data) for slot in self.slots} for p in self.params]
-        self._scratch = [np.empty_like(p.data) for p in self.params]
+        # The arrays of all parameters of a dtype lie end to end, so that many small ones are updated at once.
+        self._flat: dict[np.dtype, dict[str, np.ndarray]] = {}
+        self._spans: list[tuple[np.dtype, int, int]] = []
+        sizes = {p.dtype: 0 for p in self.params}
+        for p in self.params:
+            start = sizes[p.dtype]
+            sizes[p.dtype] += p.size
+            self._spans.append((p.dtype, start, sizes[p.dtype]))
+        for dtype, size in sizes.items():
+            self._flat[dtype] = {name: np.zeros(size, dtype) for name in ("g", "change", *self.slots)}
+        self._parts = [
+            {name: whole[start:stop].reshape(p.shape) for name, whole in self._flat[dtype].items()}
+            for p, (dtype, start, stop) in zip(self.params, self._spans)
+        ]
 
     @property
     def rate(self) -> float:
@@ -58,19 +70,33 @@ class Optimizer:
 
     def step(self) -> None:
         """Update the parameters from their gradients."""
-        for k, p in enumerate(self.params):
-            if p.grad is not None and p.grad.shape != p.shape:
-                raise ValueError(f"step: parameter {k} has shape {p.shape}, its gradient {p.grad.shape}")
+        grads = {k: g for k, p in enumerate(self.params) if (g := p.grad) is not None}
+        for k, g in grads.items():
+            if g.shape != self.params[k].shape:
+                raise ValueError(f"step: parameter {k} has shape {self.params[k].shape}, its gradient {g.shape}")
         rate = self.rate
         self.steps += 1
-        for k, (p, kept, scratch) in enumerate(zip(self.params, self._kept, self._scratch)):
-            if p.grad is None:
-                continue
-            self._updates[k] += 1
-            w, g = p.writable(), p.grad
-            if self.weight_decay:
-                g = self._decayed(w, g, rate)
-            w -= self._change(g, rate, self._updates[k], scratch, **kept)
+        for run in self._runs(grads):
+            weights = [self.params[k].writable() for k in run]
+            for k, w in zip(run, weights):
+                self._updates[k] += 1
+                self._parts[k]["g"][...] = self._decayed(w, grads[k], rate) if self.weight_decay else grads[k]
+            (dtype, start, _), (_, _, stop) = self._spans[run[0]], self._spans[run[-1]]
+            flat = {name: whole[start:stop] for name, whole in self._flat[dtype].items()}
+            self._change(rate, self._updates[run[0]], **flat)
+            for k, w in zip(run, weights):
+                w -= self._parts[k]["change"]
+
+    def _runs(self, numbers: Iterable[int]) -> list[list[int]]:
+        """These parameters in groups that lie end to end and were updated equally often: in general one group."""
+        kinds = [(dtype, updates) for (dtype, _, _), updates in zip(self._spans, self._updates)]
+        runs: list[list[int]] = []
+        for k in numbers:
+            if runs and runs[-1][-1] == k - 1 and kinds[k - 1] == kinds[k]:
+                runs[-1].append(k)
+            else:
+                runs.append([k])
+        return runs
 
     def zero_grad(self) -> None:
         """Forget every parameter's gradient."""
@@ -80,13 +106,16 @@ class Optimizer:
     def _decayed(self, w: np.ndarray, g: np.ndarray, rate: float) -> np.ndarray:
         return g + self.weight_decay * w
 
-    def _change(self, g: np.ndarray, rate: float, t: int, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
-        """What to subtract from a parameter at its t-th update, in `scratch`; changes what is kept in place."""
+    def _change(self, rate: float, t: int, g: np.ndarray, change: np.ndarray, **kept: np.ndarray) -> None:
+        """Write into `change` what to subtract from parameters at their t-th update, and bring `kept` up to date.
+
+        The arrays are flat; g may be overwritten.
+        """
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of everything that later steps depend on: `steps`, `updates`, and `slot.k` for parameter k."""
-        state = {f"{slot}.{k}": a.copy() for k, kept in enumerate(self._kept) for slot, a in kept.items()}
+        state = {f"{slot}.{k}": part[slot].copy() for k, part in enumerate(self._parts) for slot in self.slots}
         return {"steps": np.array(self.steps), "updates": np.array(self._updates), **state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -105,9 +134,9 @@ class Optimizer:
             raise ValueError("load_state_dict: nothing was loaded, the state does not fit:\n  " + "\n  ".join(faults))
         self.steps = int(state["steps"])
         self._updates = np.asarray(state["updates"]).tolist()
-        for k, kept in enumerate(self._kept):
-            for slot, a in kept.items():
-                a[...] = state[f"{slot}.{k}"]
+        for k, part in enumerate(self._parts):
+            for slot in self.slots:
+                part[slot][...] = state[f"{slot}.{k}"]
 
 
 class SGD(Optimizer):
@@ -134,7 +163,7 @@ class SGD(Optimizer):
             self.slots = ()
         super().__init__(params, lr, weight_decay)
 
-    def _change(self, g: np.ndarray, rate: float, t: int, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
+    def _change(self, rate: float, t: int, g: np.ndarray, change: np.ndarray, **kept: np.ndarray) -> None:
         if self.momentum:
             v = kept["v"]
             v *= self.momentum
@@ -142,9 +171,8 @@ class SGD(Optimizer):
             if not self.nesterov:
                 g = v
             else:
-                g = g + self.momentum * v
-        np.multiply(g, rate, out=scratch)
-        return scratch
+                g += np.multiply(v, self.momentum, out=change)
+        np.multiply(g, rate, out=change)
 
 
 class Adagrad(Optimizer):
@@ -159,10 +187,10 @@ class Adagrad(Optimizer):
         self.eps = eps
         super().__init__(params, lr, weight_decay)
 
-    def _change(self, g: np.ndarray, rate: float, t: int, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
+    def _change(self, rate: float, t: int, g: np.ndarray, change: np.ndarray, **kept: np.ndarray) -> None:
         s = kept["s"]
-        s += np.multiply(g, g, out=scratch)
-        return _quotient(g, rate, s, self.eps, scratch)
+        s += np.multiply(g, g, out=change)
+        _quotient(g, rate, s, self.eps, change)
 
 
 class RMSprop(Optimizer):
@@ -183,11 +211,10 @@ class RMSprop(Optimizer):
         self.decay, self.eps = decay, eps
         super().__init__(params, lr, weight_decay)
 
-    def _change(self, g: np.ndarray, rate: float, t: int, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
+    def _change(self, rate: float, t: int, g: np.ndarray, change: np.ndarray, **kept: np.ndarray) -> None:
         s = kept["s"]
-        np.multiply(g, g, out=scratch)
-        _approach(s, scratch, 1 - self.decay)
-        return _quotient(g, rate, s, self.eps, scratch)
+        _approach(s, np.multiply(g, g, out=change), 1 - self.decay, change)
+        _quotient(g, rate, s, self.eps, change)
 
 
 class Adam(Optimizer):
@@ -212,15 +239,14 @@ class Adam(Optimizer):
         self.betas, self.eps = betas, eps
         super().__init__(params, lr, weight_decay)
 
-    def _change(self, g: np.ndarray, rate: float, t: int, scratch: np.ndarray, **kept: np.ndarray) -> np.ndarray:
+    def _change(self, rate: float, t: int, g: np.ndarray, change: np.ndarray, **kept: np.ndarray) -> None:
         m, v = kept["m"], kept["v"]
-        np.copyto(scratch, g)
-        _approach(m, scratch, 1 - self.betas[0])
-        np.multiply(g, g, out=scratch)
-        _approach(v, scratch, 1 - self.betas[1])
+        _approach(m, g, 1 - self.betas[0], change)
+        g *= g
+        _approach(v, g, 1 - self.betas[1], change)
         # η m̂ / (√v̂ + ε) = η' m / (√v + ε'), which spares two passes over the arrays
         unbiased = math.sqrt(1 - self.betas[1] ** t)
-        return _quotient(m, rate * unbiased / (1 - self.betas[0] ** t), v, self.eps * unbiased, scratch)
+        _quotient(m, rate * unbiased / (1 - self.betas[0] ** t), v, self.eps * unbiased, change)
 
 
 class AdamW(Adam):
@@ -231,20 +257,19 @@ class AdamW(Adam):
         return g
 
 
-def _approach(average: np.ndarray, value: np.ndarray, weight: float) -> None:
-    """average ← (1 - weight) average + weight value, in place; `value` is overwritten."""
-    value -= average
-    value *= weight
-    average += value
+def _approach(average: np.ndarray, value: np.ndarray, weight: float, scratch: np.ndarray) -> None:
+    """average ← (1 - weight) average + weight value, in place."""
+    np.subtract(value, average, out=scratch)
+    scratch *= weight
+    average += scratch
 
 
-def _quotient(g: np.ndarray, rate: float, s: np.ndarray, eps: float, out: np.ndarray) -> np.ndarray:
+def _quotient(g: np.ndarray, rate: float, s: np.ndarray, eps: float, out: np.ndarray) -> None:
     """rate g / (√s + ε), in `out`."""
     np.sqrt(s, out=out)
     out += eps
     np.divide(g, out, out=out)
     out *= rate
-    return out
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:

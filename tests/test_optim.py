@@ -186,6 +186,29 @@ def test_bias_correction_counts_a_parameters_own_updates(kind: Any) -> None:
 
 
 @each_kind
+@given(
+    shapes=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=4),
+    dtypes=st.lists(st.sampled_from(["float32", "float64"]), min_size=4, max_size=4),
+    given_in=st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=4),
+)
+def test_parameters_that_are_updated_together_change_as_each_does_alone(
+    kind: Any, shapes: Any, dtypes: Any, given_in: Any
+) -> None:
+    rng = np.random.default_rng(0)
+    start = [rng.standard_normal(shape).astype(dtype) for shape, dtype in zip(shapes, dtypes)]
+    together, alone = [nn.parameter(w) for w in start], [nn.parameter(w) for w in start]
+    one, several = kind(together, lr=0.1, weight_decay=0.2), [kind([p], lr=0.1, weight_decay=0.2) for p in alone]
+    for present in given_in:
+        for p, q, has in zip(together, alone, present):
+            gradient = rng.standard_normal(p.shape).astype(p.dtype)
+            p.grad, q.grad = (gradient, gradient.copy()) if has else (None, None)
+        for optimiser in (one, *several):
+            optimiser.step()
+    for p, q in zip(together, alone):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+@each_kind
 def test_zero_grad_forgets_every_gradient(kind: Any) -> None:
     params = [nn.parameter(np.ones(2)), nn.parameter(np.ones(3))]
     for p in params:
