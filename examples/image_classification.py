@@ -124,14 +124,20 @@ def train(cell: str, view: str, data: Any, options: Any, progress: Progress, don
     rate = nn.cosine_decay(options.lr, steps, warmup=steps // 20)
     optimizer = nn.AdamW(model.parameters(), rate, weight_decay=options.weight_decay)
     accuracies = []
+
+    @mg.compile
+    def loss_and_gradients(xs: Any, labels: Any) -> Any:
+        loss = nn.cross_entropy(model(xs), labels)
+        loss.backward()
+        return loss
+
     for epoch in range(options.epochs):
         order = rng.permutation(N)
         model.train()
         for start in range(0, N, B):
             batch = order[start : start + B]
-            loss = nn.cross_entropy(model(xs[:, batch]), labels[batch])
             optimizer.zero_grad()
-            loss.backward()
+            loss_and_gradients(xs[:, batch], labels[batch])
             nn.clip_grad_norm(optimizer.params, 1.0)
             optimizer.step()
             if progress.due():

@@ -129,11 +129,17 @@ def train(task: str, cell: str, o: Any, progress: Progress, done: float, share: 
     rng = np.random.default_rng(o.seed)
     model = Tagger(cell, symbols, o.hidden, rng)
     optimizer = nn.Adam(model.parameters(), nn.cosine_decay(o.lr, o.steps, warmup=o.steps // 50))
+
+    @mg.compile
+    def loss_and_gradients(xs: Any, answers: Any) -> Any:
+        loss = nn.cross_entropy(model(xs), answers)
+        loss.backward()
+        return loss
+
     for step in range(o.steps):
         xs, answers = draw(int(rng.integers(1, o.length + 1)), o.batch_size, rng)
-        loss = nn.cross_entropy(model(xs), answers)
         optimizer.zero_grad()
-        loss.backward()
+        loss = loss_and_gradients(xs, answers)
         nn.clip_grad_norm(optimizer.params, 1.0)
         optimizer.step()
         if progress.due():

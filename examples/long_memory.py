@@ -135,10 +135,17 @@ def train(name: str, task: str, length: int, clip: float, o: Any, progress: Prog
     network = Network(make_cell(name, I, o.hidden, rng), O, rng)
     optimizer = nn.Adam(network.parameters(), o.lr)
     errors, largest = [(0, error_of(network, task, length, o.seed))], 0.0
+
+    @mg.compile
+    def loss_and_gradients(xs: Any, targets: Any) -> Any:
+        loss = loss_of(network(xs, len(targets)), targets)
+        loss.backward()
+        return loss
+
     for step in range(1, o.steps + 1):
         xs, targets = draw(length, o.batch_size, rng)
         optimizer.zero_grad()
-        loss_of(network(xs, len(targets)), targets).backward()
+        loss_and_gradients(xs, targets)
         try:
             largest = max(largest, nn.clip_grad_norm(optimizer.params, clip))
         except FloatingPointError:  # no longer finite: there is no way back

@@ -96,17 +96,13 @@ class Watcher(nn.Module):
 
     def __init__(self, I: int, classes: int, o: Any, rng: np.random.Generator) -> None:
         self.encoder = nn.Linear(I, o.hidden, rng=rng)
-        self.forwards = CELLS[o.cell](o.hidden, o.hidden, rng=rng)
-        self.backwards = CELLS[o.cell](o.hidden, o.hidden, rng=rng) if o.both_directions else None
+        self.recurrent = CELLS[o.cell](o.hidden, o.hidden, rng=rng, bidirectional=o.both_directions)
         self.dropout = nn.Dropout(o.dropout, rng)
         self.output = nn.Linear(o.hidden * (2 if o.both_directions else 1), classes, rng=rng)
 
     def forward(self, xs: np.ndarray) -> Any:
         e = mg.maximum(self.encoder(xs), 0.0)
-        h, _ = self.forwards(e)  # (T, B, H)
-        if self.backwards:
-            back, _ = self.backwards(e[::-1])
-            h = mg.concatenate([h, back[::-1]], axis=-1)  # (T, B, 2H)
+        h, _ = self.recurrent(e)  # (T, B, H), or (T, B, 2H) for both directions
         return self.output(self.dropout(h))
 
     @mg.no_grad()
@@ -124,6 +120,13 @@ def train(videos: list[Any], classes: int, o: Any, progress: Progress) -> Watche
     model = Watcher(videos[0][0].shape[1], classes, o, rng)
     optimizer = nn.AdamW(model.parameters(), nn.cosine_decay(o.lr, o.steps, warmup=o.steps // 20), weight_decay=0.01)
     stretch = min(o.stretch, *(len(labels) for _, labels in videos))
+
+    @mg.compile
+    def loss_and_gradients(xs: Any, labels: Any) -> Any:
+        loss = nn.cross_entropy(model(xs), labels)
+        loss.backward()
+        return loss
+
     for step in range(o.steps):
         batch = []
         for n in rng.integers(0, len(videos), o.batch_size):
@@ -132,13 +135,14 @@ def train(videos: list[Any], classes: int, o: Any, progress: Progress) -> Watche
         xs, labels = (np.stack(parts, axis=1) for parts in zip(*batch))  # (T, B, I), (T, B)
         xs = xs + np.float32(o.noise) * rng.standard_normal(xs.shape, np.float32)
         model.train()
-        loss = nn.cross_entropy(model(xs), labels)
         optimizer.zero_grad()
-        loss.backward()
+        loss = loss_and_gradients(xs, labels)
         nn.clip_grad_norm(optimizer.params, 1.0)
         optimizer.step()
         if progress.due():
-            progress.update((step + 1) / o.steps, f"step {number(step + 1)} of {number(o.steps)}", f"loss {loss:.3f}")
+            progress.update(
+                (step + 1) / o.steps, f"step {number(step + 1)} of {number(o.steps)}", f"loss {loss.item():.3f}"
+            )
     return model
 
 
