@@ -15,7 +15,8 @@ import numpy as np
 
 from . import ops, shapes
 from .primitive import primitive
-from .trace import Instruction, Value, mapped, same, values
+from .trace import Instruction, Value, same, values
+from .tree import tree_map
 
 NEVER = 1 << 60
 packed = primitive(np.positive, name="packed", doc="A copy of x, its rows lying one after the other, see `apart`.")
@@ -29,7 +30,7 @@ def without_repeats(instructions: Sequence[Instruction]) -> tuple[list[Instructi
     stands_for: dict[Value, Value] = {}
     seen: dict[Any, Value] = {}
     for i in instructions:
-        i.inputs, i.static = mapped((i.inputs, i.static), lambda x: stands_for.get(x, x) if type(x) is Value else x)
+        i.inputs, i.static = tree_map(lambda x: stands_for.get(x, x) if type(x) is Value else x, (i.inputs, i.static))
         x = i.inputs[0] if i.inputs else None
         if i.primitive in (same, ops.positive) and isinstance(x, Value):
             stands_for[i.out] = x

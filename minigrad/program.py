@@ -15,8 +15,8 @@ from .modes import anomaly, recording, tracing
 from .passes import with_batches, with_direct_products, with_packed_factors, without_dead_code, without_repeats
 from .places import Place, Root, Step, collected, fresh, laid_out, plan, schedule
 from .primitive import Node, clock, primitive
-from .trace import Trace, Value, mapped
-from .tree import flatten
+from .trace import Trace, Value
+from .tree import flatten, tree_map
 
 #: Programs kept for one function; the one that was made first goes first.
 KEPT = 64
@@ -213,8 +213,8 @@ class Program:
             f"{len(self.steps)} steps from {len(self.instructions)} instructions, {self.nbytes:,} bytes at the peak"
         ]
         for n, s in enumerate(self.steps):
-            operands = [str(mapped(x, shown)).replace("'", "") for x in s.inputs]
-            operands += [f"{key}={mapped(x, shown)!s}".replace("'", "") for key, x in s.static.items()]
+            operands = [str(tree_map(shown, x)).replace("'", "") for x in s.inputs]
+            operands += [f"{key}={tree_map(shown, x)!s}".replace("'", "") for key, x in s.static.items()]
             sign = "+=" if s.kind == "add" else "="
             lines.append(f"{n:5} {shown(s.out)} {sign} {s.name}({', '.join(operands)})")
         return "\n".join(lines)
@@ -227,7 +227,7 @@ def _lookup(stands_for: dict[Value, Value], x: Any) -> Any:
 def _calls(s: Step, array_at: Callable[[Place], np.ndarray], arrays: dict[Value, np.ndarray]) -> Any:
     """A step as functions and their operands, with arrays in place of Values."""
     out = array_at(s.out)
-    inputs, static = mapped((s.inputs, s.static), lambda x: arrays[x] if isinstance(x, Value) else x)
+    inputs, static = tree_map(lambda x: arrays[x] if isinstance(x, Value) else x, (s.inputs, s.static))
     if s.kind == "fill":
         return [(out.fill, (0,))]
     if s.kind == "move":

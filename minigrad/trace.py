@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -18,6 +18,7 @@ from . import shapes
 from .modes import Mode, recording, tracing
 from .primitive import Node, Primitive, clock, explained, primitive, user_line
 from .tensor import Tensor
+from .tree import tree_leaves, tree_map
 
 
 class Value:
@@ -48,26 +49,9 @@ class Instruction:
     view: int | None = None
 
 
-def mapped(tree: Any, f: Callable[[Any], Any]) -> Any:
-    """`tree` with f of every leaf: operands may stand in tuples, lists and dicts (an index, the parts of a place)."""
-    kind = type(tree)
-    if kind is tuple or kind is list:
-        return kind([mapped(part, f) for part in tree])
-    return {key: mapped(part, f) for key, part in tree.items()} if kind is dict else f(tree)
-
-
-def leaves(tree: Any) -> Iterator[Any]:
-    """What stands at the ends of `tree`."""
-    if isinstance(tree, (tuple, list, dict)):
-        for part in tree.values() if isinstance(tree, dict) else tree:
-            yield from leaves(part)
-    else:
-        yield tree
-
-
 def values(call: Any) -> Iterator[Value]:
     """The Values that an instruction, or a step made of it, reads."""
-    return (x for x in leaves((call.inputs, call.static)) if isinstance(x, Value))
+    return (x for x in tree_leaves((call.inputs, call.static)) if isinstance(x, Value))
 
 
 #: What a traced constructor, `detach` and the like record: the same values, connected to nothing.
@@ -124,19 +108,19 @@ class Trace(Mode):
 
     def call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """A call of a primitive: its result as a Tensor, and an instruction."""
-        nodes = [x for x in leaves((inputs, static)) if isinstance(x, Node)]
+        nodes = [x for x in tree_leaves((inputs, static)) if isinstance(x, Node)]
         if nodes and p is not shapes.getitem:
             inputs = tuple([self.constant(x) if isinstance(x, (np.ndarray, list)) else x for x in inputs])
-        arrays = mapped(inputs, _data) if nodes else inputs
+        arrays = tree_map(_data, inputs) if nodes else inputs
         if not p.pure:
             self._keep_generator(inputs)
         try:
-            y = p.function(*arrays, **(mapped(static, _data) if nodes else static))
+            y = p.function(*arrays, **(tree_map(_data, static) if nodes else static))
         except (ValueError, TypeError, IndexError) as error:
             raise explained(p.name, error, list(arrays)) from error
         if not nodes and p.pure:
             return y
-        if p is shapes.getitem and any(x._data.dtype == bool for x in leaves(inputs[1]) if isinstance(x, Node)):
+        if p is shapes.getitem and any(x._data.dtype == bool for x in tree_leaves(inputs[1]) if isinstance(x, Node)):
             self.refuse("t[mask], whose shape depends on the mask's values,")
         y = np.asarray(y)
         kind: Any = next((type(x) for x in nodes), Tensor)
@@ -145,7 +129,7 @@ class Trace(Mode):
             if len(inputs) > p.ruled:
                 p.check_differentiable(inputs)
             out.requires_grad, out.primitive, out.inputs, out.static = True, p, inputs, static
-        reads = mapped(inputs, self._read), mapped(static, self._read)
+        reads = tree_map(self._read, inputs), tree_map(self._read, static)
         view = next((k for k, x in enumerate(arrays) if p.pure and _shared(y, x)), None)
         plain = not p.differentiable or self.plain(nodes)
         self._append(Instruction(p, *reads, self._name(out, None, plain), view))

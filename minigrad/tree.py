@@ -8,33 +8,20 @@ from typing import Any
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """The leaves of `tree`, in order, and a function that builds a tree of the same structure from as many leaves."""
-    if isinstance(tree, dict):
-        kind: Any = dict
-        keys = list(tree)
-        branches = [flatten(tree[key]) for key in keys]
-    elif isinstance(tree, (tuple, list)):
-        kind, keys = type(tree), []
-        branches = [flatten(branch) for branch in tree]
-    else:
-        return [tree], lambda leaves: leaves[0]
-    sizes = [len(leaves) for leaves, _ in branches]
-    builds = [build for _, build in branches]  # and no leaves: a structure keeps none of them alive
+    empty = tree_map(lambda _: None, tree)  # a structure keeps no leaf alive
 
     def rebuild(leaves: list[Any]) -> Any:
-        parts, start = [], 0
-        for build, size in zip(builds, sizes, strict=True):
-            parts.append(build(leaves[start : start + size]))
-            start += size
-        if kind is dict:
-            return dict(zip(keys, parts, strict=True))
-        return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+        following = iter(leaves)
+        return tree_map(lambda _: next(following), empty)
 
-    return [leaf for leaves, _ in branches for leaf in leaves], rebuild
+    return tree_leaves(tree), rebuild
 
 
 def tree_leaves(tree: Any) -> list[Any]:
     """The leaves of a tree, in order."""
-    return flatten(tree)[0]
+    if isinstance(tree, (tuple, list, dict)):
+        return [leaf for part in (tree.values() if isinstance(tree, dict) else tree) for leaf in tree_leaves(part)]
+    return [tree]
 
 
 def leaves_like(tree: Any, other: Any) -> list[Any]:
@@ -62,6 +49,15 @@ def tree_map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
     Raises:
         ValueError: if another tree has a different structure.
     """
-    leaves, rebuild = flatten(tree)
-    columns = [leaves_like(tree, other) for other in others]
-    return rebuild([f(*row) for row in zip(leaves, *columns)])
+    if others:
+        rows = zip(tree_leaves(tree), *[leaves_like(tree, other) for other in others])
+        return tree_map(lambda _: f(*next(rows)), tree)
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        return kind([tree_map(f, part) for part in tree])
+    if isinstance(tree, dict):
+        return {key: tree_map(f, part) for key, part in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        parts = [tree_map(f, part) for part in tree]
+        return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+    return f(tree)
