@@ -13,7 +13,7 @@ The loss is the cross-entropy, the mean of -log p(x_{t+1} | x_1 ... x_t). Its gr
 the state is then carried on as a constant (truncated backpropagation through time, Williams & Peng 1990).
 
 Here are the commands. Beside this file: `char_lm_model` (the model, its training, how it writes), `_data` (the text as
-rows of numbers), `_options`, `_checkpoint`, `_compare` (cells and layers side by side).
+rows of numbers), `_options`, `_checkpoint`, `_compare` (cells and layers side by side), `_explore` (what the units do).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import numpy as np
 from . import char_lm_checkpoint as checkpoints
 from .char_lm_compare import compare
 from .char_lm_data import check_known, encode, frequency_loss, read_text, split
+from .char_lm_explore import explore
 from .char_lm_model import Run, both, generate, new_run, train
 from .char_lm_options import PROGRAM, parse, parse_sample, settle
 from .common import (
@@ -86,7 +87,7 @@ def draw(path: Path, run: Run, frequencies: float) -> None:
         axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
 
 
-COMMANDS = {"sample": sample, "compare": compare}
+COMMANDS = {"sample": sample, "compare": compare, "explore": explore}
 
 
 @command
@@ -142,6 +143,7 @@ def main(argv: Sequence[str]) -> None:
         print(f"it was lowest at step {number(best[0])}, {both(best[1])}: the model has begun to learn by heart")
     print(f"{number(run.step)} steps in {clock(run.seconds)}; checkpoint {path}, picture {image}")
     print(f"write with: {PROGRAM} sample {shlex.quote(str(path))}")
+    print(f"see what its units do: {PROGRAM} explore {shlex.quote(str(path))}")
 
 
 if __name__ == "__main__":

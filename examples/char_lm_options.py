@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .common import Parser, UserError
+from .common import Parser, UserError, at_least
 
 PROGRAM = "python -m examples.char_lm"
 
@@ -31,8 +30,10 @@ commands:
   {PROGRAM} novel.txt --out runs/novel        your own text
   {PROGRAM} --resume runs/novel/checkpoint.safetensors --steps 6000
   {PROGRAM} sample runs/novel/checkpoint.safetensors --prime "Once " --temperature 0.7
+  {PROGRAM} explore runs/novel/checkpoint.safetensors
   {PROGRAM} compare novel.txt --cells lstm gru --layers 1 2
-  The last two write text from a checkpoint, and train one network after the other; with --help they list their options.
+  The last three write text from a checkpoint, make a page that shows what its units do, and train one network after
+  the other; with --help they list their options.
 
 the settings of char-rnn (two layers, RMSProp):
   {PROGRAM} shakespeare.txt --split rows --layers 2 --hidden 128 --batch-size 50 \\
@@ -227,22 +228,34 @@ def settle(given: Mapping[str, Any], saved: Settings | None, defaults: Settings 
     return settings.complete()
 
 
+def parse_explore(argv: Sequence[str]) -> Any:
+    """The options of `explore`: checkpoint, text, length, out, seed."""
+    parser = Parser(prog=f"{PROGRAM} explore", description="Write one page that shows what the units of a model do.")
+    parser.add_argument("checkpoint", help="as saved by training: .../checkpoint.safetensors")
+    parser.add_argument("--text", nargs="+", metavar="FILE", help="what it reads, or - for standard input; by default "
+                        "the text that it was trained on, of which the end was held out")  # fmt: skip
+    parser.add_argument(
+        "--length",
+        type=at_least(2, below=20_001),
+        default=2000,
+        metavar="N",
+        help="characters to show, the end of the text; ten times as many are read for the correlations (default: 2000)",
+    )
+    parser.add_argument("--out", metavar="PAGE", help="by default explore.html beside the checkpoint")
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="of the samples (default: 0)")
+    return parser.parse_args(argv)
+
+
 def parse_sample(argv: Sequence[str]) -> Any:
     """The options of `sample`: checkpoint, temperature, prime, length, seed."""
     parser = Parser(prog=f"{PROGRAM} sample", description="Write text from a checkpoint.")
     parser.add_argument("checkpoint", help="as saved by training: .../checkpoint.safetensors")
-    parser.add_argument("--temperature", type=float, default=0.7, metavar="T", help="0: always the likeliest "
-                        "character, 1: as the model was trained, above: wilder (default: 0.7)")  # fmt: skip
+    parser.add_argument("--temperature", type=at_least(0, float), default=0.7, metavar="T", help="0: always the "
+                        "likeliest character, 1: as the model was trained, above: wilder (default: 0.7)")  # fmt: skip
     parser.add_argument("--prime", default="", metavar="TEXT", help="text to go on from")
-    parser.add_argument("--length", type=int, default=1000, metavar="N", help="characters to write (default: 1000)")
+    parser.add_argument("--length", type=at_least(0), default=1000, metavar="N", help="characters to write "
+                        "(default: 1000)")  # fmt: skip
     parser.add_argument(
-        "--seed", type=int, metavar="S", help="the same seed writes the same text; by default a new one"
+        "--seed", type=at_least(0), metavar="S", help="the same seed writes the same text; by default a new one"
     )
-    options = parser.parse_args(argv)
-    if not 0 <= options.temperature < math.inf:
-        raise UserError(f"--temperature must be at least 0 and finite, got {options.temperature}")
-    for name in ("length", "seed"):
-        value = getattr(options, name)
-        if value is not None and value < 0:
-            raise UserError(f"--{name} must be at least 0, got {value}")
-    return options
+    return parser.parse_args(argv)
