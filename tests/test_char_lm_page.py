@@ -42,6 +42,12 @@ class Page:
         self.T = len(self.data["text"])
         self.values = unpacked(self.data["values"], "i1", len(self.data["units"]), self.T)
         driver.get(path.as_uri())
+        self.point_at(self.one("h1"))  # not where the test before left the pointer
+
+    def point_at(self, element: Any) -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        ActionChains(self.driver).move_to_element(element).perform()
 
     def all(self, selector: str) -> list[Any]:
         return self.driver.find_elements("css selector", selector)
@@ -180,15 +186,13 @@ def test_units_that_follow_a_feature_come_first(page: Page, k: int) -> None:
 
 
 def test_pointing_at_a_character_shows_what_is_expected_after_it(page: Page) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
-
     text, likely = page.data["text"], list(page.data["likely"])
     p = unpacked(page.data["p"], "<u2", page.T, 5) / 65535
     glyph = lambda c: {" ": "␣", "\n": "↵", "\t": "⇥"}.get(c, c)
     spans = page.all("#text span")
     plain = [t for t in range(30, 90) if (text[t : t + 2] + "".join(likely[5 * t : 5 * t + 5])).isascii()]
     for t in plain[:: len(plain) // 6]:
-        ActionChains(page.driver).move_to_element(spans[t]).perform()
+        page.point_at(spans[t])
         bars = page.bars()
         assert [c for c, _, _ in bars[:5]] == [glyph(c) for c in likely[5 * t : 5 * t + 5]]
         for (_, shown, _), expected in zip(bars, p[t]):
@@ -216,7 +220,7 @@ def test_a_click_stays_and_shift_with_arrows_moves_on(page: Page) -> None:
 
     spans = page.all("#text span")
     spans[5].click()
-    ActionChains(page.driver).move_to_element(page.one("h1")).perform()
+    page.point_at(page.one("h1"))
     assert page.one("#text .at") == spans[5]
     ActionChains(page.driver).key_down(Keys.SHIFT).send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT).key_up(
         Keys.SHIFT
