@@ -131,13 +131,14 @@ def explore(argv: Sequence[str]) -> None:
         for t in TEMPERATURES
     ]
     reading = read(model, np.array([numbers[c] for c in text]))
-    found = {name: f for name, f in features(text).items() if f.any()}
+    start = max(0, len(text) - options.length)
+    start = (text.find("\n", start, start + options.length // 10) + 1) or start  # rather with a whole line
+    T = len(text) - start
+    found = {name: f for name, f in features(text).items() if np.ptp(f[-T:]) > 0}  # what there is to see
     r = correlations(reading.values, found)
     strength = abs(r).max(axis=1, initial=0)
     order = np.argsort(-strength, kind="stable")
-    start = max(0, len(text) - options.length)
-    start = (text.find("\n", start, start + options.length // 10) + 1) or start  # rather with a whole line
-    T, s = len(text) - start, checkpoint.settings
+    s = checkpoint.settings
     data = {
         "title": f"What the units of a character-level {s.cell.upper()} do",
         "about": f"{s.layers} × {s.hidden} units. The text takes on the colours of one unit's activation, after each "
@@ -146,7 +147,7 @@ def explore(argv: Sequence[str]) -> None:
         "text": text[-T:],
         "features": list(found),
         "units": [
-            {"layer": layer, "kind": kind, "number": k, "row": row, "r": np.round(r[u], 3).tolist()}
+            {"layer": layer, "kind": kind, "number": k, "row": row, "r": np.round(r[u], 4).tolist()}
             for row, u in enumerate(order)
             for layer, kind, k in [reading.units[u]]
         ],

@@ -117,7 +117,7 @@ def test_the_page_holds_what_was_read_whatever_the_text(explored: Path, hostile:
         place = reading.units.index((unit["layer"], unit["kind"], unit["number"]))
         assert unit["row"] == row
         np.testing.assert_array_equal(values[row], reading.values[place, -T:])
-        np.testing.assert_allclose(unit["r"], r[place], atol=6e-4)
+        np.testing.assert_allclose(unit["r"], r[place], atol=6e-5)
         strengths.append(abs(r[place]).max())
     assert strengths == sorted(strengths, reverse=True)
     assert data["likely"] == "".join(checkpoint.vocabulary[k] for k in reading.best[-T:].flat)
@@ -154,6 +154,13 @@ def test_a_text_of_ones_own_is_read(hostile: Path, tmp_path: Path, capsys: pytes
         r"^inside quotes: best followed by [hc] \d+ of layer [12], r = [+-]\d\.\d\d$", printed, re.MULTILINE
     )
     assert f"page: {out} (" in printed
+
+
+def test_a_feature_that_the_text_shown_does_not_have_is_not_followed(hostile: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("  (a) " * 5 + "in\n" * 20, encoding="utf-8")
+    options = ["--text", str(tmp_path / "own.txt"), "--out", str(tmp_path / "page.html")]
+    assert char_lm.main(["explore", str(hostile), *options, "--length", "50"]) == 0
+    assert data_of(tmp_path / "page.html")["features"] == ["position in the line"]
 
 
 def test_what_was_learnt_from_standard_input_needs_a_text(

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from char_lm_runs import HOSTILE, explored, hostile  # noqa: F401
+from char_lm_runs import explored, hostile, text, train  # noqa: F401
 from test_char_lm_explore import data_of, unpacked
+
+from examples import char_lm
 
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1300,900"]
 
@@ -174,6 +176,17 @@ def test_cell_states_and_hidden_states_can_be_shown_alone(page: Page) -> None:
         page.select("kind", choice)
         assert page.listed() == np.flatnonzero(kinds == kind).tolist()
         assert kinds[page.shown()] == kind
+
+
+def test_without_cell_states_there_is_nothing_to_choose_among_them(
+    driver: Any, page: Page, text: str, tmp_path: Path
+) -> None:
+    assert page.one("#kind").is_displayed()
+    assert train(text, "--cell", "rnn", "--steps", 2, "--quiet", "--out", tmp_path) == 0
+    assert char_lm.main(["explore", str(tmp_path / "checkpoint.safetensors")]) == 0
+    other = Page(driver, tmp_path / "explore.html")
+    assert not other.one("#kind").is_displayed()
+    other.assert_colours_of(0)
 
 
 @pytest.mark.parametrize("k", range(4))
