@@ -47,6 +47,14 @@ def encode(text: str) -> tuple[str, np.ndarray]:
     return "".join(map(chr, codes)), ids
 
 
+def check_known(text: str, vocabulary: str, name: str) -> None:
+    """Raise UserError if there are characters that have no number."""
+    unknown = sorted(set(text) - set(vocabulary))
+    if unknown:
+        shown = " ".join(map(repr, unknown[:20])) + (" ..." if unknown[20:] else "")
+        raise UserError(f"{name} has characters that the model never saw: {shown}")
+
+
 class Part(NamedTuple):
     """Text in parallel rows, times first: characters x and their successors y, both (columns, rows).
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .common import Parser, UserError
+from .common import Parser, UserError, at_least
 
 PROGRAM = "python -m examples.char_lm"
 
@@ -31,7 +30,10 @@ commands:
   {PROGRAM} novel.txt --out runs/novel        your own text
   {PROGRAM} --resume runs/novel/checkpoint.safetensors --steps 6000
   {PROGRAM} sample runs/novel/checkpoint.safetensors --prime "Once " --temperature 0.7
-  The last one writes text from a checkpoint; `{PROGRAM} sample --help` lists its options.
+  {PROGRAM} explore runs/novel/checkpoint.safetensors
+  {PROGRAM} compare novel.txt --cells lstm gru --layers 1 2
+  The last three write text from a checkpoint, make a page that shows what its units do, and train one network after
+  the other; with --help they list their options.
 
 the settings of char-rnn (two layers, RMSProp):
   {PROGRAM} shakespeare.txt --split rows --layers 2 --hidden 128 --batch-size 50 \\
@@ -145,39 +147,67 @@ def check(settings: Settings, given: Mapping[str, Any]) -> None:
                 )
 
 
-def parse(argv: Sequence[str]) -> tuple[dict[str, Any], str, str | None, bool]:
-    """The given options by name, and --out (None if not given), --resume, --quiet."""
+COMPARED = Settings(hidden=128, steps=1500, validate_every=150, sample_every=0)  # the defaults of a comparison
+
+
+def parse(argv: Sequence[str]) -> tuple[dict[str, Any], Any]:
+    """The given settings by name; the other options: `out` (None if not given), `resume`, `quiet`."""
     parser = Parser(prog=PROGRAM, usage="%(prog)s [options] [text ...]", description=DESCRIPTION, epilog=NOTES)
+    add_settings(parser, Settings())
+    parser.add_argument("--out", metavar="DIR", help="folder for checkpoint and picture; by default runs/char_lm, or "
+                        "that of the checkpoint to resume")  # fmt: skip
+    parser.add_argument("--resume", metavar="CHECKPOINT", help="go on from a checkpoint, with its options; only "
+                        "--steps, --minutes, --schedule-steps and the reports may differ")  # fmt: skip
+    return given_settings(parser, argv)
+
+
+def parse_compare(argv: Sequence[str]) -> tuple[dict[str, Any], Any]:
+    """The same of `compare`, whose other options are `cells`, `depths` (--layers), `out`, `quiet`."""
+    text = "Train one network after the other on the same text, all with the same settings and seed."
+    parser = Parser(prog=f"{PROGRAM} compare", usage="%(prog)s [options] [text ...]", description=text)
+    cells = OPTIONS["cell"].metadata["choices"]
+    parser.add_argument("--cells", nargs="+", choices=cells, default=list(cells), help="each of these (default: all)")
+    parser.add_argument("--layers", nargs="+", type=int, default=[1, 2], dest="depths", metavar="N", help="with each "
+                        "of these numbers of layers (default: 1 2)")  # fmt: skip
+    add_settings(parser, COMPARED, leave_out=("cell", "layers"))
+    parser.add_argument("--out", metavar="DIR", default="runs/char_lm_compare", help="folder for the picture and the "
+                        "figures (default: %(default)s)")  # fmt: skip
+    return given_settings(parser, argv)
+
+
+def add_settings(parser: Parser, base: Settings, leave_out: Sequence[str] = ()) -> None:
+    """Every setting as an option, with the defaults of `base`, and the texts."""
     parser.add_argument("text", nargs="*", help="UTF-8 text files, read one after the other, or - for standard input; "
                         "by default the language reference that comes with Python")  # fmt: skip
     groups: dict[str, Any] = {}
     for name, field in OPTIONS.items():
-        rules = field.metadata
+        if name in leave_out:
+            continue
+        rules, default = field.metadata, getattr(base, name)
         group = groups.get(rules["group"]) or groups.setdefault(
             rules["group"], parser.add_argument_group(rules["group"])
         )
         if field.type == "bool":
-            groups[rules["group"]].add_argument(flag(name), action="store_true", default=None, help=rules["text"])
+            group.add_argument(flag(name), action="store_true", default=None, help=rules["text"])
             continue
         kind = {"int": int, "float": float}.get(field.type.removesuffix(" | None"), str)
-        default = "" if field.default is None else f" (default: {field.default})"
-        group.add_argument(flag(name), type=kind, choices=rules.get("choices"), help=rules["text"] + default,
+        shown = "" if default is None else f" (default: {default})"
+        group.add_argument(flag(name), type=kind, choices=rules.get("choices"), help=rules["text"] + shown,
                            metavar=None if "choices" in rules else {int: "N", float: "X"}[kind])  # fmt: skip
-    reports = groups["reports"]
-    reports.add_argument("--out", metavar="DIR", help="folder for checkpoint and picture; by default runs/char_lm, or "
-                         "that of the checkpoint to resume")  # fmt: skip
-    reports.add_argument("--quiet", action="store_true", help="show the result only")
-    parser.add_argument("--resume", metavar="CHECKPOINT", help="go on from a checkpoint, with its options; only "
-                        "--steps, --minutes, --schedule-steps and the reports may differ")  # fmt: skip
-    arguments = vars(parser.parse_intermixed_args(argv))
-    out, resume, quiet = (arguments.pop(name) for name in ("out", "resume", "quiet"))
-    given = {name: value for name, value in arguments.items() if value not in (None, [])}
+    groups["reports"].add_argument("--quiet", action="store_true", help="show the result only")
+
+
+def given_settings(parser: Parser, argv: Sequence[str]) -> tuple[dict[str, Any], Any]:
+    """The settings that were given, by name, and the parser's other options."""
+    options = parser.parse_intermixed_args(argv)
+    values = {name: getattr(options, name, None) for name in ("text", *OPTIONS)}
+    given = {name: value for name, value in values.items() if value not in (None, [])}
     if "text" in given:
         given["text"] = tuple(given["text"])
-    return given, out, resume, quiet
+    return given, options
 
 
-def settle(given: Mapping[str, Any], saved: Settings | None) -> Settings:
+def settle(given: Mapping[str, Any], saved: Settings | None, defaults: Settings = Settings()) -> Settings:
     """The settings of a run: what was given, upon those of the checkpoint to resume, upon the defaults.
 
     Raises:
@@ -185,7 +215,7 @@ def settle(given: Mapping[str, Any], saved: Settings | None) -> Settings:
     """
     if "steps" in given and "minutes" in given:
         raise UserError("give --steps or --minutes, not both")
-    base = saved or Settings()
+    base = saved or defaults
     for name, value in given.items():
         if saved and name != "text" and not OPTIONS[name].metadata.get("free") and value != getattr(base, name):
             raise UserError(
@@ -198,22 +228,34 @@ def settle(given: Mapping[str, Any], saved: Settings | None) -> Settings:
     return settings.complete()
 
 
+def parse_explore(argv: Sequence[str]) -> Any:
+    """The options of `explore`: checkpoint, text, length, out, seed."""
+    parser = Parser(prog=f"{PROGRAM} explore", description="Write one page that shows what the units of a model do.")
+    parser.add_argument("checkpoint", help="as saved by training: .../checkpoint.safetensors")
+    parser.add_argument("--text", nargs="+", metavar="FILE", help="what it reads, or - for standard input; by default "
+                        "the text that it was trained on, of which the end was held out")  # fmt: skip
+    parser.add_argument(
+        "--length",
+        type=at_least(2, below=20_001),
+        default=2000,
+        metavar="N",
+        help="characters to show, the end of the text; ten times as many are read for the correlations (default: 2000)",
+    )
+    parser.add_argument("--out", metavar="PAGE", help="by default explore.html beside the checkpoint")
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="of the samples (default: 0)")
+    return parser.parse_args(argv)
+
+
 def parse_sample(argv: Sequence[str]) -> Any:
     """The options of `sample`: checkpoint, temperature, prime, length, seed."""
     parser = Parser(prog=f"{PROGRAM} sample", description="Write text from a checkpoint.")
     parser.add_argument("checkpoint", help="as saved by training: .../checkpoint.safetensors")
-    parser.add_argument("--temperature", type=float, default=0.7, metavar="T", help="0: always the likeliest "
-                        "character, 1: as the model was trained, above: wilder (default: 0.7)")  # fmt: skip
+    parser.add_argument("--temperature", type=at_least(0, float), default=0.7, metavar="T", help="0: always the "
+                        "likeliest character, 1: as the model was trained, above: wilder (default: 0.7)")  # fmt: skip
     parser.add_argument("--prime", default="", metavar="TEXT", help="text to go on from")
-    parser.add_argument("--length", type=int, default=1000, metavar="N", help="characters to write (default: 1000)")
+    parser.add_argument("--length", type=at_least(0), default=1000, metavar="N", help="characters to write "
+                        "(default: 1000)")  # fmt: skip
     parser.add_argument(
-        "--seed", type=int, metavar="S", help="the same seed writes the same text; by default a new one"
+        "--seed", type=at_least(0), metavar="S", help="the same seed writes the same text; by default a new one"
     )
-    options = parser.parse_args(argv)
-    if not 0 <= options.temperature < math.inf:
-        raise UserError(f"--temperature must be at least 0 and finite, got {options.temperature}")
-    for name in ("length", "seed"):
-        value = getattr(options, name)
-        if value is not None and value < 0:
-            raise UserError(f"--{name} must be at least 0, got {value}")
-    return options
+    return parser.parse_args(argv)

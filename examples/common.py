@@ -80,14 +80,25 @@ def at_least(low: float, kind: Callable[[str], Any] = int, below: float = math.i
     return read
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON, as a whole or not at all."""
+def write_text(path: Path, text: str) -> None:
+    """Write a text, as a whole or not at all.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
     beside = path.with_name(f".{path.name}.part")
     try:
-        beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
         os.replace(beside, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON, as a whole or not at all."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def command(main: Callable[[Sequence[str]], None]) -> Callable[..., int]:

@@ -48,3 +48,29 @@ def assert_same_run(one: Path, two: Path) -> None:
         assert a[name].dtype == b[name].dtype
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
     assert meta_a["random"] == meta_b["random"]
+
+
+#: Text that would break out of a page, upset its layout, or not be seen in it.
+HOSTILE = (
+    '</script><script>document.title = "broken"</script>\n'
+    "<!-- <img src=x onerror=alert(1)> --> &lt;&amp; 'single' \"double\" `${1}` \\n \\u003c {{DATA}}\n"
+    "\tTab \x00\x01\x1b\x7f\x85 \u2028\u2029 \u202eright to left\u202c \u200b\ufeff \u0301 שלום 🙂👩\u200d👧 𝒳 \ue000\n"
+    "\n"
+) * 12
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of an LSTM with two layers that has read HOSTILE for a while."""
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "text.txt").write_bytes(HOSTILE.encode())
+    options = ["--steps", "150", "--lr", "0.02", "--layers", "2", "--quiet"]
+    assert char_lm.main([str(folder / "text.txt"), *TINY, *options, "--out", str(folder)]) == 0
+    return folder / "checkpoint.safetensors"
+
+
+@pytest.fixture(scope="session")
+def explored(hostile: Path) -> Path:
+    """The page of `explore` with the last 200 characters of HOSTILE."""
+    assert char_lm.main(["explore", str(hostile), "--length", "200"]) == 0
+    return hostile.with_name("explore.html")

@@ -17,7 +17,7 @@ from char_lm_runs import PERIOD, assert_same_run, contents, text, train, trained
 
 import minigrad as mg
 import nn
-from examples import char_lm, char_lm_checkpoint
+from examples import char_lm, char_lm_checkpoint, char_lm_model
 from examples.char_lm_data import encode, frequency_loss, read_text, split
 from examples.char_lm_options import LEARNING_RATES, OPTIONS, Settings
 
@@ -58,11 +58,10 @@ def test_a_low_temperature_is_greedy(trained: Path, capsys: pytest.CaptureFixtur
 
 def test_temperature_scales_the_logits(trained: Path) -> None:
     run_of = lambda temperature: "".join(
-        char_lm.generate(model, vocabulary, "q", 4000, temperature, np.random.default_rng(0))
+        char_lm_model.generate(model, vocabulary, "q", 4000, temperature, np.random.default_rng(0))
     )
-    checkpoint = char_lm_checkpoint.read(str(trained))
+    checkpoint, model = char_lm_checkpoint.read_model(str(trained))
     vocabulary = checkpoint.vocabulary
-    model = char_lm.CharLM(len(vocabulary), checkpoint.settings, np.random.default_rng(0))
     for parameter in model.parameters():
         parameter.data = np.zeros(parameter.shape)
     bias = np.zeros(len(vocabulary))
@@ -239,7 +238,7 @@ def test_a_checkpoint_holds_no_pickle_and_nothing_but_numbers(trained: Path) -> 
     assert header < trained.stat().st_size
     arrays, metadata = nn.load(trained)
     assert {a.dtype.kind for a in arrays.values()} <= set("fi")
-    assert metadata.keys() == {"settings", "vocabulary", "random", "text", "seconds", "checksum"}
+    assert metadata.keys() == char_lm_checkpoint.METADATA
 
 
 def test_a_changed_bit_anywhere_in_a_checkpoint_is_noticed(

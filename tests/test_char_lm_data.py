@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nn
-from examples import char_lm
+from examples import char_lm_model
 from examples.char_lm_data import encode, split
 from examples.char_lm_options import Settings
 from examples.common import UserError
@@ -89,9 +89,9 @@ def test_validation_does_not_depend_on_how_it_is_chunked() -> None:
     settings = Settings(hidden=8, batch_size=2, seq_length=5)
     vocabulary, ids = encode(text)
     _, validation = split(ids, Settings(batch_size=2, seq_length=5, val_fraction=0.5))
-    run = char_lm.new_run(settings.complete(), vocabulary)
-    whole = char_lm.evaluate(run.model, validation, 1000)
-    assert char_lm.evaluate(run.model, validation, 3) == pytest.approx(whole, rel=1e-6)
+    run = char_lm_model.new_run(settings.complete(), vocabulary)
+    whole = char_lm_model.evaluate(run.model, validation, 1000)
+    assert char_lm_model.evaluate(run.model, validation, 3) == pytest.approx(whole, rel=1e-6)
     logits, _ = run.model(validation.x)
     losses = nn.cross_entropy(logits, np.maximum(validation.y, 0), reduction="none").data
     assert whole == pytest.approx(losses[validation.y >= 0].mean(), rel=1e-6)

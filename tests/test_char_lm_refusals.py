@@ -41,6 +41,16 @@ BAD = {
     "a negative temperature": ("sample {checkpoint} --temperature -1", "--temperature"),
     "a negative length": ("sample {checkpoint} --length -1", "--length"),
     "no checkpoint to sample from": ("sample", "checkpoint"),
+    "exploring a damaged checkpoint": ("explore {folder}/cut.safetensors", "damaged"),
+    "exploring a missing text": ("explore {checkpoint} --text {folder}/nothing.txt", "No such file"),
+    "exploring unknown characters": ("explore {checkpoint} --text {folder}/new.txt", "never saw: 'T' 'ö'"),
+    "exploring a single character": ("explore {checkpoint} --text {folder}/a.txt", "at least two characters"),
+    "exploring a length out of range": (
+        "explore {checkpoint} --length 1",
+        "--length: must be a whole number of at least 2",
+    ),
+    "a page that is a folder": ("explore {checkpoint} --out {folder}/sub", "cannot write"),
+    "a page in a folder that is a file": ("explore {checkpoint} --out {text}/page.html", "output folder"),
 }
 
 
@@ -50,6 +60,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.txt").write_text(PERIOD * 40)
     (folder / "long.txt").write_text(PERIOD * 60)
     (folder / "empty.txt").write_text("")
+    (folder / "a.txt").write_text("a")
+    (folder / "new.txt").write_text("Tö", encoding="utf-8")
+    (folder / "sub").mkdir()
     (folder / "latin.txt").write_bytes("naïve ".encode("latin-1") * 500)
     assert train(folder / "text.txt", "--steps", 4, "--out", folder) == 0
     whole = (folder / "checkpoint.safetensors").read_bytes()
@@ -62,11 +75,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_bad_input_gets_one_line_and_code_2_and_overwrites_nothing(
     arguments: str, expected: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {path: path.read_bytes() for path in folder.iterdir()}
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     capsys.readouterr()
     names = {"folder": folder, "text": folder / "text.txt", "checkpoint": folder / "checkpoint.safetensors"}
     words = arguments.format(**names).split()
-    training = words[0] != "sample" and "--resume" not in words
+    training = words[0] not in ("sample", "explore") and "--resume" not in words
     defaults = [*TINY, "--steps", "9", "--out", str(folder)] if training else []
     assert char_lm.main([*defaults, *words]) == 2
     captured = capsys.readouterr()
@@ -74,7 +87,7 @@ def test_bad_input_gets_one_line_and_code_2_and_overwrites_nothing(
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
     assert expected in captured.err
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
 def test_divergence_is_one_line(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

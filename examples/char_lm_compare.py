@@ -1,0 +1,99 @@
+"""`compare`: cells and numbers of layers side by side, trained on the same text with the same settings and seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .char_lm_data import encode, frequency_loss, read_text, split
+from .char_lm_model import Run, new_run, train
+from .char_lm_options import COMPARED, check, parse_compare, settle
+from .common import COLOURS, GREY, Progress, need, number, output_folder, picture, write_json
+
+DASHES = ["-", "--", ":", "-."]  # of 1, 2, ... layers
+
+
+def compare(argv: Sequence[str]) -> None:
+    """Train each network, print a table, and draw all curves on one picture."""
+    given, options = parse_compare(argv)
+    need("rich", "matplotlib")
+    base = settle(given, None, COMPARED)
+    kinds = [(cell, n) for cell in dict.fromkeys(options.cells) for n in dict.fromkeys(options.depths)]
+    each = [dataclasses.replace(base, cell=cell, layers=n) for cell, n in kinds]
+    for settings in each:
+        check(settings, {})
+    vocabulary, ids = encode(read_text(base.text))
+    training, validation = split(ids, base)
+    folder = output_folder(options.out)
+    runs = []
+    for k, settings in enumerate(each):
+        runs.append(run := new_run(settings, vocabulary))
+        with Progress(quiet=options.quiet) as progress:
+            progress.say(f"{k + 1} of {len(each)}: {run.title}")
+            train(run, training, validation, lambda: None, progress, [])
+        run.gradients = None  # the memory of a compiled step
+    baselines = {
+        "single-character frequencies": frequency_loss(training, validation, len(vocabulary)),
+        "all characters alike": math.log(len(vocabulary)),
+    }
+    draw(folder / "compare.png", runs, baselines)
+    rows = [figures(run) for run in runs]
+    write_json(folder / "result.json", {"networks": rows, "baselines": baselines})
+    print_table(rows, baselines)
+    print(f"losses in nats per character, of training the mean of its last 100 steps; {number(base.steps or 0)} steps")
+    print(f"picture: {folder / 'compare.png'}")
+
+
+def figures(run: Run) -> dict[str, Any]:
+    """A row of the table."""
+    return {
+        "cell": run.settings.cell,
+        "layers": run.settings.layers,
+        "weights": run.weights,
+        "training loss": float(np.mean(run.losses[-100:])),
+        "validation loss": run.validations[-1][1],
+        "ms/step": 1000 * float(np.median(run.times)),
+    }
+
+
+def print_table(rows: list[dict[str, Any]], baselines: dict[str, float]) -> None:
+    """The networks in the order of their validation loss, and below them what the baselines have."""
+    print("  ".join(f"{name:>{max(8, len(name))}}" for name in rows[0]))
+    for row in sorted(rows, key=lambda row: row["validation loss"]):
+        shown = {name: f"{v:.3f}" if "loss" in name else f"{v:.1f}" if "ms" in name else v for name, v in row.items()}
+        shown |= {"cell": row["cell"].upper(), "weights": number(row["weights"])}
+        print("  ".join(f"{value:>{max(8, len(name))}}" for name, value in shown.items()))
+    for name, loss in baselines.items():
+        print(f"{name:>43}  {loss:>15.3f}")
+
+
+def draw(path: Path, runs: list[Run], baselines: dict[str, float]) -> None:
+    """Training loss, the mean over short stretches, and validation loss; a colour for each cell, dashes by layers."""
+    depths = sorted({run.settings.layers for run in runs})
+    low = min(min(part.mean() for part in run.stretches()[1]) for run in runs)
+    low = min(low, *(loss for run in runs for _, loss in run.validations))
+    high = min(baselines.values())
+    with picture(path) as figure:
+        figure.set_size_inches(9.2, 4.4)
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        for run in sorted(runs, key=lambda run: run.validations[-1][1], reverse=True):
+            s, (middles, stretches) = run.settings, run.stretches()
+            style = {"color": COLOURS[s.cell], "linestyle": DASHES[depths.index(s.layers) % len(DASHES)]}
+            panels[0].plot(middles, [part.mean() for part in stretches], **style, linewidth=1.4)
+            steps, values = zip(*run.validations)
+            of = f"{s.layers} layer{'s' if s.layers > 1 else ''}"
+            label = f"{s.cell.upper()}, {of}: {values[-1]:.3f}"
+            panels[1].plot(steps, values, **style, marker="o", markersize=3, label=label)
+        for axes, title in zip(panels, ("training", "validation")):
+            axes.axhline(high, color=GREY, linestyle="--", linewidth=1.2)
+            axes.set(title=title, xlabel="training step", ylim=(low * 0.95, high * 1.04), xlim=(0, None))
+        panels[0].set_ylabel("cross-entropy (nats per character)")
+        name = min(baselines, key=lambda name: baselines[name])
+        panels[0].text(0.99, high * 0.99, name, ha="right", va="top", color=GREY, fontsize=9,
+                       transform=panels[0].get_yaxis_transform())  # fmt: skip
+        panels[1].legend(loc="upper right", bbox_to_anchor=(1, 0.95), reverse=True, title="at the end")
