@@ -58,7 +58,7 @@ def training(setting: Setting) -> Row:
 
 def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
     """All rows by name; the first one is measured first. Those of training may come in all sizes."""
-    small = ("minigrad", "autograd", "mygrad")
+    small = tuple(micro.FRAMEWORKS)
     table = {}
     for cell in GATES:
         if not all_sizes:

@@ -55,6 +55,27 @@ class Mygrad:
         return backward
 
 
+class Torch:
+    def __init__(self) -> None:
+        import torch
+
+        self.tensor, self.tanh = torch.from_numpy, torch.tanh
+
+    def leaves(self, arrays: Sequence[np.ndarray]) -> Any:
+        return [self.tensor(array).requires_grad_() for array in arrays]
+
+    def record(self, function: Callable[..., Any], leaves: Any) -> Backward:
+        for leaf in leaves:
+            leaf.grad = None
+        loss = function(*leaves)
+
+        def backward() -> list[np.ndarray]:
+            loss.backward()
+            return [leaf.grad.numpy() for leaf in leaves]
+
+        return backward
+
+
 class Autograd:
     def __init__(self) -> None:
         import autograd.numpy as anp
@@ -71,7 +92,7 @@ class Autograd:
         return lambda: list(vjp(one))
 
 
-FRAMEWORKS: dict[str, Any] = {"minigrad": Minigrad, "autograd": Autograd, "mygrad": Mygrad}
+FRAMEWORKS: dict[str, Any] = {"minigrad": Minigrad, "torch": Torch, "autograd": Autograd, "mygrad": Mygrad}
 
 
 class Loop:

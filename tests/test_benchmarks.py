@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as main
-from benchmarks import by_hand, language_model, scaling, workers
+from benchmarks import by_hand, language_model, micro, scaling, workers
 
 
 @pytest.mark.parametrize("cell", by_hand.MODELS)
@@ -176,6 +176,16 @@ def test_every_installed_framework_has_the_same_losses_and_gradients(cell: str) 
     present = [name for name in row.frameworks if main.installed(name)]
     assert {"minigrad", "minigrad compiled"} <= set(present)
     workers.check_agreement({name: language_model.Training(name, setting).check() for name in present})
+
+
+@pytest.mark.parametrize("row", ["loop", "overhead"])
+def test_every_installed_framework_has_the_same_small_gradients(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in {"short": 2, "long": 4, "width": 3}.items():
+        monkeypatch.setattr(micro.Loop, name, size)
+    table = main.rows(by_hand.Setting())[row]
+    present = [name for name in table.frameworks if main.installed(name)]
+    assert {"minigrad", "autograd"} <= set(present)
+    workers.check_agreement({name: table.make(name).check() for name in present})
 
 
 def test_writers_agree_and_count_characters() -> None:
