@@ -30,8 +30,14 @@ REQUIRES = {
     "jax": ("jax",),
 }
 INSTALL = {"autograd": "minigrad[bench]", "mygrad": "minigrad[bench]"}
-# What a framework has no model for: torch's GRU is another one, the minimal gated unit is a user's own cell.
-LACKING = {"gru": {"torch"}, "mgu": {"torch", "numpy", "jax", "autograd tuned", "mygrad tuned"}}
+# What a framework has no model for: torch's GRU is another one, the minimal gated unit is a user's own cell, and only
+# such a cell is a matter for torch.compile.
+LACKING = {
+    "lstm": {"torch compiled cell"},
+    "gru": {"torch", "torch compiled cell"},
+    "rnn": {"torch compiled cell"},
+    "mgu": {"torch", "numpy", "jax", "autograd tuned", "mygrad tuned"},
+}
 BASELINES = ("minigrad", "numpy")
 # glibc then keeps freed memory instead of giving it back to the system and faulting it in again.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
@@ -231,16 +237,18 @@ def main(arguments: list[str] | None = None) -> int:
         environment |= KEEP_MEMORY
     table = rows(setting, options.all_sizes)
     chosen = {name: row for name, row in table.items() if name.split()[0] in options.rows}
-    entries, sections, missing = [], [], set()
+    entries, sections, missing = [], [], {}
     for name, row in chosen.items():
         print(f"{name} ...", file=sys.stderr, flush=True)
         wanted = [framework for framework in row.frameworks if framework not in options.without]
         present = [framework for framework in wanted if installed(framework)]
-        measured = workers.run(row.make, present, row.arguments, options.rounds, environment) if present else {}
+        measured, reasons = workers.run(row.make, present, row.arguments, options.rounds, environment)
         entries += (found := summarize(name, row, measured))
-        absent = [framework for framework in wanted if framework not in present]
+        absent = [framework for framework in wanted if framework not in measured]
         sections.append([*map(line, found), *([name, framework, "absent", "", ""] for framework in absent)])
-        missing.update(framework.split()[0] for framework in absent)
+        for package in {framework.split()[0] for framework in absent if framework not in present}:
+            missing[package] = f"pip install '{INSTALL.get(package, package)}'"
+        missing |= reasons
     report = {
         "machine": machine(environment),
         "threads": options.threads,
@@ -249,6 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
         "rounds": options.rounds,
         "versions": {package: version(package) for package in (*REQUIRES, "scipy")},
         "setting": asdict(setting),
+        "absent": missing,
         "results": entries,
     }
     if options.json:
@@ -260,8 +269,8 @@ def main(arguments: list[str] | None = None) -> int:
     show(["what", "framework", "median [range]", *(f"/ {base} [range]" for base in BASELINES)], sections)
     for name, row in chosen.items():
         print(f"{name}: {row.title}")
-    for framework in sorted(missing):
-        print(f"{framework} is absent: pip install '{INSTALL.get(framework, framework)}'")
+    for framework, reason in sorted(missing.items()):
+        print(f"{framework} is absent: {reason}")
     versions = ", ".join(f"{name} {found}" for name, found in report["versions"].items() if found)
     about = report["machine"]
     print(f"{about['processor']}, {about['cores']} cores, {about['blas']}, Python {about['python']}; {versions}")

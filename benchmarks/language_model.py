@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks import by_hand, compilers
-from benchmarks.as_written import AsWritten, AutogradPeer, MygradPeer, TorchPeer
+from benchmarks.as_written import AsWritten, AutogradPeer, MygradPeer, TorchCompiledPeer, TorchPeer
 from benchmarks.by_hand import Adam, Setting, from_columns, to_columns
 from benchmarks.workers import now
 
@@ -246,6 +246,7 @@ MODELS: dict[str, Any] = {
     "numpy": ByHand,
     "torch": compilers.TorchFused,
     "torch cell": lambda setting, parameters: AsWritten(TorchPeer(), setting, parameters),
+    "torch compiled cell": lambda setting, parameters: AsWritten(TorchCompiledPeer(), setting, parameters),
     "jax": compilers.Jax,
     "autograd": lambda setting, parameters: AsWritten(AutogradPeer(), setting, parameters),
     "mygrad": lambda setting, parameters: AsWritten(MygradPeer(), setting, parameters),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as main
-from benchmarks import by_hand, language_model, micro, scaling, workers
+from benchmarks import as_written, by_hand, language_model, micro, scaling, workers
 
 
 @pytest.mark.parametrize("cell", by_hand.MODELS)
@@ -115,8 +115,8 @@ def test_hand_written_step_trains_in_a_worker_of_its_own() -> None:
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every row is measured at once, and mygrad, torch and jax are absent."""
 
-    def run(make: object, frameworks: list[str], *_: object) -> dict[str, list[dict[str, float]]]:
-        return {framework: [{"step": 2.0 + k}] for k, framework in enumerate(frameworks)}
+    def run(make: object, frameworks: list[str], *_: object) -> tuple[dict[str, list[dict[str, float]]], dict]:
+        return {framework: [{"step": 2.0 + k}] for k, framework in enumerate(frameworks)}, {}
 
     monkeypatch.setattr(workers, "run", run)
     monkeypatch.setattr(main, "installed", lambda framework: framework.split()[0] in ("minigrad", "numpy", "autograd"))
@@ -152,6 +152,63 @@ def test_saved_results_hold_every_round_threads_and_versions(tmp_path: Path) -> 
         ("gru", "autograd tuned", [6.0]),
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+class Fragile:
+    """What a framework in a worker does: "sound" answers and is measured, another cannot run here."""
+
+    def __init__(self, framework: str) -> None:
+        self.framework = framework
+
+    def check(self) -> dict[str, np.ndarray]:
+        if self.framework != "sound":
+            raise workers.UnavailableError("no compiler found")
+        return {"loss": np.ones(1)}
+
+    def measure(self) -> dict[str, float]:
+        return {"step": 1.0}
+
+
+def test_framework_that_cannot_run_here_is_absent_with_its_reason_and_the_others_are_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert workers.run(Fragile, ["sound", "broken"], (), 2, {}) == (
+        {"sound": [{"step": 1.0}] * 2},
+        {"broken": "no compiler found"},
+    )
+    assert workers.run(Fragile, ["broken"], (), 2, {}) == ({}, {"broken": "no compiler found"})
+    monkeypatch.setattr(main, "installed", lambda framework: True)
+    monkeypatch.setattr(
+        workers, "run", lambda *_: ({"minigrad": [{"step": 1.0}]}, {"torch compiled cell": "no compiler"})
+    )
+    main.main(["mgu"])
+    assert "torch compiled cell is absent: no compiler" in capsys.readouterr().out
+
+
+class StandInTorch:
+    """As much of torch as `TorchCompiledPeer` asks for, with a compiler that fails."""
+
+    class _dynamo:
+        class exc:
+            class TorchDynamoException(RuntimeError):  # noqa: N818 - its name there
+                pass
+
+    def compile(self, cell: object, **options: bool) -> object:
+        assert options["fullgraph"], "what is not compiled must be an error"
+
+        def fails(*_: object) -> None:
+            raise self._dynamo.exc.TorchDynamoException("InvalidCxxCompiler: g++ is missing\nand more")
+
+        return fails
+
+
+def test_failing_torch_compile_makes_the_framework_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = as_written.TorchCompiledPeer.__new__(as_written.TorchCompiledPeer)
+    peer.xp = StandInTorch()
+    cell = peer.prepared(lambda x: x)
+    monkeypatch.setattr(as_written.TorchPeer, "value_and_gradients", lambda self, loss, arrays: loss(arrays))
+    with pytest.raises(workers.UnavailableError, match=r"^torch.compile: InvalidCxxCompiler: g\+\+ is missing$"):
+        peer.value_and_gradients(cell, {})
 
 
 def test_unknown_row_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
