@@ -31,12 +31,13 @@ REQUIRES = {
 }
 INSTALL = {"autograd": "minigrad[bench]", "mygrad": "minigrad[bench]"}
 # What a framework has no model for: torch's GRU is another one, the minimal gated unit is a user's own cell, and only
-# such a cell is a matter for torch.compile.
+# such a cell is a matter for torch.compile; by hand there is one layer.
 LACKING = {
     "lstm": {"torch compiled cell"},
     "gru": {"torch", "torch compiled cell"},
     "rnn": {"torch compiled cell"},
     "mgu": {"torch", "numpy", "jax", "autograd tuned", "mygrad tuned"},
+    "depths": {"numpy"},
 }
 BASELINES = ("minigrad", "numpy")
 # glibc then keeps freed memory instead of giving it back to the system and faulting it in again.
@@ -86,10 +87,14 @@ def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
         f"writing one character at a time, LSTM V={setting.V} H={setting.H}", scaling.Writing, writers, (setting,),
         lambda _: "/s",
     )  # fmt: skip
-    table["lengths"] = Row(
-        f"LSTM training step at batch 1, V={setting.V} H={setting.H}, and the memory it takes", scaling.Lengths,
-        trained, (setting,), lambda quantity: "MiB" if "memory" in quantity else "ms",
-    )  # fmt: skip
+    for name, (size, values, differing) in scaling.GROWTHS.items():
+        grown, sizes = replace(setting, **differing), ("V", "H", "B", "T")
+        fixed = " ".join(f"{fixed}={getattr(grown, fixed)}" for fixed in sizes if fixed != size)
+        table[name] = Row(
+            f"LSTM training step as {size} grows, {fixed}, and the memory it takes", scaling.Growth,
+            tuple(framework for framework in trained if framework not in LACKING.get(name, ())),
+            (grown, size, values), lambda quantity: "MiB" if "memory" in quantity else "ms",
+        )  # fmt: skip
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -253,12 +254,52 @@ def test_writers_agree_and_count_characters() -> None:
     assert writers["minigrad compiled"].measure()["characters"] > 0
 
 
-def test_lengths_measure_time_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scaling.Lengths, "lengths", (2, 4))
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "mgu"])
+def test_models_of_two_layers_have_parameters_for_both_and_agree(cell: str) -> None:
+    setting = by_hand.Setting(cell=cell, V=7, H=5, B=3, T=4, layers=2)
+    present = [name for name in ("minigrad", "minigrad compiled", "torch", "jax") if main.installed(name)]
+    present = [name for name in present if name not in main.LACKING[cell]]
+    answers = {name: language_model.Training(name, setting).check() for name in present}
+    workers.check_agreement(answers)
+    assert answers["minigrad"]["float32: gradient U"].shape == (7, len(by_hand.GATES[cell]) * 5)
+    assert answers["minigrad"]["float32: gradient U1"].shape == (5, len(by_hand.GATES[cell]) * 5)
+    assert np.abs(answers["minigrad"]["float32: gradient W1"]).max() > 0
+
+
+@pytest.mark.parametrize("row", scaling.GROWTHS)
+def test_growing_models_agree_at_the_two_smallest_sizes(row: str) -> None:
+    size, _, differing = scaling.GROWTHS[row]
+    setting = replace(by_hand.Setting(V=7, H=5, B=3, T=4), **differing)
+    present = [name for name in main.rows(setting)[row].frameworks if main.installed(name)]
+    answers = {name: scaling.Growth(name, setting, size, (1, 2, 1000)).check() for name in present}
+    workers.check_agreement(answers)
+    assert {what.split(",")[0] for what in answers["minigrad"]} == {f"{size}=1", f"{size}=2"}
+
+
+@pytest.mark.parametrize("row", scaling.GROWTHS)
+def test_only_what_the_row_names_grows(row: str) -> None:
+    framework, setting = "minigrad", by_hand.Setting(H=24, T=6)
+    table = main.rows(setting)[row]
+    size, values, differing = scaling.GROWTHS[row]
+    settings = scaling.Growth(framework, *table.arguments).settings
+    assert settings == {value: replace(setting, **differing | {size: value}) for value in values}
+    assert "numpy" in table.frameworks or row == "depths"
+
+
+def test_growth_measures_time_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "_memory", lambda key, reset=False: {"VmRSS": 10.0, "VmHWM": 12.5}[key])
-    measured = scaling.Lengths("minigrad compiled", by_hand.Setting(V=7, H=5)).measure()
+    measured = scaling.Growth("minigrad compiled", by_hand.Setting(V=7, H=5, B=1), "T", (2, 4)).measure()
+    assert list(measured) == ["T=2", "T=2, memory", "T=4", "T=4, memory"]
     assert measured["T=4, memory"] == 2.5
     assert measured["T=2"] > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is read from Linux's /proc")
+def test_peak_memory_holds_what_was_freed_again_but_not_what_was_before() -> None:
+    for _ in range(2):  # the second time it is not hidden by memory that the first left behind
+        before = scaling._memory("VmRSS", reset=True)
+        np.ones(4 << 20)  # 32 MiB
+        assert 28 < scaling._memory("VmHWM") - before < 48
 
 
 def test_picture_is_drawn_for_all_sizes(measured: None, tmp_path: Path) -> None:
