@@ -91,9 +91,9 @@ def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
         grown, sizes = replace(setting, **differing), ("V", "H", "B", "T")
         fixed = " ".join(f"{fixed}={getattr(grown, fixed)}" for fixed in sizes if fixed != size)
         table[name] = Row(
-            f"LSTM training step as {size} grows, {fixed}, and the memory it takes", scaling.Growth,
+            f"LSTM training step as {size} grows, {fixed}, and the most memory it takes at a time", scaling.Growth,
             tuple(framework for framework in trained if framework not in LACKING.get(name, ())),
-            (grown, size, values), lambda quantity: "MiB" if "memory" in quantity else "ms",
+            (grown, size, values), lambda quantity: "MiB" if "peak" in quantity else "ms",
         )  # fmt: skip
     return table
 
@@ -156,6 +156,8 @@ def summarize(name: str, row: Row, measured: dict[str, list[dict[str, float]]]) 
 
 
 def span(numbers: dict[str, float], unit: str = "") -> str:
+    if unit == " MiB":  # measured once
+        return f"{numbers['median']:.1f} MiB"
     return f"{numbers['median']:.2f}{unit} [{numbers['min']:.2f} .. {numbers['max']:.2f}]"
 
 

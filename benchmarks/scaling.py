@@ -111,13 +111,13 @@ GROWTHS: dict[str, tuple[str, tuple[int, ...], dict[str, int]]] = {
 
 
 class Growth:
-    """The LSTM's training step as one of its sizes grows, and the memory that its first steps add."""
+    """The LSTM's training step as one of its sizes grows, and the memory that model and steps add."""
 
     def __init__(self, framework: str, setting: Setting, size: str, values: tuple[int, ...]) -> None:
         self.framework, self.size, self.values = framework, size, values
         self.settings = {value: replace(setting, cell="lstm", **{size: value}) for value in values}  # type: ignore[arg-type]
         self.steps: dict[int, Callable[[], float]] = {}
-        self.peaks: dict[int, float] = {}
+        self.peaks: dict[int, dict[str, float]] = {}
 
     def check(self) -> dict[str, np.ndarray]:
         """At the two smallest sizes: what grows has an effect, and a check of the largest would take minutes."""
@@ -138,18 +138,23 @@ class Growth:
                 self.steps[value]()
                 steps += 1
             found[f"{self.size}={value}"] = (now() - start) / steps * 1e3
-            found[f"{self.size}={value}, memory"] = self.peaks[value]
+            found |= {f"{self.size}={value} {what}": peak for what, peak in self.peaks[value].items()}
         return found
 
-    def _begin(self, setting: Setting) -> tuple[Callable[[], float], float]:
-        """A model's step, after the first three, and the most memory that model and steps held at a time."""
+    def _begin(self, setting: Setting) -> tuple[Callable[[], float], dict[str, float]]:
+        """A model's step, and the most memory held at a time: in the first two steps, where programs are made of
+        functions, and in a later one."""
         batch = by_hand.batches(setting, 1)[0]
         gc.collect()
         before = _memory("VmRSS", reset=True)
         model = language_model.MODELS[self.framework](setting, by_hand.initial_parameters(setting))
-        for _ in range(3):
+        for _ in range(2):
             model.step(*batch)
-        return lambda: model.step(*batch), _memory("VmHWM") - before
+        peaks = {"peak at first": _memory("VmHWM") - before}
+        gc.collect()
+        _memory("VmRSS", reset=True)
+        model.step(*batch)
+        return lambda: model.step(*batch), peaks | {"peak": _memory("VmHWM") - before}
 
 
 def _memory(key: str, reset: bool = False) -> float:
