@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import language_model, micro, picture, scaling, workers
+from benchmarks import language_model, micro, picture, scaling, throughput, workers
 from benchmarks.by_hand import GATES, SIZES, Setting
 
 # What must be importable for a framework to take part.
@@ -81,6 +81,14 @@ def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
     )
     table["overhead"] = Row(
         "forward and backward of one operation on a (4, 4) array", micro.Overhead, small, (), lambda _: "us"
+    )
+    n = throughput.Throughput.n
+    table["throughput"] = Row(
+        f"one operation on ({n}, {n}) arrays, forward and with gradients; numpy: the calls that these need, by hand",
+        throughput.Throughput,
+        throughput.Throughput.frameworks,
+        (),
+        lambda _: "us",
     )
     writers, trained = tuple(scaling.WRITERS), ("minigrad", "minigrad compiled", "numpy", "torch", "jax")
     table["writing"] = Row(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as main
-from benchmarks import as_written, by_hand, language_model, micro, scaling, workers
+from benchmarks import as_written, by_hand, language_model, micro, scaling, throughput, workers
 
 
 @pytest.mark.parametrize("cell", by_hand.MODELS)
@@ -245,6 +245,31 @@ def test_every_installed_framework_has_the_same_small_gradients(row: str, monkey
     present = [name for name in table.frameworks if main.installed(name)]
     assert {"minigrad", "autograd"} <= set(present)
     workers.check_agreement({name: table.make(name).check() for name in present})
+
+
+def test_throughput_by_hand_has_the_outputs_and_gradients_of_the_frameworks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput.Throughput, "n", 8)
+    present = [name for name in throughput.Throughput.frameworks if main.installed(name)]
+    subjects = {name: throughput.Throughput(name) for name in present}
+    answers = {name: subject.check() for name, subject in subjects.items()}
+    assert {"minigrad", "numpy"} <= set(answers)
+    workers.check_agreement(answers)
+    names = list(throughput.operations(8))
+    assert {what.split(", result")[0] for what in answers["numpy"]} == set(names)
+    measured = subjects["numpy"].measure()
+    assert list(measured) == [quantity for name in names for quantity in (name, f"{name} + gradients")]
+    assert all(time > 0 for time in measured.values())
+
+
+@pytest.mark.parametrize("name", throughput.operations(4))
+def test_gradients_by_hand_are_arrays_of_their_own(name: str) -> None:
+    operation = throughput.operations(4)[name]
+    y = np.asarray(operation.function(throughput.ByHand.xp, *operation.arrays))
+    g = np.ones_like(y)
+    gradients = operation.gradients(g, y, *operation.arrays)
+    for gradient, array in zip(gradients, operation.arrays, strict=True):
+        assert (gradient.shape, gradient.dtype) == (array.shape, array.dtype)
+        assert not any(np.may_share_memory(gradient, other) for other in (g, y, *operation.arrays))
 
 
 def test_writers_agree_and_count_characters() -> None:
