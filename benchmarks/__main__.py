@@ -164,9 +164,12 @@ def summarize(name: str, row: Row, measured: dict[str, list[dict[str, float]]]) 
 
 
 def span(numbers: dict[str, float], unit: str = "") -> str:
-    if unit == " MiB":  # measured once
-        return f"{numbers['median']:.1f} MiB"
-    return f"{numbers['median']:.2f}{unit} [{numbers['min']:.2f} .. {numbers['max']:.2f}]"
+    """The median with the range, each in three digits; without the range for memory, which is measured once."""
+    median, least, most = (
+        f"{numbers[key]:.{0 if numbers[key] >= 100 else 1 if numbers[key] >= 10 else 2}f}"
+        for key in ("median", "min", "max")
+    )
+    return f"{median}{unit}" + (f" [{least} .. {most}]" if unit != " MiB" else "")
 
 
 def line(entry: dict[str, Any]) -> list[str]:

@@ -87,7 +87,7 @@ def operations(n: int) -> dict[str, Operation]:
         "sigmoid": Operation([x], lambda xp, x: xp.sigmoid(x), lambda g, y, x: (_sigmoid_gradient(g, y),)),
         "matmul": Operation([x, w], lambda xp, x, w: x @ w, lambda g, y, x, w: (g @ w.T, x.T @ g)),
         "sum": Operation([x], lambda xp, x: x.sum(), lambda g, y, x: (np.full_like(x, g),)),
-        "sum of columns": Operation([x], lambda xp, x: x.sum(0), lambda g, y, x: (np.tile(g, (n, 1)),)),
+        "column sums": Operation([x], lambda xp, x: x.sum(0), lambda g, y, x: (np.tile(g, (n, 1)),)),
         "softmax": Operation([x], lambda xp, x: xp.softmax(x, -1), lambda g, y, x: (_softmax_gradient(g, y),)),
         "slice": Operation([x], lambda xp, x: x[part], lambda g, y, x: (_scattered(g, x.shape, part),)),
         "rows": Operation([x], lambda xp, x: x[rows], lambda g, y, x: (_rows_added_up(g, x.shape, rows),)),
@@ -97,7 +97,7 @@ def operations(n: int) -> dict[str, Operation]:
         "concatenate": Operation(
             [x, w], lambda xp, x, w: xp.concatenate((x, w), 1), lambda g, y, x, w: (g[:, :n].copy(), g[:, n:].copy())
         ),
-        "transpose, copy": Operation(
+        "transpose": Operation(
             [x], lambda xp, x: x.T.reshape(-1), lambda g, y, x: (g.reshape(n, n).T.copy(),)
         ),
     }  # fmt: skip
@@ -150,7 +150,7 @@ class Throughput:
         """Microseconds, over at least 3 calls and 0.02 seconds, after one untimed call."""
         means = {}
         for name, (run, g) in self.runs.items():
-            for quantity, call in ((name, run), (f"{name} + gradients", lambda run=run, g=g: run()(g))):
+            for quantity, call in ((name, run), (f"{name} + grad", lambda run=run, g=g: run()(g))):
                 kept = call()
                 count, start = 0, now()
                 while count < 3 or now() - start < 0.02:

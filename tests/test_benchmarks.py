@@ -93,6 +93,13 @@ def test_frameworks_that_disagree_are_not_timed(wrong: np.ndarray) -> None:
         workers.check_agreement({"a": right, "b": {"loss": wrong}})
 
 
+def test_numbers_are_shown_with_three_digits() -> None:
+    numbers = {"median": 0.5, "min": 0.049, "max": 23.456}
+    assert main.span(numbers, " ms") == "0.50 ms [0.05 .. 23.5]"
+    assert main.span(dict.fromkeys(numbers, 1234.5), " us") == "1234 us [1234 .. 1234]"
+    assert main.span(dict.fromkeys(numbers, 123.45), " MiB") == "123 MiB"
+
+
 def test_ratios_are_taken_within_a_round() -> None:
     row = main.rows(by_hand.Setting())["lstm"]
     times = {"numpy": [1.0, 10.0, 2.0], "autograd": [3.0, 20.0, 2.0]}
@@ -257,7 +264,7 @@ def test_throughput_by_hand_has_the_outputs_and_gradients_of_the_frameworks(monk
     names = list(throughput.operations(8))
     assert {what.split(", result")[0] for what in answers["numpy"]} == set(names)
     measured = subjects["numpy"].measure()
-    assert list(measured) == [quantity for name in names for quantity in (name, f"{name} + gradients")]
+    assert list(measured) == [quantity for name in names for quantity in (name, f"{name} + grad")]
     assert all(time > 0 for time in measured.values())
 
 
