@@ -96,13 +96,15 @@ def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
         lambda _: "/s",
     )  # fmt: skip
     for name, (size, values, differing) in scaling.GROWTHS.items():
-        grown, sizes = replace(setting, **differing), ("V", "H", "B", "T")
-        fixed = " ".join(f"{fixed}={getattr(grown, fixed)}" for fixed in sizes if fixed != size)
+        grown = replace(setting, **differing)
+        fixed = " ".join(f"{other}={getattr(grown, other)}" for other in "VHBT" if other != size)
         table[name] = Row(
-            f"LSTM training step as {size} grows, {fixed}, and the most memory it takes at a time", scaling.Growth,
+            f"LSTM training step with growing {size}, {fixed}; peaks of memory in the first steps and in a later one",
+            scaling.Growth,
             tuple(framework for framework in trained if framework not in LACKING.get(name, ())),
-            (grown, size, values), lambda quantity: "MiB" if "peak" in quantity else "ms",
-        )  # fmt: skip
+            (grown, size, values),
+            lambda quantity: "MiB" if "peak" in quantity else "ms",
+        )
     return table
 
 
@@ -214,9 +216,14 @@ def positive(text: str) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     defaults = Setting()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = list(rows(defaults))
-    parser.add_argument("rows", nargs="*", metavar="row", help=f"any of {', '.join(names)}; default lstm loop overhead")
+    table = rows(defaults)
+    names, usual = ["all", *table], ["lstm", "loop", "overhead"]
+    listed = "\n".join(f"  {name:10}  {row.title}" for name, row in table.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"rows, here in the default sizes; the whole table is `all --all-sizes`:\n{listed}",
+    )  # fmt: skip
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"any listed below, or all; default {' '.join(usual)}")
     parser.add_argument("--rounds", type=positive, default=15, help="turns of each framework (default 15)")
     parser.add_argument("--threads", type=positive, default=1, help="BLAS threads of each worker (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save everything measured")
@@ -233,9 +240,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default = getattr(defaults, size)
         parser.add_argument(f"--{size}", type=positive, default=default, help=f"{meaning} (default {default})")
     options = parser.parse_args(arguments)
-    options.rows = list(dict.fromkeys(options.rows)) or ["lstm", "loop", "overhead"]
+    options.rows = list(dict.fromkeys(options.rows)) or usual
     if unknown := [name for name in options.rows if name not in names]:
         parser.error(f"no row {', '.join(unknown)}; there are {', '.join(names)}")
+    if "all" in options.rows:
+        options.rows = names
     if options.cpu_time and options.threads > 1:
         parser.error("--cpu-time adds up the time of all threads: use it with --threads 1")
     for name in ("json", "picture"):

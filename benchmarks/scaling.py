@@ -150,7 +150,7 @@ class Growth:
         model = language_model.MODELS[self.framework](setting, by_hand.initial_parameters(setting))
         for _ in range(2):
             model.step(*batch)
-        peaks = {"peak at first": _memory("VmHWM") - before}
+        peaks = {"first peak": _memory("VmHWM") - before}
         gc.collect()
         _memory("VmRSS", reset=True)
         model.step(*batch)

@@ -219,10 +219,30 @@ def test_failing_torch_compile_makes_the_framework_unavailable(monkeypatch: pyte
         peer.value_and_gradients(cell, {})
 
 
+@pytest.mark.usefixtures("measured")
+def test_all_runs_every_row_and_help_says_what_each_is(capsys: pytest.CaptureFixture[str]) -> None:
+    names = list(main.rows(by_hand.Setting()))
+    main.main(["all"])
+    about = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main.main(["--help"])
+    shown = capsys.readouterr().out
+    for name, row in main.rows(by_hand.Setting()).items():
+        assert f"{name}: {row.title}" in about
+        assert f"  {name:10}  {row.title}" in shown
+    assert {"mgu", "throughput", "writing", *scaling.GROWTHS} <= set(names)
+
+
+@pytest.mark.usefixtures("measured")
+def test_default_rows_are_the_lstm_and_the_machinery(capsys: pytest.CaptureFixture[str]) -> None:
+    main.main([])
+    assert capsys.readouterr().err.split() == ["lstm", "...", "loop", "...", "overhead", "..."]
+
+
 def test_unknown_row_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main.main(["lstm", "transformer"])
-    assert "no row transformer; there are lstm, gru" in capsys.readouterr().err
+    assert "no row transformer; there are all, lstm, gru" in capsys.readouterr().err
 
 
 def test_error_in_a_worker_names_its_cause() -> None:
@@ -325,7 +345,7 @@ def test_growth_measures_time_and_the_memory_added_since_before_the_model(monkey
     measured = scaling.Growth("minigrad compiled", by_hand.Setting(V=7, H=5, B=1), "T", (2, 4)).measure()
     times = {name: measured.pop(name) for name in ("T=2", "T=4")}
     assert all(time > 0 for time in times.values())
-    assert measured == {"T=2 peak at first": 5, "T=2 peak": 4, "T=4 peak at first": 9, "T=4 peak": 6}
+    assert measured == {"T=2 first peak": 5, "T=2 peak": 4, "T=4 first peak": 9, "T=4 peak": 6}
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is read from Linux's /proc")
