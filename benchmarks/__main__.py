@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import language_model, micro, picture, scaling, workers
+from benchmarks import language_model, micro, picture, scaling, throughput, workers
 from benchmarks.by_hand import GATES, SIZES, Setting
 
 # What must be importable for a framework to take part.
@@ -30,8 +30,15 @@ REQUIRES = {
     "jax": ("jax",),
 }
 INSTALL = {"autograd": "minigrad[bench]", "mygrad": "minigrad[bench]"}
-# What a framework has no model for: torch's GRU is another one, the minimal gated unit is a user's own cell.
-LACKING = {"gru": {"torch"}, "mgu": {"torch", "numpy", "jax", "autograd tuned", "mygrad tuned"}}
+# What a framework has no model for: torch's GRU is another one, the minimal gated unit is a user's own cell, and only
+# such a cell is a matter for torch.compile; by hand there is one layer.
+LACKING = {
+    "lstm": {"torch compiled cell"},
+    "gru": {"torch", "torch compiled cell"},
+    "rnn": {"torch compiled cell"},
+    "mgu": {"torch", "numpy", "jax", "autograd tuned", "mygrad tuned"},
+    "depths": {"numpy"},
+}
 BASELINES = ("minigrad", "numpy")
 # glibc then keeps freed memory instead of giving it back to the system and faulting it in again.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
@@ -58,7 +65,7 @@ def training(setting: Setting) -> Row:
 
 def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
     """All rows by name; the first one is measured first. Those of training may come in all sizes."""
-    small = ("minigrad", "autograd", "mygrad")
+    small = tuple(micro.FRAMEWORKS)
     table = {}
     for cell in GATES:
         if not all_sizes:
@@ -75,15 +82,29 @@ def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
     table["overhead"] = Row(
         "forward and backward of one operation on a (4, 4) array", micro.Overhead, small, (), lambda _: "us"
     )
+    n = throughput.Throughput.n
+    table["throughput"] = Row(
+        f"one operation on ({n}, {n}) arrays, forward and with gradients; numpy: the calls that these need, by hand",
+        throughput.Throughput,
+        throughput.Throughput.frameworks,
+        (),
+        lambda _: "us",
+    )
     writers, trained = tuple(scaling.WRITERS), ("minigrad", "minigrad compiled", "numpy", "torch", "jax")
     table["writing"] = Row(
         f"writing one character at a time, LSTM V={setting.V} H={setting.H}", scaling.Writing, writers, (setting,),
         lambda _: "/s",
     )  # fmt: skip
-    table["lengths"] = Row(
-        f"LSTM training step at batch 1, V={setting.V} H={setting.H}, and the memory it takes", scaling.Lengths,
-        trained, (setting,), lambda quantity: "MiB" if "memory" in quantity else "ms",
-    )  # fmt: skip
+    for name, (size, values, differing) in scaling.GROWTHS.items():
+        grown = replace(setting, **differing)
+        fixed = " ".join(f"{other}={getattr(grown, other)}" for other in "VHBT" if other != size)
+        table[name] = Row(
+            f"LSTM training step with growing {size}, {fixed}; peaks of memory in the first steps and in a later one",
+            scaling.Growth,
+            tuple(framework for framework in trained if framework not in LACKING.get(name, ())),
+            (grown, size, values),
+            lambda quantity: "MiB" if "peak" in quantity else "ms",
+        )
     return table
 
 
@@ -145,7 +166,12 @@ def summarize(name: str, row: Row, measured: dict[str, list[dict[str, float]]]) 
 
 
 def span(numbers: dict[str, float], unit: str = "") -> str:
-    return f"{numbers['median']:.2f}{unit} [{numbers['min']:.2f} .. {numbers['max']:.2f}]"
+    """The median with the range, each in three digits; without the range for memory, which is measured once."""
+    median, least, most = (
+        f"{numbers[key]:.{0 if numbers[key] >= 100 else 1 if numbers[key] >= 10 else 2}f}"
+        for key in ("median", "min", "max")
+    )
+    return f"{median}{unit}" + (f" [{least} .. {most}]" if unit != " MiB" else "")
 
 
 def line(entry: dict[str, Any]) -> list[str]:
@@ -190,9 +216,14 @@ def positive(text: str) -> int:
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     defaults = Setting()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = list(rows(defaults))
-    parser.add_argument("rows", nargs="*", metavar="row", help=f"any of {', '.join(names)}; default lstm loop overhead")
+    table = rows(defaults)
+    names, usual = ["all", *table], ["lstm", "loop", "overhead"]
+    listed = "\n".join(f"  {name:10}  {row.title}" for name, row in table.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"rows, here in the default sizes; the whole table is `all --all-sizes`:\n{listed}",
+    )  # fmt: skip
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"any listed below, or all; default {' '.join(usual)}")
     parser.add_argument("--rounds", type=positive, default=15, help="turns of each framework (default 15)")
     parser.add_argument("--threads", type=positive, default=1, help="BLAS threads of each worker (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save everything measured")
@@ -209,9 +240,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default = getattr(defaults, size)
         parser.add_argument(f"--{size}", type=positive, default=default, help=f"{meaning} (default {default})")
     options = parser.parse_args(arguments)
-    options.rows = list(dict.fromkeys(options.rows)) or ["lstm", "loop", "overhead"]
+    options.rows = list(dict.fromkeys(options.rows)) or usual
     if unknown := [name for name in options.rows if name not in names]:
         parser.error(f"no row {', '.join(unknown)}; there are {', '.join(names)}")
+    if "all" in options.rows:
+        options.rows = names
     if options.cpu_time and options.threads > 1:
         parser.error("--cpu-time adds up the time of all threads: use it with --threads 1")
     for name in ("json", "picture"):
@@ -231,16 +264,18 @@ def main(arguments: list[str] | None = None) -> int:
         environment |= KEEP_MEMORY
     table = rows(setting, options.all_sizes)
     chosen = {name: row for name, row in table.items() if name.split()[0] in options.rows}
-    entries, sections, missing = [], [], set()
+    entries, sections, missing = [], [], {}
     for name, row in chosen.items():
         print(f"{name} ...", file=sys.stderr, flush=True)
         wanted = [framework for framework in row.frameworks if framework not in options.without]
         present = [framework for framework in wanted if installed(framework)]
-        measured = workers.run(row.make, present, row.arguments, options.rounds, environment) if present else {}
+        measured, reasons = workers.run(row.make, present, row.arguments, options.rounds, environment)
         entries += (found := summarize(name, row, measured))
-        absent = [framework for framework in wanted if framework not in present]
+        absent = [framework for framework in wanted if framework not in measured]
         sections.append([*map(line, found), *([name, framework, "absent", "", ""] for framework in absent)])
-        missing.update(framework.split()[0] for framework in absent)
+        for package in {framework.split()[0] for framework in absent if framework not in present}:
+            missing[package] = f"pip install '{INSTALL.get(package, package)}'"
+        missing |= reasons
     report = {
         "machine": machine(environment),
         "threads": options.threads,
@@ -249,6 +284,7 @@ def main(arguments: list[str] | None = None) -> int:
         "rounds": options.rounds,
         "versions": {package: version(package) for package in (*REQUIRES, "scipy")},
         "setting": asdict(setting),
+        "absent": missing,
         "results": entries,
     }
     if options.json:
@@ -260,8 +296,8 @@ def main(arguments: list[str] | None = None) -> int:
     show(["what", "framework", "median [range]", *(f"/ {base} [range]" for base in BASELINES)], sections)
     for name, row in chosen.items():
         print(f"{name}: {row.title}")
-    for framework in sorted(missing):
-        print(f"{framework} is absent: pip install '{INSTALL.get(framework, framework)}'")
+    for framework, reason in sorted(missing.items()):
+        print(f"{framework} is absent: {reason}")
     versions = ", ".join(f"{name} {found}" for name, found in report["versions"].items() if found)
     about = report["machine"]
     print(f"{about['processor']}, {about['cores']} cores, {about['blas']}, Python {about['python']}; {versions}")

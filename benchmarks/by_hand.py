@@ -20,23 +20,37 @@ SIZES = ((65, 100, 1, 25), (65, 128, 32, 50), (65, 128, 50, 50), (65, 256, 64, 6
 
 @dataclass(frozen=True)
 class Setting:
-    """What one training step is: the cell, its sizes, the optimizer's constants and the dtype."""
+    """What one training step is: the cell, its sizes, the optimizer's constants and the dtype.
+
+    Several `layers` are for the frameworks that bring layers; what is written out by hand has one.
+    """
 
     cell: str = "lstm"
     V: int = 65
     H: int = 128
     B: int = 32
     T: int = 50
+    layers: int = 1
     dtype: str = "float32"
     lr: float = 2e-3
     clip: float = 5.0
 
 
+def suffixes(setting: Setting) -> list[str]:
+    """What follows U, W and b in each layer's names: nothing in the first."""
+    return ["", *map(str, range(1, setting.layers))]
+
+
 def initial_parameters(setting: Setting, seed: int = 0) -> dict[str, np.ndarray]:
-    """Parameters in the common form, gates packed: U (V, GH), W (H, GH), b (GH,), V_out (H, V), c (V,)."""
+    """Parameters in the common form, gates packed: U (V, GH), W (H, GH), b (GH,), V_out (H, V), c (V,).
+
+    Layers above the first have U1 (H, GH), W1, b1, U2 and so on.
+    """
     V, H, GH = setting.V, setting.H, len(GATES[setting.cell]) * setting.H
     rng = np.random.default_rng(seed)
     shapes = {"U": (V, GH), "W": (H, GH), "b": (GH,), "V_out": (H, V), "c": (V,)}
+    for k in suffixes(setting)[1:]:
+        shapes |= {f"U{k}": (H, GH), f"W{k}": (H, GH), f"b{k}": (GH,)}
     return {name: rng.uniform(-(H**-0.5), H**-0.5, shape).astype(setting.dtype) for name, shape in shapes.items()}
 
 

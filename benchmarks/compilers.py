@@ -6,11 +6,12 @@ the reset gate after the product, another model than Cho et al.'s, so torch.nn h
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from benchmarks.by_hand import GATES, Adam, Setting
+from benchmarks.by_hand import GATES, Adam, Setting, suffixes
 
 Parameters = dict[str, np.ndarray]
 
@@ -25,12 +26,12 @@ class TorchFused:
 
         self.torch, self.setting = torch, setting
         V, H, dtype = setting.V, setting.H, getattr(torch, setting.dtype)
-        self.recurrent = {"lstm": torch.nn.LSTM, "rnn": torch.nn.RNN}[setting.cell](V, H, dtype=dtype)
-        self.recurrent.bias_hh_l0.requires_grad_(False).zero_()  # it has two biases, the model one
+        self.recurrent = {"lstm": torch.nn.LSTM, "rnn": torch.nn.RNN}[setting.cell](V, H, setting.layers, dtype=dtype)
         self.output = torch.nn.Linear(H, V, dtype=dtype)
-        layer = self.recurrent
-        self.named = {"U": layer.weight_ih_l0, "W": layer.weight_hh_l0, "b": layer.bias_ih_l0,
-                      "V_out": self.output.weight, "c": self.output.bias}  # fmt: skip
+        self.named = {"V_out": self.output.weight, "c": self.output.bias}
+        for (U, W, b, second), k in zip(self.recurrent.all_weights, suffixes(setting)):
+            second.requires_grad_(False).zero_()  # it has two biases, the model one
+            self.named |= {f"U{k}": U, f"W{k}": W, f"b{k}": b}
         for name, tensor in self.named.items():
             array = self._reordered(name, parameters[name], self.order[setting.cell])
             tensor.data = torch.from_numpy(np.array(array.T, order="C"))
@@ -76,24 +77,27 @@ class Jax:
         jax.config.update("jax_platforms", "cpu")
         H, jnp = setting.H, jax.numpy
 
-        def cell(P: Any, state: Any, x: Any) -> Any:
+        def cell(W: Any, state: Any, x: Any) -> Any:
             h, C = state
             if setting.cell == "lstm":
-                a = x + h @ P["W"]
+                a = x + h @ W
                 f, i, o = jnp.split(jax.nn.sigmoid(a[:, : 3 * H]), 3, axis=1)
                 C = f * C + i * jnp.tanh(a[:, 3 * H :])
                 h = o * jnp.tanh(C)
             elif setting.cell == "gru":
-                z, r = jnp.split(jax.nn.sigmoid(x[:, : 2 * H] + h @ P["W"][:, : 2 * H]), 2, axis=1)
-                n = jnp.tanh(x[:, 2 * H :] + (r * h) @ P["W"][:, 2 * H :])
+                z, r = jnp.split(jax.nn.sigmoid(x[:, : 2 * H] + h @ W[:, : 2 * H]), 2, axis=1)
+                n = jnp.tanh(x[:, 2 * H :] + (r * h) @ W[:, 2 * H :])
                 h = h + z * (n - h)
             else:
-                h = jnp.tanh(x + h @ P["W"])
+                h = jnp.tanh(x + h @ W)
             return (h, C), h
 
         def loss(P: Any, ids: Any, targets: Any) -> Any:
             zeros = jnp.zeros((setting.B, H), setting.dtype)
-            _, hs = jax.lax.scan(lambda state, x: cell(P, state, x), (zeros, zeros), P["U"][ids] + P["b"])
+            hs = None
+            for k in suffixes(setting):
+                xs = (P["U"][ids] if hs is None else hs @ P[f"U{k}"]) + P[f"b{k}"]
+                _, hs = jax.lax.scan(functools.partial(cell, P[f"W{k}"]), (zeros, zeros), xs)
             log_p = jax.nn.log_softmax(hs @ P["V_out"] + P["c"])
             return -jnp.mean(jnp.take_along_axis(log_p, targets[..., None], axis=-1))
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks import by_hand, compilers
-from benchmarks.as_written import AsWritten, AutogradPeer, MygradPeer, TorchPeer
+from benchmarks.as_written import AsWritten, AutogradPeer, MygradPeer, TorchCompiledPeer, TorchPeer
 from benchmarks.by_hand import Adam, Setting, from_columns, to_columns
 from benchmarks.workers import now
 
@@ -152,15 +152,15 @@ class Mygrad(Columns):
         return float(loss.data), [tensor.grad for tensor in self.tensors]
 
 
-def minimal_gated_unit(V: int, H: int, rng: Any, dtype: str) -> Any:
+def minimal_gated_unit(V: int, H: int, num_layers: int, rng: Any, dtype: str) -> Any:
     """f = σ(W_f h + U_f x + b_f), h ← h + f (tanh(W_h (f h) + U_n x + b_n) - h): a cell of a user's own."""
     import minigrad as mg
     import nn
 
     class MGU(nn.Cell):
-        def __init__(self) -> None:
-            self.H = H
-            self.U, self.b = nn.parameter(np.zeros((V, 2 * H), dtype)), nn.parameter(np.zeros(2 * H, dtype))
+        def __init__(self, layer: int) -> None:
+            self.H, I = H, H if layer else V
+            self.U, self.b = nn.parameter(np.zeros((I, 2 * H), dtype)), nn.parameter(np.zeros(2 * H, dtype))
             self.W, self.W_h = nn.parameter(np.zeros((H, H), dtype)), nn.parameter(np.zeros((H, H), dtype))
 
         def project(self, xs: Any) -> Any:
@@ -171,7 +171,7 @@ def minimal_gated_unit(V: int, H: int, rng: Any, dtype: str) -> Any:
             h = h + f * (mg.tanh(x[:, H:] + (f * h) @ self.W_h) - h)
             return h, h
 
-    return nn.Recurrent(MGU())
+    return nn.Recurrent(MGU, num_layers=num_layers)
 
 
 class Minigrad:
@@ -185,15 +185,15 @@ class Minigrad:
 
         rng = np.random.default_rng(0)
         layer: Any = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN, "mgu": minimal_gated_unit}[setting.cell]
-        self.recurrent = layer(setting.V, setting.H, rng=rng, dtype=setting.dtype)
+        self.recurrent = layer(setting.V, setting.H, num_layers=setting.layers, rng=rng, dtype=setting.dtype)
         self.output = nn.Linear(setting.H, setting.V, rng=rng, dtype=setting.dtype)
         self.nn, self.clip = nn, setting.clip
-        cell = self.recurrent.cells[0]
-        self.named = {"U": cell.U, "W": cell.W, "b": cell.b, "V_out": self.output.W, "c": self.output.b}
-        start = dict(parameters)
-        if setting.cell in ("gru", "mgu"):  # the candidate's weights stand alone
-            self.named["W_h"] = cell.W_h
-            start["W"], start["W_h"] = np.split(parameters["W"], [-setting.H], axis=1)
+        self.named, start = {"V_out": self.output.W, "c": self.output.b}, dict(parameters)
+        for cell, k in zip(self.recurrent.cells, by_hand.suffixes(setting)):
+            self.named |= {f"U{k}": cell.U, f"W{k}": cell.W, f"b{k}": cell.b}
+            if setting.cell in ("gru", "mgu"):  # the candidate's weights stand alone
+                self.named[f"W_h{k}"] = cell.W_h
+                start[f"W{k}"], start[f"W_h{k}"] = np.split(parameters[f"W{k}"], [-setting.H], axis=1)
         for name, tensor in self.named.items():
             tensor.data = start[name]
         self.adam = nn.Adam(self.named.values(), lr=setting.lr)
@@ -213,8 +213,8 @@ class Minigrad:
         return float(loss.data)
 
     def _common(self, arrays: Parameters) -> Parameters:
-        if "W_h" in arrays:
-            arrays["W"] = np.concatenate([arrays["W"], arrays.pop("W_h")], axis=1)
+        for k in [name.removeprefix("W_h") for name in arrays if name.startswith("W_h")]:
+            arrays[f"W{k}"] = np.concatenate([arrays[f"W{k}"], arrays.pop(f"W_h{k}")], axis=1)
         return arrays
 
     def parameters(self) -> Parameters:
@@ -246,6 +246,7 @@ MODELS: dict[str, Any] = {
     "numpy": ByHand,
     "torch": compilers.TorchFused,
     "torch cell": lambda setting, parameters: AsWritten(TorchPeer(), setting, parameters),
+    "torch compiled cell": lambda setting, parameters: AsWritten(TorchCompiledPeer(), setting, parameters),
     "jax": compilers.Jax,
     "autograd": lambda setting, parameters: AsWritten(AutogradPeer(), setting, parameters),
     "mygrad": lambda setting, parameters: AsWritten(MygradPeer(), setting, parameters),

@@ -9,7 +9,8 @@ import numpy as np
 
 from benchmarks.workers import now
 
-Backward = Callable[[], list[np.ndarray]]
+# From the output's cotangent, 1 by default, to [output, gradient of each leaf].
+Backward = Callable[..., list[np.ndarray]]
 
 
 class Minigrad:
@@ -18,7 +19,7 @@ class Minigrad:
     def __init__(self) -> None:
         import minigrad as mg
 
-        self.tensor, self.tanh = mg.tensor, mg.tanh
+        self.tensor, self.xp = mg.tensor, mg
 
     def leaves(self, arrays: Sequence[np.ndarray]) -> Any:
         return [self.tensor(array, requires_grad=True) for array in arrays]
@@ -26,11 +27,11 @@ class Minigrad:
     def record(self, function: Callable[..., Any], leaves: Any) -> Backward:
         for leaf in leaves:
             leaf.grad = None
-        loss = function(*leaves)
+        output = function(*leaves)
 
-        def backward() -> list[np.ndarray]:
-            loss.backward()
-            return [leaf.grad for leaf in leaves]
+        def backward(g: np.ndarray | None = None) -> list[np.ndarray]:
+            output.backward(g)
+            return [output.data, *(leaf.grad for leaf in leaves)]
 
         return backward
 
@@ -40,17 +41,38 @@ class Mygrad:
         import mygrad as mg
 
         mg.turn_memory_guarding_off()
-        self.tensor, self.tanh = mg.tensor, mg.tanh
+        self.tensor, self.xp = mg.tensor, mg
 
     def leaves(self, arrays: Sequence[np.ndarray]) -> Any:
         return [self.tensor(array) for array in arrays]
 
     def record(self, function: Callable[..., Any], leaves: Any) -> Backward:
-        loss = function(*leaves)
+        output = function(*leaves)
 
-        def backward() -> list[np.ndarray]:
-            loss.backward()
-            return [leaf.grad for leaf in leaves]
+        def backward(g: np.ndarray | None = None) -> list[np.ndarray]:
+            output.backward(g)
+            return [output.data, *(leaf.grad for leaf in leaves)]
+
+        return backward
+
+
+class Torch:
+    def __init__(self) -> None:
+        import torch
+
+        self.tensor, self.xp = torch.from_numpy, torch
+
+    def leaves(self, arrays: Sequence[np.ndarray]) -> Any:
+        return [self.tensor(array).requires_grad_() for array in arrays]
+
+    def record(self, function: Callable[..., Any], leaves: Any) -> Backward:
+        for leaf in leaves:
+            leaf.grad = None
+        output = function(*leaves)
+
+        def backward(g: np.ndarray | None = None) -> list[np.ndarray]:
+            output.backward(None if g is None else self.tensor(g))
+            return [output.detach().numpy(), *(leaf.grad.numpy() for leaf in leaves)]
 
         return backward
 
@@ -60,18 +82,17 @@ class Autograd:
         import autograd.numpy as anp
         from autograd import make_vjp
 
-        self.make_vjp, self.tanh = make_vjp, anp.tanh
+        self.make_vjp, self.xp = make_vjp, anp
 
     def leaves(self, arrays: Sequence[np.ndarray]) -> Any:
         return tuple(arrays)
 
     def record(self, function: Callable[..., Any], leaves: Any) -> Backward:
-        vjp, loss = self.make_vjp(lambda arrays: function(*arrays))(leaves)
-        one = np.ones_like(loss)
-        return lambda: list(vjp(one))
+        vjp, output = self.make_vjp(lambda arrays: function(*arrays))(leaves)
+        return lambda g=None: [output, *vjp(np.ones_like(output) if g is None else g)]
 
 
-FRAMEWORKS: dict[str, Any] = {"minigrad": Minigrad, "autograd": Autograd, "mygrad": Mygrad}
+FRAMEWORKS: dict[str, Any] = {"minigrad": Minigrad, "torch": Torch, "autograd": Autograd, "mygrad": Mygrad}
 
 
 class Loop:
@@ -102,9 +123,9 @@ class Loop:
 
     def check(self) -> dict[str, np.ndarray]:
         return {
-            f"T={T}, gradient of {name}": np.array(gradient)
+            f"T={T}, {name}": np.array(array)
             for T in (self.short, self.long)
-            for name, gradient in zip("xw", self._record(T)(), strict=True)
+            for name, array in zip(("loss", "gradient of x", "gradient of w"), self._record(T)(), strict=True)
         }
 
     def measure(self) -> dict[str, float]:
@@ -128,7 +149,7 @@ class Overhead:
 
     def __init__(self, framework: str) -> None:
         self.framework = FRAMEWORKS[framework]()
-        tanh = self.framework.tanh
+        tanh = self.framework.xp.tanh
         rng = np.random.default_rng(0)
         x = rng.uniform(-1, 1, (4, 4))
         near_one = rng.uniform(0.99, 1.01, (4, 4))  # products of 100 of them neither overflow nor vanish
@@ -159,9 +180,9 @@ class Overhead:
 
     def check(self) -> dict[str, np.ndarray]:
         return {
-            f"{name}, gradient {index}": np.array(gradient)
+            f"{name}, result {index}": np.array(array)
             for name, (chain, leaves) in self.chains.items()
-            for index, gradient in enumerate(self.framework.record(chain, leaves)())
+            for index, array in enumerate(self.framework.record(chain, leaves)())
         }
 
     def measure(self) -> dict[str, float]:

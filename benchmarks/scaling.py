@@ -1,7 +1,8 @@
-"""The LSTM language model at its ends: writing one character at a time, and sequences of growing length."""
+"""The LSTM language model at its ends: writing one character at a time, and training as one of its sizes grows."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Callable
 from dataclasses import replace
@@ -100,45 +101,69 @@ class Writing:
         return {"characters": self.length / (now() - start)}
 
 
-class Lengths:
-    """A training step at batch 1 for sequences of growing length, and the memory that its first steps add."""
+# What grows in a row of its own, through which values, and what differs from the setting.
+GROWTHS: dict[str, tuple[str, tuple[int, ...], dict[str, int]]] = {
+    "lengths": ("T", (50, 200, 800, 3200, 12800), {"B": 1}),
+    "batches": ("B", (1, 4, 16, 64, 256), {}),
+    "widths": ("H", (32, 64, 128, 256, 512), {}),
+    "depths": ("layers", (1, 2, 3, 4), {}),
+}
 
-    lengths = (50, 200, 800, 3200)
 
-    def __init__(self, framework: str, setting: Setting) -> None:
-        self.framework, self.setting = framework, replace(setting, B=1, cell="lstm")
-        self.trainings: dict[int, Any] = {}
-        self.peaks: dict[int, float] = {}
+class Growth:
+    """The LSTM's training step as one of its sizes grows, and the memory that model and steps add."""
+
+    def __init__(self, framework: str, setting: Setting, size: str, values: tuple[int, ...]) -> None:
+        self.framework, self.size, self.values = framework, size, values
+        self.settings = {value: replace(setting, cell="lstm", **{size: value}) for value in values}  # type: ignore[arg-type]
+        self.steps: dict[int, Callable[[], float]] = {}
+        self.peaks: dict[int, dict[str, float]] = {}
 
     def check(self) -> dict[str, np.ndarray]:
-        setting = replace(self.setting, T=self.lengths[0])
-        return language_model.Training(self.framework, setting).check()
+        """At the two smallest sizes: what grows has an effect, and a check of the largest would take minutes."""
+        return {
+            f"{self.size}={value}, {what}": array
+            for value in self.values[:2]
+            for what, array in language_model.Training(self.framework, self.settings[value]).check().items()
+        }
 
     def measure(self) -> dict[str, float]:
-        """Milliseconds and MiB for each length."""
+        """Milliseconds per step, over at least 1 step and 0.1 seconds, and MiB, for each size."""
         found = {}
-        for T in self.lengths:
-            if T not in self.trainings:
-                setting = replace(self.setting, T=T)
-                batch = by_hand.batches(setting, 1)[0]
-                gc.collect()
-                before = _memory("VmRSS", reset=True)
-                model = language_model.MODELS[self.framework](setting, by_hand.initial_parameters(setting))
-                for _ in range(3):
-                    model.step(*batch)
-                self.peaks[T] = _memory("VmHWM") - before
-                self.trainings[T] = model, batch
-            model, batch = self.trainings[T]
-            start = now()
-            model.step(*batch)
-            found[f"T={T}"] = (now() - start) * 1e3
-            found[f"T={T}, memory"] = self.peaks[T]
+        for value, setting in self.settings.items():
+            if value not in self.steps:
+                self.steps[value], self.peaks[value] = self._begin(setting)
+            steps, start = 0, now()
+            while steps < 1 or now() - start < 0.1:
+                self.steps[value]()
+                steps += 1
+            found[f"{self.size}={value}"] = (now() - start) / steps * 1e3
+            found |= {f"{self.size}={value} {what}": peak for what, peak in self.peaks[value].items()}
         return found
+
+    def _begin(self, setting: Setting) -> tuple[Callable[[], float], dict[str, float]]:
+        """A model's step, and the most memory held at a time: in the first two steps, where programs are made of
+        functions, and in a later one."""
+        batch = by_hand.batches(setting, 1)[0]
+        gc.collect()
+        before = _memory("VmRSS", reset=True)
+        model = language_model.MODELS[self.framework](setting, by_hand.initial_parameters(setting))
+        for _ in range(2):
+            model.step(*batch)
+        peaks = {"first peak": _memory("VmHWM") - before}
+        gc.collect()
+        _memory("VmRSS", reset=True)
+        model.step(*batch)
+        return lambda: model.step(*batch), peaks | {"peak": _memory("VmHWM") - before}
 
 
 def _memory(key: str, reset: bool = False) -> float:
-    """MiB that the process holds now (VmRSS) or held at most since the last reset (VmHWM); Linux."""
+    """MiB that the process holds now (VmRSS) or held at most since the last reset (VmHWM); Linux.
+
+    A reset gives back what was freed, or the next model would be made of it and seem to need less.
+    """
     if reset:
+        getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)  # glibc's
         Path("/proc/self/clear_refs").write_text("5")
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
     return int(line.split()[1]) / 1024

@@ -33,6 +33,10 @@ class DisagreementError(RuntimeError):
     """Two frameworks do not compute the same thing, so their times must not be compared."""
 
 
+class UnavailableError(RuntimeError):
+    """A framework cannot take part on this machine; the message says why."""
+
+
 class Worker:
     """A process that makes a subject, `make(*arguments)`, and calls its methods on request."""
 
@@ -55,6 +59,8 @@ class Worker:
         except EOFError:
             self.process.join()
             raise RuntimeError(f"a worker died, exit code {self.process.exitcode}") from None
+        if isinstance(result, UnavailableError):
+            raise result
         if not succeeded:
             raise RuntimeError(f"in a worker:\n{result}")
         return result
@@ -77,6 +83,8 @@ def _serve(connection: Any, make: Callable[..., Any], arguments: tuple[Any, ...]
             connection.send((True, getattr(subject, method)()))
     except (EOFError, KeyboardInterrupt):
         pass
+    except UnavailableError as error:
+        connection.send((False, error))
     except Exception:
         connection.send((False, traceback.format_exc()))
 
@@ -125,14 +133,24 @@ def run(
     arguments: tuple[Any, ...],
     rounds: int,
     env: Mapping[str, str],
-) -> dict[str, list[dict[str, float]]]:
-    """Start one worker per framework, check that all agree, then let them take turns."""
+) -> tuple[dict[str, list[dict[str, float]]], dict[str, str]]:
+    """Start one worker per framework, check that all agree, then let them take turns.
+
+    Returns the measurements, and for each framework that cannot take part the reason.
+    """
     workers: dict[str, Worker] = {}
+    answers, absent = {}, {}
     try:
         for framework in frameworks:
             workers[framework] = Worker(env, make, framework, *arguments)
-        check_agreement({name: worker.call("check") for name, worker in workers.items()})
-        return take_turns(workers, rounds)
+        for framework, worker in workers.items():
+            try:
+                answers[framework] = worker.call("check")
+            except UnavailableError as reason:
+                absent[framework] = str(reason)
+        if answers:
+            check_agreement(answers)
+        return take_turns({name: workers[name] for name in answers}, rounds), absent
     finally:
         for worker in workers.values():
             worker.close()
