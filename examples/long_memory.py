@@ -210,7 +210,9 @@ def draw(path: Path, norms: Any, results: Any, inits: Any, o: Any) -> None:
 def main(argv: Sequence[str]) -> None:
     """Measure the gradient, train all networks, measure the gradient again."""
     parser = common.example_parser(__doc__)
-    parser.add_argument("--lengths", type=at_least(2), nargs="+", default=[10, 25, 50, 100], help="of the adding problem")
+    parser.add_argument(
+        "--lengths", type=at_least(2), nargs="+", default=[10, 25, 50, 100], help="of the adding problem"
+    )
     parser.add_argument("--delays", type=at_least(0), nargs="+", default=[3, 15, 60], help="of the copy task")
     parser.add_argument("--init-length", type=at_least(2), default=50, help="to compare the initial W at")
     parser.add_argument("--lags", type=at_least(1), default=99, help="steps that the gradient is followed back")
