@@ -180,9 +180,9 @@ def draw(path: Path, norms: Any, results: Any, inits: Any, o: Any) -> None:
                 label = label.replace("gain", "RNN, random W, gain").replace("lstm,", "LSTM,")
                 axes.semilogy(np.arange(len(norm))[::-1], norm / norm[-1], color=colours[name], label=label)
             axes.set(xlabel="steps back, $T - t$", title=f"Gradient {moment} training", ylim=(1e-16, 1e4))
-        axes = top.axes[0]
-        axes.set_ylabel(r"$|\partial L/\partial h_t|$ relative to $|\partial L/\partial h_T|$")
-        axes.legend(fontsize=8, loc="lower left")
+        before, after = top.axes
+        before.set_ylabel(r"$|\partial L/\partial h_t|$ relative to $|\partial L/\partial h_T|$")
+        after.legend(*before.get_legend_handles_labels(), fontsize=8, loc="lower left")
         panels = bottom.subplots(1, 3)
         for axes, task in zip(panels, TASKS):
             lengths = sorted({length for kind, _, length in results if kind == task})
