@@ -65,11 +65,9 @@ def number_names(o: Any) -> tuple[list[Any], dict[str, list[Any]]]:
     """Pairs to train on; pairs held out, and pairs with longer sources, by name."""
     from num2words import num2words
 
+    drawn = draw_numbers(o.numbers, np.random.default_rng(o.seed))
     try:
-        names = [
-            [split(num2words(n, lang=language), o.level) for language in o.languages]
-            for n in draw_numbers(o.numbers, np.random.default_rng(o.seed))
-        ]
+        names = [[split(num2words(n, lang=language), o.level) for language in o.languages] for n in drawn]
     except NotImplementedError as error:
         raise UserError(f"--languages {' '.join(o.languages)}: num2words does not know both") from error
     longest = np.median([len(source) for source, _ in names])
@@ -97,10 +95,10 @@ def read_pairs(o: Any) -> tuple[list[Any], dict[str, list[Any]]]:
     return pairs[o.held_out :], {"held-out sentences": pairs[: o.held_out]}
 
 
-def vocabulary(sentences: Sequence[list[str]], least: int = 2) -> dict[str, int]:
+def vocabulary(sentences: Sequence[list[str]]) -> dict[str, int]:
     """The number of each word that occurs at least twice."""
     counts = Counter(word for sentence in sentences for word in sentence)
-    return {word: k for k, word in enumerate(sorted(w for w in counts if counts[w] >= least), start=UNKNOWN + 1)}
+    return {word: k for k, word in enumerate(sorted(w for w in counts if counts[w] > 1), start=UNKNOWN + 1)}
 
 
 def numbers_of(words: list[str], vocabulary: dict[str, int]) -> list[int]:
@@ -221,7 +219,7 @@ def train(model: Translator, training: Any, o: Any, progress: Progress, name: st
 
     steps = o.epochs * len(batches(pairs, o.batch_size, rng))
     optimizer = nn.Adam(model.parameters(), nn.cosine_decay(o.lr, steps, warmup=steps // 20))
-    few = len({len(source) for source, _ in pairs}) <= 16  # shapes, each of which then comes again and again
+    few = len({len(source) for source, _ in pairs}) <= 16  # shapes; each of them then comes again and again
     step = mg.compile(gradients) if few else gradients
     for epoch in range(o.epochs):
         model.train()
@@ -295,29 +293,22 @@ def main(argv: Sequence[str]) -> None:
         progress.say(f"{number(len(training))} pairs to learn from, of {len(sources)} and {len(targets)} words")
         kinds = [o.attention] if o.no_baseline else ["none", o.attention]
         for k, kind in enumerate(kinds):
-            name, done, share = (
-                "no attention" if kind == "none" else f"{kind} attention",
-                k / len(kinds),
-                1 / len(kinds),
-            )
+            name = "no attention" if kind == "none" else f"{kind} attention"
+            share, found[name] = 1 / len(kinds), []
             model = Translator(sources, targets, kind, o)
-            train(model, training, o, progress, name, done, 0.8 * share)
-            found[name] = []
-            for source, _ in test:
+            train(model, training, o, progress, name, k * share, 0.8 * share)
+            for n, (source, _) in enumerate(test):
                 found[name].append(model.translate(source, o.beam))
                 if progress.due():
-                    n = len(found[name])
-                    progress.update(done + share * (0.8 + 0.2 * n / len(test)), f"{name}, translation {number(n)}", "")
-    best = found[name]
-    n = max(range(len(test)), key=lambda n: len(test[n][0]) if len(test[n][0]) <= 24 else 0)
-    attention = test[n][0], best[n], model.attends(test[n][0], best[n])
+                    progress.update(share * (k + 0.8 + 0.2 * n / len(test)), f"{name}, translation {number(n)}", "")
+    n = max(range(len(test)), key=lambda n: len(test[n][0]) if len(test[n][0]) <= 24 else 0)  # fits into the picture
+    attention = test[n][0], found[name][n], model.attends(test[n][0], found[name][n])
     draw(folder / "translation.png", attention, test, found, measure, max(len(source) for source, _ in training))
     figures, start = {}, 0
     for part, pairs in tests.items():
         some = slice(start, start := start + len(pairs))
         figures[part] = {name: measure([target for _, target in pairs], of[some]) for name, of in found.items()}
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in figures[part].items())
-        print(f"result: {part}, {what}: {shown}")
+        print(f"result: {part}, {what}: {', '.join(f'{name} {value:.3f}' for name, value in figures[part].items())}")
     common.write_json(folder / "result.json", figures)
     print(f"picture: {folder / 'translation.png'}")
 
