@@ -268,7 +268,7 @@ def test_there_is_no_option_without_effect(tmp_path: Path, monkeypatch: pytest.M
     assert run(*SMALL.split(), "--out", tmp_path) == 0
     before = seen[:]
     changes = ["--seed 1", "--languages es it", "--numbers 60", "--level character", "--held-out 9", "--no-baseline"]
-    changes += ["--attention additive", "--hidden 9", "--epochs 2", "--batch-size 9", "--lr 0.1", "--dropout 0"]
+    changes += ["--attention additive", "--hidden 9", "--epochs 2", "--batch-size 1", "--lr 0.1", "--dropout 0"]
     for change in [*changes, "--beam 2"]:
         seen.clear()
         assert run(*SMALL.split(), *change.split(), "--out", tmp_path) == 0
