@@ -171,8 +171,8 @@ def draw(path: Path, right: dict[str, list[float]], names: Sequence[str], shown:
         longest = 1
         for y, (words, mood, verdict) in enumerate(shown):
             start = 0
-            for word, colour in zip(words, colormaps["RdBu"](0.15 + 0.7 * mood)):
-                bottom.barh(y + 0.3, len(word) + 1, 0.25, start, color=colour)
+            for word, colour in zip(words, colormaps["RdBu"](0.2 + 0.6 * mood)):
+                bottom.barh(y, len(word) + 1, 0.8, start, color=colour)
                 bottom.text(start + len(word) / 2 + 0.5, y, word, ha="center", va="center", family="monospace", size=8)
                 start += len(word) + 1
             bottom.text(start + 1, y, verdict, va="center", size=8)
@@ -225,10 +225,10 @@ def main(argv: Sequence[str]) -> None:
             for name, of in correct.items():
                 right.setdefault(name, []).append(float(of.mean()))
             progress.say(f"fold {fold + 1}: " + ", ".join(f"{name} {of[-1]:.3f}" for name, of in right.items()))
-    fits = np.array([sum(len(word) + 1 for word in sentence) < 80 for sentence in test])
+    fits = np.array([sum(len(word) + 1 for word in sentence) < 100 for sentence in test])
     network, bayes, _ = correct.values()
     shown = []
-    for n in [*np.flatnonzero(fits & network & ~bayes)[:5], *np.flatnonzero(fits & ~network)[:3]]:
+    for n in [*np.flatnonzero(fits & network & ~bayes)[:6], *np.flatnonzero(fits & ~network)[:3]]:
         x = numbered(test, vocabulary)[n]
         p = model.probabilities([x[:t] for t in range(1, len(x) + 1)])  # (T, classes)
         verdict = f"{names[labels[new[n]]]}: {'right' if network[n] else 'WRONG'}"
