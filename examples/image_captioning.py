@@ -2,9 +2,9 @@
 
     python -m examples.image_captioning
 
-A scene of 27 × 27 pixels has two or three of scikit-learn's handwritten digits, some of them small, beside or above
-each other. Its caption is such as "a three left of a small seven above a zero": the three is left of the seven, and the
-seven above the zero. The image decides the state in which the decoder starts, and nothing else:
+A scene has two or three of scikit-learn's handwritten digits, some of them small, beside or above each other in a grid
+of 3 × 3 cells. Its caption is such as "a three left of a small seven above a zero": the three is left of the seven, and
+the seven above the zero. The image decides the state in which the decoder starts, and nothing else:
 
     e_ij = relu(B relu(A x_ij + a) + b)           x_ij are 9 × 9 pixels: a convolution in steps of 9
     h_0 = tanh(W relu(U [e_11 ... e_33] + u) + w)
@@ -196,7 +196,7 @@ def scores(said: list[str], captions: list[str]) -> dict[str, float]:
 def draw(path: Path, tests: Any, said: dict[str, list[str]], exact: dict[str, float]) -> None:
     """Six scenes of each test, two of which are read wrong, if there are as many."""
     with picture(path) as figure:
-        figure.set_size_inches(9.2, 2.75 * len(tests))
+        figure.set_size_inches(9.2, 2.9 * len(tests))
         parts = figure.subfigures(len(tests), 1, squeeze=False)[:, 0]
         for part, (title, (images, captions)) in zip(parts, tests.items()):
             part.suptitle(f"{title}: {exact[title]:.1%} of all captions right in every word", x=0.01, ha="left")
@@ -208,8 +208,8 @@ def draw(path: Path, tests: Any, said: dict[str, list[str]], exact: dict[str, fl
                 axes.grid(False)
                 axes.spines[:].set(visible=True, color=GREEN if right[n] else ORANGE, linewidth=2)
                 text = said[title][n] if right[n] else f"said: {said[title][n]}\ntruth: {captions[n]}"
-                lines = "\n".join(textwrap.fill(line, 24) for line in text.split("\n"))
-                axes.set_xlabel(lines, color=GREEN if right[n] else ORANGE, fontsize=8)
+                lines = "\n".join(textwrap.fill(line, 26) for line in text.split("\n"))
+                axes.set_xlabel(lines, color=GREEN if right[n] else ORANGE, fontsize=7.5)
 
 
 @command
