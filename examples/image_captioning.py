@@ -196,7 +196,7 @@ def scores(said: list[str], captions: list[str]) -> dict[str, float]:
 def draw(path: Path, tests: Any, said: dict[str, list[str]], exact: dict[str, float]) -> None:
     """Six scenes of each test, two of which are read wrong, if there are as many."""
     with picture(path) as figure:
-        figure.set_size_inches(9.2, 2.35 * len(tests))
+        figure.set_size_inches(9.2, 2.5 * len(tests))
         parts = figure.subfigures(len(tests), 1, squeeze=False)[:, 0]
         for part, (title, (images, captions)) in zip(parts, tests.items()):
             part.suptitle(f"{title}: {exact[title]:.1%} of all captions right in every word", x=0.01, ha="left")
