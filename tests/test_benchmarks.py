@@ -269,7 +269,8 @@ def test_every_installed_framework_has_the_same_small_gradients(row: str, monkey
         monkeypatch.setattr(micro.Loop, name, size)
     table = main.rows(by_hand.Setting())[row]
     present = [name for name in table.frameworks if main.installed(name)]
-    assert {"minigrad", "autograd"} <= set(present)
+    if present == ["minigrad"]:
+        pytest.skip("there is nothing to compare with: autograd, mygrad and torch are absent")
     workers.check_agreement({name: table.make(name).check() for name in present})
 
 
