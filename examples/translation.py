@@ -68,8 +68,8 @@ def number_names(o: Any) -> tuple[list[Any], dict[str, list[Any]]]:
     drawn = draw_numbers(o.numbers, np.random.default_rng(o.seed))
     try:
         names = [[split(num2words(n, lang=language), o.level) for language in o.languages] for n in drawn]
-    except NotImplementedError as error:
-        raise UserError(f"--languages {' '.join(o.languages)}: num2words does not know both") from error
+    except (NotImplementedError, OverflowError, TypeError) as error:  # TypeError: some end below 10⁹
+        raise UserError(f"--languages {' '.join(o.languages)}: num2words does not know both up to 10⁹") from error
     longest = np.median([len(source) for source, _ in names])
     short, long = ([pair for pair in names if (len(pair[0]) > longest) == longer] for longer in (False, True))
     if not long or len(short) <= o.held_out:

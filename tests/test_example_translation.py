@@ -280,6 +280,7 @@ def test_there_is_no_option_without_effect(tmp_path: Path, monkeypatch: pytest.M
 
 BAD = {
     "an unknown language": ("--languages en xx", "--languages en xx: num2words does not know both"),
+    "a language of small numbers": ("--languages en am", "--languages en am: num2words does not know both up to"),
     "names of one word": ("--languages de en", "--level character"),
     "too many held out": ("--held-out 9000", "--held-out"),
     "languages of a file": ("--pairs {folder}/good.tsv --languages en fr", "--languages is for numbers"),
