@@ -194,17 +194,21 @@ def scores(said: list[str], captions: list[str]) -> dict[str, float]:
 
 
 def draw(path: Path, tests: Any, said: dict[str, list[str]], exact: dict[str, float]) -> None:
-    """Six scenes of each test, two of which are read wrong, if there are as many."""
+    """Six scenes of each test, two of them read wrong if there are as many, with short captions and long ones."""
     with picture(path) as figure:
-        figure.set_size_inches(9.2, 2.5 * len(tests))
+        figure.set_size_inches(9.2, 2.6 * len(tests))
         parts = figure.subfigures(len(tests), 1, squeeze=False)[:, 0]
         for part, (title, (images, captions)) in zip(parts, tests.items()):
             part.suptitle(f"{title}: {exact[title]:.1%} of all captions right in every word", x=0.01, ha="left")
             right = np.array([a == b for a, b in zip(said[title], captions)])
-            chosen = [*np.flatnonzero(right)[:4], *np.flatnonzero(~right)[:2]]
+            words = np.array([len(caption.split()) for caption in captions])
+            chosen = []
+            for group, count in ((np.flatnonzero(right), 4), (np.flatnonzero(~right), 2)):
+                by_length = group[np.argsort(words[group], kind="stable")]
+                chosen += list(by_length[np.linspace(0, len(group) - 1, min(count, len(group))).astype(int)])
             for axes, n in zip(part.subplots(1, 6), chosen):
                 axes.imshow(images[n], cmap="gray_r")
-                axes.set(xticks=[], yticks=[])
+                axes.set(xticks=[], yticks=[], anchor="N")
                 axes.grid(False)
                 axes.spines[:].set(visible=True, color=GREEN if right[n] else ORANGE, linewidth=2)
                 text = said[title][n] if right[n] else f"said: {said[title][n]}\ntruth: {captions[n]}"
