@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from char_lm_runs import PERIOD, TINY, text, train  # noqa: F401
+from refusals import lacking
 
 import nn
 from examples import char_lm
@@ -105,5 +106,5 @@ def test_a_missing_extra_is_one_line(
     monkeypatch.setitem(sys.modules, package, None)
     assert train(text, "--steps", 3, "--out", tmp_path / "out") == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"error: this example needs the package {package}: pip install 'minigrad[examples]'"
+    assert line == lacking(package)
     assert not (tmp_path / "out").exists()

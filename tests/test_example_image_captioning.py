@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import lacking, refusal
 
 from examples import image_captioning as example
 
@@ -292,11 +293,7 @@ def test_bad_input_gets_one_line_and_code_2_and_nothing_is_written(
     np.savez(tmp_path / "numbers.npz", images=good, captions=np.arange(6))
     np.savez(tmp_path / "empty.npz", images=good, captions=["a", "", "b", "c", "d", "e"])
     assert run("--quick", *arguments.format(folder=tmp_path).split(), "--out", tmp_path / "out") == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    (line,) = captured.err.splitlines()
-    assert line.startswith("error: ")
-    assert expected.format(folder=tmp_path) in line
+    assert expected.format(folder=tmp_path) in refusal(capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -306,9 +303,7 @@ def test_a_missing_extra_is_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     assert run("--quick", "--out", tmp_path / "out") == 2
-    shown = {"sklearn": "scikit-learn"}.get(package, package)
-    expected = f"error: this example needs the package {shown}: pip install 'minigrad[examples]'"
-    assert capsys.readouterr().err.splitlines() == [expected]
+    assert refusal(capsys) == lacking(package)
     assert not (tmp_path / "out").exists()
 
 

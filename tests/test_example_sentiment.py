@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import lacking, refusal
 
 from examples import sentiment
 
@@ -219,11 +220,7 @@ def test_bad_input_gets_one_line_and_code_2_and_nothing_is_written(
     for name, lines in {**files, "few": ["a\tx", "a\ty", "a\tz", "b\tv", "b\tw"]}.items():
         write(tmp_path / f"{name}.tsv", lines)
     assert run("--quick", *arguments.format(folder=tmp_path).split(), "--out", tmp_path / "out") == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    (line,) = captured.err.splitlines()
-    assert line.startswith("error: ")
-    assert expected.format(folder=tmp_path) in line
+    assert expected.format(folder=tmp_path) in refusal(capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -233,9 +230,7 @@ def test_a_missing_extra_is_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     assert run("--quick", "--out", tmp_path / "out") == 2
-    shown = {"sklearn": "scikit-learn"}.get(package, package)
-    expected = f"error: this example needs the package {shown}: pip install 'minigrad[examples]'"
-    assert capsys.readouterr().err.splitlines() == [expected]
+    assert refusal(capsys) == lacking(package)
     assert not (tmp_path / "out").exists()
 
 

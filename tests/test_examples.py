@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from refusals import lacking, refusal
 
 from examples import common, long_memory, video_classification
 
@@ -299,11 +300,7 @@ def test_bad_input_gets_one_line_and_code_2_and_nothing_is_written(
 ) -> None:
     out = [] if "--out" in arguments else ["--out", tmp_path / "out"]
     assert run(name, "--quick", *arguments.format(folder=folder).split(), *out) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    (line,) = captured.err.splitlines()
-    assert line.startswith("error: ")
-    assert expected in line
+    assert expected in refusal(capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -315,9 +312,7 @@ def test_a_missing_extra_is_one_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     assert run(name, "--quick", "--out", tmp_path / "out") == 2
-    shown = {"sklearn": "scikit-learn"}.get(package, package)
-    expected = f"error: this example needs the package {shown}: pip install 'minigrad[examples]'"
-    assert capsys.readouterr().err.splitlines() == [expected]
+    assert refusal(capsys) == lacking(package)
     assert not (tmp_path / "out").exists()
 
 
