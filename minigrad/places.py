@@ -53,7 +53,7 @@ class Place(NamedTuple):
 
     def moved(self, part: np.ndarray, base: np.ndarray) -> Place:
         """The place of `part`, a view, if `base` lies here."""
-        return Place(self.root, self.offset + _address(part) - _address(base), part.shape, part.dtype, part.strides)
+        return Place(self.root, self.offset + address(part) - address(base), part.shape, part.dtype, part.strides)
 
     def matches(self, other: Place) -> bool:
         """Whether entries of both lie in the same pattern."""
@@ -80,7 +80,7 @@ def apart(x: Value) -> Place:
     return fresh(x)._replace(root=root, strides=(*outer, x.dtype.itemsize))
 
 
-def _address(array: np.ndarray) -> int:
+def address(array: np.ndarray) -> int:
     address: int = array.__array_interface__["data"][0]
     return address
 
@@ -249,7 +249,8 @@ def schedule(
         if c is not None:
             for x, piece, adds in zip(i.inputs, c.pieces, c.added, strict=True):
                 if not (isinstance(x, Value) and places[x] == piece):
-                    steps.append(Step("add" if adds else "move", i.primitive.name, np.add, (x,), out=piece))
+                    kind = "add" if adds else "move"
+                    steps.append(Step(kind, f"{kind} {i.primitive.name}", np.add, (x,), out=piece))
         elif i.view is None:
             kind = "out" if i.primitive.takes_out and 0 not in i.out.shape else "copy"
             steps.append(

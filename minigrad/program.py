@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from types import MethodType
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from .modes import anomaly, recording, tracing
 from .passes import with_batches, with_direct_products, with_packed_factors, without_dead_code, without_repeats
-from .places import Place, Root, Step, collected, fresh, laid_out, plan, schedule
+from .places import Place, Root, Step, address, collected, fresh, laid_out, plan, schedule
 from .primitive import Node, clock, primitive
 from .trace import Trace, Value
 from .tree import flatten, tree_map
@@ -33,9 +33,12 @@ _compiled = primitive(lambda *inputs: inputs, joint=_no_derivative, name="compil
 
 
 class Program:
-    """A traced function as a list of steps and the memory that they work in; called with arguments' leaves."""
+    """A traced function as a flat list of calls and the memory that they work in; called with arguments' leaves.
 
-    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    Nothing else of the trace is kept. A leaf in `moving` is copied at each replay, since its array is often replaced.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, moving: Set[Node] = frozenset()) -> None:
         arrays, rebuild = flatten((args, kwargs))
         self.arguments = [k for k, x in enumerate(arrays) if isinstance(x, (Node, np.ndarray, np.generic))]
         trace = Trace()
@@ -48,18 +51,18 @@ class Program:
                 parts, self.rebuild = flatten(function(*inner_args, **inner_kwargs))
             trace.check_constants()
             self.watched = list(trace.watched.values())
-            self.results = [self._result(trace, part) for part in parts]
-            self.gradients = self._gradients(trace, {id(stand_ins[k]): k for k in self.arguments})
+            results = [self._result(trace, part) for part in parts]
+            gradients = self._gradients(trace, {id(stand_ins[k]): k for k in self.arguments})
             given = [stand_ins[k].traced for k in self.arguments]
         finally:
             trace.forget()
-        self.leaves = [(leaf, value) for leaf, value in trace.leaves.values()]
-        self.requires_grad = [leaf.requires_grad for leaf, _ in self.leaves]
-        self.made_from = [leaf for leaf, _ in self.leaves if leaf.requires_grad and leaf.order < trace.start]
-        self._build(trace, given)
+        leaves = [leaf for leaf, _ in trace.leaves.values()]
+        self.requires_grad = [(leaf, leaf.requires_grad) for leaf in leaves]
+        self.made_from = [leaf for leaf in leaves if leaf.requires_grad and leaf.order < trace.start]
+        self.kinds = [(kind, requires_grad) for _, kind, requires_grad in results]
+        self.targets = [(target, reset) for target, reset, _ in gradients]
         self.lock = threading.Lock()
-        self.moved: set[Node] = set()  # leaves whose array was replaced
-        self._bind()
+        self._build(trace, given, [x for x, _, _ in results], [g for _, _, g in gradients], moving)
 
     def _result(self, trace: Trace, x: Any) -> tuple[Any, Any, bool]:
         """What to return for one leaf of the function's result: a Value or a constant, its type, requires_grad."""
@@ -80,81 +83,77 @@ class Program:
             found.append((target, reset, trace.value_of(g) if isinstance(g, Node) else g))
         return found
 
-    def _build(self, trace: Trace, given: list[Value]) -> None:
-        """All passes, one after the other."""
+    def _build(
+        self, trace: Trace, given: list[Value], results: list[Any], gradients: list[Any], moving: Set[Node]
+    ) -> None:
+        """All passes, one after the other, then the memory, the arrays in it, and the calls that use them."""
         instructions, stands_for = without_repeats(trace.instructions)
-        self.results = [(_lookup(stands_for, x), kind, grad) for x, kind, grad in self.results]
-        self.gradients = [(target, reset, _lookup(stands_for, g)) for target, reset, g in self.gradients]
-        kept = [x for x in (*(r[0] for r in self.results), *(g[2] for g in self.gradients)) if isinstance(x, Value)]
+        results, gradients = ([_lookup(stands_for, x) for x in found] for found in (results, gradients))
+        kept = [x for x in (*results, *gradients) if isinstance(x, Value)]
         instructions = with_direct_products(instructions, trace._count)
         instructions, _ = without_repeats(without_dead_code(instructions, kept))
         instructions = with_packed_factors(instructions, 2 * trace._count)
         instructions = with_batches(instructions, 3 * trace._count)
-        self.places, collections = collected(instructions, kept)
-        self.leaf_places = []
-        for leaf, value in self.leaves:
-            place = fresh(value)
-            array = leaf._data
+        places, collections = collected(instructions, kept)
+        memory_of: dict[Root, np.ndarray] = {}
+        self.read: list[tuple[Node, np.ndarray]] = []  # leaves in the memory that the calls read
+        self.copied: list[tuple[Node, np.ndarray]] = []  # leaves that are copied at each replay
+        for leaf, value in trace.leaves.values():
+            array, place = leaf._data, fresh(value)
             if array.flags.f_contiguous:
                 place = place._replace(strides=array.strides)
             place.root.source = leaf
-            self.places[value] = place
-            self.leaf_places.append(place)
+            places[value] = place
+            if leaf in moving or not array.flags.forc:
+                memory_of[place.root] = np.empty(place.root.high, np.uint8)
+                self.copied.append((leaf, place.array(memory_of[place.root], 0)))
+            else:
+                memory_of[place.root] = array.reshape(-1, order="A").view(np.uint8)
+                self.read.append((leaf, array))
         for value in given:
-            self.places[value] = fresh(value)
-        self.given = [self.places[value] for value in given]
-        laid_out(instructions, self.places)
-        self.instructions = instructions
-        self.steps = schedule(instructions, self.places, collections)
-        self.nbytes = plan(self.steps, self.given, [self.places[value] for value in kept])
+            places[value] = fresh(value)
+        laid_out(instructions, places)
+        steps = schedule(instructions, places, collections)
+        self.nbytes = plan(steps, [places[value] for value in given], [places[value] for value in kept])
+        block = np.empty(self.nbytes + 64, np.uint8)
+        self.memory = block[-block.__array_interface__["data"][0] % 64 :][: self.nbytes]
+
+        @functools.cache
+        def array_at(place: Place) -> np.ndarray:
+            if place.root in memory_of:
+                return place.array(memory_of[place.root], 0)
+            return place.array(self.memory, place.root.start)
+
+        def arrays(x: Any) -> Any:
+            return array_at(places[x]) if isinstance(x, Value) else x
+
+        self.inputs = [arrays(value) for value in given]
+        calls = [(call, s.name) for s in steps for call in _calls(s, array_at(s.out), arrays)]
+        self.calls = [call for call, _ in calls]
+        self.names = [name for _, name in calls]
+        self.outputs = [arrays(x) for x in results]
+        self.added = [arrays(g) for g in gradients]
 
     # --- replay ------------------------------------------------------------------------------------------------------
 
     def current(self) -> bool:
         """Whether what was read from Python while tracing is still so."""
         return all([getattr(owner, name) == value for owner, name, value in self.watched]) and all(
-            [leaf.requires_grad is grad for (leaf, _), grad in zip(self.leaves, self.requires_grad)]
+            [leaf.requires_grad is grad for leaf, grad in self.requires_grad]
         )
 
-    def _bind(self) -> None:
-        """Make the arrays at all places and the calls that use them."""
-        block = np.empty(self.nbytes + 64, np.uint8)
-        memory = block[-block.__array_interface__["data"][0] % 64 :]
-        own: dict[Root, np.ndarray] = {}
-        self.read: list[tuple[Node, np.ndarray]] = []  # leaves in the memory that the steps read
-        self.copied: list[tuple[Node, np.ndarray]] = []  # leaves that are copied at each replay, since they move about
-        for (leaf, _), place in zip(self.leaves, self.leaf_places):
-            array = leaf._data
-            if leaf in self.moved or not (array.flags.forc and array.strides == place.strides):
-                own[place.root] = np.empty(place.root.high, np.uint8)
-                self.copied.append((leaf, place.array(own[place.root], 0)))
-            else:
-                own[place.root] = array.reshape(-1, order="A").view(np.uint8)
-                self.read.append((leaf, array))
-
-        def array_at(place: Place) -> np.ndarray:
-            if place.root in own:
-                return place.array(own[place.root], 0)
-            return place.array(memory, place.root.start)
-
-        arrays = {value: array_at(place) for value, place in self.places.items()}
-        self.inputs = [array_at(place) for place in self.given]
-        self.calls = [call for s in self.steps for call in _calls(s, array_at, arrays)]
-        self.outputs = [arrays.get(x, x) if isinstance(x, Value) else x for x, _, _ in self.results]
-        self.added = [arrays[g] if isinstance(g, Value) else g for _, _, g in self.gradients]
+    def moved(self) -> list[Node]:
+        """Leaves whose array was replaced, as by `t.data = new`: the calls read the old one."""
+        return [leaf for leaf, array in self.read if leaf._data is not array]
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         with self.lock:
-            for target, _, _ in self.gradients:
+            for target, _ in self.targets:
                 if isinstance(target, int) and leaves[target].primitive is not None:
                     raise RuntimeError(
                         "backward() inside of a compiled function reaches an argument that is itself the result of "
                         f"{leaves[target].primitive.name}; pass it detached: `x.detach()`"
                     )
-            moved = [leaf for leaf, array in self.read if leaf._data is not array]
-            if moved:  # `t.data = new`: from now on copied at each replay
-                self.moved.update(moved)
-                self._bind()
             for buffer, k in zip(self.inputs, self.arguments):
                 x = leaves[k]
                 buffer[...] = x._data if isinstance(x, Node) else x
@@ -162,9 +161,9 @@ class Program:
                 array[...] = leaf._data
             for function, operands in self.calls:
                 function(*operands)
-            for (target, reset, _), g in zip(self.gradients, self.added):
+            for (target, reset), g in zip(self.targets, self.added):
                 self._add_gradient(leaves[target] if isinstance(target, int) else target, reset, g)
-            return self.rebuild([self._returned(x, r, leaves) for x, r in zip(self.outputs, self.results)])
+            return self.rebuild([self._returned(x, *kind, leaves) for x, kind in zip(self.outputs, self.kinds)])
 
     @staticmethod
     def _add_gradient(t: Node, reset: bool, g: Any) -> None:
@@ -175,8 +174,7 @@ class Program:
         else:
             t._grad += g
 
-    def _returned(self, x: Any, result: tuple[Any, Any, bool], leaves: Sequence[Any]) -> Any:
-        _, kind, requires_grad = result
+    def _returned(self, x: Any, kind: Any, requires_grad: bool, leaves: Sequence[Any]) -> Any:
         if kind is None:
             return x
         array = np.array(x, order="C")
@@ -192,31 +190,30 @@ class Program:
     # --- display -----------------------------------------------------------------------------------------------------
 
     def describe(self) -> str:
-        """The program as text: every step with the place that it writes and the places that it reads."""
-        names: dict[Root, str] = {}
-        for place, (leaf, _) in zip(self.leaf_places, self.leaves):
-            names[place.root] = f"{'parameter' if leaf.requires_grad else 'constant'}{len(names)}"
-        for place, k in zip(self.given, self.arguments):
-            names[place.root] = f"argument{k}"
+        """The program as text: every call with the places that it writes and reads, and of which primitive it is."""
+        regions = [("m", self.memory)]
+        for leaf, array in (*self.read, *self.copied):
+            regions.append((f"{'parameter' if leaf.requires_grad else 'constant'}{len(regions)}", array))
+        starts = [(address(array), array.nbytes, name) for name, array in regions]
 
         def shown(x: Any) -> str:
-            if isinstance(x, Value):
-                return shown(self.places[x])
-            if isinstance(x, Place):
-                at = f"{names.get(x.root, 'm')}[{x.offset - x.root.low + x.root.start}]"
-                return f"{at}:{x.dtype.kind}{x.dtype.itemsize * 8}{list(x.shape)}".replace(" ", "")
-            if isinstance(x, np.ndarray):
-                return f"array{list(x.shape)}"
-            return getattr(x, "__qualname__", None) or repr(x)
+            if not isinstance(x, np.ndarray):
+                return getattr(x, "__qualname__", None) or repr(x)
+            at = address(x)
+            found = [f"{name}[{at - start}]" for start, size, name in starts if start <= at < start + size]
+            if not found and x.size == 1:
+                return repr(x.item())
+            return f"{found[0] if found else 'array'}:{x.dtype.kind}{x.dtype.itemsize * 8}{[*x.shape]}".replace(" ", "")
 
-        lines = [
-            f"{len(self.steps)} steps from {len(self.instructions)} instructions, {self.nbytes:,} bytes at the peak"
-        ]
-        for n, s in enumerate(self.steps):
-            operands = [str(tree_map(shown, x)).replace("'", "") for x in s.inputs]
-            operands += [f"{key}={tree_map(shown, x)!s}".replace("'", "") for key, x in s.static.items()]
-            sign = "+=" if s.kind == "add" else "="
-            lines.append(f"{n:5} {shown(s.out)} {sign} {s.name}({', '.join(operands)})")
+        lines = [f"{len(self.calls)} calls, {self.nbytes:,} bytes at the peak"]
+        lines += [f"      {shown(array)} is argument{k}" for k, array in zip(self.arguments, self.inputs)]
+        for n, ((function, operands), name) in enumerate(zip(self.calls, self.names)):
+            called, inputs, static, out = _parts(function, operands)
+            words = [str(tree_map(shown, x)).replace("'", "") for x in inputs]
+            words += [f"{key}={tree_map(shown, x)!s}".replace("'", "") for key, x in static.items()]
+            plain = getattr(called, "__name__", "_")
+            made_by, remark = (name, "") if plain.startswith(("_", "<")) or plain == name else (plain, f"  # {name}")
+            lines.append(f"{n:5} {shown(out)} = {made_by}({', '.join(words)}){remark}")
         return "\n".join(lines)
 
 
@@ -224,10 +221,9 @@ def _lookup(stands_for: dict[Value, Value], x: Any) -> Any:
     return stands_for.get(x, x) if isinstance(x, Value) else x
 
 
-def _calls(s: Step, array_at: Callable[[Place], np.ndarray], arrays: dict[Value, np.ndarray]) -> Any:
-    """A step as functions and their operands, with arrays in place of Values."""
-    out = array_at(s.out)
-    inputs, static = tree_map(lambda x: arrays[x] if isinstance(x, Value) else x, (s.inputs, s.static))
+def _calls(s: Step, out: np.ndarray, arrays: Callable[[Any], Any]) -> Any:
+    """A step as functions and their operands, with `arrays` in place of Values; `_parts` reads these forms."""
+    inputs, static = tree_map(arrays, (s.inputs, s.static))
     if s.kind == "fill":
         return [(out.fill, (0,))]
     if s.kind == "move":
@@ -237,14 +233,27 @@ def _calls(s: Step, array_at: Callable[[Place], np.ndarray], arrays: dict[Value,
     if s.kind == "out" and s.calls is not None and (prepared := s.calls(out, *inputs, **static)) is not None:
         return prepared
     if s.kind == "copy":
-        return [(functools.partial(_copied, functools.partial(s.function, **static), out), inputs)]
+        return [(functools.partial(_copied, s.function, out, **static), inputs)]
     if isinstance(s.function, np.ufunc) and not static and s.function not in (np.maximum, np.minimum):
         return [(s.function, (*[_number(x, inputs) for x in inputs], out))]
     return [(functools.partial(s.function, out=out, **static), inputs)]
 
 
-def _copied(function: Callable[..., Any], out: np.ndarray, *inputs: Any) -> None:
-    y = function(*inputs)
+def _parts(function: Any, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], dict[str, Any], np.ndarray]:
+    """A call's function, inputs, keywords, and the array that it writes."""
+    if isinstance(function, functools.partial):
+        static = dict(function.keywords)
+        if function.func is _copied:
+            return function.args[0], operands, static, function.args[1]
+        out = static.pop("out")
+        return function.func, operands, static, out
+    if isinstance(getattr(function, "__self__", None), np.ndarray):  # out.fill(0), out[...] = x
+        return function, operands[-1:], {}, function.__self__
+    return function, operands[:-1], {}, operands[-1]
+
+
+def _copied(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
+    y = function(*inputs, **static)
     if np.shape(y) != out.shape:
         raise RuntimeError(f"compile: a result has shape {np.shape(y)}, while the function was traced {out.shape}")
     out[...] = y
@@ -288,6 +297,7 @@ class Compiled:
         functools.update_wrapper(self, function)
         self.function = function
         self.programs: dict[Any, list[Program]] = defaultdict(list)
+        self.moving: set[Node] = set()  # leaves whose array was once replaced
         self.program: Program | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -297,9 +307,12 @@ class Compiled:
         leaves, _ = flatten((args, kwargs))
         key = recording(), _signature((args, kwargs))
         candidates = self.programs[key]
+        for outdated in [p for p in candidates if p.moved()]:
+            self.moving.update(outdated.moved())
+            candidates.remove(outdated)
         program = next((p for p in candidates if p.current()), None)
         if program is None:
-            program = Program(self.function, args, kwargs)
+            program = Program(self.function, args, kwargs, self.moving)
             candidates.append(program)
             if sum(map(len, self.programs.values())) > KEPT:
                 del self.programs[next(iter(self.programs))]
