@@ -126,7 +126,7 @@ def with_packed_factors(instructions: Sequence[Instruction], count: int) -> list
 
 
 #: Arrays up to this size are computed together, as long as all of them together stay in a fast cache.
-SMALL, TOGETHER = 8 * 1024, 256 * 1024
+SMALL, TOGETHER = 64 * 1024, 256 * 1024
 
 
 @dataclass
@@ -150,16 +150,18 @@ def _alike(instructions: Sequence[Instruction], alone: set[Value]) -> tuple[list
             continue
         columns = [k for k, x in enumerate(i.inputs) if x in made and x.shape == i.out.shape]
         rest = tuple(_identity(x) for k, x in enumerate(i.inputs) if k not in columns)
-        key = (i.primitive, i.out.shape, i.out.dtype, tuple((k, i.inputs[k].dtype) for k in columns), rest)
+        pattern = tuple((i.inputs.index(i.inputs[k]), i.inputs[k].dtype) for k in columns)
+        key = (i.primitive, i.out.shape, i.out.dtype, pattern, rest)
         there = max((made[i.inputs[k]] for k in columns), default=NEVER)
-        size = max(1, TOGETHER // i.out.nbytes)
-        group = next((g for g in waiting[key] if there < g.first and len(g.members) < size), None)
+        group = next((g for g in waiting[key] if there < g.first), None)
         if group is None:
             group = _Group(n, [], columns)
             groups.append(group)
             waiting[key] = [*waiting[key][:7], group]  # later ones mostly wait for one another: keep the early ones
         group.members.append(i)
         made[i.out] = group.first
+        if len(group.members) * i.out.nbytes >= TOGETHER:
+            waiting[key].clear()
     return groups, made
 
 
@@ -181,6 +183,7 @@ def with_batches(instructions: Sequence[Instruction], count: int) -> list[Instru
     result: list[Instruction] = []
     written: set[Value] = set()
     stacks: dict[tuple[Value, ...], Value] = {}
+    rank: dict[Value, int] = {}  # of parts of a stack: others that are made of these come in the same order
 
     def write(p: Any, inputs: tuple[Any, ...], static: dict[str, Any], out: Value, view: int | None = None) -> Value:
         pending = [x for x in inputs if isinstance(x, Value) and x in made_by and x not in written]
@@ -206,7 +209,9 @@ def with_batches(instructions: Sequence[Instruction], count: int) -> list[Instru
     for n, i in enumerate(instructions):
         if n in starts:
             columns, size = starts[n].columns, len(starts[n].members)
-            members = sorted(starts[n].members, key=lambda m: (made[m.inputs[columns[0]]], m.inputs[columns[0]].number))
+            first = [m.inputs[columns[0]] for m in starts[n].members]
+            order = sorted(range(size), key=lambda k: (made[first[k]], rank.get(first[k], first[k].number)))
+            members = [starts[n].members[k] for k in order]
             operands = list(i.inputs)
             for k in columns:
                 column = tuple(m.inputs[k] for m in members)
@@ -216,6 +221,7 @@ def with_batches(instructions: Sequence[Instruction], count: int) -> list[Instru
             whole = write(i.primitive, tuple(operands), {}, new(i.out, size))
             stacks[tuple(m.out for m in members)] = whole
             for k, m in enumerate(members):
+                rank[m.out] = k
                 write(shapes.getitem, (whole, k), {}, m.out, 0)
         elif i.out not in written:
             result.append(i)
