@@ -118,11 +118,15 @@ class Program:
         block = np.empty(self.nbytes + 64, np.uint8)
         self.memory = block[-block.__array_interface__["data"][0] % 64 :][: self.nbytes]
 
-        @functools.cache
+        made: dict[Place, np.ndarray] = {}
+
         def array_at(place: Place) -> np.ndarray:
-            if place.root in memory_of:
-                return place.array(memory_of[place.root], 0)
-            return place.array(self.memory, place.root.start)
+            if place not in made:
+                root = place.root
+                made[place] = (
+                    place.array(memory_of[root], 0) if root in memory_of else place.array(self.memory, root.start)
+                )
+            return made[place]
 
         def arrays(x: Any) -> Any:
             return array_at(places[x]) if isinstance(x, Value) else x
