@@ -104,6 +104,8 @@ def add_at(buffer: Any, index: Any, g: Any, zero: bool = False) -> None:
         if np.shape(g) != index.shape + buffer.shape[1:]:
             raise ValueError(f"returned a cotangent of shape {np.shape(g)} for rows {index.shape} of {buffer.shape}")
         rows = np.asarray(index, np.intp).ravel() % len(buffer)
+        if buffer.ndim > 2 and buffer.flags.c_contiguous:
+            buffer = buffer.reshape(len(buffer), -1)
         _add_rows(buffer, rows, np.reshape(g, (index.size, *buffer.shape[1:])))
     else:
         np.add.at(buffer, index, g)
@@ -121,11 +123,11 @@ def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
     rows = rows[order]
     starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
     counts = np.diff(starts, append=len(rows))
-    if len(starts) <= 16 * counts.max():
+    if len(starts) <= 16 * counts.max() and buffer.ndim == 2:
+        ones = np.ones(counts.max(), buffer.dtype)  # BLAS sums rows faster than np.add.reduce
         for row, start, end in zip(rows[starts].tolist(), starts.tolist(), (starts + counts).tolist(), strict=True):
-            part = np.take(g, order[start:end], axis=0, mode="clip")
             whole = buffer[row]
-            np.add(whole, np.add.reduce(part), whole)
+            np.add(whole, np.dot(ones[: end - start], g.take(order[start:end], axis=0)), whole)
         return
     for n in range(counts.max()):
         entries = starts[counts > n] + n
