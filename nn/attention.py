@@ -27,7 +27,7 @@ def attend(scores: Any, values: Any, mask: Any = None) -> tuple[Any, Any]:
         ValueError: if the mask is not (T, B).
     """
     if mask is not None:
-        mask = np.asarray(mask, bool)
+        mask = mask if isinstance(mask, mg.Tensor) else np.asarray(mask, bool)
         if mask.shape != values.shape[:2]:
             raise ValueError(f"attention: the mask has shape {mask.shape}, values of shape {values.shape} need "
                              f"{values.shape[:2]}")  # fmt: skip

@@ -103,7 +103,7 @@ class Recurrent(Module):
         Args:
             lengths: (B,) integers within 0 ... T, in any order: the sequences are padded. Past its length a sequence's
                 state stays as it is and its outputs are 0; backwards it starts at its own end. What the padding holds
-                is never read.
+                is never read. As an argument of a compiled function they may differ from call to call.
             return_states: whether to return every step's state as well.
 
         Returns:
@@ -116,7 +116,7 @@ class Recurrent(Module):
         """
         T, B = self._check(xs)
         active = None if lengths is None else padding_mask(lengths, T, B)
-        if active is not None and active.all():
+        if isinstance(active, np.ndarray) and active.all():
             active = None
         xs = as_input(xs, self.cells[0].input_dtype)
         xs = _zero_padding(xs, active)
@@ -188,7 +188,8 @@ def _scan(
     T = len(xs)
     xs = cell.project(xs)
     step = cell.step if mask is None else functools.partial(cell.step_masked, mask=mask)
-    full = None if active is None else active.all(axis=1).tolist()
+    # which steps need no choice; a trace, which is for all lengths, chooses at each
+    full = active.all(axis=1).tolist() if isinstance(active, np.ndarray) else [active is None] * T
     outputs, states = [], []
     for t in reversed(range(T)) if reverse else range(T):
         result = step(xs[t], state)
@@ -202,7 +203,7 @@ def _scan(
                 f"\n  before: {_described(state)}\n  after:  {_described(new)}\n"
                 "the first state is that of initial_state(B); an input that comes as a Tensor keeps its own dtype"
             )
-        state = new if full is None or full[t] else _where(active[t], new, state)
+        state = new if full[t] else _where(active[t], new, state)
         outputs.append(output)
         if keep:
             states.append(state)
@@ -236,7 +237,7 @@ def _described(tree: Any) -> str:
     return f"{tree.shape} {tree.dtype}" if isinstance(tree, (mg.Tensor, np.ndarray)) else type(tree).__name__
 
 
-def _where(active: np.ndarray, new: State, old: State) -> State:
+def _where(active: Any, new: State, old: State) -> State:
     """`new` in the rows (B,) that are active, `old` in the others."""
 
     def chosen(n: Any, o: Any) -> Any:
@@ -250,7 +251,7 @@ def _where(active: np.ndarray, new: State, old: State) -> State:
     return mg.tree_map(chosen, new, old)
 
 
-def _zero_padding(xs: Any, active: np.ndarray | None) -> Any:
+def _zero_padding(xs: Any, active: Any) -> Any:
     """xs (T, B, ...) with 0 where nothing is active, whatever stood there."""
     return xs if active is None else mg.where(active.reshape(*active.shape, *[1] * (xs.ndim - 2)), xs, 0)
 

@@ -12,22 +12,30 @@ import minigrad as mg
 from . import init
 
 
-def padding_mask(lengths: Any, T: int, B: int | None = None) -> np.ndarray:
+def padding_mask(lengths: Any, T: int, B: int | None = None) -> Any:
     """(T, B) booleans, true at the times t < length of each sequence.
 
     Args:
-        lengths: (B,) integers within 0 ... T.
+        lengths: (B,) integers within 0 ... T. As an argument of a compiled function they are read, and checked, at each
+            call; the mask is a Tensor then.
 
     Raises:
         ValueError: if they are not.
     """
-    lengths = np.asarray(lengths.data if isinstance(lengths, mg.Tensor) else lengths)
+    lengths = lengths if isinstance(lengths, mg.Tensor) else np.asarray(lengths)
     wanted = "(B,)" if B is None else f"({B},)"
     if lengths.ndim != 1 or (B is not None and len(lengths) != B) or (lengths.size and lengths.dtype.kind not in "iu"):
         raise ValueError(f"lengths must be integers of shape {wanted}, got {lengths.dtype} of shape {lengths.shape}")
+    return (_traced_mask if isinstance(lengths, mg.Tensor) else _mask)(lengths, T)
+
+
+def _mask(lengths: np.ndarray, T: int) -> np.ndarray:
     if lengths.size and not 0 <= lengths.min() <= lengths.max() <= T:
         raise ValueError(f"lengths must lie within 0 ... T = {T}, got {lengths.min()} ... {lengths.max()}")
     return np.asarray(np.arange(T)[:, None] < lengths)
+
+
+_traced_mask = mg.primitive(_mask, name="padding_mask", pure=False)
 
 
 def pad_sequences(sequences: Sequence[Any], value: float = 0) -> tuple[np.ndarray, np.ndarray]:
