@@ -189,7 +189,7 @@ def _scan(
     xs = cell.project(xs)
     step = cell.step if mask is None else functools.partial(cell.step_masked, mask=mask)
     # which steps need no choice; a trace, which is for all lengths, chooses at each
-    full = active.all(axis=1).tolist() if isinstance(active, np.ndarray) else [active is None] * T
+    full: Any = active.all(axis=1).tolist() if isinstance(active, np.ndarray) else [active is None] * T
     outputs, states = [], []
     for t in reversed(range(T)) if reverse else range(T):
         result = step(xs[t], state)
