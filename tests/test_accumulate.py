@@ -84,6 +84,22 @@ def test_gradient_at_any_index_is_that_of_numpys_add_at(data: st.DataObject) -> 
     np.testing.assert_allclose(x.grad, expected, atol=1e-13)
 
 
+@given(
+    st.integers(1, 200),
+    st.integers(64, 400),
+    hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=4),
+    st.integers(0, 2**32 - 1),
+)
+def test_gradient_of_many_rows_is_that_of_numpys_add_at(V: int, n: int, row: tuple[int, ...], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    index, g = rng.integers(-V, V, n), rng.standard_normal((n, *row))
+    x = leaf(np.zeros((V, *row)))
+    x[index].backward(g)
+    expected = np.zeros((V, *row))
+    np.add.at(expected, index, g)
+    np.testing.assert_allclose(x.grad, expected, atol=1e-13)
+
+
 @pytest.mark.parametrize(
     "index",
     [
