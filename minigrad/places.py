@@ -265,7 +265,8 @@ def plan(steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Pl
     """Give each root a start in one block of memory, in which a root's bytes are used again when it is dead.
 
     The result of an elementwise step takes the place of an operand that dies in it: chains of them work in place.
-    Returns the size of the block.
+    The largest come first, each to the lowest start where nothing lies that lives at the same time ("greedy by size",
+    Pisarchyk & Lee 2020, arXiv:2001.03288). Returns the size of the block.
     """
     roots: dict[Root, None] = {}
     for n, s in enumerate(steps):
@@ -277,31 +278,28 @@ def plan(steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Pl
         place.root.first = -1
         roots[place.root] = None
     for place in results:
-        place.root.last = NEVER
+        place.root.last = len(steps)
         roots[place.root] = None
-    born, dying = defaultdict(list), defaultdict(list)
-    for root in roots:
-        if root.source is None:
-            born[min(root.first, len(steps))].append(root)
-            dying[root.last].append(root)
-    free: dict[int, list[int]] = defaultdict(list)  # starts of unused pieces, by size
-    top = 0
-    for n in range(-1, len(steps) + 1):
-        early: list[Root] = []
-        if 0 <= n < len(steps) and steps[n].elementwise and steps[n].out.whole():
-            alike = [p.root for p in steps[n].reads if p.whole() and p.matches(steps[n].out)]
-            early = [root for root in dying[n] if root in alike]
-        for root in early:
-            free[_size(root)].append(root.start)
-        for root in born[n]:
-            if not free[_size(root)]:
-                free[_size(root)].append(top)
-                top += _size(root)
-            root.start = free[_size(root)].pop()
-        for root in dying[n]:
-            if root not in early:
-                free[_size(root)].append(root.start)
-    return top
+    chains = {root: [root] for root in roots if root.source is None}
+    for n, s in enumerate(steps):
+        if s.elementwise and s.out.whole() and s.out.root.first == n:
+            dying = [p.root for p in s.reads if p.root.last == n and p.whole() and p.matches(s.out)]
+            if chain := next((chains[root] for root in dying if root in chains), None):
+                chain.append(s.out.root)
+                chains[s.out.root] = chain
+    heads = sorted([root for root in chains if chains[root][0] is root], key=_size, reverse=True)
+    first, last = np.zeros((2, len(heads)), np.int32)
+    start, end = np.zeros((2, len(heads)), np.int64)
+    for n, root in enumerate(heads):
+        size, first[n], last[n] = _size(root), min(root.first, len(steps)), chains[root][-1].last
+        meets = np.flatnonzero((first[:n] <= last[n]) & (last[:n] >= first[n]))
+        meets = meets[np.argsort(start[meets])]
+        ends = np.maximum.accumulate(np.append(0, end[meets]))  # up to where all is taken, before each gap
+        start[n] = ends[np.argmax(np.append(start[meets], NEVER) - ends >= size)]
+        end[n] = start[n] + size
+        for part in chains[root]:
+            part.start = int(start[n])
+    return int(end.max(initial=0))
 
 
 def _size(root: Root) -> int:
