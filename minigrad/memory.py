@@ -1,16 +1,30 @@
-"""Keep the memory of one step for the next.
+"""What becomes of memory that is freed, where glibc manages it; elsewhere these functions do nothing.
 
 glibc hands freed memory at the top of its heap back to the system, page by page, and the next training step has to
-fault it in again: half of the time of a small LSTM's step. How much it keeps adapts to the largest block that the
-program has ever freed, up to 32 MiB (mallopt(3), "M_MMAP_THRESHOLD": the trim threshold becomes twice that size). So
-free one such block, which was never touched and hence costs nothing. Elsewhere this has no effect.
+fault it in again: that can take half of a step's time. As long as no more than a bound is free there, it does not
+(mallopt(3), M_TRIM_THRESHOLD). Arrays above its largest M_MMAP_THRESHOLD, 32 MiB, always come from the system.
 """
 
-import numpy as np
+import ctypes
+import os
+import sys
+from typing import Any
 
-_LARGEST = 31 * 2**20  # bytes; a little less than glibc's bound, to leave room for its header
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_KEPT, _LARGEST = 2**30, 2**25  # bytes
+
+
+def _glibc(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, lambda *_: 0) if sys.platform == "linux" else lambda *_: 0
 
 
 def keep_freed_memory() -> None:
-    """Raise the trim threshold of glibc's allocator to 62 MiB."""
-    np.empty(_LARGEST, np.uint8)
+    """Have up to 1 GiB of freed memory kept for later, unless the environment says how much (MALLOC_...)."""
+    if not any(name.startswith("MALLOC_") for name in os.environ):
+        _glibc("mallopt")(_M_MMAP_THRESHOLD, _LARGEST)
+        _glibc("mallopt")(_M_TRIM_THRESHOLD, _KEPT)
+
+
+def return_freed_memory() -> None:
+    """Give all memory that is free now back to the system (malloc_trim(3))."""
+    _glibc("malloc_trim")(0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .memory import return_freed_memory
 from .modes import anomaly, recording, tracing
 from .passes import with_batches, with_direct_products, with_packed_factors, without_dead_code, without_repeats
 from .places import Place, Root, Step, address, collected, fresh, laid_out, plan, schedule
@@ -317,6 +318,7 @@ class Compiled:
         program = next((p for p in candidates if p.current()), None)
         if program is None:
             program = Program(self.function, args, kwargs, self.moving)
+            return_freed_memory()  # the trace's, which took more than the program does
             candidates.append(program)
             if sum(map(len, self.programs.values())) > KEPT:
                 del self.programs[next(iter(self.programs))]
