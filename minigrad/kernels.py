@@ -56,8 +56,8 @@ def _shifted(x: Any, axis: Axis) -> tuple[Any, Any]:
         n = x.shape[-1]
         m = np.maximum.reduceat(x.reshape(-1), np.arange(0, x.size, n)).reshape(*x.shape[:-1], 1)
     else:
-        m = np.max(x, axis=axis, keepdims=True, initial=-math.inf)
-    m = np.where(np.isfinite(m), m, np.zeros_like(m))
+        m = np.asarray(np.max(x, axis=axis, keepdims=True, initial=-math.inf))
+    np.copyto(m, 0, where=~np.isfinite(m))
     return x - m, m
 
 
@@ -70,15 +70,15 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 def softmax(x: Any, axis: Axis = -1) -> Any:
     e = np.asarray(np.exp(_shifted(x, axis)[0]))
-    s = np.sum(e, axis=axis, keepdims=True)
-    return np.divide(e, s, out=e, where=s > 0)
+    s = np.sum(e, axis=axis, keepdims=True)  # at least 1, but for rows of -inf
+    return np.divide(e, np.maximum(s, 1), out=e)
 
 
 def log_softmax(x: Any, axis: Axis = -1, out: Any = None) -> Any:
     z = _shifted(x, axis)[0]
     e = np.exp(z, out=out)
-    s = sum(e, axis, keepdims=True)
-    return np.subtract(z, np.log(s, out=np.zeros_like(s), where=s > 0), out=out)
+    s = sum(e, axis, keepdims=True)  # as above
+    return np.subtract(z, np.log(np.maximum(s, 1)), out=out)
 
 
 def matmul_calls(out: Any, a: Any, b: Any) -> Any:

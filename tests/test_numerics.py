@@ -132,6 +132,16 @@ def test_a_row_of_nothing_but_masked_logits_gives_zeros_and_no_nan() -> None:
         assert np.isfinite(g).all()
 
 
+@pytest.mark.parametrize("V", [3, 2000])
+def test_a_logit_of_nan_is_not_hidden_in_its_row_and_stays_out_of_others(V: int) -> None:
+    rows = np.zeros((2, V))
+    rows[0, 1] = math.nan
+    for f in (mg.softmax, mg.log_softmax):
+        y = f(rows)
+        assert np.isnan(y[0]).all()
+        assert np.isfinite(y[1]).all()
+
+
 @dtypes
 @pytest.mark.parametrize(("logits", "target", "loss", "slope"), [
     ([1e4, 0.0, -1e4], 0, 0.0, [0, 0, 0]),
