@@ -88,7 +88,9 @@ def matmul_calls(out: Any, a: Any, b: Any) -> Any:
     if not out.flags.c_contiguous or not (a.ndim == 2 or a.flags.c_contiguous):
         return [(np.matmul, (a, b, out))]
     product = np.dot if b.flags.forc and a.flags.forc else np.matmul  # dot is leaner, but copies what has gaps
-    return [(product, (a.reshape(-1, a.shape[-1]), b, out.reshape(-1, b.shape[1])))]
+    if a.ndim > 2:
+        a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, b.shape[1])
+    return [(product, (a, b, out))]
 
 
 def matmul(a: Any, b: Any, out: Any = None) -> Any:

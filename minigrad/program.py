@@ -119,15 +119,16 @@ class Program:
         block = np.empty(self.nbytes + 64, np.uint8)
         self.memory = block[-block.__array_interface__["data"][0] % 64 :][: self.nbytes]
 
-        made: dict[Place, np.ndarray] = {}
+        # one array for all that lie alike at the same address: NumPy then knows without a search that they overlap
+        made: dict[Any, np.ndarray] = {}
 
         def array_at(place: Place) -> np.ndarray:
-            if place not in made:
-                root = place.root
-                made[place] = (
-                    place.array(memory_of[root], 0) if root in memory_of else place.array(self.memory, root.start)
-                )
-            return made[place]
+            root = place.root if place.root in memory_of else None
+            start = place.root.start
+            key = root, start + place.offset - place.root.low, *place[2:]
+            if key not in made:
+                made[key] = place.array(self.memory if root is None else memory_of[root], start)
+            return made[key]
 
         def arrays(x: Any) -> Any:
             return array_at(places[x]) if isinstance(x, Value) else x
