@@ -12,7 +12,7 @@ anbn      a ... a b ... b: are there as many b now as a?                       n
 
 Training sees lengths up to L only. The network is then used, unchanged, on lengths up to 10 L. A sequence counts as
 right if every one of its answers is right. The baseline is a table of the most frequent answer after the same last
-eight symbols (or fewer, if it never saw these): it does what a finite window can do.
+eight symbols: it does what a finite window can do.
 
 What needs two states is mostly learnt for good. What needs a counter is not: the networks count as high as they have
 seen, and some way beyond (on who can count: Gers & Schmidhuber 2001; Weiss, Goldberg & Yahav 2018).
@@ -71,6 +71,7 @@ def anbn(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
 
 
 TASKS: dict[str, Any] = {"parity": (parity, 2), "addition": (addition, 4), "brackets": (brackets, 2), "anbn": (anbn, 2)}
+CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 # --- model ----------------------------------------------------------------------------------------------------------
 
@@ -79,7 +80,7 @@ class Tagger(nn.Module):
     """Symbols (T, B) -> the logits (T, B, 2) of the answer at each step: V h_t + c, with h_t = cell(x_t, h_{t-1})."""
 
     def __init__(self, cell: str, symbols: int, H: int, rng: np.random.Generator) -> None:
-        self.recurrent = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}[cell](symbols, H, rng=rng)
+        self.recurrent = CELLS[cell](symbols, H, rng=rng)
         self.output = nn.Linear(H, 2, rng=rng)
 
     def forward(self, xs: np.ndarray) -> Any:
@@ -93,38 +94,33 @@ class Tagger(nn.Module):
 
 
 class Window:
-    """The most frequent answer after the same last symbols: the last `size` of them, or as many as were seen before."""
+    """The most frequent answer after the same last eight symbols, in sequences of the lengths from 1 to L."""
 
-    def __init__(self, task: str, lengths: int, size: int, rng: np.random.Generator) -> None:
+    def __init__(self, task: str, length: int, rng: np.random.Generator) -> None:
         self.symbols = TASKS[task][1] + 1  # one more stands for "before the start"
-        self.votes = [np.zeros((self.symbols**k, 2)) for k in range(size + 1)]
-        for T in range(1, lengths + 1):
-            xs, answers = TASKS[task][0](T, 1000, rng)
-            for votes in self.votes:
-                np.add.at(votes, (self.keys(xs, len(votes)), answers), 1)
+        self.votes = np.zeros((self.symbols**8, 2))
+        for T in range(1, length + 1):
+            xs, answers = TASKS[task][0](T, 10000, rng)
+            np.add.at(self.votes, (self.keys(xs), answers), 1)
 
-    def keys(self, xs: np.ndarray, count: int) -> np.ndarray:
-        """The last k symbols at each step as one number below count = symbols^k, (T, B)."""
-        key, keys = np.full(xs.shape[1], count - 1), []
+    def keys(self, xs: np.ndarray) -> np.ndarray:
+        """The last eight symbols at each step as one number, (T, B)."""
+        key, keys = np.full(xs.shape[1], len(self.votes) - 1), []
         for x in xs:
-            key = (key * self.symbols + x) % count
+            key = (key * self.symbols + x) % len(self.votes)
             keys.append(key)
         return np.array(keys)
 
     def answers(self, xs: np.ndarray) -> np.ndarray:
         """The answer that was seen more often at each step, (T, B)."""
-        answers = np.zeros(xs.shape, int)
-        for votes in self.votes:  # longer and longer windows
-            found = votes[self.keys(xs, len(votes))]  # (T, B, 2)
-            answers = np.where(found.any(axis=-1), found.argmax(axis=-1), answers)
-        return answers
+        return self.votes[self.keys(xs)].argmax(axis=-1)
 
 
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def train(task: str, cell: str, o: Any, progress: Progress, done: float, share: float) -> Tagger:
-    """Train on batches that are each of one length from 1 to L."""
+def train(task: str, cell: str, o: Any, progress: Progress, run: int, runs: int) -> Tagger:
+    """Train on batches of 32 sequences, each batch of one length from 1 to L."""
     draw, symbols = TASKS[task]
     rng = np.random.default_rng(o.seed)
     model = Tagger(cell, symbols, o.hidden, rng)
@@ -137,14 +133,14 @@ def train(task: str, cell: str, o: Any, progress: Progress, done: float, share: 
         return loss
 
     for step in range(o.steps):
-        xs, answers = draw(int(rng.integers(1, o.length + 1)), o.batch_size, rng)
+        xs, answers = draw(int(rng.integers(1, o.length + 1)), 32, rng)
         optimizer.zero_grad()
         loss = loss_and_gradients(xs, answers)
         nn.clip_grad_norm(optimizer.params, 1.0)
         optimizer.step()
         if progress.due():
-            part = done + share * step / o.steps
-            progress.update(part, f"{task}, {cell.upper()}, step {number(step)}", f"loss {loss.item():.4f}")
+            position = f"{task}, {cell.upper()}, step {number(step)}"
+            progress.update((run + step / o.steps) / runs, position, f"loss {loss.item():.4f}")
     return model
 
 
@@ -160,23 +156,17 @@ def accuracies(task: str, model: Any, lengths: list[int], seed: int) -> list[flo
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
-def draw(path: Path, curves: dict[tuple[str, str], list[float]], lengths: list[int], o: Any) -> None:
+def draw(path: Path, curves: dict[str, dict[str, list[float]]], lengths: list[int], o: Any) -> None:
     """Accuracy by length, a panel for each task; the lengths that training saw are shaded."""
-    tasks = list(dict.fromkeys(task for task, _ in curves))
     with picture(path) as figure:
-        figure.set_size_inches(8.4, 5.8 if len(tasks) > 2 else 3.4)
-        panels = figure.subplots(-(-len(tasks) // 2), min(2, len(tasks)), sharex=True, sharey=True, squeeze=False)
-        for axes, task in zip(panels.flat, tasks):
-            axes.axvspan(0, o.length, color=GREY, alpha=0.15, linewidth=0)
-            for (of, name), curve in curves.items():
-                if of == task and name in COLOURS:
-                    size = {"rnn": 4.5, "lstm": 3, "gru": 1.5}[name]  # curves that lie on each other are all seen
-                    style = {"linewidth": size, "markersize": size + 2, "color": COLOURS[name]}
-                    axes.plot(lengths, curve, "o-", label=name.upper(), **style)
-            axes.plot(lengths, curves[task, "window"], "--", color=GREY, label="last 8 symbols")
+        figure.set_size_inches(8.4, 5.8 if len(curves) > 2 else 3.4)
+        panels = figure.subplots(-(-len(curves) // 2), min(2, len(curves)), sharex=True, sharey=True, squeeze=False)
+        for axes, (task, of) in zip(panels.flat, curves.items()):
+            axes.axvspan(0, o.length, color=GREY, alpha=0.15, linewidth=0, label="trained on")
+            for size, (name, curve) in zip((1.5, 5, 3.5, 2), of.items()):  # curves that lie on each other are all seen
+                axes.plot(lengths, curve, ".-", color=COLOURS.get(name.lower(), GREY), linewidth=size, label=name)
             axes.set(title={"anbn": r"$a^n b^n$"}.get(task, task), ylim=(-0.03, 1.03), xlim=(0, lengths[-1] * 1.02))
         panels[0, 0].legend(fontsize=9, loc="center right")
-        panels[0, 0].text(o.length / 2, 0.5, "trained on", rotation=90, ha="center", va="center", color="#555555")
         figure.supxlabel("length of the sequence")
         figure.supylabel("sequences with every answer right")
 
@@ -186,39 +176,33 @@ def main(argv: Sequence[str]) -> None:
     """Train each cell on each task, and use it on longer and longer sequences."""
     parser = common.example_parser(__doc__)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--cells", nargs="+", choices=COLOURS, default=list(COLOURS))
+    parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
     parser.add_argument("--length", type=at_least(2), default=20, help="L, the greatest trained (default: %(default)s)")
     parser.add_argument("--hidden", type=at_least(1), default=32, help="units (default: %(default)s)")
     parser.add_argument("--steps", type=at_least(1), default=3000, help="of training (default: %(default)s)")
-    parser.add_argument("--batch-size", type=at_least(1), default=32, help="(default: %(default)s)")
     parser.add_argument("--lr", type=at_least(1e-9, float), default=5e-3, help="Adam's (default: %(default)s)")
     quick = {"tasks": ["parity", "addition"], "cells": ["gru"], "length": 10, "steps": 500, "lr": 0.01}
     o = common.parse_example(parser, argv, **quick)
     need("rich", "matplotlib")
     folder = output_folder(o.out)
     lengths = [max(1, o.length // 2), *(o.length * k for k in range(1, 11))]
-    runs = [(task, cell) for task in dict.fromkeys(o.tasks) for cell in dict.fromkeys(o.cells)]
-    work = np.cumsum([0] + [1 if cell == "rnn" else 3 for _, cell in runs])
-    curves = {}
+    curves: dict[str, dict[str, list[float]]] = {}
+    runs = [(task, cell) for task in o.tasks for cell in o.cells]
     with Progress() as progress:
-        for k, (task, cell) in enumerate(runs):
-            if (task, "window") not in curves:
-                window = Window(task, o.length, 8, np.random.default_rng(o.seed))
-                curves[task, "window"] = accuracies(task, window, lengths, o.seed)
-            model = train(task, cell, o, progress, work[k] / work[-1], (work[k + 1] - work[k]) / work[-1])
-            curves[task, cell] = found = accuracies(task, model, lengths, o.seed)
+        for run, (task, cell) in enumerate(runs):
+            if task not in curves:
+                window = Window(task, o.length, np.random.default_rng(o.seed))
+                curves[task] = {"window of 8": accuracies(task, window, lengths, o.seed)}
+            model = train(task, cell, o, progress, run, len(runs))
+            curves[task][cell.upper()] = found = accuracies(task, model, lengths, o.seed)
             best = max((T for T, accuracy in zip(lengths, found) if accuracy >= 0.95), default=0)
-            at = ", ".join(
-                f"{T}: {accuracy:.3f}" for T, accuracy in zip(lengths, found) if T in (o.length, 10 * o.length)
-            )
-            progress.say(f"{task:9}{cell:5} right at length {at}; 95 % right up to length {best}")
+            at = f"right at length {o.length}: {found[1]:.3f}, {lengths[-1]}: {found[-1]:.3f}"
+            progress.say(f"{task:9}{cell:5} {at}; 95 % right up to length {best}")
     draw(folder / "lengths.png", curves, lengths, o)
-    table = {f"{task} {name}": dict(zip(map(str, lengths), curve)) for (task, name), curve in curves.items()}
-    common.write_json(folder / "result.json", table)
-    for task in dict.fromkeys(o.tasks):
-        figures = ", ".join(f"{cell.upper()} {curves[task, cell][-1]:.3f}" for cell in dict.fromkeys(o.cells))
-        window = curves[task, "window"][-1]
-        print(f"result: {task} at length {lengths[-1]}: {figures} of all sequences right, a window of 8 {window:.3f}")
+    common.write_json(folder / "result.json", {"lengths": lengths, **curves})
+    for task, of in curves.items():
+        figures = ", ".join(f"{name} {curve[-1]:.3f}" for name, curve in of.items())
+        print(f"result: {task} at length {lengths[-1]}, all answers right: {figures}")
     print(f"picture: {folder / 'lengths.png'}")
 
 
