@@ -7,7 +7,6 @@ import math
 import re
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -112,10 +111,6 @@ def test_scores_of_hand_counted_captions() -> None:
     assert example.scores(said, captions) == {"exact": 1 / 4, "words": 9 / 13}
 
 
-def test_the_commonest_words_end_where_most_captions_do() -> None:
-    assert example.commonest(["a b", "c b d", "a d"]) == "a b"
-
-
 def test_the_nearest_scene_is_itself_in_spite_of_noise() -> None:
     images, captions = example.scenes(example.LAYOUTS, PLAIN, np.arange(10), 40, np.random.default_rng(0))
     noisy = images + 0.01 * np.random.default_rng(1).random(images.shape, np.float32)
@@ -126,8 +121,7 @@ def test_the_nearest_scene_is_itself_in_spite_of_noise() -> None:
 
 
 def captioner() -> Any:
-    o = SimpleNamespace(hidden=12, channels=6, dropout=0.5)
-    return example.Captioner(27, 18, 5, o, np.random.default_rng(0)).eval()
+    return example.Captioner(27, 18, 5, 12, 0.5, np.random.default_rng(0)).eval()
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=6))
@@ -144,7 +138,7 @@ def test_what_is_said_depends_on_the_image_and_ends_at_the_end() -> None:
     model, images = captioner(), np.random.default_rng(1).random((2, 27, 18), np.float32)
     first, second = (model(image[None], np.zeros((1, 1), int)).data for image in images)
     assert np.abs(first - second).max() > 1e-4
-    said = model.say(images[0], 7, 2)
+    said = model.say(images[0], 7)
     assert 1 <= len(said) <= 7
     assert 0 not in said[:-1]
 
@@ -158,10 +152,10 @@ def test_network_says_more_than_its_baselines_also_of_new_layouts(
     assert run("--quick", "--out", tmp_path) == 0
     found = figures(tmp_path)
     for test, exact in {"new digits": 0.5, "new layouts": 0.15}.items():
-        network, *others = found[test].values()
+        network, baseline = found[test].values()
         assert network["exact"] > exact
-        assert network["words"] > 0.1 + max(of["words"] for of in others)
-        assert max(of["exact"] for of in others) < exact / 2
+        assert network["words"] > 0.1 + baseline["words"]
+        assert baseline["exact"] < exact / 2
     assert {path.name for path in tmp_path.iterdir()} == {"captions.png", "result.json"}
     assert (tmp_path / "captions.png").read_bytes().startswith(b"\x89PNG")
     out = capsys.readouterr().out
@@ -193,7 +187,7 @@ def test_no_digit_and_no_new_layout_of_the_tests_is_trained_on(
     assert not new & seen
 
 
-SMALL = ["--steps", 250, "--hidden", 32, "--channels", 16, "--batch-size", 16, "--lr", 0.01]
+SMALL = ["--steps", 100, "--hidden", 32, "--lr", 0.01]
 
 
 def shapes(folder: Path, count: int) -> Path:
@@ -213,8 +207,7 @@ def shapes(folder: Path, count: int) -> Path:
 def test_own_images_are_captioned(tmp_path: Path) -> None:
     assert run("--data", shapes(tmp_path, 200), *SMALL, "--out", tmp_path / "out") == 0
     found = figures(tmp_path / "out")["held-out images"]
-    assert found["network"]["exact"] > 0.9  # one of three captions
-    assert found["one for all"]["exact"] < 0.6
+    assert found["network"]["exact"] > 0.9  # of three captions
 
 
 def test_own_images_fill_whole_cells_with_zeros_and_are_scaled(tmp_path: Path) -> None:
@@ -250,25 +243,19 @@ def test_there_is_no_option_without_effect_and_a_seed_makes_a_run_reproducible(
     for change in (
         "--seed 1",
         "--hidden 33",
-        "--channels 7",
         "--steps 2",
-        "--batch-size 9",
         "--lr 1e-4",
         "--dropout 0.4",
     ):
         after = weights(*change.split())
         assert any(a.shape != b.shape or not np.array_equal(a, b) for a, b in zip(before, after)), change
-    widths = []
-    monkeypatch.setattr(example.nn, "beam_search", lambda *given, **named: widths.append(given[3]) or [([0], 0.0)])
-    weights("--beam", "5")
-    assert set(widths) == {5}
 
 
 # --- what it refuses ------------------------------------------------------------------------------------------------
 
 BAD = {
     "an unknown option": ("--dta x", "--dta"),
-    "no beam": ("--beam 0", "--beam: must be a whole number of at least 1, got '0'"),
+    "no units": ("--hidden 0", "--hidden: must be a whole number of at least 1, got '0'"),
     "a missing file": ("--data {folder}/none.npz", "--data: cannot read {folder}/none.npz: No such file"),
     "no npz": ("--data {folder}/text.npz", "it must be an npz file with the arrays images and captions"),
     "an array missing": ("--data {folder}/lacking.npz", "it must be an npz file with the arrays images and captions"),
