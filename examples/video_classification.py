@@ -12,10 +12,9 @@ digit and direction. No single frame shows the direction, and those behind the w
 
 The digits of the test videos are in no training video. The baseline is logistic regression on single frames.
 
-Own videos or other measurements over time: `--train FILE ... --test FILE ...`, each file a video. In csv each line is a
-frame: numbers, and the label in the last column; `--ignore NAME ...` leaves columns out. In npz there are `frames`
-(T, ...) and `labels` (T,). Each number is scaled to mean 0 and deviation 1 over its video. With `--both-directions` a
-second network reads from the end, for videos that are there as a whole.
+Own videos or measurements over time: `--train FILE ... --test FILE ...`, a video each. In csv each line but the first
+is a frame: numbers, and its label at the end; npz holds `frames` (T, ...) and `labels` (T,). Each number is scaled to
+mean 0 and deviation 1. With `--both-directions` a second network reads from the end of videos that are there whole.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from __future__ import annotations
 import csv
 import zipfile
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,59 +31,53 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import Progress, UserError, at_least, command, need, number, output_folder, picture
+from .common import ORANGE, Progress, UserError, at_least, command, need, number, output_folder, picture
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-T, WIDTH, WALL = 32, 28, slice(8, 20)
+LENGTH, WIDTH, WALL = 32, 28, slice(8, 20)
+BATCH, STRETCH = 32, 80  # videos in a batch, and frames of each at most
+DROPOUT, NOISE = 0.3, 0.1  # of h_t, and the deviation of what is added to training frames
 
-# --- data: each video is its frames (T, ...) and a label (T,) for each ----------------------------------------------
+# --- data: each video is its frames (T, I) and a label (T,) for each ------------------------------------------------
 
 
-def moving_digits(images: np.ndarray, digits: np.ndarray, count: int, rng: np.random.Generator) -> list[Any]:
-    """Videos of frames (32, 8, 28), with labels such as "3 left"."""
-    videos = []
-    for n in rng.integers(0, len(images), count):
-        place = int(rng.choice([0, 1, 2, 3, 4, 16, 17, 18, 19, 20]))  # in sight at first
-        step = int(rng.choice([-1, 1]))
-        frames, labels = np.zeros((T, 8, WIDTH), np.float32), []
+def moving_digits(some: np.ndarray, count: int, rng: np.random.Generator) -> list[Any]:
+    """Videos of some of scikit-learn's digits, 8 x WIDTH pixels a frame, with labels such as "3 left"."""
+    from sklearn.datasets import load_digits
+
+    digits, videos = load_digits(), []
+    for n in some[rng.integers(0, len(some), count)]:
+        step, place = rng.choice([-1, 1]), rng.choice([0, 1, 2, 3, 4, 16, 17, 18, 19, 20])  # in sight at first
+        frames, labels = np.zeros((LENGTH, 8, WIDTH), np.float32), []
         for frame in frames:
             if not 0 <= place + step <= WIDTH - 8:
                 step = -step
             place += step
-            frame[:, place : place + 8] = images[n] / 16
-            labels.append(f"{digits[n]} {'left' if step < 0 else 'right'}")
+            frame[:, place : place + 8] = digits.images[n] / 16
+            labels.append(f"{digits.target[n]} {'left' if step < 0 else 'right'}")
         frames[:, :, WALL] = 0
-        videos.append((frames, np.array(labels)))
+        videos.append((frames.reshape(LENGTH, -1), np.array(labels)))
     return videos
 
 
-def read_video(path: str, ignore: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The frames (T, I), scaled, and the labels of a csv or npz file."""
+def read_video(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """The frames, scaled, and the labels of a csv or npz file."""
     try:
-        frames, labels = read_npz(path) if Path(path).suffix == ".npz" else read_csv(path, ignore)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or f"not as --help says ({error})"
+        if Path(path).suffix == ".npz":
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                frames, labels = arrays["frames"].astype(np.float64), arrays["labels"].astype(str)
+        else:
+            text = Path(path).read_text(encoding="utf-8-sig")
+            _, *lines = [line for line in csv.reader(text.split("\n")) if line]
+            *columns, labels = (np.array(column) for column in zip(*lines, strict=True))
+            frames = np.stack(columns, axis=1).astype(np.float64)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or f"not frames and labels as --help says ({error})"
         raise UserError(f"cannot read {path}: {reason}") from error
     if len(frames) < 2 or labels.shape != frames.shape[:1] or not np.isfinite(frames).all():
         raise UserError(f"{path}: at least two frames of finite numbers with a label each are needed")
     frames = frames.reshape(len(frames), -1)
     return ((frames - frames.mean(axis=0)) / np.maximum(frames.std(axis=0), 1e-6)).astype(np.float32), labels
-
-
-def read_npz(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays `frames` and `labels`."""
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return arrays["frames"].astype(np.float64), arrays["labels"].astype(str)
-
-
-def read_csv(path: str, ignore: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The columns of numbers but those to ignore, and the last column."""
-    with open(path, newline="", encoding="utf-8") as file:
-        header, *lines = [line for line in csv.reader(file) if line]
-    if unknown := set(ignore) - set(header):
-        raise ValueError(f"it has no column {min(unknown)}")
-    columns = [k for k, name in enumerate(header[:-1]) if name not in ignore]
-    return np.array([[float(line[k]) for k in columns] for line in lines]), np.array([line[-1] for line in lines])
 
 
 # --- model ----------------------------------------------------------------------------------------------------------
@@ -97,7 +89,7 @@ class Watcher(nn.Module):
     def __init__(self, I: int, classes: int, o: Any, rng: np.random.Generator) -> None:
         self.encoder = nn.Linear(I, o.hidden, rng=rng)
         self.recurrent = CELLS[o.cell](o.hidden, o.hidden, rng=rng, bidirectional=o.both_directions)
-        self.dropout = nn.Dropout(o.dropout, rng)
+        self.dropout = nn.Dropout(DROPOUT, rng)
         self.output = nn.Linear(o.hidden * (2 if o.both_directions else 1), classes, rng=rng)
 
     def forward(self, xs: np.ndarray) -> Any:
@@ -114,12 +106,13 @@ class Watcher(nn.Module):
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def train(videos: list[Any], classes: int, o: Any, progress: Progress) -> Watcher:
+def train(videos: list[Any], names: np.ndarray, o: Any, progress: Progress) -> Watcher:
     """Train on stretches of random videos, with a little noise."""
     rng = np.random.default_rng(o.seed)
-    model = Watcher(videos[0][0].shape[1], classes, o, rng)
+    model = Watcher(videos[0][0].shape[1], len(names), o, rng)
     optimizer = nn.AdamW(model.parameters(), nn.cosine_decay(o.lr, o.steps, warmup=o.steps // 20), weight_decay=0.01)
-    stretch = min(o.stretch, *(len(labels) for _, labels in videos))
+    T = min(STRETCH, *(len(labels) for _, labels in videos))
+    stretches = [(xs[t : t + T], labels[t : t + T]) for xs, labels in videos for t in range(len(labels) - T + 1)]
 
     @mg.compile
     def loss_and_gradients(xs: Any, labels: Any) -> Any:
@@ -127,64 +120,48 @@ def train(videos: list[Any], classes: int, o: Any, progress: Progress) -> Watche
         loss.backward()
         return loss
 
-    for step in range(o.steps):
-        batch = []
-        for n in rng.integers(0, len(videos), o.batch_size):
-            start = rng.integers(0, len(videos[n][1]) - stretch + 1)
-            batch.append([part[start : start + stretch] for part in videos[n]])
+    for step in range(1, o.steps + 1):
+        batch = [stretches[n] for n in rng.integers(0, len(stretches), BATCH)]
         xs, labels = (np.stack(parts, axis=1) for parts in zip(*batch))  # (T, B, I), (T, B)
-        xs = xs + np.float32(o.noise) * rng.standard_normal(xs.shape, np.float32)
-        model.train()
+        xs = xs + np.float32(NOISE) * rng.standard_normal(xs.shape, np.float32)
         optimizer.zero_grad()
-        loss = loss_and_gradients(xs, labels)
+        loss = loss_and_gradients(xs, np.searchsorted(names, labels))
         nn.clip_grad_norm(optimizer.params, 1.0)
         optimizer.step()
         if progress.due():
-            progress.update(
-                (step + 1) / o.steps, f"step {number(step + 1)} of {number(o.steps)}", f"loss {loss.item():.3f}"
-            )
+            progress.update(step / o.steps, f"step {number(step)}", f"loss {loss.item():.3f}")
     return model
 
 
-def logistic_regression(videos: list[Any], seed: int) -> Any:
-    """Multinomial logistic regression on single frames, fitted on up to 6 000 of them."""
+def logistic_regression(videos: list[Any], xs: np.ndarray, seed: int) -> np.ndarray:
+    """The probabilities for the frames xs of a regression on single frames, fitted on some 6 000 of the videos'."""
     from sklearn.linear_model import LogisticRegression
 
-    xs, labels = (np.concatenate(parts) for parts in zip(*videos))
-    some = np.random.default_rng(seed).permutation(len(labels))[:6000]
-    return LogisticRegression(max_iter=2000).fit(xs[some], labels[some])
+    frames, labels = (np.concatenate(parts) for parts in zip(*videos))
+    _, one_of_each = np.unique(labels, return_index=True)
+    some = np.append(one_of_each, np.random.default_rng(seed).permutation(len(labels))[:6000])
+    return LogisticRegression(max_iter=2000).fit(frames[some], labels[some]).predict_proba(xs)
 
 
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
-def draw(path: Path, image: Any, p: Any, labels: np.ndarray, names: list[str]) -> None:
-    """One test video: some of its frames, and the probability of each label over time, of network and baseline."""
-    length = min(len(labels), 400)
-    labels = labels[:length]
+def draw(path: Path, frames: Any, labels: Any, names: np.ndarray, p: dict[str, np.ndarray], scenes: bool) -> None:
+    """One video: scenes of it, if its frames are such, and the probability of each label over time, by both methods."""
     with picture(path) as figure:
         figure.set_size_inches(9.2, 6)
-        top, bottom = figure.subfigures(2, 1, height_ratios=(0.14, 1)) if image is not None else (None, figure)
-        if top:
-            for axes, t in zip(top.subplots(1, 6), np.linspace(0, length - 1, 6).astype(int)):
-                axes.imshow(image[t], cmap="gray_r", vmin=0, vmax=1)
-                axes.axvspan(WALL.start - 0.5, WALL.stop - 0.5, color="#c8a27c")
-                axes.set(xticks=[], yticks=[], xlabel=f"frame {t + 1}")
-                axes.grid(False)
-                axes.spines[:].set_visible(True)
+        top, bottom = figure.subfigures(2, 1, height_ratios=(0.14, 1)) if scenes else (None, figure)
+        for k, t in enumerate(range(0, LENGTH, 6) if scenes else [], 1):
+            axes = top.add_subplot(1, 6, k, xticks=[], yticks=[], xlabel=f"frame {t}")
+            axes.imshow(frames[t].reshape(8, WIDTH), cmap="gray_r")
+            axes.axvspan(WALL.start - 0.5, WALL.stop - 0.5, color="#c8a27c")
+            axes.spines.top.set_visible(True)
         for axes, (title, values) in zip(bottom.subplots(1, 2, sharey=True), p.items()):
-            values = values[:length]
-            shown = axes.imshow(values.T, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest",
-                                extent=(0.5, length + 0.5, len(names) - 0.5, -0.5))  # fmt: skip
-            right = float((values.argmax(axis=1) == labels).mean())
-            change = np.flatnonzero(np.diff(labels, prepend=-1, append=-1))
-            for start, stop in pairwise(change):
-                if labels[start] >= 0:
-                    axes.plot([start + 0.5, stop + 0.5], [labels[start]] * 2, color="#d55e00", linewidth=2)
-            axes.set(title=f"{title}: {right:.0%} right", xlabel="frame")
-            axes.set_yticks(range(len(names)), names, fontsize=8)
+            shown = axes.imshow(values[: len(labels)].T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+            axes.plot(*np.nonzero(labels[:, None] == names), "s", color=ORANGE, markersize=2)
+            axes.set(title=title, xlabel="frame", yticks=range(len(names)), yticklabels=names)
             axes.grid(False)
-        bottom.colorbar(shown, ax=bottom.axes, label="probability (line: the truth)")
+        bottom.colorbar(shown, ax=bottom.axes, label="probability (dots: the truth)")
 
 
 @command
@@ -193,67 +170,39 @@ def main(argv: Sequence[str]) -> None:
     parser = common.example_parser(__doc__)
     parser.add_argument("--train", nargs="+", help="csv or npz files of one video each")
     parser.add_argument("--test", nargs="+", help="the same, to test on")
-    parser.add_argument("--ignore", nargs="+", default=[], help="columns of the csv files to leave out")
     parser.add_argument("--cell", choices=CELLS, default="gru", help="(default: %(default)s)")
     parser.add_argument("--both-directions", action="store_true", help="read from the end as well")
     parser.add_argument("--hidden", type=at_least(1), default=96, help="units (default: %(default)s)")
     parser.add_argument("--steps", type=at_least(1), default=2500, help="of training (default: %(default)s)")
-    parser.add_argument("--stretch", type=at_least(1), default=80, help="frames trained on at once, at most")
-    parser.add_argument("--batch-size", type=at_least(1), default=32, help="(default: %(default)s)")
     parser.add_argument("--lr", type=at_least(1e-9, float), default=3e-3, help="AdamW's (default: %(default)s)")
-    parser.add_argument("--dropout", type=at_least(0, float, 1), default=0.3, help="of h_t (default: %(default)s)")
-    parser.add_argument(
-        "--noise", type=at_least(0, float), default=0.1, help="on training frames (default: %(default)s)"
-    )
     o = common.parse_example(parser, argv, steps=250, lr=1e-2, hidden=64)
-    if bool(o.train) != bool(o.test) or (o.ignore and not o.train):
-        parser.error("--train and --test go together, and --ignore with them")
+    if bool(o.train) != bool(o.test):
+        parser.error("--train and --test go together")
     need("rich", "matplotlib", "sklearn")
     if o.train:
-        training, test = ([read_video(path, o.ignore) for path in paths] for paths in (o.train, o.test))
+        training, test = ([read_video(path) for path in paths] for paths in (o.train, o.test))
     else:
-        from sklearn.datasets import load_digits
-
-        digits, rng = load_digits(), np.random.default_rng(o.seed)
-        order = rng.permutation(len(digits.target))
-        seen, new = order[:1437], order[1437:]
-        training = moving_digits(digits.images[seen], digits.target[seen], 3000, rng)
-        test = moving_digits(digits.images[new], digits.target[new], 300, rng)
-    images = None if o.train else test[0][0]
-    names = sorted({str(label) for _, labels in training for label in labels})
-    numbers = {name: k for k, name in enumerate(names)}
-    training, test = (
-        [(xs.reshape(len(xs), -1), np.array([numbers.get(str(label), -1) for label in labels])) for xs, labels in part]
-        for part in (training, test)
-    )
+        rng = np.random.default_rng(o.seed)
+        order = rng.permutation(1797)  # scikit-learn's digits
+        training, test = moving_digits(order[:1437], 3000, rng), moving_digits(order[1437:], 300, rng)
+    names = np.unique(np.concatenate([labels for _, labels in training]))
     if len(names) < 2 or len({xs.shape[1] for xs, _ in training + test}) > 1:
         raise UserError("the videos must have at least two labels, and equally many numbers in all frames")
     folder = output_folder(o.out)
+    xs, truth = (np.concatenate(of) for of in zip(*test))
     with Progress() as progress:
-        progress.say(
-            f"{number(len(training))} videos to learn from, {number(len(test))} to test on, {len(names)} labels"
-        )
-        baseline = logistic_regression(training, o.seed)
-        model = train(training, len(names), o, progress)
-    truth = np.concatenate([labels for _, labels in test])  # a label that training never showed counts as missed
-    nets = [model.probabilities(xs) for xs, _ in test]
-    singles = [np.zeros_like(p) for p in nets]
-    for p, (xs, _) in zip(singles, test):
-        p[:, baseline.classes_] = baseline.predict_proba(xs)
-    right = {
-        title: np.concatenate([p.argmax(axis=1) for p in found]) == truth
-        for title, found in ((o.cell.upper(), nets), ("logistic regression on single frames", singles))
-    }
-    found = {title: {"all frames": float(of.mean())} for title, of in right.items()}
-    if not o.train:
-        hidden = ~np.concatenate([xs.any(axis=1) for xs, _ in test])
-        for title, of in right.items():
-            found[title]["behind the wall"] = float(of[hidden].mean())
-    draw(folder / "video.png", images, dict(zip(right, (nets[0], singles[0]))), test[0][1], names)
+        progress.say(f"{number(len(training))} videos to learn from, {len(test)} to test on, {len(names)} labels")
+        single = logistic_regression(training, xs, o.seed)
+        model = train(training, names, o, progress)
+    network = np.concatenate([model.probabilities(frames) for frames, _ in test])
+    p = {o.cell.upper(): network, "logistic regression on single frames": single}
+    right = {title: names[of.argmax(axis=1)] == truth for title, of in p.items()}
+    places = {"all frames": truth == truth} | ({} if o.train else {"behind the wall": ~xs.any(axis=1)})
+    found = {where: {title: float(hit[at].mean()) for title, hit in right.items()} for where, at in places.items()}
+    draw(folder / "video.png", *test[0], names, p, not o.train)
     common.write_json(folder / "result.json", found)
-    for where in found[o.cell.upper()]:
-        figures = ", ".join(f"{title} {of[where]:.3f}" for title, of in found.items())
-        print(f"result: {where} labelled right: {figures}")
+    for where, of in found.items():
+        print(f"result: {where} labelled right: " + ", ".join(f"{title} {share:.3f}" for title, share in of.items()))
     print(f"picture: {folder / 'video.png'}")
 
 
