@@ -31,6 +31,7 @@ from . import common
 from .common import COLOURS, GREY, Progress, UserError, at_least, command, need, number, output_folder, picture
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+BATCH = 32
 
 # --- data -----------------------------------------------------------------------------------------------------------
 
@@ -41,14 +42,12 @@ def load_images(source: str | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
         from sklearn.datasets import load_digits
 
         digits = load_digits()
-        return digits.images.astype(np.float32) / 16, digits.target, [str(k) for k in range(10)]
-    images, labels = read_folder(Path(source)) if Path(source).is_dir() else read_npz(source)
-    if images.ndim == 4:
-        images = images[..., :3].mean(axis=-1)  # colours or grey with transparency
-    if images.ndim != 3 or labels.shape != images.shape[:1] or images.size == 0:
-        raise UserError(f"{source}: images must be (N, height, width) with N labels: {images.shape}, {labels.shape}")
-    if images.dtype.kind not in "uif" or not np.isfinite(images).all():
-        raise UserError(f"{source}: the images must hold finite numbers")
+        images, labels = digits.images, digits.target
+    else:
+        images, labels = read_folder(Path(source)) if Path(source).is_dir() else read_npz(source)
+    if images.ndim != 3 or labels.shape != images.shape[:1] or not (images.size and np.isfinite(images).all()):
+        shapes = f"{images.shape}, {labels.shape}"
+        raise UserError(f"{source}: images must be finite numbers (N, height, width) with N labels: {shapes}")
     names, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(names) < 2 or counts.min() < 5:
         raise UserError(f"{source}: at least two classes of at least five images are needed, each in training and test")
@@ -59,23 +58,23 @@ def read_npz(source: str) -> tuple[np.ndarray, np.ndarray]:
     """The arrays `images` and `labels` of a file."""
     try:
         with open(source, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return arrays["images"], arrays["labels"]
+            return arrays["images"].astype(np.float32), arrays["labels"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or "it must be an npz file with the arrays images and labels"
         raise UserError(f"cannot read {source}: {reason}") from error
 
 
 def read_folder(source: Path) -> tuple[np.ndarray, np.ndarray]:
-    """All pictures in the folder's folders, and the name of the folder of each."""
-    from matplotlib.image import imread
+    """All pictures in the folder's folders, in grey, and the name of the folder of each."""
+    from PIL import Image
 
     images, labels = [], []
-    for path in sorted(path for path in source.glob("*/*") if path.is_file() and not path.name.startswith(".")):
+    for path in sorted(source.glob("*/[!.]*")):
         try:
-            image = np.asarray(imread(path))
+            with Image.open(path) as file:
+                images.append(np.asarray(file.convert("L"), np.float32))
         except (OSError, ValueError, SyntaxError) as error:
             raise UserError(f"{path} is no picture that can be read") from error
-        images.append(image if image.ndim == 2 else image[..., :3].mean(axis=-1))
         labels.append(path.parent.name)
         if images[-1].shape != images[0].shape:
             raise UserError(f"{path} has {images[-1].shape} pixels, those before it {images[0].shape}: make them equal")
@@ -94,10 +93,10 @@ def as_sequences(images: np.ndarray, view: str) -> np.ndarray:
 class Reader(nn.Module):
     """Sequences (T, B, I) -> the logits (B, classes) after the last step."""
 
-    def __init__(self, cell: str, I: int, H: int, classes: int, dropout: float, rng: np.random.Generator) -> None:
-        self.recurrent = CELLS[cell](I, H, rng=rng)
-        self.dropout = nn.Dropout(dropout, rng)
-        self.output = nn.Linear(H, classes, rng=rng)
+    def __init__(self, cell: str, I: int, classes: int, o: Any, rng: np.random.Generator) -> None:
+        self.recurrent = CELLS[cell](I, o.hidden, rng=rng)
+        self.dropout = nn.Dropout(o.dropout, rng)
+        self.output = nn.Linear(o.hidden, classes, rng=rng)
 
     def forward(self, xs: np.ndarray) -> Any:
         h, _ = self.recurrent(xs)  # (T, B, H)
@@ -113,17 +112,15 @@ class Reader(nn.Module):
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def train(cell: str, view: str, data: Any, options: Any, progress: Progress, done: float, share: float) -> Any:
+def train(cell: str, view: str, data: Any, o: Any, progress: Progress) -> tuple[Reader, list[float]]:
     """Train one network: it, and its held-out accuracy after each epoch."""
-    (images, labels), (test_images, test_labels) = data
+    images, test_images, labels, test_labels = data
     xs, test_xs = as_sequences(images, view), as_sequences(test_images, view)
-    rng = np.random.default_rng(options.seed)
-    model = Reader(cell, xs.shape[2], options.hidden, int(labels.max()) + 1, options.dropout, rng)
-    N, B = len(labels), options.batch_size
-    steps = options.epochs * -(-N // B)
-    rate = nn.cosine_decay(options.lr, steps, warmup=steps // 20)
-    optimizer = nn.AdamW(model.parameters(), rate, weight_decay=options.weight_decay)
-    accuracies = []
+    rng = np.random.default_rng(o.seed)
+    model = Reader(cell, xs.shape[2], int(labels.max()) + 1, o, rng)
+    steps = o.epochs * -(-len(labels) // BATCH)
+    optimizer = nn.AdamW(model.parameters(), nn.cosine_decay(o.lr, steps, warmup=steps // 20), weight_decay=1e-3)
+    accuracies: list[float] = []
 
     @mg.compile
     def loss_and_gradients(xs: Any, labels: Any) -> Any:
@@ -131,75 +128,50 @@ def train(cell: str, view: str, data: Any, options: Any, progress: Progress, don
         loss.backward()
         return loss
 
-    for epoch in range(options.epochs):
-        order = rng.permutation(N)
+    for epoch in range(o.epochs):
         model.train()
-        for start in range(0, N, B):
-            batch = order[start : start + B]
+        order = rng.permutation(len(labels))
+        for batch in np.split(order, range(BATCH, len(order), BATCH)):
             optimizer.zero_grad()
             loss_and_gradients(xs[:, batch], labels[batch])
             nn.clip_grad_norm(optimizer.params, 1.0)
             optimizer.step()
-            if progress.due():
-                recent = f"held-out accuracy {accuracies[-1]:.3f}" if accuracies else ""
-                part = (epoch + start / N) / options.epochs
-                progress.update(done + share * part, f"{cell.upper()} by {view}, epoch {epoch + 1}", recent)
-        right = model.beliefs(test_xs)[-1].argmax(axis=-1) == test_labels
-        accuracies.append(float(right.mean()))
+        accuracies.append(float(np.mean(model.beliefs(test_xs)[-1].argmax(axis=-1) == test_labels)))
+        if progress.due():
+            done = (epoch + 1) / o.epochs
+            progress.update(done, f"{cell.upper()} by {view}, {done:.0%}", f"held-out accuracy {accuracies[-1]:.3f}")
     return model, accuracies
-
-
-def logistic_regression(data: Any) -> float:
-    """Held-out accuracy of multinomial logistic regression on all pixels at once."""
-    from sklearn.linear_model import LogisticRegression
-
-    (images, labels), (test_images, test_labels) = data
-    baseline = LogisticRegression(max_iter=5000).fit(images.reshape(len(images), -1), labels)
-    return float(baseline.score(test_images.reshape(len(test_images), -1), test_labels))
 
 
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
-def draw(path: Path, curves: dict[Any, list[float]], baseline: float, readers: Any, data: Any, names: Any) -> None:
+def draw(path: Path, curves: dict[Any, list[float]], baseline: float, models: Any, data: Any, names: Any) -> None:
     """The accuracies over the epochs, and how the best network's belief changes while it reads four images."""
-    images, labels = data
+    _, images, _, labels = data
     best = max(curves, key=lambda run: curves[run][-1])
-    beliefs = readers[best].beliefs(as_sequences(images, best[1]))  # (T, N, classes)
-    beliefs = beliefs[len(beliefs) // images.shape[1] - 1 :: len(beliefs) // images.shape[1]]  # after each row
-    # images that were read in the end, and on which it changed its mind most: 1 - p, summed over the rows
+    beliefs = models[best].beliefs(as_sequences(images, best[1]))  # (T, N, classes)
+    beliefs = beliefs.reshape(images.shape[1], -1, *beliefs.shape[1:])[:, -1]  # (height, N, classes), after each row
     p = beliefs[:, np.arange(len(labels)), labels]
-    right = p[-1] > 0.5
-    doubt = right * (1 - p).sum(axis=0)
-    chosen = np.argsort(-doubt)[:: max(1, right.sum() // 12)][:4]
-    views = list(dict.fromkeys(view for _, view in curves))
+    doubt = np.where(p[-1] > 0.5, 1 - p, 0).sum(axis=0)  # of those that were read right in the end
     with picture(path) as figure:
         figure.set_size_inches(8.4, 6.2)
         top, bottom = figure.subfigures(2, 1, height_ratios=(1.15, 1))
-        for axes, view in zip(np.atleast_1d(top.subplots(1, len(views), sharey=True)), views):
-            for cell in (cell for cell, other in curves if other == view):
-                curve = curves[cell, view]
-                axes.plot(range(1, len(curve) + 1), curve, color=COLOURS[cell], label=f"{cell.upper()} {curve[-1]:.3f}")
+        views = dict.fromkeys(view for _, view in curves)
+        for view, axes in zip(views, top.subplots(1, len(views), sharey=True, squeeze=False)[0]):
+            for (cell, of), curve in curves.items():
+                if of == view:
+                    axes.plot(curve, color=COLOURS[cell], label=f"{cell.upper()} {curve[-1]:.3f}")
             axes.axhline(baseline, color=GREY, linestyle="--", label=f"logistic regression {baseline:.3f}")
-            axes.set(xlabel="epoch", title=f"{view[:-1]} by {view[:-1]}", ylim=(min(0.5, baseline - 0.1), 1.005))
+            axes.set(xlabel="epoch", title=f"held-out accuracy, by {view}", ylim=(min(0.5, baseline - 0.1), 1.005))
             axes.legend(loc="lower right")
-        top.axes[0].set_ylabel("held-out accuracy")
-        bottom.suptitle(
-            f"What the {best[0].upper()} by {best[1]} believes after each row of an image (bright: probable)",
-            x=0.01,
-            ha="left",
-        )
-        grid = bottom.subplots(1, 2 * len(chosen), width_ratios=[1, 1.25] * len(chosen))
-        for k, n in enumerate(chosen):
-            image, belief = grid[2 * k], grid[2 * k + 1]
-            image.imshow(images[n], cmap="gray_r", aspect="auto")
-            image.set(xticks=[], yticks=[], xlabel=f"a {names[labels[n]]}")
-            belief.imshow(beliefs[:, n], cmap="viridis", vmin=0, vmax=1, aspect="auto")
-            belief.set(yticks=[], xlabel="class")
-            belief.set_xticks(range(len(names)) if len(names) <= 12 else [], names if len(names) <= 12 else [])
-            belief.tick_params(labelsize=7, length=0)
-            for axes in (image, belief):
-                axes.grid(False)
+        bottom.suptitle(f"what the {best[0].upper()} by {best[1]} believes after each row of an image")
+        for axes, n in zip(bottom.subplots(1, 4), np.argsort(-doubt)):
+            axes.imshow(images[n], cmap="gray_r", extent=(-1.1, -0.1, 0, 1))
+            axes.imshow(beliefs[:, n], cmap="Blues", vmin=0, vmax=1, extent=(0, 1, 0, 1), aspect="auto")
+            axes.set_xticks((np.arange(len(names)) + 0.5) / len(names), [name[:2] for name in names], size=7)
+            axes.set(xlim=(-1.1, 1), yticks=[], xlabel=f"a {names[labels[n]]}")
+            axes.grid(False)
 
 
 @command
@@ -211,36 +183,30 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
     parser.add_argument("--hidden", type=at_least(1), default=64, help="units (default: %(default)s)")
     parser.add_argument("--epochs", type=at_least(1), default=60, help="(default: %(default)s)")
-    parser.add_argument("--batch-size", type=at_least(1), default=32, help="(default: %(default)s)")
     parser.add_argument("--lr", type=at_least(1e-9, float), default=5e-3, help="Adam's (default: %(default)s)")
     parser.add_argument("--dropout", type=at_least(0, float, 1), default=0.3, help="of h_T (default: %(default)s)")
-    parser.add_argument("--weight-decay", type=at_least(0, float), default=1e-3, help="(default: %(default)s)")
-    options = common.parse_example(parser, argv, views=["rows"], cells=["gru"], epochs=12)
+    o = common.parse_example(parser, argv, views=["rows"], cells=["gru"], epochs=12)
     need("rich", "matplotlib", "sklearn")
-    images, labels, names = load_images(options.images)
+    images, labels, names = load_images(o.images)
+    folder = output_folder(o.out)
+    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
 
-    parts = train_test_split(images, labels, test_size=0.2, random_state=options.seed, stratify=labels)
-    data = (parts[0], parts[2]), (parts[1], parts[3])
-    folder = output_folder(options.out)
-    runs = [(cell, view) for view in dict.fromkeys(options.views) for cell in dict.fromkeys(options.cells)]
-    work = np.cumsum([0] + [{"rows": 1, "pixels": 8}[view] * (1 if cell == "rnn" else 4) for cell, view in runs])
-    curves, readers = {}, {}
-    with Progress() as progress:
-        progress.say(f"{number(len(parts[0]))} images to learn from, {len(parts[1])} held out, {len(names)} classes")
-        baseline = logistic_regression(data)
-        for k, (cell, view) in enumerate(runs):
-            done, share = work[k] / work[-1], (work[k + 1] - work[k]) / work[-1]
-            readers[cell, view], curves[cell, view] = train(cell, view, data, options, progress, done, share)
-            progress.say(f"{cell.upper()} by {view}: held-out accuracy {curves[cell, view][-1]:.3f}")
-    draw(folder / "accuracy.png", curves, baseline, readers, data[1], names)
-    final = {f"{cell} {view}": curve[-1] for (cell, view), curve in curves.items()}
-    common.write_json(folder / "result.json", {"logistic regression": baseline, **final})
-    figures = [
-        f"by {view} " + ", ".join(f"{cell.upper()} {final[f'{cell} {of}']:.3f}" for cell, of in curves if of == view)
-        for view in dict.fromkeys(options.views)
-    ]
-    print(f"result: held-out accuracy {'; '.join(figures)}; logistic regression {baseline:.3f}")
+    data = train_test_split(images, labels, test_size=0.2, random_state=o.seed, stratify=labels)
+    flat, test_flat = (part.reshape(len(part), -1) for part in data[:2])
+    baseline = LogisticRegression(max_iter=5000).fit(flat, data[2]).score(test_flat, data[3])
+    print(f"{number(len(data[0]))} images to learn from, {len(data[1])} held out, {len(names)} classes")
+    models, curves = {}, {}
+    for view in o.views:
+        for cell in o.cells:
+            with Progress() as progress:
+                models[cell, view], curves[cell, view] = train(cell, view, data, o, progress)
+                progress.say(f"{cell.upper()} by {view}: held-out accuracy {curves[cell, view][-1]:.3f}")
+    draw(folder / "accuracy.png", curves, baseline, models, data, names)
+    found = {f"{cell} {view}": curve[-1] for (cell, view), curve in curves.items()}
+    found["logistic regression"] = baseline
+    common.write_json(folder / "result.json", found)
+    print("result: held-out accuracy " + ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in found.items()))
     print(f"picture: {folder / 'accuracy.png'}")
 
 
