@@ -2,31 +2,29 @@
 
     python -m examples.translation
 
-The sentences are the names of numbers below 10⁹ in English and French, or any two languages that num2words knows. Half
-of those drawn, with the shorter English names, are for training, but for 1 000 that are held out; of the other half,
-all longer than any that training saw, 1 000 are translated as well. An encoder reads the words x_1 ... x_T in both
-directions, a decoder writes y_1 ... y_S:
+The sentences are names of numbers below 10⁹ in English and French, or any two languages that num2words knows. Half of
+them, with the shorter English names, are for training, but for a tenth that is held out; of the other half, all longer
+than any that training saw, as many are translated as well. An encoder reads the words x_1 ... x_T in both directions,
+a decoder writes y_1 ... y_S:
 
     k_t = K [GRU(x_1 ... x_t), GRU(x_T ... x_t)]              what was read about word t, with its surroundings
     h_s = GRU(y_{s-1}, h_{s-1}),  h_0 = tanh(B [GRU(x_1 ... x_T), GRU(x_T ... x_1)])
-    a_ts = softmax over t of h_s · k_t / √H                   attention: where to look for word s
+    a_ts = softmax over t of v · tanh(W h_s + U k_t)          attention: where to look for word s
     c_s = Σ_t a_ts k_t
-    p(y_s | y_1 ... y_{s-1}, x) = softmax(V tanh(W [h_s, c_s]))
+    p(y_s | y_1 ... y_{s-1}, x) = softmax(V tanh(C [h_s, c_s]))
 
 In training y_{s-1} is the right word (teacher forcing); afterwards a beam search looks for the most probable sentence.
-The baseline is the same network without attention, where all that was read must fit into h_0 (attention: Bahdanau, Cho
-& Bengio 2015, "additive"; Luong, Pham & Manning 2015, "dot"; without: Sutskever, Vinyals & Le 2014).
-
-Other languages: `--languages es it`, or `de nl --level character`, whose numbers are single words. Own sentences:
-`--pairs FILE` with a sentence, a tab and its translation in each line; the first `--held-out` lines are for the test,
-by BLEU-4: how many words, and runs of two, three and four words, a translation shares with the one in the file.
+The baseline is the same network without attention, where all that was read must fit into h_0 (Sutskever, Vinyals & Le
+2014; attention: Bahdanau, Cho & Bengio 2015). Own sentences: `--pairs FILE` with a sentence, a tab and its translation
+in each line; the first tenth, up to 1 000, is for the test, by BLEU-4: how many words, and runs of two, three and four
+words, a translation shares with the one in the file.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,14 +35,10 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import BLUE, GREY, ORANGE, Progress, UserError, at_least, command, need, number, output_folder, picture
+from .common import GREY, Progress, UserError, at_least, command, need, number, output_folder, picture
 
-ATTENTION: dict[str, Any] = {
-    "dot": lambda H, rng: nn.attention.DotAttention(),
-    "additive": lambda H, rng: nn.attention.AdditiveAttention(H, H, H, rng),
-    "none": lambda H, rng: None,
-}
-END, UNKNOWN = 0, 1  # the first two of each vocabulary
+END, RARE = 0, 1  # the first two of each vocabulary
+BATCH, DROPOUT = 64, 0.2
 
 # --- data: pairs of lists of words ----------------------------------------------------------------------------------
 
@@ -61,254 +55,204 @@ def draw_numbers(count: int, rng: np.random.Generator) -> list[int]:
     return rng.permutation(np.unique(digits @ 10 ** np.arange(9))).tolist()
 
 
-def number_names(o: Any) -> tuple[list[Any], dict[str, list[Any]]]:
-    """Pairs to train on; pairs held out, and pairs with longer sources, by name."""
+def name_numbers(o: Any) -> tuple[list[Any], list[Any]]:
+    """The half of the pairs with the shorter sources, and the others."""
     from num2words import num2words
 
-    drawn = draw_numbers(o.numbers, np.random.default_rng(o.seed))
+    numbers = draw_numbers(o.numbers, np.random.default_rng(o.seed))
     try:
-        names = [[split(num2words(n, lang=language), o.level) for language in o.languages] for n in drawn]
+        names = [[split(num2words(n, lang=language), o.level) for language in o.languages] for n in numbers]
     except (NotImplementedError, OverflowError, TypeError) as error:  # TypeError: some end below 10⁹
         raise UserError(f"--languages {' '.join(o.languages)}: num2words does not know both up to 10⁹") from error
-    longest = np.median([len(source) for source, _ in names])
-    short, long = ([pair for pair in names if (len(pair[0]) > longest) == longer] for longer in (False, True))
-    if not long or len(short) <= o.held_out:
-        raise UserError(f"--numbers, --held-out: {len(short)} shorter names and {len(long)} longer do not suffice; "
-                        "where a number is one word, choose --level character")  # fmt: skip
-    return short[o.held_out :], {"held-out names": short[: o.held_out], "longer names": long[: o.held_out]}
+    median = np.median([len(source) for source, _ in names])
+    if median < 2:
+        raise UserError(f"--languages {' '.join(o.languages)}: most names are one word; choose --level character")
+    return [pair for pair in names if len(pair[0]) <= median], [pair for pair in names if len(pair[0]) > median]
 
 
-def read_pairs(o: Any) -> tuple[list[Any], dict[str, list[Any]]]:
-    """The same of a file; no source is longer on purpose. Columns after the second are not read."""
+def read_pairs(path: str, level: str) -> list[Any]:
+    """The pairs in a file; columns after the second are not read."""
     try:
-        lines = Path(o.pairs).read_text(encoding="utf-8-sig").split("\n")
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {o.pairs}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
-    pairs = []
-    for n, line in enumerate(lines, 1):
-        pair = [split(part.strip(), o.level) for part in line.split("\t")[:2]]
-        if line.strip() and (len(pair) < 2 or not all(pair)):
-            raise UserError(f"{o.pairs}, line {n}: a sentence, a tab and its translation are needed")
-        pairs += [pair] * bool(line.strip())
-    if len(pairs) <= o.held_out:
-        raise UserError(f"{o.pairs}: of {len(pairs)} pairs --held-out {o.held_out} leaves none to train on")
-    return pairs[o.held_out :], {"held-out sentences": pairs[: o.held_out]}
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
+    pairs = [[split(part.strip(), level) for part in line.split("\t")[:2]] for line in lines]
+    for n, pair in enumerate(pairs, 1):
+        if pair != [[]] and (len(pair) < 2 or not all(pair)):
+            raise UserError(f"{path}, line {n}: a sentence, a tab and its translation are needed")
+    return [pair for pair in pairs if pair != [[]]]
 
 
 def vocabulary(sentences: Sequence[list[str]]) -> dict[str, int]:
     """The number of each word that occurs at least twice."""
     counts = Counter(word for sentence in sentences for word in sentence)
-    return {word: k for k, word in enumerate(sorted(w for w in counts if counts[w] > 1), start=UNKNOWN + 1)}
+    return {word: n for n, word in enumerate(["(end)", "(rare)", *sorted(w for w in counts if counts[w] > 1)])}
 
 
-def numbers_of(words: list[str], vocabulary: dict[str, int]) -> list[int]:
-    """Each word's number."""
-    return [vocabulary.get(word, UNKNOWN) for word in words]
+def numbered(sentences: Sequence[list[str]], vocabulary: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The words' numbers (T, B), and the lengths (B,); T is a multiple of four, for a program serves only one T."""
+    xs, lengths = nn.pad_sequences([[vocabulary.get(word, RARE) for word in words] for words in sentences], RARE)
+    return np.pad(xs, ((0, -len(xs) % 4), (0, 0)), constant_values=RARE), lengths
 
 
-def bleu(references: Sequence[list[str]], found: Sequence[list[str]]) -> float:
-    """100 min(1, e^(1 - r/c)) (p_1 p_2 p_3 p_4)^(1/4), for r words in all references and c in all translations.
+def bleu(pairs: Sequence[Any]) -> float:
+    """100 min(1, e^(1 - r/c)) (p_1 p_2 p_3 p_4)^(1/4), for r words in all references and c in all translations of them.
 
     p_n is the share of the translations' n-grams that are in their references, each at most as often as there.
     Source: Papineni et al. 2002, section 2.3.
     """
-    shared, total = np.zeros((2, 4))
-    for sentences in zip(references, found):
-        for n in range(1, 5):
-            there, here = (Counter(zip(*[words[k:] for k in range(n)])) for words in sentences)
-            shared[n - 1] += (there & here).total()
-            total[n - 1] += here.total()
-    if not shared.all():
-        return 0.0
-    brevity = min(0.0, 1 - sum(map(len, references)) / sum(map(len, found)))
-    return 100 * math.exp(brevity + np.log(shared / total).mean())
+    p = []
+    for n in range(1, 5):
+        grams = [[Counter(zip(*[words[k:] for k in range(n)])) for words in pair] for pair in pairs]
+        p.append(sum((there & here).total() for there, here in grams) / max(1, sum(here.total() for _, here in grams)))
+    r, c = (sum(map(len, side)) for side in zip(*pairs))
+    return 100 * min(1.0, math.exp(1 - r / max(1, c))) * math.prod(p) ** 0.25
 
 
-def exact(references: Sequence[list[str]], found: Sequence[list[str]]) -> float:
+def exact(pairs: Sequence[Any]) -> float:
     """The share of translations that are right in every word."""
-    return float(np.mean([a == b for a, b in zip(references, found, strict=True)]))
+    return sum(reference == found for reference, found in pairs) / len(pairs)
 
 
 # --- model ----------------------------------------------------------------------------------------------------------
 
 
 class Translator(nn.Module):
-    """Words (T, B) and the translation's words so far (S, B) -> logits (S, B, V) of the word after each of these."""
+    """Sources (T, B) of some lengths (B,), words so far (S, B) -> logits (S, B, V) of the word after each of these."""
 
-    def __init__(self, sources: dict[str, int], targets: dict[str, int], kind: str, o: Any) -> None:
-        H, V, rng = o.hidden, len(targets) + 2, np.random.default_rng(o.seed)
-        self.sources, self.targets, self.words = sources, targets, ["(end)", "?", *targets]
-        self.source, self.target = nn.Embedding(len(sources) + 2, H, rng), nn.Embedding(V, H, rng)
+    def __init__(self, pairs: list[Any], attention: bool, o: Any) -> None:
+        self.sources, self.targets = (vocabulary(side) for side in zip(*pairs))
+        H, V, rng = o.hidden, len(self.targets), np.random.default_rng(o.seed)
+        self.source, self.target = nn.Embedding(len(self.sources), H, rng), nn.Embedding(V, H, rng)
         self.encoder = nn.GRU(H, H, rng=rng, bidirectional=True)
         self.bridge, self.keys = nn.Linear(2 * H, H, rng=rng), nn.Linear(2 * H, H, rng=rng)
         self.decoder = nn.GRU(H, H, rng=rng)
-        self.attention = ATTENTION[kind](H, rng)
-        self.combine = nn.Linear(2 * H if self.attention else H, H, rng=rng)
-        self.output = nn.Linear(H, V, rng=rng)
-        self.dropout = nn.Dropout(o.dropout, rng)
+        self.attention = nn.attention.AdditiveAttention(H, H, H, rng) if attention else None
+        self.combine, self.output = nn.Linear(2 * H if attention else H, H, rng=rng), nn.Linear(H, V, rng=rng)
+        self.dropout = nn.Dropout(DROPOUT, rng)
 
-    def read(self, xs: Any) -> tuple[Any, Any]:
+    def read(self, xs: Any, lengths: Any) -> tuple[Any, Any]:
         """The decoder's first state h_0 (B, H), and the keys (T, B, H)."""
-        outputs, ends = self.encoder(self.dropout(self.source(xs)))
-        return mg.tanh(self.bridge(mg.concatenate(ends, axis=-1))), self.keys(outputs)
+        hs, ends = self.encoder(self.dropout(self.source(xs)), lengths=lengths)
+        return mg.tanh(self.bridge(mg.concatenate(ends, axis=-1))), self.keys(hs)
 
-    def write(self, words: Any, h: Any, keys: Any) -> tuple[Any, Any, Any]:
+    def write(self, words: Any, h: Any, keys: Any, mask: Any = None) -> tuple[Any, Any, Any]:
         """The logits (S, B, V) of the next words, the last state (B, H), and the attention (T, S, B)."""
         hs, (h,) = self.decoder(self.dropout(self.target(words)), (h,))
         weights = None
         if self.attention:
-            context, weights = self.attention(hs, keys)  # (S, B, H)
+            context, weights = self.attention(hs, keys, mask=mask)  # (S, B, H)
             hs = mg.concatenate([hs, context], axis=-1)
         return self.output(self.dropout(mg.tanh(self.combine(hs)))), h, weights
 
-    def forward(self, xs: Any, words: Any) -> Any:
-        return self.write(words, *self.read(xs))[0]
+    def forward(self, xs: Any, lengths: Any, words: Any) -> Any:
+        return self.write(words, *self.read(xs, lengths), nn.padding_mask(lengths, len(xs)))[0]
 
     @mg.no_grad()
-    def translate(self, sentence: list[str], width: int) -> list[str]:
-        """The best translation that a beam of this width finds."""
+    def translate(self, sentence: list[str], width: int) -> tuple[list[str], Any]:
+        """The best translation that a beam of this width finds, and where it looks for each word and END (T, S, 1)."""
+        xs, lengths = numbered([sentence], self.sources)
+        h, keys = self.eval().read(xs[: len(sentence)], lengths)
 
-        def step(words: np.ndarray, state: Any) -> Any:
-            h, keys = state
-            logits, h, _ = self.write(words[None], h, keys.swapaxes(0, 1))
-            return logits[0], (h, keys)
+        def step(words: np.ndarray, h: Any) -> Any:
+            logits, h, _ = self.write(words[None], h, np.repeat(keys.data, len(words), axis=1))
+            return logits[0], h
 
-        h, keys = self.eval().read(np.array(numbers_of(sentence, self.sources))[:, None])
-        start = h, keys.swapaxes(0, 1)  # what a beam carries along has the batch first
-        found = nn.beam_search(step, END, 3 * len(sentence) + 10, width, start, end=END, length_penalty=1.0)
-        return [self.words[n] for n in found[0][0] if n != END]
-
-    @mg.no_grad()
-    def attends(self, sentence: list[str], translation: list[str]) -> np.ndarray:
-        """The weights a (S + 1, T) while this translation and END are written."""
-        xs, words = numbers_of(sentence, self.sources), [END, *numbers_of(translation, self.targets)]
-        _, _, weights = self.eval().write(np.array(words)[:, None], *self.read(np.array(xs)[:, None]))
-        return weights.data[:, :, 0].T
+        best, _ = nn.beam_search(step, END, 3 * len(sentence) + 10, width, h, end=END, length_penalty=1.0)[0]
+        _, _, weights = self.write(np.array([END, *best[:-1]])[:, None], h, keys)
+        return [list(self.targets)[n] for n in best if n != END], weights
 
 
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def batches(pairs: list[Any], size: int, rng: np.random.Generator) -> list[tuple[np.ndarray, ...]]:
-    """Pairs of numbered words as sources (T, B), the right words to go on from (S, B), and targets (S, B).
-
-    All sources of a batch are equally long, so that the encoder meets no padding. Targets are filled up with UNKNOWN,
-    to multiples of four, so that few shapes are to be compiled.
-    """
-    groups, made = defaultdict(list), []
-    for pair in pairs:
-        groups[len(pair[0])].append(pair)
-    for group in groups.values():
-        for batch in nn.bucket_by_length([len(target) for _, target in group], size, rng):
-            xs = np.array([group[n][0] for n in batch]).T
-            targets, _ = nn.pad_sequences([[*group[n][1], END] for n in batch], UNKNOWN)
-            targets = np.pad(targets, ((0, -len(targets) % 4), (0, 0)), constant_values=UNKNOWN)
-            made.append((xs, np.concatenate([np.full_like(targets[:1], END), targets[:-1]]), targets))
-    return [made[k] for k in rng.permutation(len(made))]
-
-
-def train(model: Translator, training: Any, o: Any, progress: Progress, name: str, done: float, share: float) -> None:
-    """Teacher forcing. Padding, and words not in the vocabulary, are no targets, so that neither is ever written."""
+def train(model: Translator, pairs: list[Any], o: Any, progress: Progress, name: str, done: float) -> None:
+    """Teacher forcing. Padding and rare words are no targets, so that neither is ever written."""
     rng = np.random.default_rng(o.seed)
-    pairs = [(numbers_of(source, model.sources), numbers_of(target, model.targets)) for source, target in training]
+    lengths = [1000 * len(source) + len(target) for source, target in pairs]  # that both differ little in a batch
+    batches = [batch for _ in range(o.epochs) for batch in nn.bucket_by_length(lengths, BATCH, rng)]
+    optimizer = nn.Adam(model.parameters(), nn.cosine_decay(o.lr, len(batches), warmup=len(batches) // 20))
 
-    def gradients(xs: Any, words: Any, targets: Any) -> Any:
-        loss = nn.cross_entropy(model(xs, words), targets, ignore_index=UNKNOWN)
+    @mg.compile
+    def loss_and_gradients(xs: Any, lengths: Any, ys: Any) -> Any:
+        loss = nn.cross_entropy(model(xs, lengths, ys[:-1]), ys[1:], ignore_index=RARE)
         loss.backward()
         return loss
 
-    steps = o.epochs * len(batches(pairs, o.batch_size, rng))
-    optimizer = nn.Adam(model.parameters(), nn.cosine_decay(o.lr, steps, warmup=steps // 20))
-    few = len({len(source) for source, _ in pairs}) <= 16  # shapes; each of them then comes again and again
-    step = mg.compile(gradients) if few else gradients
-    for epoch in range(o.epochs):
-        model.train()
-        made = batches(pairs, o.batch_size, rng)
-        for k, batch in enumerate(made):
-            optimizer.zero_grad()
-            loss = step(*batch)
-            nn.clip_grad_norm(optimizer.params, 1.0)
-            optimizer.step()
-            if progress.due():
-                part = (epoch + k / len(made)) / o.epochs
-                progress.update(done + share * part, f"{name}, epoch {epoch + 1}", f"loss {loss.item():.4f}")
+    model.train()
+    for k, batch in enumerate(batches):
+        ys, _ = numbered([["(end)", *pairs[n][1], "(end)"] for n in batch], model.targets)
+        optimizer.zero_grad()
+        loss = loss_and_gradients(*numbered([pairs[n][0] for n in batch], model.sources), ys)
+        nn.clip_grad_norm(optimizer.params, 1.0)
+        optimizer.step()
+        if progress.due():
+            progress.update(done + k / len(batches) / 2, name, f"loss {loss.item():.4f}")
 
 
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
-def draw(path: Path, attention: Any, pairs: list[Any], found: dict[str, Any], measure: Any, longest: int) -> None:
+def draw(path: Path, source: Any, written: Any, weights: Any, curves: Any, title: str, longest: int) -> None:
     """Where the network looked in one sentence, and the score over the length of the source."""
-    source, target, weights = attention
-    by_length = defaultdict(list)
-    for n, (words, _) in enumerate(pairs):
-        by_length[len(words)].append(n)
-    lengths = sorted(length for length in by_length if len(by_length[length]) >= min(10, len(pairs)))
     with picture(path) as figure:
         figure.set_size_inches(9, 4.2)
-        left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
-        left.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        left, right = figure.subplots(1, 2)
+        left.imshow(weights.data[:, :, 0].T, cmap="Blues", aspect="auto")
         left.set_xticks(range(len(source)), source, rotation=90, fontsize=7)
-        left.set_yticks(range(len(target) + 1), [*target, "(end)"], fontsize=7)
+        left.set_yticks(range(len(written) + 1), [*written, "(end)"], fontsize=7)
         left.set_title("Where it looks (dark) for each word that it writes")
         left.grid(False)
-        right.axvspan(0, longest + 0.5, color=GREY, alpha=0.15, linewidth=0, label="lengths in training")
-        for name, translations in found.items():
-            curve = [measure(*zip(*[(pairs[n][1], translations[n]) for n in by_length[length]])) for length in lengths]
-            right.plot(lengths, curve, "o-", color=ORANGE if name == "no attention" else BLUE, label=name)
-        title = "BLEU-4" if measure is bleu else "translations right in every word"
-        right.set(title=title, xlabel="length of the source", ylim=(0, None), xlim=(0, max([longest, *lengths]) + 1))
-        right.legend(loc="lower left")
+        right.axvspan(0.5, longest + 0.5, color=GREY, alpha=0.15, label="lengths in training")
+        for name, curve in curves.items():
+            right.plot(*zip(*curve), "o-", label=name)
+        right.set(title=title, xlabel="length of the source", ylim=(0, None))
+        right.legend()
 
 
 @command
 def main(argv: Sequence[str]) -> None:
     """Train a network with attention and one without, and let them translate what they have not seen."""
     parser = common.example_parser(__doc__)
-    parser.add_argument("--languages", nargs=2, help="of num2words, from and to (default: en fr)")
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument("--languages", nargs=2, default=["en", "fr"], help="of num2words, from and to (default: en fr)")
+    data.add_argument("--pairs", help="a file of sentences and translations, instead of numbers")
     parser.add_argument("--numbers", type=at_least(1), default=40000, help="to draw (default: %(default)s)")
-    parser.add_argument("--pairs", help="a file of sentences and translations, instead of numbers")
     parser.add_argument("--level", choices=("word", "character"), default="word", help="(default: %(default)s)")
-    parser.add_argument("--held-out", type=at_least(1), default=1000, help="for the test (default: %(default)s)")
-    parser.add_argument("--attention", choices=("dot", "additive"), default="dot", help="(default: %(default)s)")
-    parser.add_argument("--no-baseline", action="store_true", help="leave out the network without attention")
     parser.add_argument("--hidden", type=at_least(1), default=128, help="H (default: %(default)s)")
-    parser.add_argument("--epochs", type=at_least(1), help="(default: 6; 12 with --pairs)")
-    parser.add_argument("--batch-size", type=at_least(1), default=64, help="(default: %(default)s)")
-    parser.add_argument("--lr", type=at_least(1e-9, float), default=4e-3, help="Adam's (default: %(default)s)")
-    parser.add_argument("--dropout", type=at_least(0, float, 1), default=0.3, help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=at_least(1), default=10, help="(default: %(default)s)")
+    parser.add_argument("--lr", type=at_least(1e-9, float), default=3e-3, help="Adam's (default: %(default)s)")
     parser.add_argument("--beam", type=at_least(1), default=4, help="its width; 1 is greedy (default: %(default)s)")
-    o = common.parse_example(parser, argv, numbers=4000, held_out=100, hidden=64, epochs=10, lr=0.01, dropout=0.1)
-    if o.pairs and o.languages:
-        parser.error("--languages is for numbers, not for --pairs")
-    o.languages, o.epochs = o.languages or ["en", "fr"], o.epochs or (12 if o.pairs else 6)
-    need("rich", "matplotlib", "num2words")
-    training, tests = read_pairs(o) if o.pairs else number_names(o)
+    o = common.parse_example(parser, argv, numbers=4000, hidden=64, lr=0.01)
+    need("rich", "matplotlib", *([] if o.pairs else ["num2words"]))
+    pairs, longer = (read_pairs(o.pairs, o.level), []) if o.pairs else name_numbers(o)
+    count = min(len(pairs) // 10, 1000)
+    if not count:
+        raise UserError(f"{o.pairs or '--numbers'}: at least ten pairs are needed, not {len(pairs)}")
     folder = output_folder(o.out)
-    sources, targets = (vocabulary(side) for side in zip(*training))
+    training, test = pairs[count:], [*pairs[:count], *longer[:count]]
+    lengths = [len(source) for source, _ in test]
     measure, what = (bleu, "BLEU-4") if o.pairs else (exact, "right in every word")
-    test = [pair for pairs in tests.values() for pair in pairs]
-    found: dict[str, Any] = {}
+    figures, curves = {}, {}
     with Progress() as progress:
-        progress.say(f"{number(len(training))} pairs to learn from, of {len(sources)} and {len(targets)} words")
-        kinds = [o.attention] if o.no_baseline else ["none", o.attention]
-        for k, kind in enumerate(kinds):
-            name = "no attention" if kind == "none" else f"{kind} attention"
-            share, found[name] = 1 / len(kinds), []
-            model = Translator(sources, targets, kind, o)
-            train(model, training, o, progress, name, k * share, 0.8 * share)
-            for n, (source, _) in enumerate(test):
-                found[name].append(model.translate(source, o.beam))
-                if progress.due():
-                    progress.update(share * (k + 0.8 + 0.2 * n / len(test)), f"{name}, translation {number(n)}", "")
-    n = max(range(len(test)), key=lambda n: len(test[n][0]) if len(test[n][0]) <= 24 else 0)  # fits into the picture
-    attention = test[n][0], found[name][n], model.attends(test[n][0], found[name][n])
-    draw(folder / "translation.png", attention, test, found, measure, max(len(source) for source, _ in training))
-    figures, start = {}, 0
-    for part, pairs in tests.items():
-        some = slice(start, start := start + len(pairs))
-        figures[part] = {name: measure([target for _, target in pairs], of[some]) for name, of in found.items()}
-        print(f"result: {part}, {what}: {', '.join(f'{name} {value:.3f}' for name, value in figures[part].items())}")
+        progress.say(f"{number(len(training))} pairs to learn from")
+        for k, name in enumerate(("no attention", "attention")):
+            model = Translator(training, name == "attention", o)
+            train(model, training, o, progress, name, k / 2)
+            progress.update((k + 1) / 2, name, "translating")
+            found = [model.translate(source, o.beam) for source, _ in test]
+            results = [(target, words) for (_, target), (words, _) in zip(test, found)]
+            figures[name] = {"held out": measure(results[:count])}
+            if longer:
+                figures[name]["longer"] = measure(results[count:])
+            by_length = {T: [result for result, of in zip(results, lengths) if of == T] for T in sorted(set(lengths))}
+            curves[name] = [(T, measure(of)) for T, of in by_length.items()]
+            progress.say(
+                f"result: {name}: {what}: {', '.join(f'{part} {of:.3f}' for part, of in figures[name].items())}"
+            )
+    right = [n for n, (target, words) in enumerate(results) if words == target and lengths[n] <= 24]
+    n = max(right, key=lambda n: lengths[n], default=0)  # the longest that is right and fits into the picture
+    draw(folder / "translation.png", test[n][0], *found[n], curves, what, max(len(source) for source, _ in training))
     common.write_json(folder / "result.json", figures)
     print(f"picture: {folder / 'translation.png'}")
 

@@ -18,7 +18,7 @@ from refusals import lacking, refusal
 import minigrad as mg
 import nn
 from examples import translation
-from examples.translation import END, UNKNOWN, Translator, batches, bleu, draw_numbers, exact, split
+from examples.translation import END, RARE, Translator, bleu, draw_numbers, exact, numbered, split
 
 
 def run(*arguments: Any) -> int:
@@ -40,14 +40,14 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_attention_translates_numbers_that_it_has_not_seen(quick: Path) -> None:
-    found = figures(quick)["held-out names"]
-    assert found["dot attention"] > 0.9  # a guess: 0
-    assert found["dot attention"] > found["no attention"] + 0.05
+    found = {name: of["held out"] for name, of in figures(quick).items()}
+    assert found["attention"] > 0.9  # a guess: 0
+    assert found["attention"] > found["no attention"] + 0.05
 
 
 def test_attention_reaches_beyond_the_lengths_of_training(quick: Path) -> None:
-    found = figures(quick)["longer names"]
-    assert found["dot attention"] > found["no attention"] + 0.15
+    found = {name: of["longer"] for name, of in figures(quick).items()}
+    assert found["attention"] > found["no attention"] + 0.15
 
 
 def test_picture_is_written_and_nothing_else_but_the_figures(quick: Path) -> None:
@@ -64,14 +64,18 @@ def write_pairs(path: Path, count: int) -> None:
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-@pytest.mark.parametrize(("level", "attention"), [("word", "dot"), ("word", "additive"), ("character", "dot")])
-def test_sentences_of_a_file_are_learnt(level: str, attention: str, tmp_path: Path, capsys: Any) -> None:
+@pytest.mark.parametrize(("level", "epochs"), [("word", 25), ("character", 12)])
+def test_sentences_of_a_file_are_learnt(
+    level: str, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_pairs(tmp_path / "toy.tsv", 440)
-    options = ["--held-out", 40, "--hidden", 32, "--epochs", 12, "--lr", 0.02, "--dropout", 0, "--batch-size", 16]
-    options += ["--level", level, "--attention", attention, "--no-baseline", "--beam", 2]
+    monkeypatch.setattr(translation, "BATCH", 16)  # of few sentences, and no dropout
+    monkeypatch.setattr(translation, "DROPOUT", 0)
+    options = ["--level", level, "--hidden", 32, "--epochs", epochs, "--lr", 0.02, "--beam", 2]
     assert run("--pairs", tmp_path / "toy.tsv", *options, "--out", tmp_path / "out") == 0
-    assert figures(tmp_path / "out")["held-out sentences"][f"{attention} attention"] > 80  # a shuffled file: below 20
-    assert re.search(r"^result: held-out sentences, BLEU-4: ", capsys.readouterr().out, re.MULTILINE)
+    assert set(figures(tmp_path / "out")["attention"]) == {"held out"}
+    assert figures(tmp_path / "out")["attention"]["held out"] > 80  # a shuffled file: below 20
+    assert re.search(r"^result: attention: BLEU-4: held out ", capsys.readouterr().out, re.MULTILINE)
 
 
 # --- data -----------------------------------------------------------------------------------------------------------
@@ -88,17 +92,21 @@ def test_numbers_have_all_sizes() -> None:
     assert {len(str(n)) for n in draw_numbers(1000, np.random.default_rng(0))} == set(range(1, 10))
 
 
-def test_what_is_held_out_is_not_trained_on_and_what_is_longer_is_longer() -> None:
-    training, tests = translation.number_names(
-        Namespace(languages=["en", "fr"], level="word", numbers=900, seed=0, held_out=90)
-    )
-    sources, held_out, longer = (
-        {tuple(source) for source, _ in pairs} for pairs in (training, tests["held-out names"], tests["longer names"])
-    )
-    assert len(held_out) == 90
+def test_what_is_held_out_is_not_trained_on_and_what_is_longer_is_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, asked = [], []
+    monkeypatch.setattr(translation, "train", lambda model, pairs, *others: known.append(pairs))
+    monkeypatch.setattr(Translator, "translate", lambda model, words, width: asked.append(words) or (words, None))
+    monkeypatch.setattr(translation, "draw", lambda *picture: None)
+    assert run("--numbers", 900, "--out", tmp_path) == 0
+    sources = {tuple(source) for source, _ in known[0]}
+    tests = [tuple(words) for words in asked[: len(asked) // 2]]  # the second half: with attention
+    held_out, longer = set(tests[: len(tests) // 2]), set(tests[len(tests) // 2 :])
+    assert len(held_out) == len(longer) == (len(held_out) + len(sources)) // 10 >= 20
     assert not sources & held_out
     assert max(map(len, held_out)) <= max(map(len, sources)) < min(map(len, longer))
-    pairs = dict((" ".join(source), " ".join(target)) for source, target in training)
+    pairs = {" ".join(source): " ".join(target) for source, target in known[0]}
     assert pairs["seven hundred"] == "sept cents"
 
 
@@ -114,31 +122,19 @@ def test_nothing_but_space_is_lost_when_a_text_is_split(text: str) -> None:
 
 
 def test_vocabulary_has_the_words_that_occur_twice_after_the_two_marks() -> None:
-    assert translation.vocabulary([["b", "a", "c"], ["c", "b"], ["d"]]) == {"b": 2, "c": 3}
+    found = translation.vocabulary([["b", "a", "c"], ["c", "b"], ["d"]])
+    assert found == {"(end)": END, "(rare)": RARE, "b": 2, "c": 3}
 
 
-words = st.lists(st.integers(2, 9), min_size=1, max_size=6)
-
-
-@given(st.lists(st.tuples(words, words), min_size=1, max_size=25), st.integers(1, 5), st.integers(0, 9))
-def test_batches_hold_each_pair_once_with_every_target_after_the_words_before_it(
-    pairs: list[Any], size: int, seed: int
-) -> None:
-    made = batches(pairs, size, np.random.default_rng(seed))
-    found = []
-    for xs, before, targets in made:
-        assert xs.shape[1] == targets.shape[1] <= size
-        assert before.shape == targets.shape
-        assert len(targets) % 4 == 0
-        assert (before[0] == END).all()
-        assert (before[1:] == targets[:-1]).all()
-        for x, target in zip(xs.T.tolist(), targets.T.tolist()):
-            stop = target.index(END)
-            assert set(target[stop + 1 :]) <= {UNKNOWN}
-            found.append((x, target[:stop]))
-    assert sorted(found) == sorted((list(x), list(y)) for x, y in pairs)
-    again = batches(pairs, size, np.random.default_rng(seed + 1))
-    assert {(x.shape, y.shape) for x, y, _ in made} == {(x.shape, y.shape) for x, y, _ in again}
+@given(st.lists(st.text("abcd", min_size=1, max_size=9), min_size=1, max_size=5))
+def test_words_are_numbered_and_filled_up_to_a_multiple_of_four(sentences: list[str]) -> None:
+    xs, lengths = numbered([list(words) for words in sentences], {"a": 5, "b": 6, "c": 7})
+    assert lengths.tolist() == [len(words) for words in sentences]
+    assert len(xs) % 4 == 0
+    assert len(xs) - max(lengths) < 4
+    for column, words in zip(xs.T.tolist(), sentences):
+        assert column[: len(words)] == [{"a": 5, "b": 6, "c": 7, "d": RARE}[word] for word in words]
+        assert set(column[len(words) :]) <= {RARE}
 
 
 # --- BLEU -----------------------------------------------------------------------------------------------------------
@@ -159,96 +155,133 @@ def test_batches_hold_each_pair_once_with_every_target_after_the_words_before_it
     ],
 )
 def test_bleu_of_one_sentence(reference: str, found: str, expected: float) -> None:
-    assert bleu([reference.split()], [found.split()]) == pytest.approx(expected)
+    assert bleu([(reference.split(), found.split())]) == pytest.approx(expected)
 
 
 def test_bleu_counts_over_all_sentences_and_never_across_them() -> None:
     references, found = [list("abcde"), list("fg")], [list("abcdx"), list("ff")]
     # words 4/5 + 1/2, pairs 3/4 + 0/1, triples 2/3, quadruples 1/2; 7 words in each
-    assert bleu(references, found) == pytest.approx(100 * (5 / 7 * 3 / 5 * 2 / 3 * 1 / 2) ** 0.25)
+    assert bleu(list(zip(references, found))) == pytest.approx(100 * (5 / 7 * 3 / 5 * 2 / 3 * 1 / 2) ** 0.25)
 
 
 def test_exact_match_is_of_whole_sentences() -> None:
-    assert exact([["a", "b"], ["c"]], [["a", "b"], ["c", "c"]]) == 0.5
+    assert exact([(["a", "b"], ["a", "b"]), (["c"], ["c", "c"])]) == 0.5
 
 
 # --- the network ----------------------------------------------------------------------------------------------------
 
 
-def made(kind: str, hidden: int = 6) -> Translator:
-    words = {f"w{k}": k for k in range(2, 8)}
-    return Translator(words, words, kind, Namespace(hidden=hidden, seed=1, dropout=0.5)).eval()
+def made(attention: bool = True) -> Translator:
+    words = [f"w{k}" for k in range(2, 8)]  # numbered 2 ... 7
+    return Translator([(words, words)] * 2, attention, Namespace(hidden=6, seed=1)).eval()
 
 
 XS, WORDS = np.random.default_rng(0).integers(2, 8, (2, 5, 3))
+LENGTHS = np.full(3, 5)
 
 
-@pytest.mark.parametrize("kind", translation.ATTENTION)
-def test_a_word_is_written_from_those_before_it_and_from_the_whole_source(kind: str) -> None:
-    model = made(kind)
-    before = model(XS, WORDS).data
+@pytest.mark.parametrize("attention", [False, True])
+def test_a_word_is_written_from_those_before_it_and_from_the_whole_source(attention: bool) -> None:
+    model = made(attention)
+    before = model(XS, LENGTHS, WORDS).data
     for t in range(5):
         other = WORDS.copy()
         other[t] = 9 - other[t]
-        changed = (model(XS, other).data != before).any(axis=(1, 2))
+        changed = (model(XS, LENGTHS, other).data != before).any(axis=(1, 2))
         assert changed.tolist() == [s >= t for s in range(5)]
         other = XS.copy()
         other[t] = 9 - other[t]
-        assert (model(other, WORDS).data != before).any(axis=(1, 2)).all()
+        assert (model(other, LENGTHS, WORDS).data != before).any(axis=(1, 2)).all()
 
 
 def test_every_key_knows_the_words_on_both_sides() -> None:
-    model = made("dot")
+    model = made()
     for t in (0, 4):
         other = XS.copy()
         other[t] = 9 - other[t]
-        assert (model.read(other)[1].data != model.read(XS)[1].data).any(axis=(1, 2)).all()
+        assert (model.read(other, LENGTHS)[1].data != model.read(XS, LENGTHS)[1].data).any(axis=(1, 2)).all()
 
 
-@pytest.mark.parametrize("kind", translation.ATTENTION)
-def test_a_beam_of_one_writes_the_most_probable_word_each_time(kind: str) -> None:
-    model = made(kind)
+@pytest.mark.parametrize("attention", [False, True])
+def test_a_sentence_means_the_same_beside_longer_ones(attention: bool) -> None:
+    model, lengths = made(attention), np.array([5, 2, 3])
+    together = model(XS, lengths, WORDS).data
+    for b, T in enumerate(lengths):
+        alone = model(XS[:T, [b]], np.array([T]), WORDS[:, [b]]).data
+        np.testing.assert_allclose(together[:, [b]], alone, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("attention", [False, True])
+def test_a_beam_of_one_writes_the_most_probable_word_each_time(attention: bool) -> None:
+    model = made(attention)
     for source in (["w2", "w5"], ["w3", "w3", "w7", "w4"]):
-        found = model.translate(source, 1)
-        xs = np.array([int(word[1:]) for word in source])[:, None]
-        written = np.array([END, *[model.words.index(word) for word in found]])[:, None]
-        best = model(xs, written).data[:, 0].argmax(axis=-1)
-        assert [model.words[n] for n in best[: len(found)]] == found
+        found, _ = model.translate(source, 1)
+        xs = np.array([model.sources[word] for word in source])[:, None]
+        written = np.array([END, *[model.targets[word] for word in found]])[:, None]
+        best = model(xs, np.array([len(xs)]), written).data[:, 0].argmax(axis=-1)
+        assert [list(model.targets)[n] for n in best[: len(found)]] == found
 
 
 def test_a_beam_goes_on_from_the_states_of_its_own_words() -> None:
-    model, source = made("dot"), ["w3", "w6", "w2"]
+    model, source = made(), ["w3", "w6", "w2"]
     xs = np.array([3, 6, 2])[:, None]
 
     def score(found: list[str]) -> float:
-        targets = np.array([*[model.words.index(word) for word in found], END])[:, None]
-        log_p = mg.log_softmax(model(xs, np.concatenate([[[END]], targets[:-1]])), axis=-1).data
-        return float(np.take_along_axis(log_p[:, 0], targets, axis=-1).mean())
+        targets = np.array([*[model.targets[word] for word in found], END])[:, None]
+        logits = model(xs, np.array([3]), np.concatenate([[[END]], targets[:-1]]))
+        return float(np.take_along_axis(mg.log_softmax(logits, axis=-1).data[:, 0], targets, axis=-1).mean())
 
     model.output.b.data = 1.5 * (np.arange(8) == END).astype(np.float32)  # so that sentences end
-    assert score(model.translate(source, 8)) >= score(model.translate(source, 1))
+    assert score(model.translate(source, 8)[0]) >= score(model.translate(source, 1)[0])
 
 
 def test_attention_is_a_distribution_over_the_source_for_each_word_and_the_end() -> None:
-    weights = made("dot").attends(["w2", "w3", "w4"], ["w5", "w6"])
-    assert weights.shape == (3, 3)
-    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+    model = made()
+    model.output.b.data = 1.5 * (np.arange(8) == END).astype(np.float32)  # so that sentences end
+    found, weights = model.translate(["w2", "w3", "w4"], 3)
+    assert weights.shape == (3, len(found) + 1, 1)
+    np.testing.assert_allclose(weights.data.sum(axis=0), 1, rtol=1e-5)
 
 
 def test_padding_of_targets_counts_nothing() -> None:
-    model = made("dot")
+    model = made()
     losses = []
     for rows in (3, 8):
-        targets = np.full((rows, 1), UNKNOWN)
+        targets = np.full((rows, 1), RARE)
         targets[:3, 0] = 4, 5, END
         before = np.concatenate([[[END]], targets[:-1]])
-        losses.append(nn.cross_entropy(model(XS[:, :1], before), targets, ignore_index=UNKNOWN).item())
+        logits = model(XS[:, :1], LENGTHS[:1], before)
+        losses.append(nn.cross_entropy(logits, targets, ignore_index=RARE).item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_training_tells_the_words_before_and_asks_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, asked = [], []
+    forward, cross_entropy = Translator.forward, nn.cross_entropy
+
+    def tell(model: Translator, xs: Any, lengths: Any, words: Any) -> Any:
+        told.append(words)
+        return forward(model, xs, lengths, words)
+
+    def ask(logits: Any, targets: Any, **options: Any) -> Any:
+        asked.append(targets)
+        return cross_entropy(logits, targets, **options)
+
+    monkeypatch.setattr(mg, "compile", lambda function: function)
+    monkeypatch.setattr(Translator, "forward", tell)
+    monkeypatch.setattr(nn, "cross_entropy", ask)
+    pairs, o = [(["a", "b"], ["c", "d", "c"])] * 2, Namespace(hidden=4, seed=0, epochs=1, lr=0.01)
+    model = Translator(pairs, True, o)
+    c, d = model.targets["c"], model.targets["d"]
+    with translation.Progress(quiet=True) as progress:
+        translation.train(model, pairs, o, progress, "", 0)
+    assert told[0].T.tolist() == [[END, c, d, c, END, RARE, RARE]] * 2
+    assert asked[0].T.tolist() == [[c, d, c, END, RARE, RARE, RARE]] * 2
 
 
 # --- options --------------------------------------------------------------------------------------------------------
 
-SMALL = "--numbers 50 --held-out 8 --hidden 8 --epochs 1 --batch-size 8 --beam 1"
+SMALL = "--numbers 80 --hidden 8 --epochs 2 --beam 1"
 
 
 def test_there_is_no_option_without_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,9 +301,8 @@ def test_there_is_no_option_without_effect(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(translation, "draw", lambda *picture: None)
     assert run(*SMALL.split(), "--out", tmp_path) == 0
     before = seen[:]
-    changes = ["--seed 1", "--languages es it", "--numbers 60", "--level character", "--held-out 9", "--no-baseline"]
-    changes += ["--attention additive", "--hidden 9", "--epochs 2", "--batch-size 1", "--lr 0.1", "--dropout 0"]
-    for change in [*changes, "--beam 2"]:
+    changes = ["--seed 1", "--languages es it", "--numbers 90", "--level character", "--hidden 9", "--epochs 3"]
+    for change in [*changes, "--lr 0.1", "--beam 2"]:
         seen.clear()
         assert run(*SMALL.split(), *change.split(), "--out", tmp_path) == 0
         assert seen != before, f"{change} changed nothing"
@@ -282,16 +314,18 @@ def test_there_is_no_option_without_effect(tmp_path: Path, monkeypatch: pytest.M
 BAD = {
     "an unknown language": ("--languages en xx", "--languages en xx: num2words does not know both"),
     "a language of small numbers": ("--languages en am", "--languages en am: num2words does not know both up to"),
-    "names of one word": ("--languages de en", "--level character"),
-    "too many held out": ("--held-out 9000", "--held-out"),
-    "languages of a file": ("--pairs {folder}/good.tsv --languages en fr", "--languages is for numbers"),
+    "names of one word": (
+        "--languages de en --numbers 2000",
+        "de en: most names are one word; choose --level character",
+    ),
+    "too few numbers": ("--numbers 9", "--numbers: at least ten pairs are needed"),
+    "languages of a file": ("--pairs {folder}/good.tsv --languages en fr", "--languages: not allowed with argument"),
     "a missing file": ("--pairs {folder}/none.tsv", "none.tsv: No such file"),
     "another encoding": ("--pairs {folder}/latin.tsv", "latin.tsv: not UTF-8"),
     "a line without a tab": ("--pairs {folder}/bare.tsv", "bare.tsv, line 3: a sentence, a tab and its translation"),
     "an empty translation": ("--pairs {folder}/half.tsv", "half.tsv, line 1: a sentence"),
-    "an empty file": ("--pairs {folder}/empty.tsv", "--held-out"),
-    "a file too short": ("--pairs {folder}/good.tsv --held-out 2", "--held-out 2 leaves none"),
-    "an unknown attention": ("--attention none", "--attention"),
+    "an empty file": ("--pairs {folder}/empty.tsv", "empty.tsv: at least ten pairs are needed, not 0"),
+    "a file too short": ("--pairs {folder}/good.tsv", "good.tsv: at least ten pairs are needed, not 2"),
     "no beam": ("--beam 0", "--beam: must be a whole number of at least 1, got '0'"),
 }
 
