@@ -117,8 +117,7 @@ def train(sentences: list[list[str]], labels: np.ndarray, o: Any, progress: Prog
     """Train on batches of sentences of similar lengths."""
     rng = np.random.default_rng(o.seed)
     model = Reader(sentences, labels.max() + 1, o, rng)
-    lengths = [len(words) for words in sentences]
-    batches = [batch for _ in range(o.epochs) for batch in nn.bucket_by_length(lengths, BATCH, rng)]
+    batches = [batch for _ in range(o.epochs) for batch in nn.bucket_by_length(list(map(len, sentences)), BATCH, rng)]
     rate = nn.cosine_decay(o.lr, len(batches), warmup=len(batches) // 20)
     optimizer = nn.AdamW(model.parameters(), rate, weight_decay=0.01)
 
@@ -146,29 +145,28 @@ def bags_of_words(words: list[list[str]], labels: np.ndarray, folds: Any) -> dic
     from sklearn.naive_bayes import MultinomialNB
     from sklearn.pipeline import make_pipeline
 
-    weights = TfidfVectorizer(analyzer=list, sublinear_tf=True)
-    bags = {
-        "naive Bayes": make_pipeline(CountVectorizer(analyzer=list), MultinomialNB()),
-        "logistic regression": make_pipeline(weights, LogisticRegression(C=10, max_iter=1000)),
-    }
-    return {name: cross_val_score(bag, words, labels, cv=folds).tolist() for name, bag in bags.items()}
+    bags = {"naive Bayes": (CountVectorizer(analyzer=list), MultinomialNB())}
+    bags["logistic regression"] = TfidfVectorizer(analyzer=list, sublinear_tf=True), LogisticRegression(C=10)
+    return {name: cross_val_score(make_pipeline(*bag), words, labels, cv=folds).tolist() for name, bag in bags.items()}
 
 
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
-def draw(path: Path, title: str, shown: list[Any]) -> None:
+def draw(path: Path, title: str, model: Reader, sentences: list[list[str]], labels: Sequence[str]) -> None:
     """Sentences, each word in the colour of the label that the network would give if it were the last; the label."""
     with picture(path) as figure:
         figure.set_size_inches(9.2, 3.6)
         axes = figure.subplots()
-        for y, (words, mood, label) in enumerate(shown):
+        for y, (words, label) in enumerate(zip(sentences, labels)):
+            p = model.probabilities([words[:t] for t in range(1, len(words) + 1)])  # (T, classes)
+            mood = p @ np.linspace(-0.8, 0.8, p.shape[1])
+            colours = [(BLUE if m > 0 else ORANGE, abs(m)) for m in mood]
             widths = np.array([len(word) + 1 for word in words])
-            colours = [(BLUE if m > 0.5 else ORANGE, abs(1.6 * m - 0.8)) for m in mood]
             bars = axes.barh([y] * len(words), widths, left=widths.cumsum() - widths, color=colours)
             axes.bar_label(bars, words, label_type="center", family="monospace", size=7)
             axes.text(widths.sum() + 1, y, label, va="center", size=8)
-        axes.set(title=title, xlim=(0, 135), ylim=(len(shown) - 0.5, -0.5))
+        axes.set(title=title, xlim=(0, 135), ylim=(len(labels) - 0.5, -0.5))
         axes.axis("off")
 
 
@@ -204,15 +202,11 @@ def main(argv: Sequence[str]) -> None:
             right[o.cell.upper()].append(float(hit.mean()))
             progress.say(f"fold {fold + 1}: " + ", ".join(f"{name} {of[fold]:.3f}" for name, of in right.items()))
     figures = ", ".join(f"{name} {np.mean(of):.3f}" for name, of in right.items())
+    colours = f"{names[0]} (orange) to {names[-1]} (blue)"
+    title = f"Right: {figures}\nWhat the {o.cell.upper()} would say if a sentence ended there: {colours}; the truth"
     short = np.array([len(" ".join(words[n])) < 120 for n in new])
-    shown = []
-    for n in [*new[short & hit][:6], *new[short & ~hit][:3]]:
-        p = model.probabilities([words[n][:t] for t in range(1, len(words[n]) + 1)])  # (T, classes)
-        shown.append((words[n], p @ np.linspace(0, 1, len(names)), names[labels[n]]))
-    meaning = (
-        f"What the {o.cell.upper()} would say if a sentence ended there: {names[0]} (orange) to {names[-1]} (blue)"
-    )
-    draw(folder / "sentiment.png", f"Right: {figures}\n{meaning}; the truth", shown)
+    shown = [*new[short & hit][:6], *new[short & ~hit][:3]]
+    draw(folder / "sentiment.png", title, model, [words[n] for n in shown], names[labels[shown]])
     common.write_json(folder / "result.json", right)
     print(f"result: accuracy over {o.folds} folds: {figures}")
     print(f"picture: {folder / 'sentiment.png'}")
