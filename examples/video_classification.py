@@ -13,8 +13,9 @@ digit and direction. No single frame shows the direction, and those behind the w
 The digits of the test videos are in no training video. The baseline is logistic regression on single frames.
 
 Own videos or measurements over time: `--train FILE ... --test FILE ...`, a video each. In csv each line but the first
-is a frame: numbers, and its label at the end; npz holds `frames` (T, ...) and `labels` (T,). Each number is scaled to
-mean 0 and deviation 1. With `--both-directions` a second network reads from the end of videos that are there whole.
+is a frame: numbers, none of them the time, and its label at the end; npz holds `frames` (T, ...) and `labels` (T,).
+Each number is scaled to mean 0 and deviation 1. With `--both-directions` a second network reads from the end of videos
+that are there whole.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def read_video(path: str) -> tuple[np.ndarray, np.ndarray]:
     except (OSError, ValueError, KeyError, TypeError, csv.Error, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or f"not frames and labels as --help says ({error})"
         raise UserError(f"cannot read {path}: {reason}") from error
-    if len(frames) < 2 or labels.shape != frames.shape[:1] or not np.isfinite(frames).all():
+    if labels.shape != frames.shape[:1] or labels.size < 2 or not np.isfinite(frames).all():
         raise UserError(f"{path}: at least two frames of finite numbers with a label each are needed")
     frames = frames.reshape(len(frames), -1)
     return ((frames - frames.mean(axis=0)) / np.maximum(frames.std(axis=0), 1e-6)).astype(np.float32), labels
@@ -157,7 +158,8 @@ def draw(path: Path, frames: Any, labels: Any, names: np.ndarray, p: dict[str, n
             axes.axvspan(WALL.start - 0.5, WALL.stop - 0.5, color="#c8a27c")
             axes.spines.top.set_visible(True)
         for axes, (title, values) in zip(bottom.subplots(1, 2, sharey=True), p.items()):
-            shown = axes.imshow(values[: len(labels)].T, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+            over_time = values[: len(labels)].T  # (classes, T)
+            shown = axes.imshow(over_time, "Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
             axes.plot(*np.nonzero(labels[:, None] == names), "s", color=ORANGE, markersize=2)
             axes.set(title=title, xlabel="frame", yticks=range(len(names)), yticklabels=names)
             axes.grid(False)

@@ -246,6 +246,7 @@ BAD = {
     "an empty video": ("video_classification", "--train {folder}/empty.csv --test {folder}/empty.csv", "empty.csv"),
     "words for numbers": ("video_classification", "--train {folder}/word.csv --test {folder}/word.csv", "'high'"),
     "lines cut short": ("video_classification", "--train {folder}/cut.csv --test {folder}/cut.csv", "shorter"),
+    "a number for frames": ("video_classification", "--train {folder}/0.npz --test {folder}/0.npz", "0.npz: at least"),
     "no number": ("video_classification", "--train {folder}/nan.csv --test {folder}/nan.csv", "finite numbers"),
     "one label only": ("video_classification", "--train {folder}/one.csv --test {folder}/one.csv", "two labels"),
     "frames of two sizes": (
@@ -269,6 +270,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / "unlabelled.npz", images=images)
     np.savez(folder / "single.npz", images=images, labels=labels * 0)
     np.savez(folder / "nan.npz", images=images * np.nan, labels=labels)
+    np.savez(folder / "0.npz", frames=1.0, labels=labels)
     for name in ("sizes/a", "texts/a", "empty"):
         (folder / name).mkdir(parents=True)
     for size in (2, 3):
