@@ -2,10 +2,10 @@
 
     python -m examples.translation
 
-The sentences are names of numbers below 10⁹ in English and French, or any two languages that num2words knows. Half of
-them, with the shorter English names, are for training, but for a tenth that is held out; of the other half, all longer
-than any that training saw, as many are translated as well. An encoder reads the words x_1 ... x_T in both directions,
-a decoder writes y_1 ... y_S:
+The sentences are names of numbers below 10⁹ in English and French, or any two languages that num2words knows (where
+names are single words: `--languages de nl --level character`). Half of them, with the shorter English names, are for
+training, but for a tenth that is held out; of the other half, all longer than any that training saw, as many are
+translated as well. An encoder reads the words x_1 ... x_T in both directions, a decoder writes y_1 ... y_S:
 
     k_t = K [GRU(x_1 ... x_t), GRU(x_T ... x_t)]              what was read about word t, with its surroundings
     h_s = GRU(y_{s-1}, h_{s-1}),  h_0 = tanh(B [GRU(x_1 ... x_T), GRU(x_T ... x_1)])
@@ -173,17 +173,18 @@ def train(model: Translator, pairs: list[Any], o: Any, progress: Progress, name:
     batches = [batch for _ in range(o.epochs) for batch in nn.bucket_by_length(lengths, BATCH, rng)]
     optimizer = nn.Adam(model.parameters(), nn.cosine_decay(o.lr, len(batches), warmup=len(batches) // 20))
 
-    @mg.compile
     def loss_and_gradients(xs: Any, lengths: Any, ys: Any) -> Any:
         loss = nn.cross_entropy(model(xs, lengths, ys[:-1]), ys[1:], ignore_index=RARE)
         loss.backward()
         return loss
 
+    short = max(len(target) for _, target in pairs) <= 32  # a program for each T and S takes memory
+    step = mg.compile(loss_and_gradients) if short else loss_and_gradients
     model.train()
     for k, batch in enumerate(batches):
         ys, _ = numbered([["(end)", *pairs[n][1], "(end)"] for n in batch], model.targets)
         optimizer.zero_grad()
-        loss = loss_and_gradients(*numbered([pairs[n][0] for n in batch], model.sources), ys)
+        loss = step(*numbered([pairs[n][0] for n in batch], model.sources), ys)
         nn.clip_grad_norm(optimizer.params, 1.0)
         optimizer.step()
         if progress.due():
@@ -242,14 +243,12 @@ def main(argv: Sequence[str]) -> None:
             progress.update((k + 1) / 2, name, "translating")
             found = [model.translate(source, o.beam) for source, _ in test]
             results = [(target, words) for (_, target), (words, _) in zip(test, found)]
-            figures[name] = {"held out": measure(results[:count])}
-            if longer:
-                figures[name]["longer"] = measure(results[count:])
+            parts = {"held out": results[:count], "longer": results[count:]}
+            figures[name] = {part: measure(of) for part, of in parts.items() if of}
             by_length = {T: [result for result, of in zip(results, lengths) if of == T] for T in sorted(set(lengths))}
             curves[name] = [(T, measure(of)) for T, of in by_length.items()]
-            progress.say(
-                f"result: {name}: {what}: {', '.join(f'{part} {of:.3f}' for part, of in figures[name].items())}"
-            )
+            shown = ", ".join(f"{part} {of:.3f}" for part, of in figures[name].items())
+            progress.say(f"result: {name}: {what}: {shown}")
     right = [n for n, (target, words) in enumerate(results) if words == target and lengths[n] <= 24]
     n = max(right, key=lambda n: lengths[n], default=0)  # the longest that is right and fits into the picture
     draw(folder / "translation.png", test[n][0], *found[n], curves, what, max(len(source) for source, _ in training))

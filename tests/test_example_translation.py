@@ -278,6 +278,18 @@ def test_training_tells_the_words_before_and_asks_for_the_next(monkeypatch: pyte
     assert asked[0].T.tolist() == [[c, d, c, END, RARE, RARE, RARE]] * 2
 
 
+def test_long_sentences_are_trained_on_without_a_program_for_each_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    monkeypatch.setattr(mg, "compile", lambda function: compiled.append(function) or function)
+    o = Namespace(hidden=4, seed=0, epochs=1, lr=0.01)
+    for count in (32, 33):
+        pairs = [(["a"], ["b"] * count)] * 2
+        with translation.Progress(quiet=True) as progress:
+            translation.train(Translator(pairs, True, o), pairs, o, progress, "", 0)
+        assert bool(compiled) == (count == 32)
+        compiled.clear()
+
+
 # --- options --------------------------------------------------------------------------------------------------------
 
 SMALL = "--numbers 80 --hidden 8 --epochs 2 --beam 1"
