@@ -153,7 +153,7 @@ def train(task: str, length: int, name: str, o: Any, progress: Progress, done: f
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
-def draw(path: Path, norms: Any, errors: dict[str, list[float]], sizes: dict[str, list[int]], middle: int) -> None:
+def draw(path: Path, norms: Any, errors: Any, sizes: dict[str, list[int]], middle: int) -> None:
     """The gradient before and after training, the errors over lengths, and the RNNs' errors over the steps."""
     with picture(path) as figure:
         figure.set_size_inches(9.6, 6.8)
@@ -168,9 +168,7 @@ def draw(path: Path, norms: Any, errors: dict[str, list[float]], sizes: dict[str
             for name in CELLS:
                 axes.semilogy(lengths, [errors[f"{task} {T} {name}"][-1] for T in lengths], "o-", color=COLOURS[name])
             axes.axhline(TASKS[task][-1], color=GREY, linestyle="--", linewidth=1.2)
-            axes.set(title=f"{task}: error", xticks=lengths, ylim=(2e-4, 3))
-        tasks[0].set_xlabel("T (dashed: a guess)")
-        tasks[1].set_xlabel("delay (dashed: a guess)")
+            axes.set(title=f"{task}: error", xlabel="length (dashed: a guess)", xticks=lengths, ylim=(2e-4, 3))
         for name in RNNS:
             curve, line = errors[f"adding {middle} {name}"], ":" if name.endswith(UNCLIPPED) else "-"
             last.semilogy(100 * np.arange(1, len(curve) + 1), curve, line, color=COLOURS[name.removesuffix(UNCLIPPED)])
@@ -190,7 +188,7 @@ def main(argv: Sequence[str]) -> None:
     need("rich", "matplotlib")
     folder, rng = output_folder(o.out), np.random.default_rng(o.seed)
     sizes = {"adding": sorted(set(o.lengths)), "copying": sorted(set(o.delays))}
-    middle, longest = sizes["adding"][len(sizes["adding"]) // 2], max(o.lengths)
+    middle, longest = sizes["adding"][len(sizes["adding"]) // 2], sizes["adding"][-1]
     runs = [(task, length, name) for task in TASKS for length in sizes[task] for name in CELLS]
     runs += [("adding", middle, name) for name in RNNS[1:]]  # the first has been among them
     work = np.cumsum([0, *(length for _, length, _ in runs)])
