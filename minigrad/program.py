@@ -16,7 +16,7 @@ from .modes import anomaly, recording, tracing
 from .passes import with_batches, with_direct_products, with_packed_factors, without_dead_code, without_repeats
 from .places import Place, Root, Step, address, collected, fresh, laid_out, plan, schedule
 from .primitive import Node, clock, primitive
-from .trace import Trace, Value
+from .trace import Trace, Value, signature
 from .tree import flatten, tree_map
 
 #: Programs kept for one function; the one that was made first goes first.
@@ -37,9 +37,12 @@ class Program:
     """A traced function as a flat list of calls and the memory that they work in; called with arguments' leaves.
 
     Nothing else of the trace is kept. A leaf in `moving` is copied at each replay, since its array is often replaced.
+    The calls work in `block`, whatever is there, if it is large enough, else in a new one.
     """
 
-    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, moving: Set[Node] = frozenset()) -> None:
+    def __init__(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, moving: Set[Node], block: np.ndarray
+    ) -> None:
         arrays, rebuild = flatten((args, kwargs))
         self.arguments = [k for k, x in enumerate(arrays) if isinstance(x, (Node, np.ndarray, np.generic))]
         trace = Trace()
@@ -62,7 +65,7 @@ class Program:
         self.made_from = [leaf for leaf in leaves if leaf.requires_grad and leaf.order < trace.start]
         self.kinds = [(kind, requires_grad) for _, kind, requires_grad in results]
         self.targets = [(target, reset) for target, reset, _ in gradients]
-        self.lock = threading.Lock()
+        self.block = block
         self._build(trace, given, [x for x, _, _ in results], [g for _, _, g in gradients], moving)
 
     def _result(self, trace: Trace, x: Any) -> tuple[Any, Any, bool]:
@@ -116,8 +119,9 @@ class Program:
         laid_out(instructions, places)
         steps = schedule(instructions, places, collections)
         self.nbytes = plan(steps, [places[value] for value in given], [places[value] for value in kept])
-        block = np.empty(self.nbytes + 64, np.uint8)
-        self.memory = block[-block.__array_interface__["data"][0] % 64 :][: self.nbytes]
+        if len(self.block) < self.nbytes + 64:
+            self.block = np.empty(max(self.nbytes + 64, 2 * len(self.block)), np.uint8)
+        self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
 
         # one array for all that lie alike at the same address: NumPy then knows without a search that they overlap
         made: dict[Any, np.ndarray] = {}
@@ -153,23 +157,22 @@ class Program:
         return [leaf for leaf, array in self.read if leaf._data is not array]
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
-        with self.lock:
-            for target, _ in self.targets:
-                if isinstance(target, int) and leaves[target].primitive is not None:
-                    raise RuntimeError(
-                        "backward() inside of a compiled function reaches an argument that is itself the result of "
-                        f"{leaves[target].primitive.name}; pass it detached: `x.detach()`"
-                    )
-            for buffer, k in zip(self.inputs, self.arguments):
-                x = leaves[k]
-                buffer[...] = x._data if isinstance(x, Node) else x
-            for leaf, array in self.copied:
-                array[...] = leaf._data
-            for function, operands in self.calls:
-                function(*operands)
-            for (target, reset), g in zip(self.targets, self.added):
-                self._add_gradient(leaves[target] if isinstance(target, int) else target, reset, g)
-            return self.rebuild([self._returned(x, *kind, leaves) for x, kind in zip(self.outputs, self.kinds)])
+        for target, _ in self.targets:
+            if isinstance(target, int) and leaves[target].primitive is not None:
+                raise RuntimeError(
+                    "backward() inside of a compiled function reaches an argument that is itself the result of "
+                    f"{leaves[target].primitive.name}; pass it detached: `x.detach()`"
+                )
+        for buffer, k in zip(self.inputs, self.arguments):
+            x = leaves[k]
+            buffer[...] = x._data if isinstance(x, Node) else x
+        for leaf, array in self.copied:
+            array[...] = leaf._data
+        for function, operands in self.calls:
+            function(*operands)
+        for (target, reset), g in zip(self.targets, self.added):
+            self._add_gradient(leaves[target] if isinstance(target, int) else target, reset, g)
+        return self.rebuild([self._returned(x, *kind, leaves) for x, kind in zip(self.outputs, self.kinds)])
 
     @staticmethod
     def _add_gradient(t: Node, reset: bool, g: Any) -> None:
@@ -276,26 +279,6 @@ def _number(x: Any, inputs: Sequence[Any]) -> Any:
 # --- compile --------------------------------------------------------------------------------------------------------
 
 
-def _signature(x: Any) -> Any:
-    """What two calls must have in common to share a program: structure, shapes, dtypes, and Python's values."""
-    if isinstance(x, Node):
-        return type(x), x._data.shape, x._data.dtype, x.requires_grad
-    if isinstance(x, (np.ndarray, np.generic)):
-        return np.ndarray, x.shape, x.dtype
-    if isinstance(x, dict):
-        return dict, *[(key, _signature(part)) for key, part in x.items()]
-    if isinstance(x, (tuple, list)):
-        return type(x), *[_signature(part) for part in x]
-    try:
-        hash(x)
-    except TypeError as error:
-        raise TypeError(
-            f"compile: an argument is a {type(x).__name__}; it must be a tensor, an array, a hashable Python value, "
-            "or a tuple, list or dict of these"
-        ) from error
-    return type(x), repr(x) if isinstance(x, (int, float)) else x
-
-
 class Compiled:
     """A function that is replayed; see `compile`."""
 
@@ -305,26 +288,30 @@ class Compiled:
         self.programs: dict[Any, list[Program]] = defaultdict(list)
         self.moving: set[Node] = set()  # leaves whose array was once replaced
         self.program: Program | None = None
+        self.block = np.empty(0, np.uint8)  # the memory that programs use in turn
+        self.lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if tracing() is not None or anomaly():
             return self.function(*args, **kwargs)
         kwargs = dict(sorted(kwargs.items()))
         leaves, _ = flatten((args, kwargs))
-        key = recording(), _signature((args, kwargs))
-        candidates = self.programs[key]
-        for outdated in [p for p in candidates if p.moved()]:
-            self.moving.update(outdated.moved())
-            candidates.remove(outdated)
-        program = next((p for p in candidates if p.current()), None)
-        if program is None:
-            program = Program(self.function, args, kwargs, self.moving)
-            return_freed_memory()  # the trace's, which took more than the program does
-            candidates.append(program)
-            if sum(map(len, self.programs.values())) > KEPT:
-                del self.programs[next(iter(self.programs))]
-        self.program = program
-        return program(leaves)
+        key = recording(), signature((args, kwargs))
+        with self.lock:
+            candidates = self.programs[key]
+            for outdated in [p for p in candidates if p.moved()]:
+                self.moving.update(outdated.moved())
+                candidates.remove(outdated)
+            program = next((p for p in candidates if p.current()), None)
+            if program is None:
+                program = Program(self.function, args, kwargs, self.moving, self.block)
+                return_freed_memory()  # the trace's, which took more than the program does
+                self.block = program.block
+                candidates.append(program)
+                if sum(map(len, self.programs.values())) > KEPT:
+                    del self.programs[next(iter(self.programs))]
+            self.program = program
+            return program(leaves)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)

@@ -260,6 +260,26 @@ def _shared(y: np.ndarray, x: Any) -> bool:
     return isinstance(x, np.ndarray) and (y is x or y.base is not None) and np.may_share_memory(y, x)
 
 
+def signature(x: Any) -> Any:
+    """What two calls must have in common to share a trace: structure, shapes, dtypes, and Python's values."""
+    if isinstance(x, Node):
+        return type(x), x._data.shape, x._data.dtype, x.requires_grad
+    if isinstance(x, (np.ndarray, np.generic)):
+        return np.ndarray, x.shape, x.dtype
+    if isinstance(x, dict):
+        return dict, *[(key, signature(part)) for key, part in x.items()]
+    if isinstance(x, (tuple, list)):
+        return type(x), *[signature(part) for part in x]
+    try:
+        hash(x)
+    except TypeError as error:
+        raise TypeError(
+            f"compile: an argument is a {type(x).__name__}; it must be a tensor, an array, a hashable Python value, "
+            "or a tuple, list or dict of these"
+        ) from error
+    return type(x), repr(x) if isinstance(x, (int, float)) else x
+
+
 def watched(owner: Any, name: str) -> Any:
     """`owner.name`, a Python value that a function depends on: if it changes, a compiled function is traced again.
 

@@ -119,9 +119,10 @@ def test_programs_that_were_made_first_are_dropped_when_there_are_many() -> None
     same(f(X, 0), X)
 
 
-def test_threads_share_a_program_without_mixing_their_results() -> None:
+@pytest.mark.parametrize("sizes", [[60] * 4, [60, 61, 62, 63]], ids=["one program", "a program each"])
+def test_threads_share_programs_and_memory_without_mixing_their_results(sizes: list[int]) -> None:
     f = mg.compile(lambda x: mg.tanh(mg.tanh(x * 2) @ x))
-    inputs = [np.random.default_rng(k).standard_normal((60, 60)) for k in range(4)]
+    inputs = [np.random.default_rng(n).standard_normal((n, n)) for n in sizes]
     expected, failures = [f(x) for x in inputs], []
 
     def work(k: int) -> None:
@@ -264,3 +265,32 @@ def test_backward_to_an_argument_with_a_record_is_refused() -> None:
     step = mg.compile(lambda w: mg.sum(w * w).backward())
     with pytest.raises(RuntimeError, match="detached"):
         step(leaf(X) * 2)
+
+
+def test_programs_for_many_shapes_take_turns_in_one_block_of_memory() -> None:
+    net = nn.GRU(3, 8, rng=0)
+
+    def last(xs: Any) -> Any:
+        h, _ = net(xs)
+        net.zero_grad()
+        mg.sum(h[-1] ** 2).backward()
+        return h[-1]
+
+    compiled, rng = mg.compile(last), np.random.default_rng(0)
+    inputs = [rng.standard_normal((T, 2, 3), np.float32) for T in (9, 2, 5, 7, 9, 5, 2)]
+    found = [(compiled(xs), [p.grad for p in net.parameters()]) for xs in inputs]
+    for xs, (y, gradients) in zip(inputs, found, strict=True):
+        np.testing.assert_allclose(y.data, last(xs).data, rtol=1e-5)
+        for p, g in zip(net.parameters(), gradients, strict=True):
+            np.testing.assert_allclose(g, p.grad, rtol=1e-4, atol=1e-6)
+    programs = [program for (program,) in compiled.programs.values()]
+    assert len(programs) == 4
+    assert all(program.block is programs[0].block for program in programs)
+
+
+def test_a_program_that_needs_more_memory_leaves_those_before_it_theirs() -> None:
+    compiled = mg.compile(lambda x: mg.tanh(x @ x) @ x)
+    for n in (2, 9, 2, 30, 9, 2):
+        x = np.random.default_rng(n).standard_normal((n, n))
+        np.testing.assert_allclose(compiled(x).data, np.tanh(x @ x) @ x, rtol=1e-12)
+    assert len(compiled.programs) == 3
