@@ -283,12 +283,14 @@ def _check(name: str, value: float, low: float, high: float) -> None:
 def clip_grad_norm(params: Iterable[mg.Tensor], max_norm: float) -> float:
     """Scale all gradients together, in place, to a Euclidean norm of at most `max_norm`; returns the norm before.
 
-    g ← g · min(1, max_norm / ‖g‖). Source: Pascanu, Mikolov & Bengio 2013, algorithm 1.
+    g ← g · min(1, max_norm / ‖g‖); `math.inf` only measures. Source: Pascanu, Mikolov & Bengio 2013, algorithm 1.
 
     Raises:
+        ValueError: if `max_norm` is negative or no number.
         FloatingPointError: if the norm is not finite; the gradients are left as they are.
     """
-    _check("max_norm", max_norm, 0, math.inf)
+    if not max_norm >= 0:
+        raise ValueError(f"max_norm must be at least 0, got {max_norm}")
     grads = [p.grad for p in _unique(params) if p.grad is not None]
     norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads))
     if not 1e-15 < norm < 1e15:  # squares may have left the range of the dtype

@@ -86,6 +86,12 @@ def test_the_norm_of_many_float32_entries_is_accurate() -> None:
     np.testing.assert_allclose(nn.clip_grad_norm([p], 1e6), 0.1 * math.sqrt(1_000_003), rtol=1e-4)
 
 
+def test_clip_grad_norm_to_infinity_only_measures() -> None:
+    params = with_grads([3.0], [-4.0])
+    assert nn.clip_grad_norm(params, math.inf) == 5.0
+    assert [p.grad.tolist() for p in params] == [[3.0], [-4.0]]
+
+
 @pytest.mark.parametrize("max_norm", [-1.0, float("nan")])
 def test_clip_grad_norm_refuses_a_bad_max_norm(max_norm: float) -> None:
     with pytest.raises(ValueError, match="max_norm must"):
