@@ -65,20 +65,12 @@ TASKS["copying"] = (copying, SYMBOLS + 2, SYMBOLS, nn.cross_entropy, np.log(SYMB
 # --- model ----------------------------------------------------------------------------------------------------------
 
 
-class IdentityRNNCell(nn.RNNCell):
-    """h_t = relu(x_t U + h_{t-1} W + b), where W starts as the identity: h at first adds up its inputs."""
-
-    def step(self, x: Any, h: Any) -> tuple[Any, Any]:
-        h = mg.maximum(x + h @ self.W, 0.0)
-        return h, h
-
-
 def make_cell(name: str, I: int, H: int, rng: np.random.Generator) -> nn.Cell:
     """A cell by its name and, after a comma, by what it starts from; with gain g, W is from N(0, g² / H)."""
     kind, _, start = name.partition(", ")
     if kind != "RNN":
         return nn.GRUCell(I, H, rng=rng) if kind == "GRU" else nn.LSTMCell(I, H, rng=rng, forget_bias=not start)
-    cell = IdentityRNNCell(I, H, rng=rng) if start == "identity" else nn.RNNCell(I, H, rng=rng)
+    cell = nn.IRNNCell(I, H, rng=rng) if start == "identity" else nn.RNNCell(I, H, rng=rng)
     U, W, k = nn.init.glorot_uniform((I, H), np.sqrt(2), rng), rng.standard_normal((H, H)), 1 / np.sqrt(H)
     cell.U.data, cell.W.data = {
         "": (rng.uniform(-k, k, (I, H)), rng.uniform(-k, k, (H, H))),
