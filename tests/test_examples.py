@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from refusals import lacking, refusal
 
-from examples import common, length_generalisation, long_memory, video_classification
+from examples import common, video_classification
 
 IMAGES = {
     "image_classification": "accuracy",
@@ -89,54 +89,12 @@ def test_training_lengthens_the_memory_of_the_gru(results: Any) -> None:
     assert after[-11] / after[-1] > 2 * before[-11] / before[-1]
 
 
-@pytest.mark.parametrize("T", [2, 3, 10])
-def test_one_number_in_each_half_is_marked_and_their_sum_is_asked_for(T: int) -> None:
-    xs, sums = long_memory.adding(T, 50, np.random.default_rng(0))
-    values, marks = xs[..., 0], xs[..., 1]
-    assert (xs.shape, sums.shape) == ((T, 50, 2), (1, 50, 1))
-    for half in (marks[: T // 2], marks[T // 2 :]):
-        assert (half.sum(axis=0) == 1).all()
-    np.testing.assert_allclose(sums[0, :, 0], np.where(marks == 1, values, 0).sum(axis=0), rtol=1e-6)
-
-
-@pytest.mark.parametrize("delay", [0, 5])
-def test_symbols_to_copy_come_first_and_are_signalled_for_after_the_delay(delay: int) -> None:
-    xs, symbols = long_memory.copying(delay, 20, np.random.default_rng(0))
-    K, blank = long_memory.REMEMBERED, long_memory.SYMBOLS
-    rest = np.repeat([blank, blank + 1], [delay, K])[:, None] + np.zeros((1, 20), int)
-    np.testing.assert_array_equal(xs, [*symbols, *rest])
-    assert set(symbols.flat) == set(range(blank))
-
-
-def test_gradient_norms_are_those_that_the_product_of_jacobians_gives() -> None:
-    rng = np.random.default_rng(0)
-    network = long_memory.Network("RNN, gain 1.5", "adding", 5, rng)
-    found = long_memory.gradient_norms(network, np.random.default_rng(1))
-    xs, targets = long_memory.adding(long_memory.LAGS + 1, 100, np.random.default_rng(1))
-    cell, states = network.recurrent.cells[0], [np.zeros((100, 5))]
-    for x in xs:
-        states.append(np.tanh(x @ cell.U.data + states[-1] @ cell.W.data + cell.b.data))
-    V, c = network.output.W.data, network.output.b.data
-    g, expected = 2 * (states[-1] @ V + c - targets[0]) @ V.T, []
-    for h in states[:0:-1]:
-        expected.append(np.linalg.norm(g))
-        g = g * (1 - h**2) @ cell.W.data.T
-    np.testing.assert_allclose(found, expected[::-1], rtol=1e-3)
-
-
 def test_rules_learnt_at_length_10_hold_at_length_50(results: Any) -> None:
     found = figures(results("length_generalisation"))
     for task in ("parity", "addition"):
         at = found["lengths"].index(50)
         assert found[task]["GRU"][at] > 0.85
         assert found[task]["window of 8"][at] < 0.75
-
-
-def test_a_window_knows_all_that_eight_symbols_tell_and_no_more() -> None:
-    window = length_generalisation.Window("brackets", 9, np.random.default_rng(0))
-    eight, twenty = length_generalisation.accuracies("brackets", window, [8, 20], 0)
-    assert eight == 1
-    assert twenty < 0.7
 
 
 def test_labels_of_moving_digits_are_learnt_also_where_they_are_hidden(results: Any) -> None:
