@@ -178,7 +178,7 @@ def train(model: Translator, pairs: list[Any], o: Any, progress: Progress, name:
         loss.backward()
         return loss
 
-    short = max(len(target) for _, target in pairs) <= 32  # a program for each T and S takes memory
+    short = max(len(target) for _, target in pairs) <= 32  # each T and S needs a program: too many of them otherwise
     step = mg.compile(loss_and_gradients) if short else loss_and_gradients
     model.train()
     for k, batch in enumerate(batches):
