@@ -57,20 +57,42 @@ def check_dtype(term: Any, dtype: Any) -> None:
         raise TypeError(f"returned a cotangent of dtype {term.dtype} for an input of dtype {dtype}")
 
 
+_ALL = slice(None)
+
+
+def _span(index: Any, shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """(axis, start, stop) of an index that takes these, at least one, of one axis and all of every other, else None."""
+    axis = 0
+    if type(index) is tuple:
+        for part in index[:-1]:
+            if type(part) is not slice or part != _ALL:
+                return None
+            axis += 1
+        index = index[axis] if index else None
+    if type(index) is int:
+        start = index if index >= 0 else index + shape[axis]
+        return axis, start, start + 1
+    if type(index) is slice:
+        start, stop, step = index.indices(shape[axis])
+        return (axis, start, stop) if step == 1 and start < stop else None
+    return None
+
+
 class ArraySum:
     """A running sum of plain arrays: the first is borrowed, the second makes an owned buffer, the rest add to it.
 
-    A loop over x[0], x[1], ... gives the cotangent of x part by part, each to be copied to its place in a buffer that
-    need not be set to zero before: `blank` says which parts have nothing yet.
+    A loop over x[0], x[1], ... gives the cotangent of x part by part, and so does cutting x into gates: each is copied
+    to its place in a buffer that need not be set to zero before. Until that is complete (`axis` None), `low` and `high`
+    say where along `axis` it has been filled.
     """
 
-    __slots__ = ("like", "sum", "owned", "blank", "queue", "rows")
+    __slots__ = ("like", "sum", "owned", "axis", "low", "high", "queue", "rows")
 
-    def __init__(self, tensor: Node) -> None:
+    def __init__(self, tensor: Node, first: np.ndarray | None = None) -> None:
         self.like = tensor._data
-        self.sum: np.ndarray | None = None
+        self.sum = first
         self.owned = False
-        self.blank: bytearray | None = None
+        self.axis: int | None = None
         self.queue: list[Product] | None = None
 
     def add(self, term: Any, output: tuple[int, ...]) -> None:
@@ -80,7 +102,7 @@ class ArraySum:
             term = self._read(term, output)
             if term is None:
                 return
-        if self.blank is not None:
+        if self.axis is not None:
             self._complete()
         if self.sum is None:
             self.sum = term
@@ -94,7 +116,7 @@ class ArraySum:
         """Any other term as an array like the tensor's, or None if nothing is left to add."""
         like = self.like
         if type(term) is At:
-            if type(term.index) is not int or not self._copied(term.index, term.g):
+            if not self._copied(term.index, term.g):
                 zero = self.sum is None
                 add_at(self._buffer(), term.index, term.g, zero)
             return None
@@ -115,24 +137,42 @@ class ArraySum:
             term = term.astype(like.dtype, copy=False)
         return term
 
-    def _copied(self, k: int, g: np.ndarray) -> bool:
-        """Copy g into part k if that has nothing yet."""
-        if self.sum is None and self.like.ndim > 1:
-            self.sum, self.owned = np.empty(self.like.shape, self.like.dtype), True
-            self.blank = bytearray(b"\x01") * len(self.like)
-        if self.blank is None or not self.blank[k] or np.shape(g) != self.like.shape[1:]:
+    def _copied(self, index: Any, g: Any) -> bool:
+        """Copy g into the part at `index` if that lies beside all that has been filled."""
+        like = self.like
+        if (self.axis is None and self.sum is not None) or (span := _span(index, like.shape)) is None:
             return False
-        self.sum[k] = g  # type: ignore[index]
-        self.blank[k] = 0
+        axis, start, stop = span
+        if self.sum is None:
+            self.sum, self.owned = np.empty(like.shape, like.dtype), True
+            self.axis, self.low, self.high = axis, start, start
+        part = self.sum[index]
+        if type(part) is not np.ndarray or part.shape != (g.shape if type(g) is np.ndarray else np.shape(g)):
+            return False
+        low, high = self.low, self.high
+        if axis != self.axis or (low < stop and start < high):
+            return False
+        part[...] = g
+        if start < low:
+            self._clear(stop, low)
+            self.low = start
+        else:
+            self._clear(high, start)
+            self.high = stop
         return True
 
+    def _clear(self, start: int, stop: int) -> None:
+        if start < stop:
+            self.sum[(_ALL,) * self.axis + (slice(start, stop),)] = 0  # type: ignore[index, operator]
+
     def _complete(self) -> None:
-        self.sum[np.frombuffer(self.blank, np.bool_)] = 0  # type: ignore[index, arg-type]
-        self.blank = None
+        self._clear(0, self.low)
+        self._clear(self.high, self.like.shape[self.axis])  # type: ignore[index]
+        self.axis = None
 
     def _buffer(self) -> np.ndarray:
         """The sum so far, in memory of its own."""
-        if self.blank is not None:
+        if self.axis is not None:
             self._complete()
         if self.sum is None:
             self.sum = np.zeros(self.like.shape, self.like.dtype)
@@ -154,7 +194,7 @@ class ArraySum:
         """The sum of the terms, None if there are none; `owned` makes sure that nobody else holds its memory."""
         if self.queue:
             self._multiply()
-        if self.blank is not None:
+        if self.axis is not None:
             self._complete()
         return self._buffer() if owned else self.sum
 
@@ -162,9 +202,9 @@ class ArraySum:
 class RecordedSum:
     """The same for Tensors: terms are kept, and added up by primitives when all are there."""
 
-    def __init__(self, tensor: Node) -> None:
+    def __init__(self, tensor: Node, first: Any = None) -> None:
         self.tensor = tensor
-        self.arrays: list[Any] = []
+        self.arrays = [] if first is None else [first]
         self.parts: list[At] = []
         self.products: list[Product] = []
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
-from minigrad import At, Tensor
+from minigrad import At, Tensor, accumulate
 from minigrad.accumulate import ArraySum
 
 
@@ -67,14 +67,50 @@ def test_gradient_of_a_sequence_read_step_by_step_is_the_sum_of_the_steps(read: 
     np.testing.assert_array_equal(x.grad, one_by_one)
 
 
-@settings(max_examples=4 * settings.default.max_examples)
+@st.composite
+def parts(draw: Any, shape: tuple[int, ...], axis: int) -> Any:
+    """An index along one axis: mostly of a range, or of one entry, of every second one, or of everything."""
+    n = shape[axis]
+    start = draw(st.integers(0, n - 1))
+    span = slice(start, draw(st.integers(start, n)))
+    last = draw(st.sampled_from([span, span, span, start, start - n, slice(start, None, 2), ...]))
+    if last is ... or (not axis and draw(st.booleans())):
+        return last
+    return (*(slice(None, draw(st.sampled_from([None, None, None, 1]))) for _ in range(axis)), last)
+
+
+@settings(max_examples=8 * settings.default.max_examples)
 @given(st.data())
-def test_parts_read_by_integers_add_up_whatever_else_is_read_between_them(data: st.DataObject) -> None:
-    shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=3))
+def test_parts_of_one_axis_add_up_in_any_order_whatever_else_is_read_between_them(data: st.DataObject) -> None:
+    shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=6))
+    usual = data.draw(st.integers(0, len(shape) - 1))
+    axes = st.sampled_from([usual, usual, usual, 0])
     collected, expected = ArraySum(leaf(np.zeros(shape))), np.zeros(shape)
-    part = st.integers(-shape[0], shape[0] - 1)
-    for index in data.draw(st.lists(part | part | st.sampled_from([..., slice(1, None)]), min_size=1, max_size=8)):
-        g = data.draw(anywhere(np.shape(expected[index])))
-        collected.add(g if index is ... else At(index, g), shape)
-        expected[index] += g
-    np.testing.assert_allclose(collected.total(), expected, atol=1e-12)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(np, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype))  # what is not set shows
+        for index in data.draw(st.lists(axes.flatmap(lambda k: parts(shape, k)), min_size=1, max_size=6)):
+            g = data.draw(anywhere(np.shape(expected[index])))
+            collected.add(g if index is ... else At(index, g), shape)
+            expected[index] += g
+        np.testing.assert_allclose(collected.total(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 2, 0, 3]])
+def test_gates_cut_from_one_array_are_put_together_by_copies_alone(monkeypatch: pytest.MonkeyPatch, order: Any) -> None:
+    collected, g = ArraySum(leaf(np.zeros((2, 12)))), np.arange(24.0).reshape(2, 12)
+    monkeypatch.setattr(accumulate, "add_at", None)  # which adds to zeros
+    for k in order:
+        part = slice(None), slice(3 * k, 3 * k + 3)
+        collected.add(At(part, g[part]), g.shape)
+    np.testing.assert_array_equal(collected.total(), g)
+
+
+@pytest.mark.parametrize("order", [[0, 3], [3, 0], [1, 2], [1, 3, 2]])
+def test_gates_that_nobody_reads_have_a_gradient_of_zero(monkeypatch: pytest.MonkeyPatch, order: Any) -> None:
+    collected, expected = ArraySum(leaf(np.zeros((2, 12)))), np.zeros((2, 12))
+    monkeypatch.setattr(np, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype))
+    for k in order:
+        part = slice(None), slice(3 * k, 3 * k + 3)
+        collected.add(At(part, np.full((2, 3), 1.0 + k)), expected.shape)
+        expected[part] = 1.0 + k
+    np.testing.assert_array_equal(collected.total(), expected)
