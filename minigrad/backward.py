@@ -19,28 +19,28 @@ def lineage(outputs: Sequence[Node], wrt: Sequence[Node] | None = None) -> tuple
     Also returns whether anything outside of `wrt` requires gradients as well, so that the gradients themselves have a
     derivative: then the walk has to be recorded.
     """
-    stops = None if wrt is None else {id(t) for t in wrt}
-    found = {id(t): t for t in outputs if t.requires_grad}
-    stack = list(found.values())
+    stops = None if wrt is None else set(wrt)
+    found = {t for t in outputs if t.requires_grad}
+    stack = list(found)
     foreign = False
     while stack:
         t = stack.pop()
         if stops is not None:
-            if id(t) in stops:
+            if t in stops:
                 foreign = foreign or t.primitive is not None
                 continue
             foreign = foreign or t.primitive is None
         for x in t.inputs:
-            if isinstance(x, Node) and x.requires_grad and id(x) not in found:
-                found[id(x)] = x
+            if isinstance(x, Node) and x.requires_grad and x not in found:
+                found.add(x)
                 stack.append(x)
-    tensors = sorted(found.values(), key=attrgetter("order"))
+    tensors = sorted(found, key=attrgetter("order"))
     if stops is not None:  # keep what leads to wrt; inputs come before what is made of them
-        leading: set[int] = set()
+        leading: set[Node] = set()
         for t in tensors:
-            if id(t) in stops or any([id(x) in leading for x in t.inputs]):
-                leading.add(id(t))
-        tensors = [t for t in tensors if id(t) in leading]
+            if t in stops or any([isinstance(x, Node) and x in leading for x in t.inputs]):
+                leading.add(t)
+        tensors = [t for t in tensors if t in leading]
     return tensors[::-1], foreign
 
 
@@ -48,39 +48,41 @@ def walk(
     tensors: Sequence[Node],
     outputs: Sequence[Node],
     cotangents: Sequence[Any],
-    ends: set[int],
+    ends: set[Node],
     recorded: bool,
     onward: bool = False,
-) -> dict[int, Any]:
-    """Cotangents of the tensors whose ids are in `ends`, by id; every rule of `tensors` is called once per input.
+) -> dict[Node, Any]:
+    """Cotangents of the tensors in `ends`; every rule of `tensors` is called once per input.
 
     What an end was made from gets nothing through it, unless `onward`.
     `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get arrays.
     """
     kind: Any = RecordedSum if recorded else ArraySum
-    sums: dict[int, Any] = {id(t): kind(t) for t in tensors}
-    results: dict[int, Any] = {}
+    # what each tensor has got so far: None, a single array, which is all that most ever get, or a sum of this kind
+    sums: dict[Node, Any] = dict.fromkeys(tensors)
+    results: dict[Node, Any] = {}
     checked = anomaly()
     for output, g in zip(outputs, cotangents, strict=True):
-        if (target := sums.get(id(output))) is not None:
-            target.add(g, g.shape)
+        if output in sums:
+            sums[output] = sums[output] or kind(output)
+            sums[output].add(g, g.shape)
     for t in tensors:
-        key = id(t)
-        collected = sums.pop(key)
-        g = collected.total()
+        collected = sums.pop(t)
+        g = collected.total() if type(collected) is kind else collected
         if g is None:
             continue
-        if key in ends:
-            results[key] = collected.total(owned=True)
+        if t in ends:
+            whole = collected if type(collected) is kind else kind(t, g)
+            results[t] = whole.total(owned=True)
             if not onward:
                 continue
         made_by = t.primitive
         if made_by is None:
             continue
-        inputs, static, shape = t.inputs, t.static, t._data.shape
-        operands = inputs if recorded else [x._data if isinstance(x, Node) else x for x in inputs]
-        y = t if recorded else t._data
-        terms = None if made_by.joint is None else made_by.joint(g, y, *operands, **static)
+        inputs, static, shape, order = t.inputs, t.static, t._data.shape, t.order
+        rules = made_by.rules
+        operands = (g, t, *inputs) if recorded else (g, t._data, *t.operands)
+        terms = None if made_by.joint is None else made_by.joint(*operands, **static)
         if terms is not None and len(terms) != len(inputs):
             raise ValueError(
                 f"{made_by.name}: the joint rule returned {len(terms)} cotangents for {len(inputs)} inputs"
@@ -88,24 +90,29 @@ def walk(
         for k, x in enumerate(inputs):
             if not isinstance(x, Node):
                 continue
-            if x.order > t.order:
+            if x.order > order:
                 raise RuntimeError(
                     f"{made_by.name}: the data of input {k}, shape {x._data.shape}, changed after this forward call; "
                     "run the forward pass again before backward()"
                 )
-            target = sums.get(id(x))
-            if target is None:
+            if x not in sums:
                 continue
             if terms is not None:
                 term = terms[k]
             elif static:
-                term = made_by.rules[k](g, y, *operands, **static)
+                term = rules[k](*operands, **static)
             else:  # the same, in less time
-                term = made_by.rules[k](g, y, *operands)
-            try:
-                target.add(term, shape)
-            except (ValueError, TypeError, IndexError) as error:
-                raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
+                term = rules[k](*operands)
+            collected, like = sums[x], x._data
+            if collected is None and type(term) is np.ndarray and term.shape == like.shape and term.dtype is like.dtype:
+                sums[x] = term
+            else:
+                if type(collected) is not kind:
+                    sums[x] = collected = kind(x, collected)
+                try:
+                    collected.add(term, shape)
+                except (ValueError, TypeError, IndexError) as error:
+                    raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
             if checked:
                 _check(term, g, t, k)
     return results
@@ -137,9 +144,8 @@ def backward(output: Node, g: Any = None) -> None:
     if g.shape != data.shape:
         raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {data.shape}")
     tensors, _ = lineage([output])
-    ends = {id(t): t for t in tensors if t.primitive is None or t.retains_grad}
-    for key, gradient in _arrays(tensors, [output], [g], set(ends), onward=True).items():
-        t = ends[key]
+    ends = {t for t in tensors if t.primitive is None or t.retains_grad}
+    for t, gradient in _arrays(tensors, [output], [g], ends, onward=True).items():
         if trace is not None:
             trace.add_gradient(t, gradient)
         elif t._grad is None:
@@ -149,7 +155,7 @@ def backward(output: Node, g: Any = None) -> None:
 
 
 def _arrays(
-    tensors: Sequence[Node], outputs: Sequence[Node], cotangents: Sequence[Any], ends: set[int], onward: bool = False
+    tensors: Sequence[Node], outputs: Sequence[Node], cotangents: Sequence[Any], ends: set[Node], onward: bool = False
 ) -> Any:
     """`walk` for results that have no derivative in turn: on arrays, or while tracing on Tensors without a record."""
     trace = tracing()
@@ -163,11 +169,11 @@ def pull(outputs: Sequence[Node], cotangents: Sequence[Any], wrt: Sequence[Node]
     """The cotangents of `wrt` (None where nothing arrived): Tensors if they have a derivative in turn, else arrays."""
     tensors, foreign = lineage(outputs, wrt)
     recorded = recording() and (foreign or any(isinstance(g, Node) and g.requires_grad for g in cotangents))
-    ends = {id(t) for t in wrt}
+    ends = set(wrt)
     if recorded:
         results = walk(tensors, outputs, cotangents, ends, recorded)
     else:
         if tracing() is None:
             cotangents = [g._data if isinstance(g, Node) else g for g in cotangents]
         results = _arrays(tensors, outputs, cotangents, ends)
-    return [results.get(id(t)) for t in wrt]
+    return [results.get(t) for t in wrt]

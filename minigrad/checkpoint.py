@@ -124,8 +124,8 @@ def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
         )
     wrt = [*fresh, *part.outer]
     tensors, _ = lineage(outputs, wrt)
-    found = walk(tensors, outputs, part.cut(g), {id(t) for t in wrt}, recorded)
-    return [found.get(id(t), np.zeros_like(t._data)) for t in wrt]
+    found = walk(tensors, outputs, part.cut(g), set(wrt), recorded)
+    return [found.get(t, np.zeros_like(t._data)) for t in wrt]
 
 
 def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:

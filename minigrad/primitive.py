@@ -28,14 +28,15 @@ clock = itertools.count().__next__
 class Node:
     """An array and how it was made; `Tensor` is this with operators and methods.
 
-    `primitive is None` marks a leaf. `inputs` are Nodes and plain values, `static` the keyword arguments,
-    `order` the number from `clock`, `line` the user's source line (under `detect_anomaly` only), `traced` what this
-    stands for in a compiled program (if it was made while one was traced).
+    `primitive is None` marks a leaf. `inputs` are Nodes and plain values, `operands` the same with arrays for Nodes
+    (unless it was made while a program is traced), `static` the keyword arguments, `order` the number from `clock`,
+    `line` the user's source line (under `detect_anomaly` only), `traced` what this stands for in a compiled program (if
+    it was made while one was traced).
     """
 
     __slots__ = (
         "_data", "_grad", "requires_grad", "retains_grad",
-        "primitive", "inputs", "static", "order", "line", "traced", "__weakref__",
+        "primitive", "inputs", "operands", "static", "order", "line", "traced", "__weakref__",
     )  # fmt: skip
 
     _data: np.ndarray
@@ -44,6 +45,7 @@ class Node:
     retains_grad: bool
     primitive: Primitive | None
     inputs: tuple[Any, ...]
+    operands: tuple[Any, ...]
     static: dict[str, Any]
     order: int
     line: str | None
@@ -107,22 +109,23 @@ class Primitive:
         if not default and (trace := tracing()) is not None:
             return trace.call(self, inputs, static)
         first = None
-        needs_grad = plain = False
-        arrays = []
+        needs_grad = changeable = False
+        operands = []
         for x in inputs:
             if isinstance(x, Node):
                 if first is None:
                     first = x
                 if x.requires_grad:
                     needs_grad = True
-                arrays.append(x._data)
+                operands.append(x._data)
             else:
-                plain = True
-                arrays.append(x)
+                changeable = changeable or not immutable(x)
+                operands.append(x)
+        arrays = tuple(operands)
         try:
             y = self.function(*arrays, **static) if static else self.function(*arrays)
         except (ValueError, TypeError, IndexError) as error:
-            raise explained(self.name, error, arrays) from error
+            raise explained(self.name, error, operands) from error
         if first is None or not self.differentiable:
             return y
         if type(y) is not np.ndarray:
@@ -133,24 +136,26 @@ class Primitive:
         out.retains_grad = False
         out.order = clock()
         if needs_grad and (default or recording()):
-            for x in inputs[self.ruled :]:
-                if isinstance(x, Node) and x.requires_grad:
-                    self.check_differentiable(inputs)
+            if len(inputs) > self.ruled:
+                self.check_differentiable(inputs)
+            if changeable:
+                inputs = tuple([x if isinstance(x, Node) else frozen(x) for x in inputs])
+                arrays = tuple([x._data if isinstance(x, Node) else x for x in inputs])
             out.requires_grad = True
             out.primitive = self
-            out.inputs = tuple([x if isinstance(x, Node) else frozen(x) for x in inputs]) if plain else inputs
+            out.inputs, out.operands = inputs, arrays
             out.static = {name: frozen(x) for name, x in static.items()} if static else _NONE
         else:
             out.requires_grad = False
             out.primitive = None
-            out.inputs = ()
+            out.inputs = out.operands = ()
             out.static = _NONE
             if needs_grad and y.base is not None:
                 y = y.copy()  # a view of a parameter would change with its next update
         out._data = y
         if not default and anomaly():
             out.line = user_line()
-            check_finite(f"{self.name}: forward value", y, arrays, out.line)
+            check_finite(f"{self.name}: forward value", y, operands, out.line)
         return out
 
     def check_differentiable(self, inputs: tuple[Any, ...]) -> None:
@@ -225,9 +230,14 @@ def primitive(
 _IMMUTABLE = {int, float, bool, str, slice, type(None), type(Ellipsis)}
 
 
+def immutable(x: Any) -> bool:
+    """Whether `x` is a number, a string, an index without arrays or the like, so that nobody can change it."""
+    return type(x) in _IMMUTABLE or (type(x) is tuple and _IMMUTABLE.issuperset(map(type, x)))
+
+
 def frozen(x: Any) -> Any:
     """`x` safe from later changes by its owner: arrays and lists that a record keeps are copied."""
-    if type(x) in _IMMUTABLE or (type(x) is tuple and _IMMUTABLE.issuperset(map(type, x))):
+    if immutable(x):
         return x
     if isinstance(x, (np.ndarray, list)):
         return np.array(x) if len(np.shape(x)) != 1 or len(x) else np.array(x, getattr(x, "dtype", np.intp))

@@ -56,7 +56,7 @@ class Tensor(Node):
         self.requires_grad = requires_grad
         self.retains_grad = False
         self.primitive = None
-        self.inputs = ()
+        self.inputs = self.operands = ()
         self.static = {}
         self.order = clock()
 
