@@ -14,17 +14,21 @@ def raised(x: Any, y: Any) -> Any:
     return x**y  # the operator, since it squares and takes roots faster than np.power
 
 
+_HALF = {np.dtype(c): np.array(0.5, c) for c in "efd"}  # which NumPy need not convert at each call
+
+
 def sigmoid(x: Any, out: Any = None) -> Any:
     # 1/(1 + e^-x) = (1 + tanh(x/2))/2 overflows at neither end
-    y = np.multiply(x, 0.5, out=out)
+    half = _HALF.get(np.asarray(x).dtype, 0.5)
+    y = np.multiply(x, half, out=out)
     y = np.tanh(y, out=out)
-    y *= 0.5
-    y += 0.5
+    y *= half
+    y += half
     return y
 
 
 def sigmoid_calls(out: Any, x: Any) -> Any:
-    half = np.array(0.5, out.dtype)  # which NumPy need not convert at each call
+    half = _HALF.get(out.dtype, 0.5)
     return [(np.multiply, (x, half, out)), (np.tanh, (out, out)), (np.multiply, (out, half, out)),
             (np.add, (out, half, out))]  # fmt: skip
 
@@ -95,6 +99,8 @@ def matmul_calls(out: Any, a: Any, b: Any) -> Any:
 
 def matmul(a: Any, b: Any, out: Any = None) -> Any:
     a, b = np.asarray(a), np.asarray(b)
+    if out is None and a.ndim == 2 == b.ndim and a.shape[1] == b.shape[0] and a.flags.forc and b.flags.forc:
+        return np.dot(a, b, out=out)  # leaner than matmul, but copies what has gaps
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("a scalar has no inner size; use * instead of @")
     inner = b.shape[0 if b.ndim == 1 else -2]
