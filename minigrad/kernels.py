@@ -97,6 +97,13 @@ def matmul_calls(out: Any, a: Any, b: Any) -> Any:
     return [(product, (a, b, out))]
 
 
+def linear(x: Any, W: Any, b: Any) -> Any:
+    y, b = matmul(x, W), np.asarray(b)
+    if np.ndim(W) != 2 or b.shape not in (y.shape, y.shape[-1:]):
+        raise ValueError(f"W must be (I, O), and b (O,) or of the shape of x W, {y.shape}")
+    return np.add(y, b, out=y if y.dtype is b.dtype else None)
+
+
 def matmul(a: Any, b: Any, out: Any = None) -> Any:
     a, b = np.asarray(a), np.asarray(b)
     if out is None and a.ndim == 2 == b.ndim and a.shape[1] == b.shape[0] and a.flags.forc and b.flags.forc:

@@ -15,13 +15,14 @@ import numpy as np
 
 from . import kernels
 from .kernels import Axis
+from .modes import tracing
 from .primitive import Product, primitive
 from .shapes import astype, broadcast_to, expand_dims, flip, reshape, swapaxes
 
 __all__ = [
     "absolute", "add", "argmax", "argmin", "argsort", "ceil", "clip", "cos", "cumsum", "divide", "equal", "exp",
-    "expm1", "floor", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal", "log",
-    "log1p", "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp", "matmul", "max", "maximum",
+    "expm1", "floor", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal", "linear",
+    "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp", "matmul", "max", "maximum",
     "mean", "min", "minimum", "multiply", "negative", "norm", "not_equal", "positive", "power", "relu", "rint",
     "sigmoid", "sign", "sin", "softmax", "softplus", "sqrt", "square", "subtract", "sum", "tanh", "var", "where",
 ]  # fmt: skip
@@ -294,6 +295,25 @@ matmul = primitive(
     doc="The matrix product, in every case of np.matmul.",
     calls=kernels.matmul_calls,
 )
+
+_linear = primitive(
+    kernels.linear,
+    lambda g, y, x, W, b: _matmul_a(g, y, x, W),
+    lambda g, y, x, W, b: _matmul_b(g, y, x, W),
+    lambda g, y, x, W, b: g,
+    name="linear",
+)
+
+
+def linear(x: Any, W: Any, b: Any) -> Any:
+    """x W + b in one array: x (..., I), W (I, O), b (..., O) or (O,) give (..., O).
+
+    Raises:
+        ValueError: if W has not two axes or the sizes do not fit.
+    """
+    if tracing() is not None:
+        return matmul(x, W) + b  # a compiled function adds in place by itself, and arranges products
+    return _linear(x, W, b)
 
 
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:

@@ -190,7 +190,7 @@ class RNNCell(Linked):
     inputs = states = 1
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
-        h = mg.tanh(x + state @ self.W)
+        h = mg.tanh(mg.linear(state, self.W, x))
         return h, h
 
 
@@ -210,7 +210,7 @@ class ElmanCell(RNNCell):
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         h, _ = super().step(x, state)
-        return h @ self.V + self.c, h
+        return mg.linear(h, self.V, self.c), h
 
     def extra_repr(self) -> str:
         return f"{self.I}, {self.H}, {self.V.shape[1]}"
@@ -249,7 +249,7 @@ class LSTMCell(Linked):
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         h, C = state
         H = self.H
-        a = x + h @ self.W  # (B, 4H)
+        a = mg.linear(h, self.W, x)  # (B, 4H)
         gates = mg.sigmoid(a)  # of C̃'s block too, which is not used: one pass over all is faster than over a part
         f, i, o = gates[:, :H], gates[:, H : 2 * H], gates[:, 2 * H : 3 * H]
         C = f * C + i * mg.tanh(a[:, 3 * H :])
@@ -304,13 +304,12 @@ class GRUCell(Carrying):
 
     def _step(self, x: Any, h: Any, read: Any) -> tuple[Any, State]:
         H = self.H
-        zr = mg.sigmoid(x[:, : 2 * H] + read @ self.W)
+        zr = mg.sigmoid(mg.linear(read, self.W, x[:, : 2 * H]))
         z, r = zr[:, :H], zr[:, H:]
         if self.reset == "before":
-            inside = (r * read) @ self.W_h
+            candidate = mg.tanh(mg.linear(r * read, self.W_h, x[:, 2 * H :]))
         else:
-            inside = r * (read @ self.W_h if self.b_h is None else read @ self.W_h + self.b_h)
-        candidate = mg.tanh(x[:, 2 * H :] + inside)
+            candidate = mg.tanh(x[:, 2 * H :] + r * linear(read, self.W_h, self.b_h))
         h = h + z * (candidate - h) if self.z == "new" else candidate + z * (h - candidate)
         return h, h
 

@@ -60,7 +60,7 @@ def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
     x = as_input(x, W.dtype)
     if x.shape[-1:] != W.shape[:1]:
         raise ValueError(f"linear: the input has shape {x.shape}, its last size must be {W.shape[0]}")
-    return x @ W if b is None else x @ W + b
+    return x @ W if b is None else mg.linear(x, W, b)
 
 
 class Linear(Module):

@@ -36,7 +36,7 @@ class PeepholeLSTMCell(LSTMCell):
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         h, C = state
-        a, H = x + h @ self.W, self.H
+        a, H = mg.linear(h, self.W, x), self.H
         f, i = mg.sigmoid(a[:, :H] + self.p_f * C), mg.sigmoid(a[:, H : 2 * H] + self.p_i * C)
         C = f * C + i * mg.tanh(a[:, 3 * H :])
         h = mg.sigmoid(a[:, 2 * H : 3 * H] + self.p_o * C) * mg.tanh(C)
@@ -53,7 +53,7 @@ class CoupledLSTMCell(LSTMCell):
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         h, C = state
-        a, H = x + h @ self.W, self.H
+        a, H = mg.linear(h, self.W, x), self.H
         gates, candidate = mg.sigmoid(a[:, : 2 * H]), mg.tanh(a[:, 2 * H :])
         C = candidate + gates[:, :H] * (C - candidate)
         h = gates[:, H:] * mg.tanh(C)
@@ -174,7 +174,7 @@ class IRNNCell(RNNCell):
         self.W.data = scale * np.eye(H)
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
-        h = mg.relu(x + state @ self.W)
+        h = mg.relu(mg.linear(state, self.W, x))
         return h, h
 
 
@@ -204,7 +204,7 @@ class LeakyRNNCell(Carrying):
             raise ValueError(f"{self.name}: alpha must be a number within (0, 1] or {H} of them, got {alpha}")
 
     def _step(self, x: Any, h: Any, read: Any) -> tuple[Any, State]:
-        h = h + self.alpha * (mg.tanh(x + read @ self.W) - h)
+        h = h + self.alpha * (mg.tanh(mg.linear(read, self.W, x)) - h)
         return h, h
 
 

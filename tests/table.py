@@ -92,6 +92,14 @@ def products() -> st.SearchStrategy[Case]:
     return matmul_operands(min_side=0).map(lambda operands: Case(ops.matmul, operands))
 
 
+@st.composite
+def affine_maps(draw: Any) -> Case:
+    n = draw(st.integers(1, 3))
+    *lead, I, O = draw(st.lists(st.sampled_from([n, n, n, 0, 1, 2, 3]), min_size=2, max_size=4))  # often W is like x
+    b = draw(st.sampled_from([(O,), (*lead, O)]))
+    return Case(ops.linear, (draw(anywhere((*lead, I))), draw(anywhere((I, O))), draw(anywhere(b))))
+
+
 EQUATIONS = [
     *(
         "ij,jk->ik",
@@ -293,6 +301,7 @@ TABLE: dict[Any, st.SearchStrategy[Case]] = {
     ops.log_softmax: unary(ops.log_softmax, **softened),
     ops.norm: reduction(ops.norm, positive, full_shapes),
     ops.matmul: products(),
+    primitives()["minigrad.ops._linear"]: affine_maps(),
     primitives()["minigrad.einsum._einsum"]: sums_of_products(),
     shape_ops.reshape: reshapes(),
     shape_ops.transpose: unary(shape_ops.transpose, shape=some_shapes | deep_shapes, axes=order_of_axes),

@@ -159,6 +159,17 @@ def test_matmul_with_a_scalar_says_to_multiply() -> None:
         leaf(np.ones((2, 2))) @ 2.0
 
 
+@pytest.mark.parametrize(("W", "b"), [((3, 4), (2, 1)), ((3, 4), (5, 2, 4)), ((3,), (2,)), ((2, 3, 4), (4,))], ids=str)
+def test_linear_refuses_what_is_no_matrix_and_what_would_broadcast_the_product(W: Any, b: Any) -> None:
+    with pytest.raises(ValueError, match=r"^linear: .*W must be \(I, O\), and b \(O,\) or of the shape of x W"):
+        mg.linear(leaf(np.ones((2, 3))), np.ones(W), np.ones(b))
+
+
+def test_linear_with_a_wider_bias_gives_the_wider_dtype() -> None:
+    y = mg.linear(leaf(np.ones((2, 3)), np.float32), np.ones((3, 4), np.float32), np.full(4, 1e-9))
+    np.testing.assert_array_equal(y.data, np.full((2, 4), 3 + 1e-9))
+
+
 @pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "power", "maximum"])
 def test_operands_that_do_not_broadcast_are_named_with_shapes_and_dtypes(name: str) -> None:
     with pytest.raises(ValueError, match=rf"^{name}: \(2,\) float32 and \(3,\) float64: ") as caught:
