@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .accumulate import ArraySum, RecordedSum
+from .kernels import turned
 from .modes import anomaly, no_grad, recording, tracing
 from .primitive import Node, check_finite
 
@@ -57,7 +58,21 @@ def walk(
     What an end was made from gets nothing through it, unless `onward`.
     `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get arrays.
     """
-    kind: Any = RecordedSum if recorded else ArraySum
+    outer = turned.set({})
+    try:
+        return _walk(tensors, outputs, cotangents, ends, RecordedSum if recorded else ArraySum, onward)
+    finally:
+        turned.reset(outer)
+
+
+def _walk(
+    tensors: Sequence[Node],
+    outputs: Sequence[Node],
+    cotangents: Sequence[Any],
+    ends: set[Node],
+    kind: Any,
+    onward: bool,
+) -> dict[Node, Any]:
     # what each tensor has got so far: None, a single array, which is all that most ever get, or a sum of this kind
     sums: dict[Node, Any] = dict.fromkeys(tensors)
     results: dict[Node, Any] = {}
@@ -81,7 +96,7 @@ def walk(
             continue
         inputs, static, shape, order = t.inputs, t.static, t._data.shape, t.order
         rules = made_by.rules
-        operands = (g, t, *inputs) if recorded else (g, t._data, *t.operands)
+        operands = (g, t, *inputs) if kind is RecordedSum else (g, t._data, *t.operands)
         terms = None if made_by.joint is None else made_by.joint(*operands, **static)
         if terms is not None and len(terms) != len(inputs):
             raise ValueError(

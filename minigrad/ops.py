@@ -272,8 +272,8 @@ def _matmul_a(g: Any, y: Any, a: Any, b: Any) -> Any:
         return expand_dims(g, -1) * b
     if a.ndim == 1:  # y (..., m) = a (k,) b (..., k, m)
         return sum(matmul(b, expand_dims(g, -1)), axis=(*range(b.ndim - 2), -1))
-    if b.ndim == 2 == g.ndim:  # (b gᵀ)ᵀ: BLAS is faster when its larger operand is not the transposed one
-        return (b @ g.T).T
+    if b.ndim == 2 == g.ndim:
+        return kernels.times_transpose(g, b) if type(g) is type(b) is np.ndarray else (b @ g.T).T
     return matmul(g, swapaxes(b, -1, -2))
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad import Tensor, primitive
+from minigrad import Tensor, kernels, primitive
 
 
 def leaf(x: Any, dtype: Any = float) -> Tensor:
@@ -344,3 +344,25 @@ def test_transforms_free_their_records(transform: Any, no_garbage_collector: Non
     kept = transform(f)(np.ones(3))
     assert kept is not None
     assert [w() for w in watched] == [None] * len(watched)
+
+
+def test_a_weight_is_read_anew_in_each_walk_though_its_transpose_is_kept_for_all_steps_of_one() -> None:
+    w, h0 = mg.tensor(np.diag([2.0, 3.0]), requires_grad=True), mg.tensor(np.ones((1, 2)), requires_grad=True)
+    for scale in (1.0, 10.0):
+        w.writable()[:] = scale * np.array([[2.0, 1.0], [0.0, 3.0]])
+        h, h0.grad = h0, None
+        for _ in range(4):
+            h = h @ w
+        h.backward(np.array([[1.0, 0.0]]))
+        np.testing.assert_array_equal(h0.grad, np.linalg.matrix_power(w.data, 4)[:, :1].T)
+
+
+def test_the_transpose_of_a_weight_is_copied_once_for_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[Any] = []
+    monkeypatch.setattr(np, "ascontiguousarray", lambda a: copied.append(a) or a.copy(order="C"))
+    w, h = mg.tensor(np.eye(3), requires_grad=True), mg.tensor(np.ones((2, 3)), requires_grad=True)
+    for _ in range(6):
+        h = h @ w
+    h.backward(np.ones((2, 3)))
+    assert len(copied) == 1
+    assert kernels.turned.get() is None
