@@ -98,22 +98,21 @@ def matmul_calls(out: Any, a: Any, b: Any) -> Any:
     return [(product, (a, b, out))]
 
 
-#: The right factors b that a walk back has met, by id, each with a copy of bᵀ if it came again; None outside of a walk.
-turned: ContextVar[dict[int, tuple[Any, Any]] | None] = ContextVar("minigrad.turned", default=None)
+#: The right factors b that a walk back has met, by id: b itself, how often, a copy of bᵀ. None outside of a walk.
+turned: ContextVar[dict[int, list[Any]] | None] = ContextVar("minigrad.turned", default=None)
+OFTEN = 8  # a copy costs as much as some products with few rows
 
 
 def times_transpose(g: Any, b: Any) -> Any:
-    """g bᵀ, by a copy of bᵀ, with which BLAS is faster, if b comes again: a weight that all steps of time share."""
+    """g bᵀ; for a b that comes often, a weight that all steps of time share, by a copy of bᵀ: BLAS is faster so."""
     met = turned.get()
-    if met is None or id(b) not in met:
-        if met is not None:
-            met[id(b)] = b, None  # which keeps b, and so its id
-        return (b @ g.T).T  # BLAS is faster when its larger operand is not the transposed one
-    copy = met[id(b)][1]
-    if copy is None:
-        copy = np.ascontiguousarray(b.T)
-        met[id(b)] = b, copy
-    return np.dot(g, copy)
+    factor = [b, 0, None] if met is None else met.setdefault(id(b), [b, 0, None])
+    factor[1] += 1
+    if factor[1] < OFTEN:
+        return (b @ g.T).T  # faster than g @ b.T: the smaller operand is the transposed one
+    if factor[2] is None:
+        factor[2] = np.ascontiguousarray(b.T)
+    return np.dot(g, factor[2])
 
 
 def linear(x: Any, W: Any, b: Any) -> Any:
