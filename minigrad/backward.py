@@ -58,7 +58,7 @@ def walk(
     What an end was made from gets nothing through it, unless `onward`.
     `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get arrays.
     """
-    outer = turned.set({})
+    outer = turned.set(None if recorded else {})
     try:
         return _walk(tensors, outputs, cotangents, ends, RecordedSum if recorded else ArraySum, onward)
     finally:

@@ -98,7 +98,7 @@ def matmul_calls(out: Any, a: Any, b: Any) -> Any:
     return [(product, (a, b, out))]
 
 
-#: The right factors b that a walk back has met, by id: b itself, how often, a copy of bᵀ. None outside of a walk.
+#: The right factors b that a walk back has met, by id: b itself, how often, a copy of bᵀ. None elsewhere.
 turned: ContextVar[dict[int, list[Any]] | None] = ContextVar("minigrad.turned", default=None)
 OFTEN = 8  # a copy costs as much as some products with few rows
 
@@ -115,10 +115,16 @@ def times_transpose(g: Any, b: Any) -> Any:
     return np.dot(g, factor[2])
 
 
+def check_affine(y: Any, W: Any, b: Any) -> None:
+    """Raise ValueError unless y = x W is a product with a matrix whose shape y + b has."""
+    if np.ndim(W) != 2 or np.shape(b) not in (y.shape, y.shape[-1:]):
+        raise ValueError(f"linear: W must be (I, O), and b (O,) or of the shape of x W, {y.shape}; "
+                         f"got {np.shape(W)} and {np.shape(b)}")  # fmt: skip
+
+
 def linear(x: Any, W: Any, b: Any) -> Any:
     y, b = matmul(x, W), np.asarray(b)
-    if np.ndim(W) != 2 or b.shape not in (y.shape, y.shape[-1:]):
-        raise ValueError(f"W must be (I, O), and b (O,) or of the shape of x W, {y.shape}")
+    check_affine(y, W, b)
     return np.add(y, b, out=y if y.dtype is b.dtype else None)
 
 

@@ -273,7 +273,7 @@ def _matmul_a(g: Any, y: Any, a: Any, b: Any) -> Any:
     if a.ndim == 1:  # y (..., m) = a (k,) b (..., k, m)
         return sum(matmul(b, expand_dims(g, -1)), axis=(*range(b.ndim - 2), -1))
     if b.ndim == 2 == g.ndim:
-        return kernels.times_transpose(g, b) if type(g) is type(b) is np.ndarray else (b @ g.T).T
+        return kernels.times_transpose(g, b)
     return matmul(g, swapaxes(b, -1, -2))
 
 
@@ -312,7 +312,9 @@ def linear(x: Any, W: Any, b: Any) -> Any:
         ValueError: if W has not two axes or the sizes do not fit.
     """
     if tracing() is not None:
-        return matmul(x, W) + b  # a compiled function adds in place by itself, and arranges products
+        y = matmul(x, W)
+        kernels.check_affine(y, W, b)
+        return y + b  # a compiled function adds in place by itself, and arranges products
     return _linear(x, W, b)
 
 

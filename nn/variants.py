@@ -150,8 +150,8 @@ class MGUCell(Carrying):
         self.W_h = parameter(init.orthogonal((H, H), 1.0, rng, dtype))
 
     def _step(self, x: Any, h: Any, read: Any) -> tuple[Any, State]:
-        f = mg.sigmoid(x[:, : self.H] + read @ self.W)
-        h = h + f * (mg.tanh(x[:, self.H :] + (f * read) @ self.W_h) - h)
+        f = mg.sigmoid(mg.linear(read, self.W, x[:, : self.H]))
+        h = h + f * (mg.tanh(mg.linear(f * read, self.W_h, x[:, self.H :])) - h)
         return h, h
 
 

@@ -163,6 +163,8 @@ def test_matmul_with_a_scalar_says_to_multiply() -> None:
 def test_linear_refuses_what_is_no_matrix_and_what_would_broadcast_the_product(W: Any, b: Any) -> None:
     with pytest.raises(ValueError, match=r"^linear: .*W must be \(I, O\), and b \(O,\) or of the shape of x W"):
         mg.linear(leaf(np.ones((2, 3))), np.ones(W), np.ones(b))
+    with pytest.raises(ValueError, match=r"^linear: W must be \(I, O\), and b \(O,\) or of the shape of x W"):
+        mg.compile(mg.linear)(leaf(np.ones((2, 3))), np.ones(W), np.ones(b))
 
 
 def test_linear_with_a_wider_bias_gives_the_wider_dtype() -> None:
