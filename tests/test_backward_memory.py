@@ -85,3 +85,15 @@ def test_the_transpose_of_a_weight_is_copied_once_if_it_comes_often(
     h.backward(np.ones((2, 3)))
     assert len(copied) == copies
     assert kernels.turned.get() is None
+
+
+def test_a_weight_that_comes_often_has_second_derivatives() -> None:
+    n = 2 * kernels.OFTEN
+
+    def power(w: Any) -> Any:
+        h = mg.tensor([[1.0]])
+        for _ in range(n):
+            h = h @ w
+        return mg.sum(h)
+
+    np.testing.assert_allclose(mg.hessian(power)(np.array([[1.5]])).data.item(), n * (n - 1) * 1.5 ** (n - 2))
