@@ -13,10 +13,13 @@ import signal
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
+
+import numpy as np
 
 
 class UserError(Exception):
@@ -78,6 +81,32 @@ def at_least(low: float, kind: Callable[[str], Any] = int, below: float = math.i
         return value
 
     return read
+
+
+def read_lines(path: str) -> list[str]:
+    """The lines of a file in UTF-8.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
+
+
+def read_npz(path: str, numbers: str, labels: str) -> tuple[np.ndarray, np.ndarray]:
+    """Two arrays of a file by their names: numbers, as float64, and what they are labelled with.
+
+    Raises:
+        UserError: if it cannot be read or lacks them.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return arrays[numbers].astype(np.float64, casting="same_kind"), arrays[labels]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or f"it must be an npz file with the arrays {numbers} and {labels}"
+        raise UserError(f"cannot read {path}: {reason}") from error
 
 
 def write_text(path: Path, text: str) -> None:

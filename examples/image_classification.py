@@ -17,7 +17,6 @@ arrays `images` (N, height, width) and `labels` (N,).
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,8 @@ def load_images(source: str | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
         digits = load_digits()
         images, labels = digits.images, digits.target
     else:
-        images, labels = read_folder(Path(source)) if Path(source).is_dir() else read_npz(source)
+        folder = Path(source)
+        images, labels = read_folder(folder) if folder.is_dir() else common.read_npz(source, "images", "labels")
     if images.ndim != 3 or labels.shape != images.shape[:1] or not (images.size and np.isfinite(images).all()):
         shapes = f"{images.shape}, {labels.shape}"
         raise UserError(f"{source}: images must be finite numbers (N, height, width) with N labels: {shapes}")
@@ -52,16 +52,6 @@ def load_images(source: str | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
     if len(names) < 2 or counts.min() < 5:
         raise UserError(f"{source}: at least two classes of at least five images are needed, each in training and test")
     return (images / max(1e-12, np.abs(images).max())).astype(np.float32), classes, [str(name) for name in names]
-
-
-def read_npz(source: str) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays `images` and `labels` of a file."""
-    try:
-        with open(source, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return arrays["images"].astype(np.float32), arrays["labels"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or "it must be an npz file with the arrays images and labels"
-        raise UserError(f"cannot read {source}: {reason}") from error
 
 
 def read_folder(source: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,6 @@ words, a translation shares with the one in the file.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -72,11 +71,7 @@ def name_numbers(o: Any) -> tuple[list[Any], list[Any]]:
 
 def read_pairs(path: str, level: str) -> list[Any]:
     """The pairs in a file; columns after the second are not read."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
-    pairs = [[split(part.strip(), level) for part in line.split("\t")[:2]] for line in lines]
+    pairs = [[split(part.strip(), level) for part in line.split("\t")[:2]] for line in common.read_lines(path)]
     for n, pair in enumerate(pairs, 1):
         if pair != [[]] and (len(pair) < 2 or not all(pair)):
             raise UserError(f"{path}, line {n}: a sentence, a tab and its translation are needed")
@@ -96,17 +91,12 @@ def numbered(sentences: Sequence[list[str]], vocabulary: dict[str, int]) -> tupl
 
 
 def bleu(pairs: Sequence[Any]) -> float:
-    """100 min(1, e^(1 - r/c)) (p_1 p_2 p_3 p_4)^(1/4), for r words in all references and c in all translations of them.
+    """BLEU-4 in percent, without smoothing, of references and translations (Papineni et al. 2002, section 2.3)."""
+    from sacrebleu.metrics.bleu import BLEU
 
-    p_n is the share of the translations' n-grams that are in their references, each at most as often as there.
-    Source: Papineni et al. 2002, section 2.3.
-    """
-    p = []
-    for n in range(1, 5):
-        grams = [[Counter(zip(*[words[k:] for k in range(n)])) for words in pair] for pair in pairs]
-        p.append(sum((there & here).total() for there, here in grams) / max(1, sum(here.total() for _, here in grams)))
-    r, c = (sum(map(len, side)) for side in zip(*pairs))
-    return 100 * min(1.0, math.exp(1 - r / max(1, c))) * math.prod(p) ** 0.25
+    sides = [[" ".join("▁" if word.isspace() else word for word in words) for words in side] for side in zip(*pairs)]
+    references, found = sides
+    return BLEU(tokenize="none", smooth_method="none", force=True).corpus_score(found, [references]).score
 
 
 def exact(pairs: Sequence[Any]) -> float:
@@ -225,7 +215,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--lr", type=at_least(1e-9, float), default=3e-3, help="Adam's (default: %(default)s)")
     parser.add_argument("--beam", type=at_least(1), default=4, help="its width; 1 is greedy (default: %(default)s)")
     o = common.parse_example(parser, argv, numbers=4000, hidden=64, lr=0.01)
-    need("rich", "matplotlib", *([] if o.pairs else ["num2words"]))
+    need("rich", "matplotlib", "sacrebleu" if o.pairs else "num2words")
     pairs, longer = (read_pairs(o.pairs, o.level), []) if o.pairs else name_numbers(o)
     count = min(len(pairs) // 10, 1000)
     if not count:

@@ -21,7 +21,6 @@ that are there whole.
 from __future__ import annotations
 
 import csv
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,18 +62,16 @@ def moving_digits(some: np.ndarray, count: int, rng: np.random.Generator) -> lis
 
 def read_video(path: str) -> tuple[np.ndarray, np.ndarray]:
     """The frames, scaled, and the labels of a csv or npz file."""
-    try:
-        if Path(path).suffix == ".npz":
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                frames, labels = arrays["frames"].astype(np.float64), arrays["labels"].astype(str)
-        else:
-            text = Path(path).read_text(encoding="utf-8-sig")
-            _, *lines = [line for line in csv.reader(text.split("\n")) if line]
+    if Path(path).suffix == ".npz":
+        frames, labels = common.read_npz(path, "frames", "labels")
+        labels = labels.astype(str)
+    else:
+        try:
+            _, *lines = [line for line in csv.reader(common.read_lines(path)) if line]
             *columns, labels = (np.array(column) for column in zip(*lines, strict=True))
             frames = np.stack(columns, axis=1).astype(np.float64)
-    except (OSError, ValueError, KeyError, TypeError, csv.Error, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or f"not frames and labels as --help says ({error})"
-        raise UserError(f"cannot read {path}: {reason}") from error
+        except (ValueError, csv.Error) as error:
+            raise UserError(f"cannot read {path}: not frames and labels as --help says ({error})") from error
     if labels.shape != frames.shape[:1] or labels.size < 2 or not np.isfinite(frames).all():
         raise UserError(f"{path}: at least two frames of finite numbers with a label each are needed")
     frames = frames.reshape(len(frames), -1)

@@ -242,6 +242,8 @@ BAD = {
     "no labels": ("image_classification", "--images {folder}/unlabelled.npz", "images and labels"),
     "too few labels": ("image_classification", "--images {folder}/few.npz", "N labels: (9, 2, 2), (8,)"),
     "a single class": ("image_classification", "--images {folder}/single.npz", "at least two classes"),
+    "complex images": ("image_classification", "--images {folder}/complex.npz", "npz file with the arrays images and"),
+    "words for images": ("image_classification", "--images {folder}/words.npz", "npz file with the arrays images and"),
     "images that are not finite": ("image_classification", "--images {folder}/nan.npz", "finite"),
     "pictures of two sizes": ("image_classification", "--images {folder}/sizes", "(3, 3) pixels"),
     "a text among the pictures": ("image_classification", "--images {folder}/texts", "no picture"),
@@ -253,6 +255,11 @@ BAD = {
     "words for numbers": ("video_classification", "--train {folder}/word.csv --test {folder}/word.csv", "'high'"),
     "lines cut short": ("video_classification", "--train {folder}/cut.csv --test {folder}/cut.csv", "shorter"),
     "a number for frames": ("video_classification", "--train {folder}/0.npz --test {folder}/0.npz", "0.npz: at least"),
+    "no npz file of a video": (
+        "video_classification",
+        "--train {folder}/text.npz --test {folder}/text.npz",
+        "text.npz: it must be an npz file with the arrays frames and labels",
+    ),
     "no number": ("video_classification", "--train {folder}/nan.csv --test {folder}/nan.csv", "finite numbers"),
     "one label only": ("video_classification", "--train {folder}/one.csv --test {folder}/one.csv", "two labels"),
     "frames of two sizes": (
@@ -275,6 +282,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "cut.npz").write_bytes((folder / "few.npz").read_bytes()[:200])
     np.savez(folder / "unlabelled.npz", images=images)
     np.savez(folder / "single.npz", images=images, labels=labels * 0)
+    np.savez(folder / "complex.npz", images=images * 1j, labels=labels)
+    np.savez(folder / "words.npz", images=np.full((9, 2, 2), "dark"), labels=labels)
     np.savez(folder / "nan.npz", images=images * np.nan, labels=labels)
     np.savez(folder / "0.npz", frames=1.0, labels=labels)
     for name in ("sizes/a", "texts/a", "empty"):
