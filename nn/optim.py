@@ -14,6 +14,7 @@ import numpy as np
 import minigrad as mg
 
 Rate = float | Callable[[int], float]
+BLOCK = 1 << 17  # up to so many entries of small parameters are updated at once: few calls, and little memory
 
 
 def _unique(params: Iterable[mg.Tensor]) -> list[mg.Tensor]:
@@ -48,19 +49,23 @@ class Optimizer:
         self.lr, self.weight_decay = lr, weight_decay
         self.steps = 0
         self._updates = [0] * len(self.params)  # a parameter without a gradient is not updated in a step
-        # The arrays of all parameters of a dtype lie end to end, so that many small ones are updated at once.
-        self._flat: dict[np.dtype, dict[str, np.ndarray]] = {}
-        self._spans: list[tuple[np.dtype, int, int]] = []
-        sizes = {p.dtype: 0 for p in self.params}
+        # The arrays of some parameters lie end to end in a block; g and change are the same memory for all blocks.
+        self._spans: list[tuple[int, int, int]] = []  # block, start, stop
+        blocks: list[Any] = []  # dtype, size
         for p in self.params:
-            start = sizes[p.dtype]
-            sizes[p.dtype] += p.size
-            self._spans.append((p.dtype, start, sizes[p.dtype]))
-        for dtype, size in sizes.items():
-            self._flat[dtype] = {name: np.zeros(size, dtype) for name in ("g", "change", *self.slots)}
+            if not blocks or blocks[-1][0] != p.dtype or blocks[-1][1] + p.size > BLOCK:
+                blocks.append([p.dtype, 0])
+            start = blocks[-1][1]
+            blocks[-1][1] = stop = start + p.size
+            self._spans.append((len(blocks) - 1, start, stop))
+        shared = {dtype: np.empty((2, max([size for _, size in blocks])), dtype) for dtype, _ in blocks}
+        self._flat = [
+            dict(zip(("g", "change"), shared[dtype][:, :size])) | {slot: np.zeros(size, dtype) for slot in self.slots}
+            for dtype, size in blocks
+        ]
         self._parts = [
-            {name: whole[start:stop].reshape(p.shape) for name, whole in self._flat[dtype].items()}
-            for p, (dtype, start, stop) in zip(self.params, self._spans)
+            {name: whole[start:stop].reshape(p.shape) for name, whole in self._flat[n].items()}
+            for p, (n, start, stop) in zip(self.params, self._spans)
         ]
 
     @property
@@ -81,15 +86,14 @@ class Optimizer:
             for k, w in zip(run, weights):
                 self._updates[k] += 1
                 self._parts[k]["g"][...] = self._decayed(w, grads[k], rate) if self.weight_decay else grads[k]
-            (dtype, start, _), (_, _, stop) = self._spans[run[0]], self._spans[run[-1]]
-            flat = {name: whole[start:stop] for name, whole in self._flat[dtype].items()}
-            self._change(rate, self._updates[run[0]], **flat)
+            (n, start, _), (_, _, stop) = self._spans[run[0]], self._spans[run[-1]]
+            self._change(rate, self._updates[run[0]], **{k: a[start:stop] for k, a in self._flat[n].items()})
             for k, w in zip(run, weights):
                 w -= self._parts[k]["change"]
 
     def _runs(self, numbers: Iterable[int]) -> list[list[int]]:
-        """These parameters in groups that lie end to end and were updated equally often: in general one group."""
-        kinds = [(dtype, updates) for (dtype, _, _), updates in zip(self._spans, self._updates)]
+        """These parameters in groups that lie end to end and were updated equally often: in general a block."""
+        kinds = [(n, updates) for (n, _, _), updates in zip(self._spans, self._updates)]
         runs: list[list[int]] = []
         for k in numbers:
             if runs and runs[-1][-1] == k - 1 and kinds[k - 1] == kinds[k]:

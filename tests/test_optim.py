@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -190,14 +191,17 @@ def test_bias_correction_counts_a_parameters_own_updates(kind: Any) -> None:
     shapes=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=4),
     dtypes=st.lists(st.sampled_from(["float32", "float64"]), min_size=4, max_size=4),
     given_in=st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=4),
+    block=st.sampled_from([1, 4, 9, nn.optim.BLOCK]),
 )
 def test_parameters_that_are_updated_together_change_as_each_does_alone(
-    kind: Any, shapes: Any, dtypes: Any, given_in: Any
+    kind: Any, shapes: Any, dtypes: Any, given_in: Any, block: int
 ) -> None:
     rng = np.random.default_rng(0)
     start = [rng.standard_normal(shape).astype(dtype) for shape, dtype in zip(shapes, dtypes)]
     together, alone = [nn.parameter(w) for w in start], [nn.parameter(w) for w in start]
-    one, several = kind(together, lr=0.1, weight_decay=0.2), [kind([p], lr=0.1, weight_decay=0.2) for p in alone]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.optim, "BLOCK", block)
+        one, several = kind(together, lr=0.1, weight_decay=0.2), [kind([p], lr=0.1, weight_decay=0.2) for p in alone]
     for present in given_in:
         for p, q, has in zip(together, alone, present):
             gradient = rng.standard_normal(p.shape).astype(p.dtype)
@@ -206,6 +210,16 @@ def test_parameters_that_are_updated_together_change_as_each_does_alone(
             optimiser.step()
     for p, q in zip(together, alone):
         np.testing.assert_array_equal(p.data, q.data)
+
+
+def test_memory_beside_an_optimisers_state_does_not_grow_with_the_number_of_parameters() -> None:
+    params = [nn.parameter(np.zeros(nn.optim.BLOCK, np.float32)) for _ in range(8)]
+    tracemalloc.start()
+    optimiser = nn.SGD(params, lr=0.1)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 8 * nn.optim.BLOCK <= held < 9 * nn.optim.BLOCK  # two arrays of float32
+    assert optimiser.params == params
 
 
 @each_kind
