@@ -250,7 +250,7 @@ class LSTMCell(Linked):
         h, C = state
         H = self.H
         a = mg.linear(h, self.W, x)  # (B, 4H)
-        gates = mg.sigmoid(a)  # of C̃'s block too, which is not used: one pass over all is faster than over a part
+        gates = mg.sigmoid(a[:, : 3 * H])
         f, i, o = gates[:, :H], gates[:, H : 2 * H], gates[:, 2 * H : 3 * H]
         C = f * C + i * mg.tanh(a[:, 3 * H :])
         h = o * mg.tanh(C)
