@@ -176,7 +176,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--hidden", type=at_least(1), default=64, help="units (default: %(default)s)")
     parser.add_argument("--steps", type=at_least(1), default=3000, help="of training at most (default: %(default)s)")
     parser.add_argument("--lr", type=at_least(1e-9, float), default=2e-3, help="Adam's (default: %(default)s)")
-    o = common.parse_example(parser, argv, lengths=[10], delays=[3], hidden=32, steps=400, lr=0.01)
+    o = common.parse_example(parser, argv, lengths=[10], delays=[3], hidden=32, steps=500, lr=0.005)
     need("rich", "matplotlib")
     folder, rng = output_folder(o.out), np.random.default_rng(o.seed)
     sizes = {"adding": sorted(set(o.lengths)), "copying": sorted(set(o.delays))}
