@@ -58,11 +58,25 @@ def walk(
     What an end was made from gets nothing through it, unless `onward`.
     `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get arrays.
     """
+    tensors = _leaves_early(tensors) if recorded else tensors
     outer = turned.set(None if recorded else {})
     try:
         return _walk(tensors, outputs, cotangents, ends, RecordedSum if recorded else ArraySum, onward)
     finally:
         turned.reset(outer)
+
+
+def _leaves_early(tensors: Sequence[Node]) -> list[Node]:
+    """The same, each leaf right behind the last tensor made of it: a recorded sum then lets go of all that it kept.
+
+    Else the cotangents of every layer would wait for the products with them, the weights' gradients, to the very end.
+    """
+    place = {t: n for n, t in enumerate(tensors)}
+    for n, t in enumerate(tensors):
+        for x in t.inputs:
+            if isinstance(x, Node) and x.primitive is None and x in place:
+                place[x] = n
+    return sorted(tensors, key=place.__getitem__)
 
 
 def _walk(

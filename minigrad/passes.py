@@ -1,8 +1,7 @@
 """How a traced list is rewritten before it is laid out in memory; each pass is one function over the list.
 
 `without_repeats` and `without_dead_code` shorten it. `with_direct_products` and `with_packed_factors` put matrix
-products into the form that BLAS is fastest at, `with_early_results` moves results forward, `with_batches` computes
-small alike steps together.
+products into the form that BLAS is fastest at, `with_batches` computes small alike steps together.
 """
 
 from __future__ import annotations
@@ -124,35 +123,6 @@ def with_packed_factors(instructions: Sequence[Instruction], count: int) -> list
             i.inputs = i.inputs[0], copies[b]
         result.append(i)
     return result
-
-
-def with_early_results(instructions: Sequence[Instruction], results: Sequence[Value]) -> list[Instruction]:
-    """Compute results as soon as their operands are there, with the products and collections that only they need.
-
-    A trace ends with the gradients of all weights: the products of each layer's inputs and cotangents, which would all
-    have to be kept until then.
-    """
-    wanted, later = set(results), set[Value]()
-    early: set[Value] = set()
-    for i in reversed(instructions):
-        moves = i.out in wanted or i.view is not None or i.primitive is ops.matmul or i.primitive.parts is not None
-        if moves and i.primitive.pure and i.out not in later:
-            early.add(i.out)
-        else:
-            later.update(values(i))
-    after: dict[Value, int] = {}  # the number of the instruction after which a value is, or can be, computed
-    for n, i in enumerate(instructions):
-        after[i.out] = max([after.get(x, -1) for x in values(i)], default=-1) if i.out in early else n
-    first_use: dict[Value, int] = {}
-    for i in reversed(instructions):
-        if i.out in early and i.out not in wanted:
-            after[i.out] = first_use.get(i.out, after[i.out])
-        for x in values(i):
-            first_use[x] = min(first_use.get(x, NEVER), after[i.out])
-    following: dict[int, list[Instruction]] = defaultdict(list)
-    for i in instructions:
-        following[after[i.out]].append(i)
-    return [i for n in range(-1, len(instructions)) for i in following[n]]
 
 
 #: Arrays up to this size are computed together, as long as all of them together stay in a fast cache.

@@ -13,14 +13,7 @@ import numpy as np
 
 from .memory import return_freed_memory
 from .modes import anomaly, recording, tracing
-from .passes import (
-    with_batches,
-    with_direct_products,
-    with_early_results,
-    with_packed_factors,
-    without_dead_code,
-    without_repeats,
-)
+from .passes import with_batches, with_direct_products, with_packed_factors, without_dead_code, without_repeats
 from .places import Place, Root, Step, address, collected, fresh, laid_out, plan, schedule
 from .primitive import Node, clock, primitive
 from .trace import Trace, Value, signature
@@ -104,7 +97,6 @@ class Program:
         instructions = with_direct_products(instructions, trace._count)
         instructions, _ = without_repeats(without_dead_code(instructions, kept))
         instructions = with_packed_factors(instructions, 2 * trace._count)
-        instructions = with_early_results(instructions, kept)
         instructions = with_batches(instructions, 3 * trace._count)
         places, collections = collected(instructions, kept)
         memory_of: dict[Root, np.ndarray] = {}

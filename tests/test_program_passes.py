@@ -14,11 +14,8 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import nn
-from minigrad import ops, shapes
-from minigrad.passes import with_early_results, without_dead_code
 from minigrad.places import Place, Root, Step, plan
 from minigrad.program import Program
-from minigrad.trace import Instruction, Value
 
 X = np.random.default_rng(0).standard_normal((4, 6))
 
@@ -252,33 +249,6 @@ def test_a_layers_cotangents_through_time_take_the_memory_of_the_layer_above(kin
     # what a layer's backward pass reads: h; f i o C̃ C tanh(C) h; z r h̃ r * h_{t-1} h̃ - h_{t-1} h
     arrays = {nn.RNN: 1, nn.LSTM: 7, nn.GRU: 6}[kind]
     assert sizes[1] - sizes[0] < (arrays + 0.5) * T * B * H * 4
-
-
-@given(st.data())
-def test_results_move_to_the_front_of_what_does_not_need_them_and_behind_what_they_need(data: st.DataObject) -> None:
-    kinds = [(ops.tanh, None), (ops.matmul, None), (shapes.transpose, 0), (shapes._stack, None)]
-    there = [Value(0, np.empty((2, 2)))]
-    instructions = []
-    for n in range(1, data.draw(st.integers(2, 12))):
-        p, view = data.draw(st.sampled_from(kinds))
-        inputs = tuple(data.draw(st.lists(st.sampled_from(there), min_size=1, max_size=2)))
-        there.append(Value(n, np.empty((2, 2))))
-        instructions.append(Instruction(p, inputs, {}, there[-1], view))
-    results = data.draw(st.lists(st.sampled_from(there), min_size=1, max_size=3))
-    ordered = with_early_results(without_dead_code(instructions, results), results)
-    known = {there[0]}
-    for i in ordered:
-        assert known.issuperset(i.inputs)
-        known.add(i.out)
-    assert known.issuperset(results)
-    assert len(ordered) == len(set(map(id, ordered)))
-
-
-def test_products_that_others_need_stay_where_they_are() -> None:
-    x, a, b, c = (Value(n, np.empty((2, 2))) for n in range(4))
-    calls = [(ops.matmul, (x, x), a), (ops.tanh, (x,), b), (ops.multiply, (a, b), c)]
-    instructions = [Instruction(p, inputs, {}, out) for p, inputs, out in calls]
-    assert with_early_results(instructions, [c]) == instructions
 
 
 def test_a_sequence_is_linear_in_its_length() -> None:
