@@ -83,8 +83,8 @@ def at_least(low: float, kind: Callable[[str], Any] = int, below: float = math.i
     return read
 
 
-def read_lines(path: str) -> list[str]:
-    """The lines of a file in UTF-8.
+def read_lines(option: str, path: str) -> list[str]:
+    """The lines of a file in UTF-8, which an option names.
 
     Raises:
         UserError: if it cannot be read.
@@ -92,21 +92,25 @@ def read_lines(path: str) -> list[str]:
     try:
         return Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UserError(f"{option}: cannot read {path}: {reason}") from error
 
 
-def read_npz(path: str, numbers: str, labels: str) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays of a file by their names: numbers, as float64, and what they are labelled with.
+def read_npz(option: str, path: str, numbers: str, labels: str) -> tuple[np.ndarray, np.ndarray]:
+    """Two arrays of a file, which an option names: numbers, as float64, and what they are labelled with.
 
     Raises:
         UserError: if it cannot be read or lacks them.
     """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return arrays[numbers].astype(np.float64, casting="same_kind"), arrays[labels]
+            found, labelled = arrays[numbers], arrays[labels]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or f"it must be an npz file with the arrays {numbers} and {labels}"
-        raise UserError(f"cannot read {path}: {reason}") from error
+        raise UserError(f"{option}: cannot read {path}: {reason}") from error
+    if found.dtype.kind not in "buif":
+        raise UserError(f"{option}: {path}: {numbers} must be finite numbers, got {found.dtype}")
+    return found.astype(np.float64), labelled
 
 
 def write_text(path: Path, text: str) -> None:

@@ -72,12 +72,12 @@ def scenes(layouts: Any, digits: np.ndarray, labels: np.ndarray, count: int, rng
 
 def read(path: str) -> tuple[np.ndarray, list[str]]:
     """The images, up to 1 and with zeros up to whole cells, and the captions of a file."""
-    images, words = common.read_npz(path, "images", "captions")
+    images, words = common.read_npz("--data", path, "images", "captions")
     captions = words.tolist()
     if images.ndim != 3 or not images.size or not np.isfinite(images).all():
-        raise UserError(f"{path}: images must be finite numbers (N, height, width), got {images.shape}")
+        raise UserError(f"--data: {path}: images must be finite numbers (N, height, width), got {images.shape}")
     if not 5 <= len(captions) == len(images) or not all(isinstance(c, str) and c.split() for c in captions):
-        raise UserError(f"{path}: one caption for each image is needed, of at least 5")
+        raise UserError(f"--data: {path}: one caption for each image is needed, of at least 5")
     images = np.pad(images, ((0, 0), (0, -images.shape[1] % CELL), (0, -images.shape[2] % CELL)))
     return (images / max(1e-12, np.abs(images).max())).astype(np.float32), [" ".join(c.split()) for c in captions]
 

@@ -42,9 +42,10 @@ def load_images(source: str | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
         digits = load_digits()
         images, labels = digits.images, digits.target
+    elif Path(source).is_dir():
+        images, labels = read_folder(Path(source))
     else:
-        folder = Path(source)
-        images, labels = read_folder(folder) if folder.is_dir() else common.read_npz(source, "images", "labels")
+        images, labels = common.read_npz("--images", source, "images", "labels")
     if images.ndim != 3 or labels.shape != images.shape[:1] or not (images.size and np.isfinite(images).all()):
         shapes = f"{images.shape}, {labels.shape}"
         raise UserError(f"{source}: images must be finite numbers (N, height, width) with N labels: {shapes}")

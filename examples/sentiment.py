@@ -62,10 +62,10 @@ def generated(count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
 
 def read(path: str) -> list[list[str]]:
     """The pairs in a file."""
-    lines = common.read_lines(path)
+    lines = common.read_lines("--data", path)
     for n, line in enumerate(lines, 1):
         if line.strip() and line.count("\t") != 1:
-            raise UserError(f"{path}, line {n}: a label and a sentence with one tab between are needed")
+            raise UserError(f"--data: {path}, line {n}: a label and a sentence with one tab between are needed")
     rows = [[part.strip() for part in line.split("\t")] for line in lines if line.strip()]
     return rows if len({a for a, _ in rows}) <= len({b for _, b in rows}) else [row[::-1] for row in rows]
 

@@ -71,7 +71,8 @@ def name_numbers(o: Any) -> tuple[list[Any], list[Any]]:
 
 def read_pairs(path: str, level: str) -> list[Any]:
     """The pairs in a file; columns after the second are not read."""
-    pairs = [[split(part.strip(), level) for part in line.split("\t")[:2]] for line in common.read_lines(path)]
+    lines = common.read_lines("--pairs", path)
+    pairs = [[split(part.strip(), level) for part in line.split("\t")[:2]] for line in lines]
     for n, pair in enumerate(pairs, 1):
         if pair != [[]] and (len(pair) < 2 or not all(pair)):
             raise UserError(f"{path}, line {n}: a sentence, a tab and its translation are needed")

@@ -60,14 +60,14 @@ def moving_digits(some: np.ndarray, count: int, rng: np.random.Generator) -> lis
     return videos
 
 
-def read_video(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """The frames, scaled, and the labels of a csv or npz file."""
+def read_video(option: str, path: str) -> tuple[np.ndarray, np.ndarray]:
+    """The frames, scaled, and the labels of a csv or npz file, which an option names."""
     if Path(path).suffix == ".npz":
-        frames, labels = common.read_npz(path, "frames", "labels")
+        frames, labels = common.read_npz(option, path, "frames", "labels")
         labels = labels.astype(str)
     else:
         try:
-            _, *lines = [line for line in csv.reader(common.read_lines(path)) if line]
+            _, *lines = [line for line in csv.reader(common.read_lines(option, path)) if line]
             *columns, labels = (np.array(column) for column in zip(*lines, strict=True))
             frames = np.stack(columns, axis=1).astype(np.float64)
         except (ValueError, csv.Error) as error:
@@ -179,7 +179,8 @@ def main(argv: Sequence[str]) -> None:
         parser.error("--train and --test go together")
     need("rich", "matplotlib", "sklearn")
     if o.train:
-        training, test = ([read_video(path) for path in paths] for paths in (o.train, o.test))
+        training = [read_video("--train", path) for path in o.train]
+        test = [read_video("--test", path) for path in o.test]
     else:
         rng = np.random.default_rng(o.seed)
         order = rng.permutation(1797)  # scikit-learn's digits

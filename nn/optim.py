@@ -55,9 +55,8 @@ class Optimizer:
         for p in self.params:
             if not blocks or blocks[-1][0] != p.dtype or blocks[-1][1] + p.size > BLOCK:
                 blocks.append([p.dtype, 0])
-            start = blocks[-1][1]
-            blocks[-1][1] = stop = start + p.size
-            self._spans.append((len(blocks) - 1, start, stop))
+            self._spans.append((len(blocks) - 1, blocks[-1][1], blocks[-1][1] + p.size))
+            blocks[-1][1] += p.size
         shared = {dtype: np.empty((2, max([size for _, size in blocks])), dtype) for dtype, _ in blocks}
         self._flat = [
             dict(zip(("g", "change"), shared[dtype][:, :size])) | {slot: np.zeros(size, dtype) for slot in self.slots}
@@ -87,7 +86,8 @@ class Optimizer:
                 self._updates[k] += 1
                 self._parts[k]["g"][...] = self._decayed(w, grads[k], rate) if self.weight_decay else grads[k]
             (n, start, _), (_, _, stop) = self._spans[run[0]], self._spans[run[-1]]
-            self._change(rate, self._updates[run[0]], **{k: a[start:stop] for k, a in self._flat[n].items()})
+            arrays = {name: whole[start:stop] for name, whole in self._flat[n].items()}
+            self._change(rate, self._updates[run[0]], **arrays)
             for k, w in zip(run, weights):
                 w -= self._parts[k]["change"]
 

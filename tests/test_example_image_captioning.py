@@ -256,7 +256,7 @@ def test_there_is_no_option_without_effect_and_a_seed_makes_a_run_reproducible(
 BAD = {
     "an unknown option": ("--dta x", "--dta"),
     "no units": ("--hidden 0", "--hidden: must be a whole number of at least 1, got '0'"),
-    "a missing file": ("--data {folder}/none.npz", "cannot read {folder}/none.npz: No such file"),
+    "a missing file": ("--data {folder}/none.npz", "--data: cannot read {folder}/none.npz: No such file"),
     "no npz": ("--data {folder}/text.npz", "it must be an npz file with the arrays images and captions"),
     "an array missing": ("--data {folder}/lacking.npz", "it must be an npz file with the arrays images and captions"),
     "colours": ("--data {folder}/colours.npz", "images must be finite numbers (N, height, width), got (6, 9, 9, 3)"),

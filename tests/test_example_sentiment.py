@@ -201,10 +201,10 @@ def test_there_is_no_option_without_effect_and_a_seed_makes_a_run_reproducible(
 BAD = {
     "an unknown option": ("--dta x", "--dta"),
     "one fold": ("--folds 1", "--folds: must be a whole number of at least 2, got '1'"),
-    "a missing file": ("--data {folder}/none.txt", "cannot read {folder}/none.txt: No such file"),
-    "a folder": ("--data {folder}", "cannot read {folder}: Is a directory"),
+    "a missing file": ("--data {folder}/none.txt", "--data: cannot read {folder}/none.txt: No such file"),
+    "a folder": ("--data {folder}", "--data: cannot read {folder}: Is a directory"),
     "another encoding": ("--data {folder}/latin.txt", "latin.txt: not UTF-8"),
-    "a line without a tab": ("--data {folder}/none.tsv", "{folder}/none.tsv, line 3: a label and a sentence"),
+    "a line without a tab": ("--data {folder}/none.tsv", "--data: {folder}/none.tsv, line 3: a label and a sentence"),
     "a line with two tabs": ("--data {folder}/two.tsv", "two.tsv, line 1"),
     "an empty file": ("--data {folder}/empty.tsv", "--data: at least two labels"),
     "one label": ("--data {folder}/one.tsv", "--data: at least two labels"),

@@ -217,7 +217,7 @@ def test_own_pictures_in_folders_are_learnt(tmp_path: Path) -> None:
 def test_labels_of_own_frames_are_learnt(kind: str, tmp_path: Path) -> None:
     for k in range(2):
         write_gestures(tmp_path / f"{k}.csv", np.random.default_rng(k))
-        xs, labels = video_classification.read_video(str(tmp_path / f"{k}.csv"))
+        xs, labels = video_classification.read_video("--train", str(tmp_path / f"{k}.csv"))
         np.savez(tmp_path / f"{k}.npz", frames=xs.reshape(-1, 3, 1), labels=labels)
     files = ["--train", tmp_path / f"0.{kind}", "--test", tmp_path / f"1.{kind}"]
     options = ["--both-directions", "--steps", 60, "--hidden", 16, "--lr", 0.02]
@@ -242,8 +242,16 @@ BAD = {
     "no labels": ("image_classification", "--images {folder}/unlabelled.npz", "images and labels"),
     "too few labels": ("image_classification", "--images {folder}/few.npz", "N labels: (9, 2, 2), (8,)"),
     "a single class": ("image_classification", "--images {folder}/single.npz", "at least two classes"),
-    "complex images": ("image_classification", "--images {folder}/complex.npz", "npz file with the arrays images and"),
-    "words for images": ("image_classification", "--images {folder}/words.npz", "npz file with the arrays images and"),
+    "complex images": (
+        "image_classification",
+        "--images {folder}/complex.npz",
+        "images must be finite numbers, got complex128",
+    ),
+    "words for images": (
+        "image_classification",
+        "--images {folder}/words.npz",
+        "images must be finite numbers, got <U4",
+    ),
     "images that are not finite": ("image_classification", "--images {folder}/nan.npz", "finite"),
     "pictures of two sizes": ("image_classification", "--images {folder}/sizes", "(3, 3) pixels"),
     "a text among the pictures": ("image_classification", "--images {folder}/texts", "no picture"),
