@@ -116,9 +116,7 @@ class ArraySum:
         """Any other term as an array like the tensor's, or None if nothing is left to add."""
         like = self.like
         if type(term) is At:
-            if not self._copied(term.index, term.g):
-                zero = self.sum is None
-                add_at(self._buffer(), term.index, term.g, zero)
+            self.add_part(term.index, term.g)
             return None
         if type(term) is Product:
             check_product(term, like.shape)
@@ -137,29 +135,28 @@ class ArraySum:
             term = term.astype(like.dtype, copy=False)
         return term
 
-    def _copied(self, index: Any, g: Any) -> bool:
-        """Copy g into the part at `index` if that lies beside all that has been filled."""
+    def add_part(self, index: Any, g: Any) -> None:
+        """Add g to the part at `index`; copy it there if that lies beside all that has been filled."""
         like = self.like
-        if (self.axis is None and self.sum is not None) or (span := _span(index, like.shape)) is None:
-            return False
-        axis, start, stop = span
-        if self.sum is None:
-            self.sum, self.owned = np.empty(like.shape, like.dtype), True
-            self.axis, self.low, self.high = axis, start, start
-        part = self.sum[index]
-        if type(part) is not np.ndarray or part.shape != (g.shape if type(g) is np.ndarray else np.shape(g)):
-            return False
-        low, high = self.low, self.high
-        if axis != self.axis or (low < stop and start < high):
-            return False
-        part[...] = g
-        if start < low:
-            self._clear(stop, low)
-            self.low = start
-        else:
-            self._clear(high, start)
-            self.high = stop
-        return True
+        span = _span(index, like.shape) if self.axis is not None or self.sum is None else None
+        if span is not None:
+            axis, start, stop = span
+            if self.sum is None:
+                self.sum, self.owned = np.empty(like.shape, like.dtype), True
+                self.axis, self.low, self.high = axis, start, start
+            part, low, high = self.sum[index], self.low, self.high
+            fits = type(part) is np.ndarray and part.shape == (g.shape if type(g) is np.ndarray else np.shape(g))
+            if fits and axis == self.axis and (stop <= low or high <= start):
+                part[...] = g
+                if start < low:
+                    self._clear(stop, low)
+                    self.low = start
+                else:
+                    self._clear(high, start)
+                    self.high = stop
+                return
+        zero = self.sum is None
+        add_at(self._buffer(), index, g, zero)
 
     def _clear(self, start: int, stop: int) -> None:
         if start < stop:
@@ -216,12 +213,16 @@ class RecordedSum:
             self.products.append(term)
         elif isinstance(term, At):
             check_part(term, shape)
-            self.parts.append(term)
+            self.add_part(term.index, term.g)
         else:
             if not isinstance(term, Node):
                 term = np.asarray(term)
             check_dtype(term, self.tensor._data.dtype)
             self.arrays.append(term if term.shape == shape else sum_down(term, shape, output))
+
+    def add_part(self, index: Any, g: Any) -> None:
+        """Add g to the part at `index`."""
+        self.parts.append(At(index, g))
 
     def total(self, owned: bool = False) -> Any:
         """The sum of the terms, None if there are none: a Tensor if any of them is one.

@@ -11,7 +11,8 @@ import numpy as np
 from .accumulate import ArraySum, RecordedSum
 from .kernels import turned
 from .modes import anomaly, no_grad, recording, tracing
-from .primitive import Node, check_finite
+from .primitive import Node, Primitive, check_finite
+from .shapes import getitem
 
 
 def lineage(outputs: Sequence[Node], wrt: Sequence[Node] | None = None) -> tuple[list[Node], bool]:
@@ -90,41 +91,38 @@ def _walk(
     # what each tensor has got so far: None, a single array, which is all that most ever get, or a sum of this kind
     sums: dict[Node, Any] = dict.fromkeys(tensors)
     results: dict[Node, Any] = {}
-    checked = anomaly()
+    checked, ndarray, missing = anomaly(), np.ndarray, object()
     for output, g in zip(outputs, cotangents, strict=True):
         if output in sums:
             sums[output] = sums[output] or kind(output)
             sums[output].add(g, g.shape)
     for t in tensors:
         collected = sums.pop(t)
-        g = collected.total() if type(collected) is kind else collected
-        if g is None:
+        if collected is None:
             continue
+        g = collected.total() if type(collected) is kind else collected
         if t in ends:
-            whole = collected if type(collected) is kind else kind(t, g)
-            results[t] = whole.total(owned=True)
+            results[t] = (collected if type(collected) is kind else kind(t, g)).total(owned=True)
             if not onward:
                 continue
         made_by = t.primitive
         if made_by is None:
             continue
-        inputs, static, shape, order = t.inputs, t.static, t._data.shape, t.order
-        rules = made_by.rules
-        operands = (g, t, *inputs) if kind is RecordedSum else (g, t._data, *t.operands)
-        terms = None if made_by.joint is None else made_by.joint(*operands, **static)
-        if terms is not None and len(terms) != len(inputs):
+        static, value, order = t.static, t._data, t.order
+        rules, joint = made_by.rules, made_by.joint
+        operands = (g, t, *t.inputs) if kind is RecordedSum else (g, value, *t.operands)
+        terms = None if joint is None else joint(*operands, **static)
+        if terms is not None and len(terms) != len(t.inputs):
             raise ValueError(
-                f"{made_by.name}: the joint rule returned {len(terms)} cotangents for {len(inputs)} inputs"
+                f"{made_by.name}: the joint rule returned {len(terms)} cotangents for {len(t.inputs)} inputs"
             )
-        for k, x in enumerate(inputs):
+        for k, x in enumerate(t.inputs):
             if not isinstance(x, Node):
                 continue
             if x.order > order:
-                raise RuntimeError(
-                    f"{made_by.name}: the data of input {k}, shape {x._data.shape}, changed after this forward call; "
-                    "run the forward pass again before backward()"
-                )
-            if x not in sums:
+                raise _changed(made_by, k, x)
+            collected = sums.get(x, missing)
+            if collected is missing:
                 continue
             if terms is not None:
                 term = terms[k]
@@ -132,19 +130,35 @@ def _walk(
                 term = rules[k](*operands, **static)
             else:  # the same, in less time
                 term = rules[k](*operands)
-            collected, like = sums[x], x._data
-            if collected is None and type(term) is np.ndarray and term.shape == like.shape and term.dtype is like.dtype:
-                sums[x] = term
-            else:
+            like = x._data
+            whole = type(term) is ndarray and term.shape == like.shape and term.dtype is like.dtype
+            if collected is not None or not whole:
                 if type(collected) is not kind:
                     sums[x] = collected = kind(x, collected)
                 try:
-                    collected.add(term, shape)
+                    collected.add(term, value.shape)
                 except (ValueError, TypeError, IndexError) as error:
                     raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
+            elif x.primitive is not getitem or x in ends:
+                sums[x] = term
+            else:  # a part only hands on what it gets: at once, then it needs no turn of its own
+                source, index = x.inputs
+                if source.order > x.order:
+                    raise _changed(getitem, 0, source)
+                collected = sums[source]
+                if type(collected) is not kind:
+                    sums[source] = collected = kind(source, collected)
+                collected.add_part(index, term)
             if checked:
                 _check(term, g, t, k)
     return results
+
+
+def _changed(made_by: Primitive, k: int, x: Node) -> RuntimeError:
+    return RuntimeError(
+        f"{made_by.name}: the data of input {k}, shape {x._data.shape}, changed after this forward call; "
+        "run the forward pass again before backward()"
+    )
 
 
 def _check(term: Any, g: Any, t: Node, k: int) -> None:

@@ -36,7 +36,9 @@ def sigmoid_calls(out: Any, x: Any) -> Any:
 
 def where(c: Any, x: Any, y: Any, out: Any = None) -> Any:
     if out is None:
-        return np.where(c, x, y)
+        if not (isinstance(x, float) and isinstance(y, np.ndarray) and y.dtype.kind == "f" and y.shape == np.shape(c)):
+            return np.where(c, x, y)
+        out = np.empty_like(y)  # three times as fast
     np.copyto(out, y)
     np.copyto(out, x, where=np.asarray(c, bool))
     return out
@@ -112,7 +114,7 @@ def times_transpose(g: Any, b: Any) -> Any:
         return (b @ g.T).T  # faster than g @ b.T: the smaller operand is the transposed one
     if factor[2] is None:
         factor[2] = np.ascontiguousarray(b.T)
-    return np.dot(g, factor[2])
+    return g.dot(factor[2])
 
 
 def check_affine(y: Any, W: Any, b: Any) -> None:
@@ -123,15 +125,17 @@ def check_affine(y: Any, W: Any, b: Any) -> None:
 
 
 def linear(x: Any, W: Any, b: Any) -> Any:
-    y, b = matmul(x, W), np.asarray(b)
-    check_affine(y, W, b)
+    y = matmul(x, W)
+    if type(b) is not np.ndarray or b.shape != y.shape or W.ndim != 2:
+        check_affine(y, W, b)
+        b = np.asarray(b)
     return np.add(y, b, out=y if y.dtype is b.dtype else None)
 
 
 def matmul(a: Any, b: Any, out: Any = None) -> Any:
     a, b = np.asarray(a), np.asarray(b)
     if out is None and a.ndim == 2 == b.ndim and a.shape[1] == b.shape[0] and a.flags.forc and b.flags.forc:
-        return np.dot(a, b, out=out)  # leaner than matmul, but copies what has gaps
+        return a.dot(b)  # leaner than matmul, but copies what has gaps
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("a scalar has no inner size; use * instead of @")
     inner = b.shape[0 if b.ndim == 1 else -2]

@@ -16,6 +16,7 @@ from types import MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy import ndarray
 
 from .modes import anomaly, innermost, recording, tracing
 
@@ -109,14 +110,14 @@ class Primitive:
         if not default and (trace := tracing()) is not None:
             return trace.call(self, inputs, static)
         first = None
-        needs_grad = changeable = False
+        last, changeable = -1, False  # the last input that requires a gradient
         operands = []
-        for x in inputs:
+        for k, x in enumerate(inputs):
             if isinstance(x, Node):
                 if first is None:
                     first = x
                 if x.requires_grad:
-                    needs_grad = True
+                    last = k
                 operands.append(x._data)
             else:
                 changeable = changeable or not immutable(x)
@@ -128,15 +129,15 @@ class Primitive:
             raise explained(self.name, error, operands) from error
         if first is None or not self.differentiable:
             return y
-        if type(y) is not np.ndarray:
+        if type(y) is not ndarray:
             y = np.asarray(y)
 
         out = object.__new__(type(first))
         out._grad = None
         out.retains_grad = False
         out.order = clock()
-        if needs_grad and (default or recording()):
-            if len(inputs) > self.ruled:
+        if last >= 0 and (default or recording()):
+            if last >= self.ruled:
                 self.check_differentiable(inputs)
             if changeable:
                 inputs = tuple([x if isinstance(x, Node) else frozen(x) for x in inputs])
@@ -150,7 +151,7 @@ class Primitive:
             out.primitive = None
             out.inputs = out.operands = ()
             out.static = _NONE
-            if needs_grad and y.base is not None:
+            if last >= 0 and y.base is not None:
                 y = y.copy()  # a view of a parameter would change with its next update
         out._data = y
         if not default and anomaly():

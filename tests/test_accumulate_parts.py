@@ -114,3 +114,23 @@ def test_gates_that_nobody_reads_have_a_gradient_of_zero(monkeypatch: pytest.Mon
         collected.add(At(part, np.full((2, 3), 1.0 + k)), expected.shape)
         expected[part] = 1.0 + k
     np.testing.assert_array_equal(collected.total(), expected)
+
+
+@settings(max_examples=4 * settings.default.max_examples)
+@given(st.data())
+def test_parts_of_parts_used_any_number_of_times_have_the_gradient_of_the_recorded_walk(data: st.DataObject) -> None:
+    shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=5))
+    indices = data.draw(st.lists(st.integers(0, len(shape) - 1).flatmap(lambda k: parts(shape, k)), min_size=1))
+    weights = data.draw(st.lists(st.integers(-3, 3), min_size=1, max_size=3))
+
+    def f(x: Tensor) -> Tensor:
+        total = mg.sum(x * x)
+        for index in indices:
+            part = x[index][...]
+            total = total + sum(mg.sum(part * w) * mg.sum(mg.tanh(part)) for w in weights)
+        return total
+
+    x = leaf(np.linspace(-1, 1, np.prod(shape, dtype=int)).reshape(shape))
+    f(x).backward()
+    recorded = mg.compile(mg.grad(f))(x)  # a trace records its walk
+    np.testing.assert_allclose(x.grad, recorded.data, atol=1e-12)

@@ -156,6 +156,16 @@ def test_retained_gradients_of_intermediate_results_are_right() -> None:
     assert not np.shares_memory(y.grad, x.grad)
 
 
+def test_a_retained_part_gets_the_same_gradient_as_its_place_in_the_whole() -> None:
+    x = leaf([1.0, 2.0, 3.0])
+    part = x[1:]
+    part.retain_grad()
+    (part * part + part).sum().backward()
+    np.testing.assert_array_equal(part.grad, [5, 7])
+    np.testing.assert_array_equal(x.grad, [0, 5, 7])
+    assert not np.shares_memory(part.grad, x.grad)
+
+
 def test_retain_grad_of_a_constant_is_refused() -> None:
     with pytest.raises(RuntimeError, match="retain_grad"):
         mg.tensor(1.0).retain_grad()
@@ -242,6 +252,7 @@ CHANGES = pytest.mark.parametrize("change", [assign, write])
 PLACES = {
     "operand": lambda w, x: w * x,
     "view": lambda w, x: w.reshape(1, 2) * x,
+    "part": lambda w, x: w[:2] * x,
     "deep": lambda w, x: mg.tanh(mg.exp(w) * x),
     "shape only": lambda w, x: w + x,
 }
