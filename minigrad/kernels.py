@@ -34,13 +34,29 @@ def sigmoid_calls(out: Any, x: Any) -> Any:
             (np.add, (out, half, out))]  # fmt: skip
 
 
+_BITS = {np.dtype("e"): np.int16, np.dtype("f"): np.int32, np.dtype("d"): np.int64}
+
+
 def where(c: Any, x: Any, y: Any, out: Any = None) -> Any:
+    number, array = (x, y) if type(x) is float else (y, x)
+    if isinstance(array, np.ndarray) and array.size > 512 and type(number) is float and number == 0:
+        kept = np.asarray(c, bool) != (number is x)
+        if kept.shape == array.shape and array.dtype in _BITS:
+            return _masked(array, kept, out)
     if out is None:
-        if not (isinstance(x, float) and isinstance(y, np.ndarray) and y.dtype.kind == "f" and y.shape == np.shape(c)):
-            return np.where(c, x, y)
-        out = np.empty_like(y)  # three times as fast
+        return np.where(c, x, y)
     np.copyto(out, y)
     np.copyto(out, x, where=np.asarray(c, bool))
+    return out
+
+
+def _masked(x: Any, kept: Any, out: Any) -> Any:
+    """x where kept, else 0, by bits: choosing entry by entry takes up to 17 times as long."""
+    out = np.empty_like(x) if out is None else out
+    bits = out.view(_BITS[x.dtype])
+    np.copyto(bits, kept)
+    np.negative(bits, out=bits)  # 1 becomes -1, all bits
+    bits &= x.view(bits.dtype)
     return out
 
 

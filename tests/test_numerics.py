@@ -238,6 +238,31 @@ def test_a_branch_that_where_did_not_take_has_gradient_0(f: Any, bad: float) -> 
     np.testing.assert_allclose(h, [[0, 0], [0, alone[0, 0]]], atol=1e-12)
 
 
+@given(
+    st.sampled_from([(513,), (2, 300), (20, 30, 2), (16, 32), (600, 1)]),
+    st.sampled_from(["f2", "f4", "f8", "i4"]),
+    st.sampled_from(["rows", "columns", "strided", "narrow mask", "wide mask"]),
+    st.sampled_from([0.0, np.float64(0.0), 0, 1.0, -2.0]),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_where_with_a_number_is_numpys_to_the_bit(
+    shape: Any, dtype: str, layout: str, number: Any, first: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    x = (9 * rng.standard_normal((*shape, 2))).astype(dtype)
+    if x.dtype.kind == "f":
+        x.flat[rng.integers(0, x.size, 50)] = rng.choice([math.nan, INF, -INF, -0.0, 1e-45], 50).astype(dtype)
+    x = x[..., 0] if layout == "strided" else np.array(x[..., 0], order="F" if layout == "columns" else "C")
+    c = rng.random({"narrow mask": (1, *shape[1:]), "wide mask": (2, *shape)}.get(layout, shape)) < 0.5
+    choose = lambda where, x: where(c, number, x) if first else where(c, x, number)
+    expected = choose(np.where, x)
+    for y in (choose(mg.where, x), mg.compile(lambda x: choose(mg.where, x))(x)):
+        y = y.data if isinstance(y, Tensor) else y
+        assert (y.dtype, y.shape) == (expected.dtype, expected.shape)
+        np.testing.assert_array_equal(y, expected)
+
+
 # --- ties ------------------------------------------------------------------------------------------------------------
 
 
