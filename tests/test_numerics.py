@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from draw import anywhere, full_shapes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
@@ -238,11 +238,12 @@ def test_a_branch_that_where_did_not_take_has_gradient_0(f: Any, bad: float) -> 
     np.testing.assert_allclose(h, [[0, 0], [0, alone[0, 0]]], atol=1e-12)
 
 
+@settings(max_examples=4 * settings.default.max_examples)
 @given(
     st.sampled_from([(513,), (2, 300), (20, 30, 2), (16, 32), (600, 1)]),
     st.sampled_from(["f2", "f4", "f8", "i4"]),
     st.sampled_from(["rows", "columns", "strided", "narrow mask", "wide mask"]),
-    st.sampled_from([0.0, np.float64(0.0), 0, 1.0, -2.0]),
+    st.sampled_from([0.0, 0.0, 0.0, np.float64(0.0), 0, 1.0]),
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
