@@ -54,7 +54,7 @@ def walk(
     recorded: bool,
     onward: bool = False,
 ) -> dict[Node, Any]:
-    """Cotangents of the tensors in `ends`; every rule of `tensors` is called once per input.
+    """Cotangents of the tensors in `ends`; every rule of `tensors` is called once per input at most.
 
     What an end was made from gets nothing through it, unless `onward`.
     `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get arrays.
@@ -139,9 +139,9 @@ def _walk(
                     collected.add(term, value.shape)
                 except (ValueError, TypeError, IndexError) as error:
                     raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
-            elif x.primitive is not getitem or x in ends:
+            elif x.primitive is not getitem or like.base is None or x in ends:
                 sums[x] = term
-            else:  # a part only hands on what it gets: at once, then it needs no turn of its own
+            else:  # a view only hands on what it gets: at once, then it needs no turn of its own
                 source, index = x.inputs
                 if source.order > x.order:
                     raise _changed(getitem, 0, source)

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 import minigrad as mg
 from minigrad import At, Tensor, accumulate
 from minigrad.accumulate import ArraySum
+from minigrad.shapes import add_at
 
 
 def leaf(x: Any) -> Tensor:
@@ -134,3 +135,12 @@ def test_parts_of_parts_used_any_number_of_times_have_the_gradient_of_the_record
     f(x).backward()
     recorded = mg.compile(mg.grad(f))(x)  # a trace records its walk
     np.testing.assert_allclose(x.grad, recorded.data, atol=1e-12)
+
+
+def test_gathered_rows_that_are_used_several_times_are_scattered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, added = leaf(np.arange(6.0).reshape(3, 2)), []
+    monkeypatch.setattr(accumulate, "add_at", lambda *args: added.append(args) or add_at(*args))
+    rows = x[[2, 0, 2]]
+    mg.sum(rows * 2.0 + rows * 3.0).backward()
+    np.testing.assert_array_equal(x.grad, [[5, 5], [0, 0], [10, 10]])
+    assert len(added) == 1
