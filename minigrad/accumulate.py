@@ -136,7 +136,7 @@ class ArraySum:
         return term
 
     def add_part(self, index: Any, g: Any) -> None:
-        """Add g to the part at `index`; copy it there if that lies beside all that has been filled."""
+        """Add g to the part at `index`: copied if that lies beside all that has been filled, added if within it."""
         like = self.like
         span = _span(index, like.shape) if self.axis is not None or self.sum is None else None
         if span is not None:
@@ -154,6 +154,9 @@ class ArraySum:
                 else:
                     self._clear(high, start)
                     self.high = stop
+                return
+            if fits and axis == self.axis and low <= start and stop <= high:
+                part += g
                 return
         zero = self.sum is None
         add_at(self._buffer(), index, g, zero)

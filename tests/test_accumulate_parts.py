@@ -137,6 +137,15 @@ def test_parts_of_parts_used_any_number_of_times_have_the_gradient_of_the_record
     np.testing.assert_allclose(x.grad, recorded.data, atol=1e-12)
 
 
+@pytest.mark.parametrize("filled", [None, 0, 1])
+def test_a_cotangent_of_another_shape_than_its_part_is_refused_wherever_it_belongs(filled: Any) -> None:
+    collected = ArraySum(leaf(np.zeros((3, 2))))
+    if filled is not None:
+        collected.add(At(filled, np.ones(2)), (2,))
+    with pytest.raises(ValueError, match=r"shape \(1,\) for a part of shape \(2,\)"):
+        collected.add(At(1, np.ones(1)), (1,))
+
+
 def test_gathered_rows_that_are_used_several_times_are_scattered_once(monkeypatch: pytest.MonkeyPatch) -> None:
     x, added = leaf(np.arange(6.0).reshape(3, 2)), []
     monkeypatch.setattr(accumulate, "add_at", lambda *args: added.append(args) or add_at(*args))
