@@ -233,7 +233,12 @@ _IMMUTABLE = {int, float, bool, str, slice, type(None), type(Ellipsis)}
 
 def immutable(x: Any) -> bool:
     """Whether `x` is a number, a string, an index without arrays or the like, so that nobody can change it."""
-    return type(x) in _IMMUTABLE or (type(x) is tuple and _IMMUTABLE.issuperset(map(type, x)))
+    if type(x) is not tuple:
+        return type(x) in _IMMUTABLE
+    for part in x:  # noqa: SIM110 (twice as fast as `all`)
+        if type(part) not in _IMMUTABLE:
+            return False
+    return True
 
 
 def frozen(x: Any) -> Any:
