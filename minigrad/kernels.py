@@ -116,6 +116,20 @@ def matmul_calls(out: Any, a: Any, b: Any) -> Any:
     return [(product, (a, b, out))]
 
 
+def packed(x: Any, out: Any = None) -> Any:
+    """A copy of the matrix x, its rows lying one after the other.
+
+    Lines that are a multiple of 1 KiB apart evict each other from the cache: if these are x's columns, that is x the
+    transpose of a matrix with such rows, then 16 at a time take a third of the time.
+    """
+    if out is None:
+        out = np.empty(x.shape, x.dtype)
+    few = 16 if x.strides[1] % 1024 == 0 else max(1, x.shape[1])
+    for k in range(0, x.shape[1], few):
+        out[:, k : k + few] = x[:, k : k + few]
+    return out
+
+
 #: The right factors b that a walk back has met, by id: b itself, how often, a copy of bᵀ. None elsewhere.
 turned: ContextVar[dict[int, list[Any]] | None] = ContextVar("minigrad.turned", default=None)
 OFTEN = 8  # a copy costs as much as some products with few rows
@@ -129,7 +143,7 @@ def times_transpose(g: Any, b: Any) -> Any:
     if factor[1] < OFTEN:
         return (b @ g.T).T  # faster than g @ b.T: the smaller operand is the transposed one
     if factor[2] is None:
-        factor[2] = np.ascontiguousarray(b.T)
+        factor[2] = packed(b.T)
     return g.dot(factor[2])
 
 
