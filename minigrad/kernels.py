@@ -138,13 +138,17 @@ OFTEN = 8  # a copy costs as much as some products with few rows
 def times_transpose(g: Any, b: Any) -> Any:
     """g bᵀ; for a b that comes often, a weight that all steps of time share, by a copy of bᵀ: BLAS is faster so."""
     met = turned.get()
-    factor = [b, 0, None] if met is None else met.setdefault(id(b), [b, 0, None])
+    if met is None:
+        return (b @ g.T).T  # of Tensors; a compiled function arranges products by itself
+    factor = met.setdefault(id(b), [b, 0, None])
     factor[1] += 1
-    if factor[1] < OFTEN:
-        return (b @ g.T).T  # faster than g @ b.T: the smaller operand is the transposed one
-    if factor[2] is None:
-        factor[2] = packed(b.T)
-    return g.dot(factor[2])
+    if factor[1] >= OFTEN:
+        if factor[2] is None:
+            factor[2] = packed(b.T)
+        return g.dot(factor[2])
+    if len(g) >= len(b):
+        return g @ b.T
+    return np.ascontiguousarray((b @ g.T).T)  # faster: the smaller operand is the transposed one
 
 
 def check_affine(y: Any, W: Any, b: Any) -> None:

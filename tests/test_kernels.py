@@ -30,6 +30,20 @@ def test_a_packed_matrix_is_a_copy_of_it_row_by_row(m: int, n: int, dtype: str, 
     assert not np.shares_memory(y, x)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 5])
+def test_products_with_a_transpose_lie_row_by_row_in_a_walk_however_often_they_come(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    g, b = rng.standard_normal((rows, 4)), rng.standard_normal((3, 4))
+    outer = kernels.turned.set({})
+    try:
+        for _ in range(kernels.OFTEN + 2):
+            y = kernels.times_transpose(g, b)
+            np.testing.assert_allclose(y, np.einsum("ik,jk->ij", g, b), rtol=1e-13)
+            assert y.flags.c_contiguous
+    finally:
+        kernels.turned.reset(outer)
+
+
 @pytest.mark.parametrize("b", [np.ones(n) for n in (3, (2, 3), (), (1, 3), 2, (2, 2, 3))], ids=np.shape)
 @pytest.mark.parametrize("W", [np.ones((4, 3)), np.ones((2, 4, 3)), np.ones(4)], ids=np.shape)
 def test_linear_adds_what_fits_its_product_with_a_matrix_and_refuses_the_rest(W: Any, b: Any) -> None:
