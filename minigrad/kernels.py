@@ -124,9 +124,9 @@ def packed(x: Any, out: Any = None) -> Any:
     """
     if out is None:
         out = np.empty(x.shape, x.dtype)
-    few = 16 if x.strides[1] % 1024 == 0 else max(1, x.shape[1])
-    for k in range(0, x.shape[1], few):
-        out[:, k : k + few] = x[:, k : k + few]
+    few = 16 if x.strides[-1] % 1024 == 0 else max(1, x.shape[-1])
+    for k in range(0, x.shape[-1], few):
+        out[..., k : k + few] = x[..., k : k + few]
     return out
 
 
