@@ -146,7 +146,8 @@ class ArraySum:
                 self.axis, self.low, self.high = axis, start, start
             part, low, high = self.sum[index], self.low, self.high
             fits = type(part) is np.ndarray and part.shape == (g.shape if type(g) is np.ndarray else np.shape(g))
-            if fits and axis == self.axis and (stop <= low or high <= start):
+            fits = fits and axis == self.axis
+            if fits and (stop <= low or high <= start):
                 part[...] = g
                 if start < low:
                     self._clear(stop, low)
@@ -155,7 +156,7 @@ class ArraySum:
                     self._clear(high, start)
                     self.high = stop
                 return
-            if fits and axis == self.axis and low <= start and stop <= high:
+            if fits and low <= start and stop <= high:
                 part += g
                 return
         zero = self.sum is None

@@ -91,7 +91,7 @@ def _walk(
     # what each tensor has got so far: None, a single array, which is all that most ever get, or a sum of this kind
     sums: dict[Node, Any] = dict.fromkeys(tensors)
     results: dict[Node, Any] = {}
-    checked, ndarray, missing = anomaly(), np.ndarray, object()
+    checked, missing = anomaly(), object()
     for output, g in zip(outputs, cotangents, strict=True):
         if output in sums:
             sums[output] = sums[output] or kind(output)
@@ -131,7 +131,7 @@ def _walk(
             else:  # the same, in less time
                 term = rules[k](*operands)
             like = x._data
-            whole = type(term) is ndarray and term.shape == like.shape and term.dtype is like.dtype
+            whole = type(term) is np.ndarray and term.shape == like.shape and term.dtype is like.dtype
             if collected is not None or not whole:
                 if type(collected) is not kind:
                     sums[x] = collected = kind(x, collected)
@@ -139,7 +139,7 @@ def _walk(
                     collected.add(term, value.shape)
                 except (ValueError, TypeError, IndexError) as error:
                     raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
-            elif x.primitive is not getitem or like.base is None or x in ends:
+            elif x.primitive is not getitem or x.static or like.base is None or x in ends:
                 sums[x] = term
             else:  # a view only hands on what it gets: at once, then it needs no turn of its own
                 source, index = x.inputs

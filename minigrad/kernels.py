@@ -39,10 +39,10 @@ _BITS = {np.dtype("e"): np.int16, np.dtype("f"): np.int32, np.dtype("d"): np.int
 
 def where(c: Any, x: Any, y: Any, out: Any = None) -> Any:
     number, array = (x, y) if type(x) is float else (y, x)
-    if isinstance(array, np.ndarray) and array.size > 512 and type(number) is float and number == 0:
-        kept = np.asarray(c, bool) != (number is x)
-        if kept.shape == array.shape and array.dtype in _BITS:
-            return _masked(array, kept, out)
+    zero = type(number) is float and number == 0 and math.copysign(1, number) > 0
+    large = isinstance(array, np.ndarray) and array.size > 512 and array.dtype in _BITS
+    if zero and large and np.shape(c) == array.shape:
+        return _masked(array, np.asarray(c, bool) != (number is x), out)
     if out is None:
         return np.where(c, x, y)
     np.copyto(out, y)
@@ -160,7 +160,7 @@ def check_affine(y: Any, W: Any, b: Any) -> None:
 
 def linear(x: Any, W: Any, b: Any) -> Any:
     y = matmul(x, W)
-    if type(b) is not np.ndarray or b.shape != y.shape or W.ndim != 2:
+    if not (type(b) is np.ndarray is type(W) and b.shape == y.shape and W.ndim == 2):  # the quick case
         check_affine(y, W, b)
         b = np.asarray(b)
     return np.add(y, b, out=y if y.dtype is b.dtype else None)

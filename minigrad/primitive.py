@@ -16,7 +16,6 @@ from types import MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy import ndarray
 
 from .modes import anomaly, innermost, recording, tracing
 
@@ -129,7 +128,7 @@ class Primitive:
             raise explained(self.name, error, operands) from error
         if first is None or not self.differentiable:
             return y
-        if type(y) is not ndarray:
+        if type(y) is not np.ndarray:
             y = np.asarray(y)
 
         out = object.__new__(type(first))

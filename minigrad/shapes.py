@@ -166,7 +166,7 @@ place = primitive(
 )
 
 
-def _getitem(x: Any, index: Any, /, out: Any = None) -> Any:
+def _getitem(x: Any, index: Any, out: Any = None) -> Any:
     if out is None:
         return x[index]
     if isinstance(index, np.ndarray) and index.dtype.kind in "iu" and index.size and len(x):

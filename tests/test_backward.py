@@ -166,6 +166,12 @@ def test_a_retained_part_gets_the_same_gradient_as_its_place_in_the_whole() -> N
     assert not np.shares_memory(part.grad, x.grad)
 
 
+def test_a_part_whose_index_is_given_by_name_has_a_gradient() -> None:
+    x = leaf([1.0, 2.0, 3.0])
+    (mg.getitem(x, index=slice(1, None)) ** 2).sum().backward()
+    np.testing.assert_array_equal(x.grad, [0, 4, 6])
+
+
 def test_retain_grad_of_a_constant_is_refused() -> None:
     with pytest.raises(RuntimeError, match="retain_grad"):
         mg.tensor(1.0).retain_grad()

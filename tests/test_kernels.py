@@ -19,13 +19,13 @@ from minigrad import kernels
     st.booleans(),
     st.booleans(),
 )
-def test_a_packed_matrix_is_a_copy_of_it_row_by_row(m: int, n: int, dtype: str, transposed: bool, given: bool) -> None:
+def test_a_packed_matrix_is_a_copy_of_it_row_by_row(m: int, n: int, dtype: str, transposed: bool, into: bool) -> None:
     whole = np.arange(m * n, dtype=dtype).reshape(m, n)
     x = whole.T if transposed else whole
-    out = np.full((x.shape[0], x.shape[1] + 3), np.nan, dtype)[:, : x.shape[1]] if given else None
+    out = np.full((x.shape[0], x.shape[1] + 3), np.nan, dtype)[:, : x.shape[1]] if into else None
     y = kernels.packed(x, out)
     np.testing.assert_array_equal(y, x)
-    assert y is out if given else y.flags.c_contiguous
+    assert y is out if into else y.flags.c_contiguous
     assert y.dtype == x.dtype
     assert not np.shares_memory(y, x)
 
@@ -49,7 +49,8 @@ def test_products_with_a_transpose_lie_row_by_row_in_a_walk_however_often_they_c
 def test_linear_adds_what_fits_its_product_with_a_matrix_and_refuses_the_rest(W: Any, b: Any) -> None:
     x = np.ones((2, 4))
     if W.ndim == 2 and np.shape(b) in ((3,), (2, 3)):
-        np.testing.assert_array_equal(kernels.linear(x, W, b), x @ W + b)
+        for given_W, given_b in ((W, b), (W.tolist(), b), (W, b.tolist())):
+            np.testing.assert_array_equal(kernels.linear(x, given_W, given_b), x @ W + b)
     else:
         with pytest.raises(ValueError, match="linear: W must be"):
             kernels.linear(x, W, b)

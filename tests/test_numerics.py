@@ -243,7 +243,7 @@ def test_a_branch_that_where_did_not_take_has_gradient_0(f: Any, bad: float) -> 
     st.sampled_from([(513,), (2, 300), (20, 30, 2), (16, 32), (600, 1)]),
     st.sampled_from(["f2", "f4", "f8", "i4"]),
     st.sampled_from(["rows", "columns", "strided", "narrow mask", "wide mask"]),
-    st.sampled_from([0.0, 0.0, 0.0, np.float64(0.0), 0, 1.0]),
+    st.sampled_from([0.0, 0.0, 0.0, -0.0, np.float64(0.0), 0, 1.0]),
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
@@ -262,6 +262,7 @@ def test_where_with_a_number_is_numpys_to_the_bit(
         y = y.data if isinstance(y, Tensor) else y
         assert (y.dtype, y.shape) == (expected.dtype, expected.shape)
         np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(np.signbit(y), np.signbit(expected))
 
 
 # --- ties ------------------------------------------------------------------------------------------------------------
