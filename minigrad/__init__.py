@@ -17,8 +17,9 @@ from .memory import keep_freed_memory
 from .modes import detect_anomaly, enable_grad, no_grad
 from .ops import *
 from .ops import absolute as abs
-from .primitive import At, Primitive, Product, primitive
+from .primitive import Primitive, primitive
 from .program import compile
+from .record import At, Product
 from .shapes import *
 from .tensor import Tensor, as_tensor, tensor
 from .trace import draw, watched

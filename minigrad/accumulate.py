@@ -13,7 +13,7 @@ import numpy as np
 
 from . import ops
 from .ops import matmul
-from .primitive import At, Node, Product
+from .record import At, Node, Product, Variable
 from .shapes import add_at, astype, concatenate, place, plain_index, reshape, swapaxes
 
 # Rows of x and g that wait for one x^T g. Longer queues make no faster product, but push other data out of the cache.
@@ -88,8 +88,8 @@ class ArraySum:
 
     __slots__ = ("like", "sum", "owned", "axis", "low", "high", "queue", "rows")
 
-    def __init__(self, tensor: Node, first: np.ndarray | None = None) -> None:
-        self.like = tensor._data
+    def __init__(self, node: Node, first: np.ndarray | None = None) -> None:
+        self.like = node
         self.sum = first
         self.owned = False
         self.axis: int | None = None
@@ -203,15 +203,15 @@ class ArraySum:
 class RecordedSum:
     """The same for Tensors: terms are kept, and added up by primitives when all are there."""
 
-    def __init__(self, tensor: Node, first: Any = None) -> None:
-        self.tensor = tensor
+    def __init__(self, node: Node, first: Any = None) -> None:
+        self.like = node
         self.arrays = [] if first is None else [first]
         self.parts: list[At] = []
         self.products: list[Product] = []
 
     def add(self, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape."""
-        shape = self.tensor._data.shape
+        shape = self.like.shape
         if isinstance(term, Product):
             check_product(term, shape)
             self.products.append(term)
@@ -219,9 +219,9 @@ class RecordedSum:
             check_part(term, shape)
             self.add_part(term.index, term.g)
         else:
-            if not isinstance(term, Node):
+            if not isinstance(term, Variable):
                 term = np.asarray(term)
-            check_dtype(term, self.tensor._data.dtype)
+            check_dtype(term, self.like.dtype)
             self.arrays.append(term if term.shape == shape else sum_down(term, shape, output))
 
     def add_part(self, index: Any, g: Any) -> None:
@@ -233,7 +233,7 @@ class RecordedSum:
 
         Nothing writes into it, so it may be shared.
         """
-        shape, dtype = self.tensor._data.shape, self.tensor._data.dtype
+        shape, dtype = self.like.shape, self.like.dtype
         terms = list(self.arrays)
         if self.parts:
             # an array is a part as well: the others are added to it, not to zeros first

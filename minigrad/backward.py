@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -11,18 +11,19 @@ import numpy as np
 from .accumulate import ArraySum, RecordedSum
 from .kernels import turned
 from .modes import anomaly, no_grad, recording, tracing
-from .primitive import Node, Primitive, check_finite
+from .primitive import Primitive, check_finite
+from .record import Node, Variable
 from .shapes import getitem
 
 
-def lineage(outputs: Sequence[Node], wrt: Sequence[Node] | None = None) -> tuple[list[Node], bool]:
-    """The tensors between `outputs` and `wrt` (None: all leaves that require gradients), newest first.
+def lineage(outputs: Collection[Node], wrt: Collection[Node] | None = None) -> tuple[list[Node], bool]:
+    """The nodes between `outputs` and `wrt` (None: all leaves that require gradients), newest first.
 
     Also returns whether anything outside of `wrt` requires gradients as well, so that the gradients themselves have a
     derivative: then the walk has to be recorded.
     """
     stops = None if wrt is None else set(wrt)
-    found = {t for t in outputs if t.requires_grad}
+    found = set(outputs)
     stack = list(found)
     foreign = False
     while stack:
@@ -33,14 +34,18 @@ def lineage(outputs: Sequence[Node], wrt: Sequence[Node] | None = None) -> tuple
                 continue
             foreign = foreign or t.primitive is None
         for x in t.inputs:
-            if isinstance(x, Node) and x.requires_grad and x not in found:
+            if type(x) is not Node:
+                if not isinstance(x, Variable) or x.node is None:
+                    continue
+                x = x.node
+            if x not in found:
                 found.add(x)
                 stack.append(x)
     tensors = sorted(found, key=attrgetter("order"))
     if stops is not None:  # keep what leads to wrt; inputs come before what is made of them
         leading: set[Node] = set()
         for t in tensors:
-            if t in stops or any([isinstance(x, Node) and x in leading for x in t.inputs]):
+            if t in stops or any([x in leading for x in t.sources()]):
                 leading.add(t)
         tensors = [t for t in tensors if t in leading]
     return tensors[::-1], foreign
@@ -74,8 +79,8 @@ def _leaves_early(tensors: Sequence[Node]) -> list[Node]:
     """
     place = {t: n for n, t in enumerate(tensors)}
     for n, t in enumerate(tensors):
-        for x in t.inputs:
-            if isinstance(x, Node) and x.primitive is None and x in place:
+        for x in t.sources():
+            if x is not None and x.primitive is None and x in place:
                 place[x] = n
     return sorted(tensors, key=place.__getitem__)
 
@@ -108,17 +113,22 @@ def _walk(
         made_by = t.primitive
         if made_by is None:
             continue
-        static, value, order = t.static, t._data, t.order
+        static, order, value = t.static, t.order, t.value
         rules, joint = made_by.rules, made_by.joint
-        operands = (g, t, *t.inputs) if kind is RecordedSum else (g, value, *t.operands)
+        if kind is RecordedSum:
+            operands = (g, t if value is None else t.tensor(value), *t.inputs)
+        else:
+            operands = (g, t if value is None else value, *t.operands)
         terms = None if joint is None else joint(*operands, **static)
         if terms is not None and len(terms) != len(t.inputs):
             raise ValueError(
                 f"{made_by.name}: the joint rule returned {len(terms)} cotangents for {len(t.inputs)} inputs"
             )
         for k, x in enumerate(t.inputs):
-            if not isinstance(x, Node):
-                continue
+            if type(x) is not Node:
+                if not isinstance(x, Variable) or x.node is None:
+                    continue
+                x = x.node
             if x.order > order:
                 raise _changed(made_by, k, x)
             collected = sums.get(x, missing)
@@ -130,16 +140,15 @@ def _walk(
                 term = rules[k](*operands, **static)
             else:  # the same, in less time
                 term = rules[k](*operands)
-            like = x._data
-            whole = type(term) is np.ndarray and term.shape == like.shape and term.dtype is like.dtype
+            whole = type(term) is np.ndarray and term.shape == x.shape and term.dtype is x.dtype
             if collected is not None or not whole:
                 if type(collected) is not kind:
                     sums[x] = collected = kind(x, collected)
                 try:
-                    collected.add(term, value.shape)
+                    collected.add(term, t.shape)
                 except (ValueError, TypeError, IndexError) as error:
                     raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
-            elif x.primitive is not getitem or x.static or like.base is None or x in ends:
+            elif x.primitive is not getitem or x.static or not x.view or x in ends:
                 sums[x] = term
             else:  # a view only hands on what it gets: at once, then it needs no turn of its own
                 source, index = x.inputs
@@ -156,7 +165,7 @@ def _walk(
 
 def _changed(made_by: Primitive, k: int, x: Node) -> RuntimeError:
     return RuntimeError(
-        f"{made_by.name}: the data of input {k}, shape {x._data.shape}, changed after this forward call; "
+        f"{made_by.name}: the data of input {k}, shape {x.shape}, changed after this forward call; "
         "run the forward pass again before backward()"
     )
 
@@ -164,37 +173,34 @@ def _changed(made_by: Primitive, k: int, x: Node) -> RuntimeError:
 def _check(term: Any, g: Any, t: Node, k: int) -> None:
     assert t.primitive is not None
     for part in term if isinstance(term, tuple) else (term,):
-        value = part._data if isinstance(part, Node) else part
-        sources = [x._data if isinstance(x, Node) else x for x in (g, *t.inputs)]
+        value = part._data if isinstance(part, Variable) else part
+        sources = [x._data if isinstance(x, Variable) else x for x in (g, *t.operands)]
         check_finite(f"{t.primitive.name}: cotangent of input {k}", value, sources, getattr(t, "line", None))
 
 
 def backward(output: Node, g: Any = None) -> None:
     """Add d(output)/d(leaf), pulled back from the cotangent `g`, into `.grad` of every leaf that requires gradients."""
-    if not output.requires_grad:
-        raise RuntimeError("backward: this tensor does not depend on any tensor with requires_grad=True")
-    data = output._data
     if g is None:
-        if data.size != 1:
+        if output.size != 1:
             raise ValueError(
-                f"backward: an output of shape {data.shape} needs a cotangent g of that shape; "
+                f"backward: an output of shape {output.shape} needs a cotangent g of that shape; "
                 "reduce it with .sum() or .mean()"
             )
-        g = np.ones(data.shape, data.dtype)
+        g = np.ones(output.shape, output.dtype)
     trace = tracing()
-    if trace is None or not isinstance(g, Node):
-        g = np.asarray(g._data if isinstance(g, Node) else g, data.dtype)
-    if g.shape != data.shape:
-        raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {data.shape}")
+    if trace is None or not isinstance(g, Variable):
+        g = np.asarray(g._data if isinstance(g, Variable) else g, output.dtype)
+    if g.shape != output.shape:
+        raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {output.shape}")
     tensors, _ = lineage([output])
     ends = {t for t in tensors if t.primitive is None or t.retains_grad}
     for t, gradient in _arrays(tensors, [output], [g], ends, onward=True).items():
         if trace is not None:
             trace.add_gradient(t, gradient)
-        elif t._grad is None:
-            t._grad = gradient
+        elif t.grad is None:
+            t.grad = gradient
         else:
-            t._grad += gradient
+            t.grad += gradient
 
 
 def _arrays(
@@ -208,15 +214,16 @@ def _arrays(
         return walk(tensors, outputs, [trace.tensor(g) for g in cotangents], ends, recorded=True, onward=onward)
 
 
-def pull(outputs: Sequence[Node], cotangents: Sequence[Any], wrt: Sequence[Node]) -> list[Any]:
+def pull(outputs: Sequence[Variable], cotangents: Sequence[Any], wrt: Sequence[Variable]) -> list[Any]:
     """The cotangents of `wrt` (None where nothing arrived): Tensors if they have a derivative in turn, else arrays."""
-    tensors, foreign = lineage(outputs, wrt)
-    recorded = recording() and (foreign or any(isinstance(g, Node) and g.requires_grad for g in cotangents))
-    ends = set(wrt)
-    if recorded:
-        results = walk(tensors, outputs, cotangents, ends, recorded)
+    pairs = [(y.node, g) for y, g in zip(outputs, cotangents, strict=True) if y.node is not None]
+    ends = {x.node for x in wrt if x.node is not None}
+    nodes, given = [node for node, _ in pairs], [g for _, g in pairs]
+    tensors, foreign = lineage(nodes, ends)
+    if recording() and (foreign or any(isinstance(g, Variable) and g.node is not None for g in given)):
+        results = walk(tensors, nodes, given, ends, recorded=True)
     else:
         if tracing() is None:
-            cotangents = [g._data if isinstance(g, Node) else g for g in cotangents]
-        results = _arrays(tensors, outputs, cotangents, ends)
-    return [results.get(t) for t in wrt]
+            given = [g._data if isinstance(g, Variable) else g for g in given]
+        results = _arrays(tensors, nodes, given, ends)
+    return [None if x.node is None else results.get(x.node) for x in wrt]

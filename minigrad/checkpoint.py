@@ -11,7 +11,8 @@ import numpy as np
 from .backward import lineage, walk
 from .modes import enable_grad, no_grad, recording, tracing
 from .ops import positive
-from .primitive import Node, clock, frozen, primitive
+from .primitive import frozen, primitive
+from .record import Node, Variable, clock
 from .shapes import astype, getitem, reshape
 from .tensor import Tensor
 from .tree import flatten
@@ -25,7 +26,7 @@ class _Part:
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self.f = f
         leaves, self.rebuild = flatten(args)
-        self.leaves = [_OPEN if _differentiable(x) else x if isinstance(x, Node) else frozen(x) for x in leaves]
+        self.leaves = [_OPEN if _differentiable(x) else x if isinstance(x, Variable) else frozen(x) for x in leaves]
         self.inputs = [x for x in leaves if _differentiable(x)]
         start = clock()
         with enable_grad():
@@ -74,22 +75,22 @@ def _joined(outputs: Sequence[Any]) -> np.ndarray:
 
 
 def _differentiable(x: Any) -> bool:
-    return isinstance(x, Node) and x.requires_grad
+    return isinstance(x, Variable) and x.node is not None
 
 
-def _made_before(start: int, outputs: Sequence[Node], inputs: Sequence[Node]) -> list[Node]:
-    """What a function closes over: the tensors older than `start`, and no inputs, that its record ends in."""
-    seen = {id(t) for t in inputs}
-    found, stack = [], [y for y in outputs if id(y) not in seen]
-    seen.update(id(t) for t in stack)
+def _made_before(start: int, outputs: Sequence[Any], inputs: Sequence[Any]) -> list[Node]:
+    """What a function closes over: the nodes older than `start`, and no inputs, that its record ends in."""
+    seen = {t.node for t in inputs}
+    found, stack = [], [y.node for y in outputs if y.node not in seen]
+    seen.update(stack)
     while stack:
         t = stack.pop()
         if t.order < start:
             found.append(t)
             continue
-        for x in t.inputs:
-            if _differentiable(x) and id(x) not in seen:
-                seen.add(id(x))
+        for x in t.sources():
+            if x is not None and x not in seen:
+                seen.add(x)
                 stack.append(x)
     return sorted(found, key=lambda t: t.order)
 
@@ -104,12 +105,12 @@ def _packed(*arrays: Any, part: _Part) -> Any:
 
 
 def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
-    recorded = isinstance(y, Node)
+    recorded = isinstance(y, Variable)
     given = inputs[: len(inputs) - len(part.outer)]
     for t in part.outer:
         if t.order > part.order:
             raise RuntimeError(
-                f"checkpoint: the data of a tensor that the function uses, shape {t._data.shape}, changed after this "
+                f"checkpoint: the data of a tensor that the function uses, shape {t.shape}, changed after this "
                 "forward call; run the forward pass again before backward()"
             )
     start = clock()
@@ -117,20 +118,21 @@ def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
         fresh = [positive(x) if recorded else Tensor._sharing(x, requires_grad=True) for x in given]
         outputs = part.again(fresh)
     _check_same(y, outputs, part)
-    if not {id(t) for t in _made_before(start, outputs, fresh)} <= {id(t) for t in part.outer}:
+    if not set(_made_before(start, outputs, fresh)) <= set(part.outer):
         raise RuntimeError(
             "checkpoint: run again for its derivative, the function used other tensors than the first time; "
             "pass what is replaced between forward and backward as an argument"
         )
-    wrt = [*fresh, *part.outer]
-    tensors, _ = lineage(outputs, wrt)
-    found = walk(tensors, outputs, part.cut(g), set(wrt), recorded)
-    return [found.get(t, np.zeros_like(t._data)) for t in wrt]
+    wrt: list[Any] = [*[t.node for t in fresh], *part.outer]
+    nodes = [t.node for t in outputs]
+    tensors, _ = lineage(nodes, wrt)
+    found = walk(tensors, nodes, part.cut(g), set(wrt), recorded)
+    return [found[t] if t in found else np.zeros(t.shape, t.dtype) for t in wrt]
 
 
 def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:
     """Raise RuntimeError unless the outputs are those of the first time, but for rounding."""
-    before = y._data if isinstance(y, Node) else y
+    before = y._data if isinstance(y, Variable) else y
     if [(t.shape, t.dtype) for t in outputs] == part.layout:
         again = _joined(outputs)
         tolerance = float(np.sqrt(np.finfo(before.dtype).eps) * np.max(np.abs(before), initial=1.0))
@@ -168,7 +170,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if not recording() or tracing() is not None:
             return f(*args)
         part = _Part(f, args)
-        inputs = [*part.inputs, *part.outer]
+        # of what the function closes over, no values are needed here
+        outer = [t.tensor(np.broadcast_to(np.zeros((), t.dtype), t.shape)) for t in part.outer]
+        inputs = [*part.inputs, *outer]
         results = part.results
         if part.outputs:
             part.pack()

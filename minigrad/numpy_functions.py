@@ -9,12 +9,13 @@ import numpy as np
 
 from . import ops, shapes
 from .einsum import einsum
-from .primitive import Node, by_ufunc
+from .primitive import by_ufunc
+from .record import Variable
 
 
 def plain(x: Any) -> Any:
     """Arrays in place of Tensors, in lists and tuples too."""
-    if isinstance(x, Node):
+    if isinstance(x, Variable):
         return x._data
     return type(x)(plain(part) for part in x) if type(x) in (list, tuple) else x
 

@@ -16,7 +16,8 @@ import numpy as np
 from . import kernels
 from .kernels import Axis
 from .modes import tracing
-from .primitive import Product, primitive
+from .primitive import primitive
+from .record import Product
 from .shapes import astype, broadcast_to, expand_dims, flip, reshape, swapaxes
 
 __all__ = [
@@ -171,26 +172,30 @@ clip = primitive(
 # --- reductions -----------------------------------------------------------------------------------------------------
 
 
-def _kept(g: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
-    """g with its reduced axes back as size 1, ready to broadcast (a full reduction broadcasts as it is)."""
-    return g if keepdims or axis is None or not x.ndim else expand_dims(g, axis)
+def _kept(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
+    """g with the axes that were reduced from `shape` as size 1, ready to broadcast (as a full reduction is anyhow)."""
+    return g if keepdims or axis is None or not shape else expand_dims(g, axis)
 
 
-def _size(x: Any, axis: Axis) -> int:
-    """How many entries of x go into one entry of its reduction."""
-    if axis is None or not x.ndim:
-        return int(math.prod(x.shape))
-    return math.prod(x.shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
+def _size(shape: tuple[int, ...], axis: Axis) -> int:
+    """How many entries of an array of this shape go into one entry of its reduction."""
+    if axis is None or not shape:
+        return int(math.prod(shape))
+    return math.prod(shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
 def _extremum(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    hit = equal(x, _kept(y, x, axis, keepdims))
+    hit = equal(x, _kept(y, x.shape, axis, keepdims))
     ties = maximum(sum(astype(hit, g.dtype), axis=axis, keepdims=True), 1.0)
-    return where(hit, _kept(g, x, axis, keepdims) / ties, 0.0)
+    return where(hit, _kept(g, x.shape, axis, keepdims) / ties, 0.0)
 
 
 def _var(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Any:
-    return _kept(g, x, axis, keepdims) * (x - mean(x, axis=axis, keepdims=True)) * (2 / (_size(x, axis) - ddof))
+    return (
+        _kept(g, x.shape, axis, keepdims)
+        * (x - mean(x, axis=axis, keepdims=True))
+        * (2 / (_size(x.shape, axis) - ddof))
+    )
 
 
 def _cumsum(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
@@ -200,13 +205,15 @@ def _cumsum(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
 
 sum = primitive(
     kernels.sum,
-    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims), x.shape),
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x.shape, axis, keepdims), x.shape),
     name="sum",
     doc="Σ x over `axis` (an int, a tuple, or None for all).",
 )
 mean = primitive(
     lambda x, axis=None, keepdims=False, out=None: np.mean(x, axis=axis, keepdims=keepdims, out=out),
-    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x, axis, keepdims) / _size(x, axis), x.shape),
+    lambda g, y, x, axis=None, keepdims=False: broadcast_to(
+        _kept(g, x.shape, axis, keepdims) / _size(x.shape, axis), x.shape
+    ),
     name="mean",
     doc="Σ x / n over `axis` (an int, a tuple, or None for all).",
 )
@@ -243,7 +250,7 @@ def _masked(x: Any, g: Any) -> Any:
 
 logsumexp = primitive(
     kernels.logsumexp,
-    lambda g, y, x, axis=None, keepdims=False: _kept(g, x, axis, keepdims) * softmax(x, axis=axis),
+    lambda g, y, x, axis=None, keepdims=False: _kept(g, x.shape, axis, keepdims) * softmax(x, axis=axis),
     name="logsumexp",
     doc="log Σ e^x over `axis` (an int, a tuple, or None for all), from shifted logits.",
 )
@@ -267,30 +274,30 @@ def _rows(x: Any) -> Any:
     return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-def _matmul_a(g: Any, y: Any, a: Any, b: Any) -> Any:
+def _matmul_a(g: Any, b: Any) -> Any:
     if b.ndim == 1:  # y (..., n) = a (..., n, k) b (k,)
         return expand_dims(g, -1) * b
-    if a.ndim == 1:  # y (..., m) = a (k,) b (..., k, m)
+    if g.ndim == b.ndim - 1:  # y (..., m) = a (k,) b (..., k, m)
         return sum(matmul(b, expand_dims(g, -1)), axis=(*range(b.ndim - 2), -1))
     if b.ndim == 2 == g.ndim:
         return kernels.times_transpose(g, b)
     return matmul(g, swapaxes(b, -1, -2))
 
 
-def _matmul_b(g: Any, y: Any, a: Any, b: Any) -> Any:
+def _matmul_b(g: Any, a: Any, ndim: int) -> Any:
     if a.ndim == 1:
-        return g * a if b.ndim == 1 else expand_dims(a, -1) * expand_dims(g, -2)
-    if b.ndim == 1:
+        return g * a if ndim == 1 else expand_dims(a, -1) * expand_dims(g, -2)
+    if ndim == 1:
         return Product(_rows(a), reshape(g, (-1, 1)))
-    if b.ndim == 2:
+    if ndim == 2:
         return Product(_rows(a), _rows(g))
     return matmul(swapaxes(a, -1, -2), g)
 
 
 matmul = primitive(
     kernels.matmul,
-    _matmul_a,
-    _matmul_b,
+    lambda g, y, a, b: _matmul_a(g, b),
+    lambda g, y, a, b: _matmul_b(g, a, b.ndim),
     name="matmul",
     doc="The matrix product, in every case of np.matmul.",
     calls=kernels.matmul_calls,
@@ -298,8 +305,8 @@ matmul = primitive(
 
 _linear = primitive(
     kernels.linear,
-    lambda g, y, x, W, b: _matmul_a(g, y, x, W),
-    lambda g, y, x, W, b: _matmul_b(g, y, x, W),
+    lambda g, y, x, W, b: _matmul_a(g, W),
+    lambda g, y, x, W, b: _matmul_b(g, x, 2),
     lambda g, y, x, W, b: g,
     name="linear",
 )

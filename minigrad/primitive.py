@@ -6,67 +6,21 @@ Tensor which remembers the primitive and its inputs: the record that every deriv
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
-import itertools
 import reprlib
 import sys
-from collections.abc import Callable
-from types import MethodType
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from types import CodeType, MethodType
+from typing import Any
 
 import numpy as np
 
-from .modes import anomaly, innermost, recording, tracing
+from .modes import anomaly, innermost, keeping, recording, tracing
+from .record import NO_STATIC, Node, Variable, clock
 
 Rule = Callable[..., Any]
-
-# Numbers every Tensor when it is made (and a leaf again when its data change), so it orders a record topologically.
-clock = itertools.count().__next__
-
-
-class Node:
-    """An array and how it was made; `Tensor` is this with operators and methods.
-
-    `primitive is None` marks a leaf. `inputs` are Nodes and plain values, `operands` the same with arrays for Nodes
-    (unless it was made while a program is traced), `static` the keyword arguments, `order` the number from `clock`,
-    `line` the user's source line (under `detect_anomaly` only), `traced` what this stands for in a compiled program (if
-    it was made while one was traced).
-    """
-
-    __slots__ = (
-        "_data", "_grad", "requires_grad", "retains_grad",
-        "primitive", "inputs", "operands", "static", "order", "line", "traced", "__weakref__",
-    )  # fmt: skip
-
-    _data: np.ndarray
-    _grad: np.ndarray | None
-    requires_grad: bool
-    retains_grad: bool
-    primitive: Primitive | None
-    inputs: tuple[Any, ...]
-    operands: tuple[Any, ...]
-    static: dict[str, Any]
-    order: int
-    line: str | None
-    traced: Any
-
-
-_NONE: dict[str, Any] = {}  # one for all: a record of many objects keeps the garbage collector busy
-
-
-class At(NamedTuple):
-    """A cotangent that is `g` at `index` and zero elsewhere; contributions at a repeated index add up."""
-
-    index: Any
-    g: Any
-
-
-class Product(NamedTuple):
-    """A cotangent `x^T g`, not multiplied yet: x (N, I), g (N, O). Many of them become one matrix product."""
-
-    x: Any
-    g: Any
 
 
 class Primitive:
@@ -85,14 +39,32 @@ class Primitive:
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self.rules = rules
-        self.joint = joint
+        self.declare(rules, joint)
         self.name = self.__name__ = name
         self.differentiable = bool(rules) or joint is not None
         self.parts, self.calls, self.pure = parts, calls, pure
+        self.__doc__ = doc or function.__doc__
+
+    def declare(self, rules: tuple[Rule | None, ...], joint: Rule | None) -> None:
+        """Set the rules, and find out which arrays they read."""
+        self.rules, self.joint = rules, joint
         # inputs from this number on may have no rule
         self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
-        self.__doc__ = doc or function.__doc__
+        self.unread: dict[int, tuple[bool, Sequence[int]]] = {}
+
+    def find_unread(self, one: int, n: int) -> tuple[bool, Sequence[int]]:
+        """Whether the output's values are not read, and which of the n inputs' are not, by the rule of input `one`.
+
+        Or by any rule, if `one` is -1.
+        """
+        rules = [self.joint] if self.joint is not None else [self.rules[one]] if one >= 0 else self.rules
+        readers = [rule for rule in rules if rule is not None]
+        ruled = range(n if self.joint is not None else min(n, len(self.rules)))
+        unread = [k for k in ruled if not any([reads_values(rule, k + 2) for rule in readers])]
+        found = not any([reads_values(rule, 1) for rule in readers]), unread
+        if self.joint is None:  # else any number of inputs may come
+            self.unread[one] = found
+        return found
 
     @functools.cached_property
     def takes_out(self) -> bool:
@@ -108,59 +80,80 @@ class Primitive:
         default = innermost.get() is None
         if not default and (trace := tracing()) is not None:
             return trace.call(self, inputs, static)
-        first = None
-        last, changeable = -1, False  # the last input that requires a gradient
-        operands = []
+        kind, wanted, last, changeable = None, 0, -1, False  # how many inputs require gradients, and the last of them
+        operands: list[Any] = []
         for k, x in enumerate(inputs):
-            if isinstance(x, Node):
-                if first is None:
-                    first = x
-                if x.requires_grad:
+            if isinstance(x, Variable):
+                if kind is None:
+                    kind = type(x)
+                if x.node is not None:
+                    wanted += 1
                     last = k
                 operands.append(x._data)
             else:
                 changeable = changeable or not immutable(x)
                 operands.append(x)
-        arrays = tuple(operands)
         try:
-            y = self.function(*arrays, **static) if static else self.function(*arrays)
+            y = self.function(*operands, **static) if static else self.function(*operands)
         except (ValueError, TypeError, IndexError) as error:
             raise explained(self.name, error, operands) from error
-        if first is None or not self.differentiable:
+        if kind is None or not self.differentiable:
             return y
         if type(y) is not np.ndarray:
             y = np.asarray(y)
 
-        out = object.__new__(type(first))
-        out._grad = None
-        out.retains_grad = False
-        out.order = clock()
-        if last >= 0 and (default or recording()):
-            if last >= self.ruled:
-                self.check_differentiable(inputs)
-            if changeable:
-                inputs = tuple([x if isinstance(x, Node) else frozen(x) for x in inputs])
-                arrays = tuple([x._data if isinstance(x, Node) else x for x in inputs])
-            out.requires_grad = True
-            out.primitive = self
-            out.inputs, out.operands = inputs, arrays
-            out.static = {name: frozen(x) for name, x in static.items()} if static else _NONE
-        else:
-            out.requires_grad = False
-            out.primitive = None
-            out.inputs = out.operands = ()
-            out.static = _NONE
-            if last >= 0 and y.base is not None:
-                y = y.copy()  # a view of a parameter would change with its next update
+        out: Any = object.__new__(kind)
+        line = None if default or not anomaly() else user_line()
+        if line is not None:
+            check_finite(f"{self.name}: forward value", y, operands, line)
+        if not wanted or not (default or recording()):
+            # a view of a parameter would change with its next update
+            out._data = y.copy() if wanted and y.base is not None else y
+            out.node = None
+            return out
+        if last >= self.ruled:
+            self.check_differentiable(inputs)
+        node = object.__new__(Node)
+        one = last if wanted == 1 else -1
+        value_unread, unread = self.unread.get(one) or self.find_unread(one, len(inputs))
+        if not default and (line is not None or keeping()):
+            value_unread, unread = False, ()
+        left = wanted
+        for k in unread:
+            x = inputs[k]
+            if isinstance(x, Variable) and x.node is not None:
+                operands[k] = x.node
+                left -= 1
+        if changeable:
+            for k, x in enumerate(inputs):
+                if operands[k] is x and k not in unread:
+                    operands[k] = frozen(x)
+        arrays = tuple(operands)
+        if not left:
+            inputs = arrays
+        elif changeable or left < wanted:
+            pairs = zip(inputs, arrays)
+            inputs = tuple([x if isinstance(x, Variable) and type(a) is not Node else a for x, a in pairs])
+        node.primitive = self
+        node.inputs, node.operands = inputs, arrays
+        node.value = None if value_unread else y
+        node.static = {name: frozen(x) for name, x in static.items()} if static else NO_STATIC
+        node.order = clock()
+        node.kind = kind
+        node.shape = y.shape
+        node.dtype = y.dtype
+        node.view = y.base is not None
+        node.grad = None
+        node.retains_grad = False
+        if line is not None:
+            node.line = line
         out._data = y
-        if not default and anomaly():
-            out.line = user_line()
-            check_finite(f"{self.name}: forward value", y, operands, out.line)
+        out.node = node
         return out
 
-    def check_differentiable(self, inputs: tuple[Any, ...]) -> None:
+    def check_differentiable(self, inputs: Sequence[Any]) -> None:
         for k, x in enumerate(inputs[self.ruled :], self.ruled):
-            if isinstance(x, Node) and x.requires_grad and (k >= len(self.rules) or self.rules[k] is None):
+            if isinstance(x, Variable) and x.node is not None and (k >= len(self.rules) or self.rules[k] is None):
                 raise TypeError(f"{self.name}: input {k} has no derivative rule; pass it detached: `x.detach()`")
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -246,9 +239,39 @@ def frozen(x: Any) -> Any:
         return x
     if isinstance(x, (np.ndarray, list)):
         return np.array(x) if len(np.shape(x)) != 1 or len(x) else np.array(x, getattr(x, "dtype", np.intp))
-    if isinstance(x, Node):
+    if isinstance(x, Variable):
         return x._data.copy()
     return tuple([frozen(part) for part in x]) if type(x) is tuple else x
+
+
+@functools.cache
+def _names_read(code: CodeType) -> frozenset[str]:
+    """The variables that code uses otherwise than to ask for a shape or dtype."""
+    read: set[Any] = set()
+    steps = list(dis.get_instructions(code))
+    for step, after in zip(steps, [*steps[1:], None]):
+        loaded = step.argval if isinstance(step.argval, tuple) else (step.argval,)
+        if after is not None and after.argval in ("shape", "ndim", "dtype", "size"):
+            loaded = loaded[:-1]
+        read.update(name for name in loaded if isinstance(name, str))
+    return frozenset(read)
+
+
+def reads_values(rule: Rule, argument: int) -> bool:
+    """Whether a rule may read the values of one of its positional arguments, not its shape or dtype alone."""
+    function: Any = rule
+    bound = 0
+    while isinstance(function, functools.partial):
+        function, bound = function.func, bound + len(function.args)
+    if isinstance(function, MethodType):
+        function, bound = function.__func__, bound + 1
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return True
+    names = [*code.co_varnames[: code.co_argcount]]
+    if code.co_flags & inspect.CO_VARARGS:  # *args stands after the keyword-only ones
+        names.append(code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
+    return not names or names[min(argument + bound, len(names) - 1)] in _names_read(code)
 
 
 def describe(x: Any) -> str:

@@ -15,7 +15,8 @@ from .memory import return_freed_memory
 from .modes import anomaly, recording, tracing
 from .passes import with_batches, with_direct_products, with_packed_factors, without_dead_code, without_repeats
 from .places import Place, Root, Step, address, collected, fresh, laid_out, plan, schedule
-from .primitive import Node, clock, primitive
+from .primitive import primitive
+from .record import Node, Variable
 from .trace import Trace, Value, signature
 from .tree import flatten, tree_map
 
@@ -41,10 +42,10 @@ class Program:
     """
 
     def __init__(
-        self, function: Callable[..., Any], args: Any, kwargs: Any, moving: Set[Node], block: np.ndarray
+        self, function: Callable[..., Any], args: Any, kwargs: Any, moving: Set[Variable], block: np.ndarray
     ) -> None:
         arrays, rebuild = flatten((args, kwargs))
-        self.arguments = [k for k, x in enumerate(arrays) if isinstance(x, (Node, np.ndarray, np.generic))]
+        self.arguments = [k for k, x in enumerate(arrays) if isinstance(x, (Variable, np.ndarray, np.generic))]
         trace = Trace()
         try:
             with trace:
@@ -56,13 +57,13 @@ class Program:
             trace.check_constants()
             self.watched = list(trace.watched.values())
             results = [self._result(trace, part) for part in parts]
-            gradients = self._gradients(trace, {id(stand_ins[k]): k for k in self.arguments})
+            gradients = self._gradients(trace, {stand_ins[k].node: k for k in self.arguments})
             given = [stand_ins[k].traced for k in self.arguments]
         finally:
             trace.forget()
         leaves = [leaf for leaf, _ in trace.leaves.values()]
-        self.requires_grad = [(leaf, leaf.requires_grad) for leaf in leaves]
-        self.made_from = [leaf for leaf in leaves if leaf.requires_grad and leaf.order < trace.start]
+        self.nodes = [(leaf, leaf.node) for leaf in leaves]
+        self.made_from = [leaf.node for leaf in leaves if leaf.node is not None and leaf.node.order < trace.start]
         self.kinds = [(kind, requires_grad) for _, kind, requires_grad in results]
         self.targets = [(target, reset) for target, reset, _ in gradients]
         self.block = block
@@ -70,25 +71,25 @@ class Program:
 
     def _result(self, trace: Trace, x: Any) -> tuple[Any, Any, bool]:
         """What to return for one leaf of the function's result: a Value or a constant, its type, requires_grad."""
-        if not isinstance(x, Node):
+        if not isinstance(x, Variable):
             return (np.array(x), np.ndarray, False) if isinstance(x, np.ndarray) else (x, None, False)
         value = trace.value_of(x)
-        if value.source is x and x.order < trace.start:
+        if value.source is x and id(x) not in trace.inside:
             return x, None, False  # a tensor from outside, handed through
-        return value, np.ndarray if value.plain else type(x), x.requires_grad
+        return value, np.ndarray if value.plain else type(x), x.node is not None
 
-    def _gradients(self, trace: Trace, arguments: dict[int, int]) -> list[tuple[Any, bool, Any]]:
-        """What `backward()` leaves behind: (leaf or number of an argument, was it reset, what to add)."""
+    def _gradients(self, trace: Trace, arguments: dict[Node | None, int]) -> list[tuple[Any, bool, Any]]:
+        """What `backward()` leaves behind: (leaf's node or number of an argument, was it reset, what to add)."""
         found = []
-        for t, reset, g in trace.gradients.values():
-            target = arguments.get(id(t), t)
+        for t, (reset, g) in trace.gradients.items():
+            target = arguments.get(t, t)
             if target is t and (t.order > trace.start or t.primitive is not None):
                 continue  # made inside of the function, and gone with it
-            found.append((target, reset, trace.value_of(g) if isinstance(g, Node) else g))
+            found.append((target, reset, trace.value_of(g) if isinstance(g, Variable) else g))
         return found
 
     def _build(
-        self, trace: Trace, given: list[Value], results: list[Any], gradients: list[Any], moving: Set[Node]
+        self, trace: Trace, given: list[Value], results: list[Any], gradients: list[Any], moving: Set[Variable]
     ) -> None:
         """All passes, one after the other, then the memory, the arrays in it, and the calls that use them."""
         instructions, stands_for = without_repeats(trace.instructions)
@@ -100,8 +101,8 @@ class Program:
         instructions = with_batches(instructions, 3 * trace._count)
         places, collections = collected(instructions, kept)
         memory_of: dict[Root, np.ndarray] = {}
-        self.read: list[tuple[Node, np.ndarray]] = []  # leaves in the memory that the calls read
-        self.copied: list[tuple[Node, np.ndarray]] = []  # leaves that are copied at each replay
+        self.read: list[tuple[Variable, np.ndarray]] = []  # leaves in the memory that the calls read
+        self.copied: list[tuple[Variable, np.ndarray]] = []  # leaves that are copied at each replay
         for leaf, value in trace.leaves.values():
             array, place = leaf._data, fresh(value)
             if array.flags.f_contiguous:
@@ -149,10 +150,10 @@ class Program:
     def current(self) -> bool:
         """Whether what was read from Python while tracing is still so."""
         return all([getattr(owner, name) == value for owner, name, value in self.watched]) and all(
-            [leaf.requires_grad is grad for leaf, grad in self.requires_grad]
+            [leaf.node is node for leaf, node in self.nodes]
         )
 
-    def moved(self) -> list[Node]:
+    def moved(self) -> list[Variable]:
         """Leaves whose array was replaced, as by `t.data = new`: the calls read the old one."""
         return [leaf for leaf, array in self.read if leaf._data is not array]
 
@@ -165,23 +166,23 @@ class Program:
                 )
         for buffer, k in zip(self.inputs, self.arguments):
             x = leaves[k]
-            buffer[...] = x._data if isinstance(x, Node) else x
+            buffer[...] = x._data if isinstance(x, Variable) else x
         for leaf, array in self.copied:
             array[...] = leaf._data
         for function, operands in self.calls:
             function(*operands)
         for (target, reset), g in zip(self.targets, self.added):
-            self._add_gradient(leaves[target] if isinstance(target, int) else target, reset, g)
+            self._add_gradient(leaves[target].node if isinstance(target, int) else target, reset, g)
         return self.rebuild([self._returned(x, *kind, leaves) for x, kind in zip(self.outputs, self.kinds)])
 
     @staticmethod
     def _add_gradient(t: Node, reset: bool, g: Any) -> None:
         if g is None:
-            t._grad = None
-        elif reset or t._grad is None:
-            t._grad = np.array(g, t._data.dtype, order="C")
+            t.grad = None
+        elif reset or t.grad is None:
+            t.grad = np.array(g, t.dtype, order="C")
         else:
-            t._grad += g
+            t.grad += g
 
     def _returned(self, x: Any, kind: Any, requires_grad: bool, leaves: Sequence[Any]) -> Any:
         if kind is None:
@@ -191,9 +192,8 @@ class Program:
             return array
         t = kind._sharing(array)
         if requires_grad:
-            t.requires_grad, t.primitive = True, _compiled
-            t.inputs = (*self.made_from, *[x for x in leaves if isinstance(x, Node) and x.requires_grad])
-            t.order = clock()
+            sources = [x.node for x in leaves if isinstance(x, Variable) and x.node is not None]
+            t.node = Node(kind, array, _compiled, (*self.made_from, *sources))
         return t
 
     # --- display -----------------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ class Program:
         """The program as text: every call with the places that it writes and reads, and of which primitive it is."""
         regions = [("m", self.memory)]
         for leaf, array in (*self.read, *self.copied):
-            regions.append((f"{'parameter' if leaf.requires_grad else 'constant'}{len(regions)}", array))
+            regions.append((f"{'constant' if leaf.node is None else 'parameter'}{len(regions)}", array))
         starts = [(address(array), array.nbytes, name) for name, array in regions]
 
         def shown(x: Any) -> str:
@@ -286,7 +286,7 @@ class Compiled:
         functools.update_wrapper(self, function)
         self.function = function
         self.programs: dict[Any, list[Program]] = defaultdict(list)
-        self.moving: set[Node] = set()  # leaves whose array was once replaced
+        self.moving: set[Variable] = set()  # leaves whose array was once replaced
         self.program: Program | None = None
         self.block = np.empty(0, np.uint8)  # the memory that programs use in turn
         self.lock = threading.Lock()

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .primitive import At, Node, primitive
+from .primitive import primitive
+from .record import At, Variable
 
 __all__ = [
     "astype", "broadcast_to", "concatenate", "expand_dims", "flip", "getitem", "moveaxis", "pad", "place",
@@ -72,8 +73,8 @@ astype = primitive(
 def plain_index(index: Any) -> Any:
     """An index with arrays in place of integer Tensors."""
     if type(index) is tuple:
-        return tuple([part._data if isinstance(part, Node) else part for part in index])
-    return index._data if isinstance(index, Node) else index
+        return tuple([part._data if isinstance(part, Variable) else part for part in index])
+    return index._data if isinstance(index, Variable) else index
 
 
 _BASIC = {int, slice, type(None), type(Ellipsis), np.int64, np.int32}
@@ -204,7 +205,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     """
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    if not isinstance(indices, Node):
+    if not isinstance(indices, Variable):
         indices = np.asarray(indices)
         if not indices.size:
             indices = indices.astype(np.intp)

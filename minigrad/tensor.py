@@ -12,10 +12,11 @@ from . import ops, shapes
 from .backward import backward
 from .modes import no_grad, tracing
 from .numpy_functions import FUNCTIONS, PLAIN, SHAPES, plain
-from .primitive import Node, Primitive, by_ufunc, clock
+from .primitive import Primitive, by_ufunc
+from .record import Node, Variable, clock
 
 
-class Tensor(Node):
+class Tensor(Variable):
     """An array that remembers how it was computed.
 
     Args:
@@ -34,38 +35,25 @@ class Tensor(Node):
 
     def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
         trace, source = tracing(), data
-        if isinstance(data, Node):
+        if isinstance(data, Variable):
             data = data._data
-        elif isinstance(data, (list, tuple)) and any(isinstance(x, Node) for x in data):
+        elif isinstance(data, (list, tuple)) and any(isinstance(x, Variable) for x in data):
             raise TypeError("tensor: got a sequence of Tensors; join them with mg.stack or mg.concatenate")
         self._data = np.array(data, dtype=dtype)
-        self._make_leaf(requires_grad)
-        if trace is not None and isinstance(source, Node):
-            trace.copied(self, source)
-
-    def _make_leaf(self, requires_grad: bool) -> None:
         kind = self._data.dtype.kind
         if kind not in "fiub":
             raise TypeError(f"tensor: data must be real numbers or booleans, got dtype {self._data.dtype}")
-        if requires_grad and kind != "f":
-            raise TypeError(
-                f"tensor: requires_grad=True needs floating-point data, got {self._data.dtype}; "
-                "write 1.0 instead of 1, or pass dtype=float"
-            )
-        self._grad = None
+        self.node = None
         self.requires_grad = requires_grad
-        self.retains_grad = False
-        self.primitive = None
-        self.inputs = self.operands = ()
-        self.static = {}
-        self.order = clock()
+        if trace is not None:
+            trace.made_inside(self, source)
 
     @classmethod
     def _sharing(cls, array: np.ndarray, requires_grad: bool = False) -> Tensor:
         """A leaf around an array that nobody will change."""
         t = object.__new__(cls)
         t._data = np.asarray(array)
-        t._make_leaf(requires_grad)
+        t.node = Node(cls, t._data) if requires_grad else None
         return t
 
     # --- data and gradient -----------------------------------------------------------------------------------------
@@ -85,7 +73,7 @@ class Tensor(Node):
 
     @data.setter
     def data(self, value: Any) -> None:
-        array = np.asarray(value._data if isinstance(value, Node) else value)
+        array = np.asarray(value._data if isinstance(value, Variable) else value)
         if array.shape != self._data.shape:
             raise ValueError(f"data: this tensor has shape {self._data.shape}, the new data {array.shape}")
         self._stamp("t.data = ...")
@@ -108,24 +96,50 @@ class Tensor(Node):
     def _stamp(self, what: str) -> None:
         if (trace := tracing()) is not None:
             trace.refuse(what)
-        if self.primitive is not None:
-            raise RuntimeError(f"data: the result of {self.primitive.name} cannot be changed, only leaves can")
-        self.order = clock()
+        if self.node is not None:
+            if self.node.primitive is not None:
+                raise RuntimeError(f"data: the result of {self.node.primitive.name} cannot be changed, only leaves can")
+            self.node.order = clock()
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether `backward()` collects a gradient for this leaf, or passes through this result."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self._data.dtype.kind != "f":
+            raise TypeError(
+                f"tensor: requires_grad=True needs floating-point data, got {self._data.dtype}; "
+                "write 1.0 instead of 1, or pass dtype=float"
+            )
+        if value != self.requires_grad:
+            self.node = Node(type(self), self._data) if value else None
+
+    @property
+    def primitive(self) -> Primitive | None:
+        """What computed this tensor; None for a leaf, and where no record was kept."""
+        return None if self.node is None else self.node.primitive
 
     @property
     def grad(self) -> np.ndarray | None:
         """The gradient that `backward()` has collected, or None."""
+        if self.node is None:
+            return None
         if (trace := tracing()) is not None:
-            gradient: np.ndarray | None = trace.gradient(self)
+            gradient: np.ndarray | None = trace.gradient(self.node)
             return gradient
-        return self._grad
+        return self.node.grad
 
     @grad.setter
     def grad(self, value: np.ndarray | None) -> None:
-        if (trace := tracing()) is not None:
-            trace.set_gradient(self, value)
+        if self.node is None:
+            if value is not None:
+                raise RuntimeError("grad: this tensor has requires_grad=False; set that first")
+        elif (trace := tracing()) is not None:
+            trace.set_gradient(self.node, value)
         else:
-            self._grad = value
+            self.node.grad = value
 
     shape = property(lambda self: self._data.shape, doc="The size of each axis.")
     dtype = property(lambda self: self._data.dtype, doc="The type of the entries.")
@@ -146,13 +160,15 @@ class Tensor(Node):
             RuntimeError: if nothing here requires a gradient, or a leaf's data changed since the forward pass.
             ValueError: if g is missing for a tensor of several entries or has another shape.
         """
-        backward(self, g)
+        if self.node is None:
+            raise RuntimeError("backward: this tensor does not depend on any tensor with requires_grad=True")
+        backward(self.node, g)
 
     def retain_grad(self) -> None:
         """Have `backward()` collect `.grad` for this intermediate result as well."""
-        if not self.requires_grad:
+        if self.node is None:
             raise RuntimeError("retain_grad: this tensor does not depend on any tensor with requires_grad=True")
-        self.retains_grad = True
+        self.node.retains_grad = True
 
     def detach(self) -> Tensor:
         """The same values without their record: a constant, and what it was made from can be freed."""

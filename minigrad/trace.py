@@ -16,7 +16,8 @@ import numpy as np
 
 from . import shapes
 from .modes import Mode, recording, tracing
-from .primitive import Node, Primitive, clock, explained, primitive, user_line
+from .primitive import Primitive, explained, primitive, user_line
+from .record import Node, Variable, clock
 from .tensor import Tensor
 from .tree import tree_leaves, tree_map
 
@@ -82,14 +83,15 @@ class Trace(Mode):
         self.value = self
         self.start = clock()
         self.instructions: list[Instruction] = []
-        self.leaves: dict[int, tuple[Node, Value]] = {}  # tensors that are closed over
+        self.leaves: dict[Any, tuple[Variable, Value]] = {}  # tensors that are closed over, by Node or else by id
+        self.inside: set[int] = set()  # leaves made in the block, by id
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
-        self.tensors: dict[int, Node] = {}  # and Tensors that share their memory,
+        self.tensors: dict[int, Variable] = {}  # and Tensors that share their memory,
         self.wrapped: set[int] = set()  # by their own ids
-        self.gradients: dict[int, list[Any]] = {}  # of each tensor: itself, was .grad reset, the gradient added since
+        self.gradients: dict[Node, list[Any]] = {}  # of each leaf: was .grad reset, the gradient added since
         self.generators: dict[int, tuple[Any, Any]] = {}  # random generators, with their state before the trace
         self.watched: dict[tuple[int, str], tuple[Any, str, Any]] = {}
-        self.made: list[weakref.ref[Node]] = []
+        self.made: list[weakref.ref[Variable]] = []
         self._count = 0
 
     def __exit__(self, *error: Any) -> None:
@@ -100,15 +102,16 @@ class Trace(Mode):
     def forget(self) -> None:
         """Make the tensors of this trace that are still alive unusable: their values are of the traced call alone."""
         for made in self.made:
-            if (node := made()) is not None:
-                node._data = Leaked()  # type: ignore[assignment]
-                node.inputs = ()
+            if (t := made()) is not None:
+                t._data = Leaked()  # type: ignore[assignment]
+                t.node = None
+                del t.traced
 
     # --- what minigrad calls while it is traced ----------------------------------------------------------------------
 
     def call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """A call of a primitive: its result as a Tensor, and an instruction."""
-        nodes = [x for x in tree_leaves((inputs, static)) if isinstance(x, Node)]
+        nodes = [x for x in tree_leaves((inputs, static)) if isinstance(x, Variable)]
         if nodes and p is not shapes.getitem:
             inputs = tuple([self.constant(x) if isinstance(x, (np.ndarray, list)) else x for x in inputs])
         arrays = tree_map(_data, inputs) if nodes else inputs
@@ -120,15 +123,19 @@ class Trace(Mode):
             raise explained(p.name, error, list(arrays)) from error
         if not nodes and p.pure:
             return y
-        if p is shapes.getitem and any(x._data.dtype == bool for x in tree_leaves(inputs[1]) if isinstance(x, Node)):
+        if p is shapes.getitem and any(
+            x._data.dtype == bool for x in tree_leaves(inputs[1]) if isinstance(x, Variable)
+        ):
             self.refuse("t[mask], whose shape depends on the mask's values,")
         y = np.asarray(y)
         kind: Any = next((type(x) for x in nodes), Tensor)
         out = kind._sharing(y)
-        if p.differentiable and recording() and any([isinstance(x, Node) and x.requires_grad for x in inputs]):
-            if len(inputs) > p.ruled:
-                p.check_differentiable(inputs)
-            out.requires_grad, out.primitive, out.inputs, out.static = True, p, inputs, static
+        if p.differentiable and recording() and any([isinstance(x, Variable) and x.node is not None for x in inputs]):
+            p.check_differentiable(inputs)
+            value_unread, unread = p.find_unread(-1, len(inputs))
+            left = [x.node if k in unread and isinstance(x, Variable) and x.node else x for k, x in enumerate(inputs)]
+            out.node = Node(kind, y, p, tuple(left), static)
+            out.node.value = None if value_unread else y
         reads = tree_map(self._read, inputs), tree_map(self._read, static)
         view = next((k for k, x in enumerate(arrays) if p.pure and _shared(y, x)), None)
         plain = not p.differentiable or self.plain(nodes)
@@ -137,13 +144,12 @@ class Trace(Mode):
 
     def argument(self, x: Any, number: int) -> Any:
         """What stands for the array or Tensor `x` while the function runs."""
-        kind: Any = type(x) if isinstance(x, Node) else Tensor
-        t = kind._sharing(np.array(_data(x)))
-        t.requires_grad = isinstance(x, Node) and x.requires_grad
-        self._name(t, number, plain=not isinstance(x, Node))
+        kind: Any = type(x) if isinstance(x, Variable) else Tensor
+        t = kind._sharing(np.array(_data(x)), requires_grad=isinstance(x, Variable) and x.node is not None)
+        self._name(t, number, plain=not isinstance(x, Variable))
         return t
 
-    def constant(self, x: Any) -> Node:
+    def constant(self, x: Any) -> Variable:
         """A Tensor for an array that is closed over, so that what rules compute from it is recorded as well."""
         if id(x) not in self.tensors:
             self._read(x)
@@ -151,18 +157,25 @@ class Trace(Mode):
             self.wrapped.add(id(self.tensors[id(x)]))
         return self.tensors[id(x)]
 
-    def tensor(self, g: Any) -> Node:
+    def tensor(self, g: Any) -> Variable:
         """A cotangent as a Tensor, so that all that is computed from it is recorded."""
-        return g if isinstance(g, Node) else Tensor._sharing(g)
+        return g if isinstance(g, Variable) else Tensor._sharing(g)
 
-    def copied(self, new: Node, old: Node) -> None:
+    def made_inside(self, new: Variable, source: Any) -> None:
+        """Note that `new` is a new leaf, a copy of `source` if that is a Tensor."""
+        if isinstance(source, Variable):
+            self.copied(new, source)
+        else:
+            self.inside.add(id(new))
+
+    def copied(self, new: Variable, old: Variable) -> None:
         """Note that `new` was made as a copy of `old`, without a record."""
         p, static = (same, {}) if new._data.dtype == old._data.dtype else (shapes.astype, {"dtype": new._data.dtype})
         self._append(Instruction(p, (self._read(old),), static, self._name(new), 0))
 
     def plain(self, nodes: Any) -> bool:
         """Whether all of these stand for plain arrays."""
-        return all([not isinstance(x, Node) or self._is_plain(x) for x in nodes])
+        return all([not isinstance(x, Variable) or self._is_plain(x) for x in nodes])
 
     def refuse(self, what: str) -> NoReturn:
         """Raise for a look at values."""
@@ -173,20 +186,20 @@ class Trace(Mode):
 
     def add_gradient(self, t: Node, g: Any) -> None:
         """What `backward()` does instead of changing `.grad`."""
-        entry = self.gradients.setdefault(id(t), [t, False, None])
-        entry[2] = g if entry[2] is None else entry[2] + g
+        entry = self.gradients.setdefault(t, [False, None])
+        entry[1] = g if entry[1] is None else entry[1] + g
 
     def set_gradient(self, t: Node, value: Any) -> None:
         """`t.grad = value`."""
         if value is not None:
             self.refuse("t.grad = array")
-        self.gradients[id(t)] = [t, True, None]
+        self.gradients[t] = [True, None]
 
     def gradient(self, t: Node) -> Any:
         """`t.grad`: known if it was reset before, or if t was made here."""
-        entry = self.gradients.get(id(t))
-        if (entry and entry[1]) or self._knows(t):
-            return entry and entry[2]
+        entry = self.gradients.get(t)
+        if (entry and entry[0]) or t.order > self.start:
+            return entry and entry[1]
         return self.refuse("t.grad, which may hold a gradient from before,")
 
     def watch(self, owner: Any, name: str, value: Any) -> None:
@@ -198,41 +211,40 @@ class Trace(Mode):
     def _append(self, instruction: Instruction) -> None:
         self.instructions.append(instruction)
 
-    def _name(self, node: Node, source: Any = None, plain: bool = False) -> Value:
-        value = node.traced = Value(self._count, node._data, source, plain)
+    def _name(self, t: Variable, source: Any = None, plain: bool = False) -> Value:
+        value = t.traced = Value(self._count, t._data, source, plain)
+        if t.node is not None:
+            t.node.traced = value
         self._count += 1
-        if source is None:
-            self.made.append(weakref.ref(node))
+        self.made.append(weakref.ref(t))
         return value
 
-    def _is_plain(self, x: Node) -> bool:
-        return bool(x.traced.plain) if self._knows(x) else id(x) in self.wrapped
-
-    def _knows(self, x: Node) -> bool:
-        return getattr(x, "order", -1) > self.start and hasattr(x, "traced")
+    def _is_plain(self, x: Variable) -> bool:
+        return bool(x.traced.plain) if hasattr(x, "traced") else id(x) in self.wrapped
 
     def _read(self, x: Any) -> Any:
-        """The Value of a Node; what else an instruction reads is read at each replay as it then is."""
-        if isinstance(x, Node):
+        """The Value of a tensor; what else an instruction reads is read at each replay as it then is."""
+        if isinstance(x, Variable):
             return self.value_of(x)
         if isinstance(x, (np.ndarray, list)) and id(x) not in self.constants:
             self.constants[id(x)] = x, np.array(x)
         return x
 
-    def value_of(self, x: Node) -> Value:
-        """The Value of a Node, a new one if it is a leaf from outside."""
-        if self._knows(x):
+    def value_of(self, x: Variable) -> Value:
+        """The Value of a tensor, a new one if it is a leaf from outside."""
+        if hasattr(x, "traced"):
             found: Value = x.traced
             return found
-        if x.primitive is not None:
+        if x.node is not None and x.node.primitive is not None:
             raise TypeError(
-                f"compile: a tensor from outside of the function, the result of {x.primitive.name}, requires a "
+                f"compile: a tensor from outside of the function, the result of {x.node.primitive.name}, requires a "
                 f"gradient, at {user_line()}; compute it inside, or pass it as an argument, or detached"
             )
-        if id(x) not in self.leaves:
-            self.leaves[id(x)] = x, Value(self._count, x._data, x)
+        key = id(x) if x.node is None else x.node
+        if key not in self.leaves:
+            self.leaves[key] = x, Value(self._count, x._data, x)
             self._count += 1
-        return self.leaves[id(x)][1]
+        return self.leaves[key][1]
 
     def _keep_generator(self, inputs: tuple[Any, ...]) -> None:
         for x in inputs:
@@ -252,7 +264,7 @@ class Trace(Mode):
 
 
 def _data(x: Any) -> Any:
-    return x._data if isinstance(x, Node) else x
+    return x._data if isinstance(x, Variable) else x
 
 
 def _shared(y: np.ndarray, x: Any) -> bool:
@@ -262,8 +274,8 @@ def _shared(y: np.ndarray, x: Any) -> bool:
 
 def signature(x: Any) -> Any:
     """What two calls must have in common to share a trace: structure, shapes, dtypes, and Python's values."""
-    if isinstance(x, Node):
-        return type(x), x._data.shape, x._data.dtype, x.requires_grad
+    if isinstance(x, Variable):
+        return type(x), x._data.shape, x._data.dtype, x.node is not None
     if isinstance(x, (np.ndarray, np.generic)):
         return np.ndarray, x.shape, x.dtype
     if isinstance(x, dict):

@@ -15,7 +15,7 @@ import numpy as np
 from .backward import lineage, pull
 from .modes import enable_grad, recording
 from .ops import positive
-from .primitive import Node
+from .record import Variable
 from .shapes import reshape, stack
 from .tensor import Tensor
 from .tree import flatten, leaves_like, tree_leaves, tree_map
@@ -27,7 +27,7 @@ Argnums = int | Sequence[int]
 
 def _fresh(x: Any) -> Tensor:
     """A tensor that a transform differentiates with respect to; connected to x if x requires a gradient itself."""
-    if isinstance(x, Node) and x.requires_grad:
+    if isinstance(x, Variable) and x.node is not None:
         copied: Tensor = positive(x)
         return copied
     kind = type(x) if isinstance(x, Tensor) else Tensor
@@ -58,7 +58,8 @@ def _run(f: Function, xs: tuple[Any, ...]) -> tuple[list[Tensor], Build, list[Te
 
 def _released(y: Tensor, inputs: list[Tensor]) -> Tensor:
     """y for the caller: with its record if that leads further than `inputs`, else without, so that it can be freed."""
-    return y if recording() and lineage([y], inputs)[1] else y.detach()
+    ends = {x.node for x in inputs if x.node is not None}
+    return y if y.node is not None and recording() and lineage([y.node], ends)[1] else y.detach()
 
 
 def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
@@ -80,7 +81,7 @@ def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     def pullback(g: Any) -> tuple[Any, ...]:
         cotangents = []
         for k, (c, y) in enumerate(zip(leaves_like(rebuild_y(outputs), g), outputs)):
-            if not isinstance(c, Node):
+            if not isinstance(c, Variable):
                 c = np.array(c, y.dtype)
             if c.shape != y.shape:
                 raise ValueError(f"vjp: cotangent {k} has shape {c.shape}, the output {y.shape}")
@@ -174,7 +175,7 @@ def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
     with enable_grad():
         pulled = _pulled(outputs, probes, inputs)
         dys = _pulled(
-            pulled, [v if isinstance(v, Node) else np.array(v, x.dtype) for v, x in zip(vectors, inputs)], probes
+            pulled, [v if isinstance(v, Variable) else np.array(v, x.dtype) for v, x in zip(vectors, inputs)], probes
         )
     own = [*inputs, *probes]
     return rebuild_y([_released(y, inputs) for y in outputs]), rebuild_y([_released(dy, own) for dy in dys])

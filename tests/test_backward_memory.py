@@ -30,7 +30,7 @@ def test_a_record_is_freed_with_its_output(no_garbage_collector: None) -> None:
     middle = mg.tanh(x)
     y = mg.sum(middle * 2.0)
     y.backward()
-    watched = weakref.ref(middle)
+    watched = weakref.ref(middle.node)
     del middle
     assert watched() is not None
     del y

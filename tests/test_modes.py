@@ -43,7 +43,7 @@ def test_no_grad_keeps_no_record_and_enable_grad_does_again() -> None:
                 assert not (x * x).requires_grad
             assert (x * x).requires_grad
         assert not (x * x).requires_grad
-    assert (y.requires_grad, y.primitive, y.inputs) == (False, None, ())
+    assert (y.requires_grad, y.primitive, y.node) == (False, None, None)
     assert z.requires_grad
     assert (x * x).requires_grad
 

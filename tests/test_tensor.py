@@ -128,7 +128,7 @@ def test_detach_is_a_constant_with_the_same_values_in_memory_of_its_own() -> Non
     for t in (x, x * 2.0, x[::-1]):
         d = t.detach()
         np.testing.assert_array_equal(d.data, t.data)
-        assert (d.requires_grad, d.primitive, d.inputs) == (False, None, ())
+        assert (d.requires_grad, d.primitive, d.node) == (False, None, None)
         assert not np.shares_memory(d.data, x.data)
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import detect_anomaly, enable_grad
-from ..primitive import Node, describe
+from ..backward import lineage
+from ..modes import detect_anomaly, enable_grad, keep_values
+from ..primitive import describe
+from ..record import Node
 from ..tensor import Tensor
 from .comparison import Comparison
 from .problem import Arrays, GradientError, KinkError, Options, Problem, random_signs
@@ -59,7 +61,7 @@ def _where(t: Node, locate: Locate | None) -> str:
 
 
 def _arguments(t: Node) -> list[str]:
-    lines = [f"  its input {k}: {describe(x._data if isinstance(x, Node) else x)}" for k, x in enumerate(t.inputs)]
+    lines = [f"  its input {k}: {describe(x)}" for k, x in enumerate(t.operands)]
     if t.static:
         lines.append("  its static arguments: " + ", ".join(f"{key}={value!r}" for key, value in t.static.items()))
     return lines
@@ -72,36 +74,30 @@ def recorded(f: TensorFunction, xs: Arrays) -> list[Node]:
         with enable_grad(), detect_anomaly():  # which notes each step's line
             outputs = floating_parts(f(*leaves))
     except FloatingPointError:
-        with enable_grad():
+        with enable_grad(), keep_values():
             outputs = floating_parts(f(*leaves))
-    found: dict[int, Node] = {}
-    stack: list[Node] = [*outputs]
-    while stack:
-        t = stack.pop()
-        if t.primitive is not None and id(t) not in found:
-            found[id(t)] = t
-            stack.extend(x for x in t.inputs if isinstance(x, Node))
-    return sorted(found.values(), key=lambda t: t.order)
+    steps = lineage([y.node for y in outputs if y.node is not None])[0]
+    return [t for t in steps[::-1] if t.primitive is not None]
 
 
 def _fault_of(t: Node, order: int, wanted: type[Exception], options: Options, moved: float) -> str:
     """What is wrong with one step, or nothing."""
     made_by = t.primitive
     assert made_by is not None
-    places = [k for k, x in enumerate(t.inputs) if isinstance(x, Node) and x.requires_grad]
+    places = [k for k, node in enumerate(t.sources()) if node is not None]
     rng = np.random.default_rng(0)
 
     def function(*vs: Any) -> Any:
-        full = list(t.inputs)
+        full = list(t.operands)
         for k, v in zip(places, vs):
             full[k] = v
         return made_by(*full, **t.static)
 
     f: TensorFunction = function
-    xs = [np.array(t.inputs[k]._data, np.float64) for k in places]
+    xs = [np.array(t.operands[k], np.float64) for k in places]
     xs = [x * (1 + moved * random_signs(rng, x.shape)) if moved else x for x in xs]
     labels = [f"input {k}" for k in places]
-    dtypes = [t.inputs[k]._data.dtype for k in places]
+    dtypes = [t.operands[k].dtype for k in places]
     try:
         for level in range(1, order + 1):
             problem = Problem(tensor_map(f), xs, labels, level)
@@ -158,14 +154,11 @@ def _cut(f: TensorFunction, xs: Arrays, order: int, locate: Locate | None) -> st
 
 
 def _constants(a: Node, b: Node) -> Sequence[tuple[str, np.ndarray, np.ndarray]]:
-    pairs = [(f"input {k}", x, y) for k, (x, y) in enumerate(zip(a.inputs, b.inputs))]
+    constant = [k for k, nodes in enumerate(zip(a.sources(), b.sources())) if not any(nodes)]
+    pairs = [(f"input {k}", a.operands[k], b.operands[k]) for k in constant]
     pairs += [(f"the argument {key}", x, b.static.get(key)) for key, x in a.static.items()]
     found = []
     for name, x, y in pairs:
-        if isinstance(x, Node):
-            if x.requires_grad or not isinstance(y, Node):
-                continue
-            x, y = x._data, y._data
         if isinstance(x, (np.ndarray, np.floating, float)) and isinstance(y, (np.ndarray, np.floating, float)):
             found.append((name, np.asarray(x), np.asarray(y)))
     return found

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..modes import no_grad
 from ..ops import where
-from ..primitive import Node, clock
+from ..record import Node, Variable, clock
 from ..shapes import stack
 from ..tensor import Tensor
 from ..tree import flatten, tree_leaves, tree_map
@@ -115,7 +115,7 @@ def described(y: Any) -> str:
 
 
 def _rows(tree: Any, rows: slice) -> Any:
-    return tree_map(lambda y: (y._data if isinstance(y, Node) else y)[rows], tree)
+    return tree_map(lambda y: (y._data if isinstance(y, Variable) else y)[rows], tree)
 
 
 def _where_going(going: np.ndarray, new: Any, old: Any) -> Any:
@@ -225,7 +225,7 @@ class _Run:
 
     def _same(self, what: str, found: Any, expected: Any) -> None:
         for a, b in zip(tree_leaves(found), tree_leaves(expected), strict=True):
-            a, b = (np.asarray(x._data if isinstance(x, Node) else x) for x in (a, b))
+            a, b = (np.asarray(x._data if isinstance(x, Variable) else x) for x in (a, b))
             if a.shape != b.shape:
                 raise GradientError(f"{what}: shapes {a.shape} and {b.shape}")
             with np.errstate(invalid="ignore"):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import where
-from ..primitive import Node, Primitive, Rule, primitive
+from ..primitive import Primitive, Rule, primitive
 from ..shapes import concatenate
 from ..tensor import Tensor
 from ..tree import flatten, tree_leaves
@@ -69,7 +69,7 @@ class CellPlaces:
             if self._inside or type(cell) is not self.kind:  # a method called by another is led already
                 return original(cell, *arguments, **options)
             self._inside = True
-            orders = [leaf.order for leaf in tree_leaves(list(arguments[1:])) if isinstance(leaf, Node)]
+            orders = _orders(list(arguments[1:]))
             first = method != "project" and self._states.isdisjoint(orders)
             changed = []
             try:
@@ -87,7 +87,7 @@ class CellPlaces:
                 for holder, key, value in reversed(changed):
                     holder[key] = value
             if method != "project":
-                self._states.update(leaf.order for leaf in tree_leaves(result[1]) if isinstance(leaf, Node))
+                self._states.update(_orders(result[1]))
             return result
 
         return watched
@@ -134,6 +134,10 @@ class CellPlaces:
             if ".project," not in name:
                 yield Mutant(f"{name}: dropped at the first step", place, 0, functools.partial(_dropped_when, True))
                 yield Mutant(f"{name}: dropped after the first step", place, 0, functools.partial(_dropped_when, False))
+
+
+def _orders(tree: Any) -> list[int]:
+    return [leaf.node.order for leaf in tree_leaves(tree) if isinstance(leaf, Tensor) and leaf.node is not None]
 
 
 def _tensors(holder: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Node
+from ..record import Variable
 from ..tree import flatten
 from .arguments import chosen_inputs, options_of, own_dtype, reject, shown
 from .blame import Locate, culprit
@@ -66,7 +66,7 @@ def check_grad(
         for j, (leaf, path) in enumerate(zip(leaves, paths(inputs[k]))):
             if dtype_of(leaf).kind == "f":
                 places.append((k, j))
-                xs.append(np.array(leaf._data if isinstance(leaf, Node) else leaf, np.float64))
+                xs.append(np.array(leaf._data if isinstance(leaf, Variable) else leaf, np.float64))
                 dtypes.append(own_dtype(leaf))
                 labels.append(f"input {k}{path}")
             elif dtype_of(leaf).kind == "c":

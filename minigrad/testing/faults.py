@@ -5,16 +5,14 @@ They use primitives only, so that a wrong rule runs on arrays and on Tensors as 
 
 from __future__ import annotations
 
-import dis
-import functools
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..ops import where
-from ..primitive import At, Primitive, Product, Rule
+from ..primitive import Primitive, Rule, reads_values
+from ..record import At, Product
 from ..shapes import concatenate, transpose
 from ..tensor import Tensor
 
@@ -98,24 +96,8 @@ CALL_FAULTS: dict[str, Callable[[Any, Any, list[Any], int], Call]] = {
 }
 
 
-def reads_values(rule: Rule, arguments: Sequence[int]) -> bool:
-    """Whether a rule may read the values of one of its positional arguments, not its shape or dtype alone."""
-    function, bound = (rule.func, len(rule.args)) if isinstance(rule, functools.partial) else (rule, 0)
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return True
-    names = [*code.co_varnames[: code.co_argcount]]
-    if code.co_flags & inspect.CO_VARARGS:  # *args stands after the keyword-only ones
-        names.append(code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
-    wanted = {names[min(a + bound, len(names) - 1)] for a in arguments}
-    steps = list(dis.get_instructions(code))
-    for step, after in zip(steps, [*steps[1:], None]):
-        loaded = step.argval if isinstance(step.argval, tuple) else (step.argval,)
-        if after is not None and after.argval in ("shape", "ndim", "dtype", "size"):
-            loaded = loaded[:-1]
-        if wanted.intersection(name for name in loaded if isinstance(name, str)):
-            return True
-    return False
+def _reads(rule: Rule, arguments: Sequence[int]) -> bool:
+    return any(reads_values(rule, k) for k in arguments)
 
 
 def faults_of_calls(p: Primitive, rule: Rule, k: int) -> Iterator[str]:
@@ -123,11 +105,11 @@ def faults_of_calls(p: Primitive, rule: Rule, k: int) -> Iterator[str]:
     yield "cotangent ignored"
     n = max(len(p.rules), 1)
     differentiated = [2 + j for j in range(n) if p.joint is not None or p.rules[j] is not None]
-    if reads_values(rule, [1, *differentiated]):
+    if _reads(rule, [1, *differentiated]):
         yield from ("cotangent constant at second order", "inputs and output constant at second order")
-    if reads_values(rule, [1, 2 + max(k, 0)]):
+    if _reads(rule, [1, 2 + max(k, 0)]):
         yield "input and output swapped"
     neighbour = k + 1 if k + 1 < n else k - 1
     exchanged = [2] if p.joint is not None else [2 + k, 2 + neighbour] if n > 1 else []
-    if exchanged and reads_values(rule, exchanged):
+    if exchanged and _reads(rule, exchanged):
         yield "inputs exchanged"

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import At, Node, Primitive, Product, Rule
+from ..primitive import Primitive, Rule
+from ..record import At, Product, Variable
 from .faults import CALL_FAULTS, COTANGENT_FAULTS, Call, faults_of_calls
 
 
@@ -31,7 +32,7 @@ class Mutant:
         joint = p.joint
         if joint is None:
             right: Any = p.rules[k]
-            p.rules = (*p.rules[:k], self._wrong(right), *p.rules[k + 1 :])
+            p.declare((*p.rules[:k], self._wrong(right), *p.rules[k + 1 :]), None)
             return self
 
         def one(g: Any, y: Any, *inputs: Any, **static: Any) -> Any:
@@ -45,13 +46,13 @@ class Mutant:
             terms[k] = wrong(g, y, *inputs, **static)
             return terms
 
-        p.joint = all_but_one_right
+        p.declare(p.rules, all_but_one_right)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.primitive.rules, self.primitive.joint = self._right.pop()
+        self.primitive.declare(*self._right.pop())
 
     def _wrong(self, right: Rule) -> Rule:
         wrong = self.fault(right)
@@ -59,7 +60,7 @@ class Mutant:
         def rule(g: Any, y: Any, *inputs: Any, **static: Any) -> Any:
             expected, term = right(g, y, *inputs, **static), wrong(g, y, *inputs, **static)
             self.calls += 1
-            self.differed += _differ(expected, term, {id(x) for x in (g, *inputs)})
+            self.differed += _differ(expected, term, {x.node for x in (g, *inputs) if isinstance(x, Variable)})
             return term
 
         return rule
@@ -114,10 +115,10 @@ def _wrongly_called(change: Callable[..., Call], k: int, right: Rule) -> Rule:
     return wrong
 
 
-def _differ(a: Any, b: Any, stops: set[int]) -> bool:
+def _differ(a: Any, b: Any, stops: set[Any]) -> bool:
     """Whether two results of a rule differ by more than rounding, or in which arguments of the rule they depend on."""
     for x, y in zip(*[term if isinstance(term, (At, Product)) else (term,) for term in (a, b)]):
-        u, v = (part._data if isinstance(part, Node) else part for part in (x, y))
+        u, v = (part._data if isinstance(part, Variable) else part for part in (x, y))
         if not isinstance(u, (np.ndarray, np.generic, float)):
             continue  # an index
         same = np.shape(u) == np.shape(v) and np.allclose(u, v, rtol=1e-6, atol=0.0, equal_nan=True)
@@ -126,12 +127,12 @@ def _differ(a: Any, b: Any, stops: set[int]) -> bool:
     return False
 
 
-def _reached(x: Any, stops: set[int]) -> set[int]:
-    found: set[int] = set()
-    stack = [x]
+def _reached(x: Any, stops: set[Any]) -> set[Any]:
+    found: set[Any] = set()
+    stack = [x.node] if isinstance(x, Variable) else []
     while stack:
         t = stack.pop()
-        if isinstance(t, Node) and t.requires_grad and id(t) not in found:
-            found.add(id(t))
-            stack.extend(t.inputs if id(t) not in stops else ())
+        if t is not None and t not in found:
+            found.add(t)
+            stack.extend(t.sources() if t not in stops else ())
     return found & stops

@@ -282,12 +282,12 @@ def _recorded(primitives: list[Primitive], called: set[Place]) -> Iterator[None]
 
     try:
         for p, rules, joint in right:
-            p.rules = tuple(None if rule is None else noting(rule, (p, k)) for k, rule in enumerate(rules))
-            p.joint = None if joint is None else noting(joint, (p, 0), (p, -1))
+            noted = tuple(None if rule is None else noting(rule, (p, k)) for k, rule in enumerate(rules))
+            p.declare(noted, None if joint is None else noting(joint, (p, 0), (p, -1)))
         yield
     finally:
         for p, rules, joint in right:
-            p.rules, p.joint = rules, joint
+            p.declare(rules, joint)
 
 
 def _quicken_hypothesis() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Node, Primitive
+from ..primitive import Primitive
+from ..record import Variable
 from ..tensor import Tensor
 from .check import check_tensors
 from .problem import Arrays, GradientError, Options, random_signs
@@ -42,7 +43,7 @@ def check_primitive(
     """
     if not isinstance(p, Primitive) or not p.differentiable:
         raise TypeError(f"check_primitive: {p!r} is no primitive with derivative rules; make one with mg.primitive")
-    values = [np.array(x._data) if isinstance(x, Node) else x for x in inputs]
+    values = [np.array(x._data) if isinstance(x, Variable) else x for x in inputs]
     ruled = [p.joint is not None or (k < len(p.rules) and p.rules[k] is not None) for k in range(len(values))]
     places = [k for k, x in enumerate(values) if ruled[k] and dtype_of(x).kind == "f"]
     if not places:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backward import pull
 from ..modes import enable_grad, no_grad
-from ..primitive import Node
+from ..record import Variable
 from ..tensor import Tensor
 from ..transforms import vjp
 from ..tree import flatten, tree_leaves
@@ -23,7 +23,7 @@ def floating_parts(tree: Any) -> list[Tensor]:
     return [
         part if isinstance(part, Tensor) else Tensor(part)
         for part in tree_leaves(tree)
-        if isinstance(part, (Node, np.ndarray, np.floating, float)) and dtype_of(part).kind == "f"
+        if isinstance(part, (Variable, np.ndarray, np.floating, float)) and dtype_of(part).kind == "f"
     ]
 
 
@@ -59,7 +59,8 @@ def pulled(outputs: Sequence[Tensor], cotangents: Sequence[np.ndarray], leaves: 
     except (ValueError, TypeError, IndexError, RuntimeError, ArithmeticError) as error:
         raise GradientError(f"the derivative cannot be computed: {type(error).__name__}: {error}") from error
     return [
-        np.zeros_like(x._data) if g is None else g._data if isinstance(g, Node) else g for g, x in zip(totals, leaves)
+        np.zeros_like(x._data) if g is None else g._data if isinstance(g, Variable) else g
+        for g, x in zip(totals, leaves)
     ]
 
 

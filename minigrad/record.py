@@ -1,0 +1,100 @@
+"""What a record consists of: tensors' Nodes, each of which knows how its array was made, and terms of cotangents."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# Numbers every Node when it is made (and a leaf's again when its data change), so it orders a record topologically.
+clock = itertools.count().__next__
+NO_STATIC: dict[str, Any] = {}  # one for all: a record of many objects keeps the garbage collector busy
+
+
+class Node:
+    """One entry of the record: how an array was made, and where its gradient is collected.
+
+    `primitive is None` marks a leaf. `inputs` are tensors and plain values, `operands` the same with arrays for the
+    tensors, `value` is the result. An array that no rule reads is not kept: in place of the tensor stands its Node,
+    which knows shape and dtype, and `value` is None.
+    `static` holds the keyword arguments, `order` the number from `clock`, `kind` the class of the tensor; `view` tells
+    whether it shares its memory, `line` is the user's source line (under `detect_anomaly` only), `traced` what this
+    stands for in a compiled program (if it was made while one was traced).
+    """
+
+    __slots__ = (
+        "primitive", "inputs", "operands", "value", "static", "order", "kind", "shape", "dtype", "view",
+        "grad", "retains_grad", "line", "traced", "__weakref__",
+    )  # fmt: skip
+
+    primitive: Any  # a `Primitive` or None
+    inputs: tuple[Any, ...]
+    operands: tuple[Any, ...]
+    value: np.ndarray | None
+    static: dict[str, Any]
+    order: int
+    kind: type[Variable]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    view: bool
+    grad: np.ndarray | None
+    retains_grad: bool
+    line: str | None
+    traced: Any
+
+    def __init__(
+        self,
+        kind: type[Variable],
+        array: np.ndarray,
+        primitive: Any = None,
+        inputs: tuple[Any, ...] = (),
+        static: dict[str, Any] | None = None,
+    ) -> None:
+        self.primitive, self.inputs, self.operands, self.value = primitive, inputs, inputs, None
+        self.static = static or NO_STATIC
+        self.order, self.kind, self.shape, self.dtype, self.view = clock(), kind, array.shape, array.dtype, False
+        self.grad, self.retains_grad = None, False
+
+    def sources(self) -> list[Node | None]:
+        """The Node of each input, None for those that require no gradient."""
+        return [x if type(x) is Node else x.node if isinstance(x, Variable) else None for x in self.inputs]
+
+    ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: math.prod(self.shape))
+
+    def tensor(self, array: np.ndarray) -> Any:
+        """A tensor of these values that continues this record."""
+        t = object.__new__(self.kind)
+        t._data, t.node = array, self
+        if hasattr(self, "traced"):
+            t.traced = self.traced
+        return t
+
+
+class Variable:
+    """An array and, if it requires a gradient, its Node; `Tensor` is this with operators and methods.
+
+    `traced` is what it stands for in a compiled program (if it was made while one was traced).
+    """
+
+    __slots__ = ("_data", "node", "traced", "__weakref__")
+
+    _data: np.ndarray
+    node: Node | None
+    traced: Any
+
+
+class At(NamedTuple):
+    """A cotangent that is `g` at `index` and zero elsewhere; contributions at a repeated index add up."""
+
+    index: Any
+    g: Any
+
+
+class Product(NamedTuple):
+    """A cotangent `x^T g`, not multiplied yet: x (N, I), g (N, O). Many of them become one matrix product."""
+
+    x: Any
+    g: Any

@@ -1,0 +1,186 @@
+"""What a record keeps: the arrays that derivative rules read, and of the others shape and dtype."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import Tensor
+from minigrad.modes import keep_values
+from minigrad.primitive import reads_values
+
+X = np.linspace(0.5, 1.5, 6).reshape(2, 3)
+
+
+def leaf(x: Any = X) -> Tensor:
+    return mg.tensor(x, dtype=float, requires_grad=True)
+
+
+def kept(make: Callable[[Tensor], Tensor], use: Callable[[Tensor], Tensor]) -> bool:
+    """Whether the array of y = make(x) outlives y while z = use(y) is there."""
+    y = make(leaf())
+    array = weakref.ref(y.data.base)
+    z = use(y)
+    del y
+    assert z.requires_grad
+    return array() is not None
+
+
+def plus(x: Tensor) -> Tensor:
+    return x + 1.0  # whose own rule reads nothing
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        mg.tanh,
+        mg.sigmoid,
+        mg.exp,
+        lambda y: y + y,
+        lambda y: -y,
+        lambda y: y * 2.0,
+        lambda y: y * X,
+        lambda y: y.sum(axis=0),
+        lambda y: y.mean(),
+        lambda y: mg.stack([y, y, y]),
+        lambda y: mg.concatenate([y, y]),
+        lambda y: mg.where(X > 1, y, 0.0),
+        lambda y: mg.linear(X.T, np.ones((2, 3)), y[0]),
+        lambda y: y @ np.ones((3, 2)),
+        lambda y: y[[0, 0, 1]],
+        lambda y: mg.pad(y, 1),
+    ],
+)
+def test_an_array_that_no_rule_reads_is_freed_with_its_tensor(use: Any) -> None:
+    assert not kept(plus, use)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        mg.log,
+        mg.square,
+        mg.max,
+        lambda y: y * y,
+        lambda y: leaf(X.T) @ y,
+        lambda y: mg.linear(leaf(X.T), y, np.ones(3)),
+        lambda y: mg.einsum("ij,ij", y, leaf()),
+    ],
+)
+def test_an_array_that_a_rule_reads_is_kept(use: Any) -> None:
+    assert kept(plus, use)
+
+
+def test_an_output_that_its_own_rule_reads_is_kept() -> None:
+    assert kept(mg.tanh, lambda y: y + 1.0)
+
+
+def test_a_rule_reads_the_other_factor_only_if_that_requires_a_gradient() -> None:
+    assert not kept(plus, lambda y: 2.0 * y)
+    assert not kept(plus, lambda y: mg.tensor(X) * y)
+    assert kept(plus, lambda y: leaf() * y)
+
+
+def test_a_step_of_an_lstm_keeps_its_gates_and_states_only() -> None:
+    import nn
+
+    T, B, H = 40, 16, 32
+    net = nn.LSTM(5, H, rng=0)
+    ys, _ = net(np.zeros((T, B), int))
+    found: dict[int, int] = {}
+    stack, seen = [ys.node], set()
+    while stack:
+        t = stack.pop()
+        if t is None or t in seen:
+            continue
+        seen.add(t)
+        for x in (t.value, *t.operands):
+            if isinstance(x, np.ndarray):
+                owner = x if x.base is None else x.base
+                found[id(owner)] = owner.nbytes
+        stack.extend(t.sources())
+    # f i o, C~, C, tanh C and h: 7 arrays (B, H) a step, in float32; a tenth for weights and indices
+    assert sum(found.values()) <= 1.1 * 7 * T * B * H * 4
+
+
+def test_derivatives_of_all_orders_need_no_array_that_was_not_kept() -> None:
+    def f(x: Any) -> Any:
+        y = mg.tanh(x + 1.0)
+        return mg.sum((y - 2.0 * x) * y)
+
+    def by_hand(x: Any) -> Any:
+        y = np.tanh(x + 1)
+        d = 1 - y * y  # y', and y'' = -2 y d, y''' = (6 y² - 2) d
+        return 6 * d * -2 * y * d + 2 * y * (6 * y * y - 2) * d - 6 * -2 * y * d - 2 * x * (6 * y * y - 2) * d
+
+    x = 0.3
+    np.testing.assert_allclose(mg.grad(mg.grad(mg.grad(f)))(x).data, by_hand(x), rtol=1e-12)
+
+
+def test_an_array_of_the_users_that_no_rule_reads_is_not_copied() -> None:
+    a = np.ones((2, 3))
+    assert (leaf() + a).node.operands[1] is a
+    assert (leaf() * a).node.operands[1] is not a
+
+
+def test_keep_values_keeps_what_no_rule_reads() -> None:
+    with keep_values():
+        assert kept(plus, mg.tanh)
+
+
+def test_a_rule_that_raises_says_so_whether_or_not_arrays_were_kept() -> None:
+    p = mg.primitive(lambda x: x + 0.0, lambda g, y, x: g[:1].repeat(5, axis=0))
+    with pytest.raises(ValueError, match=r"returned a cotangent of shape \(5, 3\) for an input of shape \(2, 3\)"):
+        mg.sum(p(leaf())).backward()
+
+
+# --- which arguments a rule reads ------------------------------------------------------------------------------------
+
+
+class Rules:
+    def method(self, g: Any, y: Any, x: Any) -> Any:
+        return g * x
+
+    def shaped(self, g: Any, y: Any, x: Any) -> Any:
+        return mg.broadcast_to(g, x.shape)
+
+
+def aliased(g: Any, y: Any, x: Any) -> Any:
+    z = x
+    return g * z
+
+
+def scaled(k: float, g: Any, y: Any, x: Any) -> Any:
+    return g * y * k
+
+
+READ: dict[str, tuple[Any, list[int]]] = {
+    "nothing": (lambda g, y, x, w: g, []),
+    "an input": (lambda g, y, x, w: g * w, [3]),
+    "the output": (lambda g, y, x, w: g * y, [1]),
+    "shapes": (lambda g, y, x, w: mg.broadcast_to(g, x.shape) * y.ndim * w.size, []),
+    "a shape and values": (lambda g, y, x, w: mg.reshape(g, x.shape) * x, [2]),
+    "another name": (aliased, [2]),
+    "a length": (lambda g, y, x, w: g * len(x), [2]),
+    "inside of another function": (lambda g, y, x, w: list(map(lambda k: g * k * w, [1])), [3]),
+    "any of many": (lambda g, y, *xs: g * xs[0], [2, 3, 4, 5, 6, 7, 8, 9]),
+    "none of many": (lambda g, y, *xs, axis=0: g, []),
+    "a keyword": (lambda g, y, x, w, *, axis=None: g * axis, []),
+    "a partial function": (functools.partial(scaled, 2.0), [1]),
+    "a method": (Rules().method, [2]),
+    "shapes in a method": (Rules().shaped, []),
+    "a function in C": (max, [1, 2, 3]),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_which_values_a_rule_reads_is_seen_in_its_code(name: str) -> None:
+    rule, expected = READ[name]
+    possible = {"another name": 3, "a method": 3, "shapes in a method": 3, "a partial function": 3, "any of many": 10}
+    assert [k for k in range(1, possible.get(name, 4)) if reads_values(rule, k)] == expected
