@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
@@ -23,11 +24,10 @@ def lineage(outputs: Collection[Node], wrt: Collection[Node] | None = None) -> t
     derivative: then the walk has to be recorded.
     """
     stops = None if wrt is None else set(wrt)
-    found = set(outputs)
-    stack = list(found)
+    tensors = list(set(outputs))
+    found = set(tensors)
     foreign = False
-    while stack:
-        t = stack.pop()
+    for t in tensors:  # which grows meanwhile
         if stops is not None:
             if t in stops:
                 foreign = foreign or t.primitive is not None
@@ -40,8 +40,8 @@ def lineage(outputs: Collection[Node], wrt: Collection[Node] | None = None) -> t
                 x = x.node
             if x not in found:
                 found.add(x)
-                stack.append(x)
-    tensors = sorted(found, key=attrgetter("order"))
+                tensors.append(x)
+    tensors.sort(key=attrgetter("order"))
     if stops is not None:  # keep what leads to wrt; inputs come before what is made of them
         leading: set[Node] = set()
         for t in tensors:
@@ -52,22 +52,25 @@ def lineage(outputs: Collection[Node], wrt: Collection[Node] | None = None) -> t
 
 
 def walk(
-    tensors: Sequence[Node],
     outputs: Sequence[Node],
     cotangents: Sequence[Any],
-    ends: set[Node],
     recorded: bool,
+    ends: Set[Node] | None = None,
+    within: Sequence[Node] | None = None,
     onward: bool = False,
 ) -> dict[Node, Any]:
-    """Cotangents of the tensors in `ends`; every rule of `tensors` is called once per input at most.
+    """Cotangents of the nodes in `ends` (None: the leaves, and what retains its gradient).
 
-    What an end was made from gets nothing through it, unless `onward`.
-    `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get arrays.
+    Newest first, so that all that a node gets has arrived before its rules are called, each at most once per input.
+    Only nodes `within` a lineage are visited, all if there is none. What an end was made from gets nothing through it,
+    unless `onward`. `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get
+    arrays.
     """
-    tensors = _leaves_early(tensors) if recorded else tensors
+    if recorded:
+        within = _leaves_early(lineage(outputs)[0] if within is None else within)
     outer = turned.set(None if recorded else {})
     try:
-        return _walk(tensors, outputs, cotangents, ends, RecordedSum if recorded else ArraySum, onward)
+        return _walk(outputs, cotangents, RecordedSum if recorded else ArraySum, ends, within, onward)
     finally:
         turned.reset(outer)
 
@@ -86,31 +89,37 @@ def _leaves_early(tensors: Sequence[Node]) -> list[Node]:
 
 
 def _walk(
-    tensors: Sequence[Node],
     outputs: Sequence[Node],
     cotangents: Sequence[Any],
-    ends: set[Node],
     kind: Any,
+    ends: Set[Node] | None,
+    within: Sequence[Node] | None,
     onward: bool,
 ) -> dict[Node, Any]:
-    # what each tensor has got so far: None, a single array, which is all that most ever get, or a sum of this kind
-    sums: dict[Node, Any] = dict.fromkeys(tensors)
+    # what each node has got so far: None, a single array, which is all that most ever get, or a sum of this kind
+    sums: dict[Node, Any] = {} if within is None else dict.fromkeys(within)
+    queue: list[int] | None = [] if within is None else None  # what is to be visited, by -order,
+    nodes: dict[int, Node] = {}  # and which nodes these are
+    visited = _newest_first(queue, nodes) if queue is not None else within or ()
     results: dict[Node, Any] = {}
-    checked, missing = anomaly(), object()
+    checked = anomaly()
     for output, g in zip(outputs, cotangents, strict=True):
-        if output in sums:
-            sums[output] = sums[output] or kind(output)
+        if queue is not None and output not in sums:
+            nodes[-output.order] = output
+            heappush(queue, -output.order)
+        if queue is not None or output in sums:
+            sums[output] = sums.get(output) or kind(output)
             sums[output].add(g, g.shape)
-    for t in tensors:
+    for t in visited:
         collected = sums.pop(t)
         if collected is None:
             continue
         g = collected.total() if type(collected) is kind else collected
-        if t in ends:
+        made_by = t.primitive
+        if made_by is None or t.retains_grad if ends is None else t in ends:
             results[t] = (collected if type(collected) is kind else kind(t, g)).total(owned=True)
             if not onward:
                 continue
-        made_by = t.primitive
         if made_by is None:
             continue
         static, order, value = t.static, t.order, t.value
@@ -131,8 +140,7 @@ def _walk(
                 x = x.node
             if x.order > order:
                 raise _changed(made_by, k, x)
-            collected = sums.get(x, missing)
-            if collected is missing:
+            if queue is None and x not in sums:
                 continue
             if terms is not None:
                 term = terms[k]
@@ -141,26 +149,43 @@ def _walk(
             else:  # the same, in less time
                 term = rules[k](*operands)
             whole = type(term) is np.ndarray and term.shape == x.shape and term.dtype is x.dtype
-            if collected is not None or not whole:
+            index = None
+            if (
+                whole
+                and x.view
+                and x.primitive is getitem
+                and not x.static
+                and not (x.retains_grad if ends is None else x in ends)
+            ):
+                # a view only hands on what it gets: at once, then it needs no turn of its own
+                view, (x, index) = x, x.inputs
+                x = x if type(x) is Node else x.node
+                if x.order > view.order:
+                    raise _changed(getitem, 0, x)
+            collected = sums.get(x)
+            if collected is None and queue is not None:
+                nodes[-x.order] = x
+                heappush(queue, -x.order)
+            if collected is None and whole and index is None:
+                sums[x] = term
+            else:
                 if type(collected) is not kind:
                     sums[x] = collected = kind(x, collected)
                 try:
-                    collected.add(term, t.shape)
+                    if index is None:
+                        collected.add(term, t.shape)
+                    else:
+                        collected.add_part(index, term)
                 except (ValueError, TypeError, IndexError) as error:
                     raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
-            elif x.primitive is not getitem or x.static or not x.view or x in ends:
-                sums[x] = term
-            else:  # a view only hands on what it gets: at once, then it needs no turn of its own
-                source, index = x.inputs
-                if source.order > x.order:
-                    raise _changed(getitem, 0, source)
-                collected = sums[source]
-                if type(collected) is not kind:
-                    sums[source] = collected = kind(source, collected)
-                collected.add_part(index, term)
             if checked:
                 _check(term, g, t, k)
     return results
+
+
+def _newest_first(queue: list[int], nodes: dict[int, Node]) -> Iterator[Node]:
+    while queue:
+        yield nodes.pop(heappop(queue))
 
 
 def _changed(made_by: Primitive, k: int, x: Node) -> RuntimeError:
@@ -192,9 +217,7 @@ def backward(output: Node, g: Any = None) -> None:
         g = np.asarray(g._data if isinstance(g, Variable) else g, output.dtype)
     if g.shape != output.shape:
         raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {output.shape}")
-    tensors, _ = lineage([output])
-    ends = {t for t in tensors if t.primitive is None or t.retains_grad}
-    for t, gradient in _arrays(tensors, [output], [g], ends, onward=True).items():
+    for t, gradient in _arrays([output], [g], onward=True).items():
         if trace is not None:
             trace.add_gradient(t, gradient)
         elif t.grad is None:
@@ -204,14 +227,18 @@ def backward(output: Node, g: Any = None) -> None:
 
 
 def _arrays(
-    tensors: Sequence[Node], outputs: Sequence[Node], cotangents: Sequence[Any], ends: set[Node], onward: bool = False
+    outputs: Sequence[Node],
+    cotangents: Sequence[Any],
+    ends: Set[Node] | None = None,
+    within: Sequence[Node] | None = None,
+    onward: bool = False,
 ) -> Any:
     """`walk` for results that have no derivative in turn: on arrays, or while tracing on Tensors without a record."""
     trace = tracing()
     if trace is None:
-        return walk(tensors, outputs, cotangents, ends, recorded=False, onward=onward)
+        return walk(outputs, cotangents, False, ends, within, onward)
     with no_grad():
-        return walk(tensors, outputs, [trace.tensor(g) for g in cotangents], ends, recorded=True, onward=onward)
+        return walk(outputs, [trace.tensor(g) for g in cotangents], True, ends, within, onward)
 
 
 def pull(outputs: Sequence[Variable], cotangents: Sequence[Any], wrt: Sequence[Variable]) -> list[Any]:
@@ -221,9 +248,9 @@ def pull(outputs: Sequence[Variable], cotangents: Sequence[Any], wrt: Sequence[V
     nodes, given = [node for node, _ in pairs], [g for _, g in pairs]
     tensors, foreign = lineage(nodes, ends)
     if recording() and (foreign or any(isinstance(g, Variable) and g.node is not None for g in given)):
-        results = walk(tensors, nodes, given, ends, recorded=True)
+        results = walk(nodes, given, True, ends, tensors)
     else:
         if tracing() is None:
             given = [g._data if isinstance(g, Variable) else g for g in given]
-        results = _arrays(tensors, nodes, given, ends)
+        results = _arrays(nodes, given, ends, tensors)
     return [None if x.node is None else results.get(x.node) for x in wrt]

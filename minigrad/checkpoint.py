@@ -126,7 +126,7 @@ def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
     wrt: list[Any] = [*[t.node for t in fresh], *part.outer]
     nodes = [t.node for t in outputs]
     tensors, _ = lineage(nodes, wrt)
-    found = walk(tensors, nodes, part.cut(g), set(wrt), recorded)
+    found = walk(nodes, part.cut(g), recorded, set(wrt), tensors)
     return [found[t] if t in found else np.zeros(t.shape, t.dtype) for t in wrt]
 
 

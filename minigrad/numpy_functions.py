@@ -9,7 +9,8 @@ import numpy as np
 
 from . import ops, shapes
 from .einsum import einsum
-from .primitive import by_ufunc
+from .modes import tracing
+from .primitive import Primitive, by_ufunc
 from .record import Variable
 
 
@@ -52,3 +53,31 @@ PLAIN = SHAPES | {
     *(np.allclose, np.isclose, np.array_equal, np.all, np.any, np.count_nonzero, np.nonzero, np.unique),
     *(np.round, np.searchsorted, np.shares_memory, np.may_share_memory),
 }
+
+
+def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **static: Any) -> Any:
+    """What NumPy calls for `np.tanh(t)` and `array @ t`: the primitive that stands for the ufunc."""
+    if method == "__call__" and not static and (trace := tracing()) is not None and trace.plain(inputs):
+        return trace.call(by_ufunc.get(ufunc) or Primitive(ufunc, (), None, ufunc.__name__, None), inputs, {})
+    if method != "__call__" or static or ufunc not in by_ufunc:
+        called = ufunc.__name__ + ("" if method == "__call__" else f".{method}")
+        options = f" with {', '.join(static)}=" if static else ""
+        raise TypeError(
+            f"np.{called}{options} has no derivative rule for a Tensor; "
+            "use a function of minigrad, declare one with mg.primitive, or pass `t.data`"
+        )
+    return by_ufunc[ufunc](*inputs)
+
+
+def array_function(self: Any, function: Any, types: Any, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
+    """What NumPy calls for `np.sum(t, axis=1)` and its like."""
+    if function in FUNCTIONS:
+        return FUNCTIONS[function](*args, **static)
+    if function in PLAIN:
+        if function not in SHAPES and (trace := tracing()) is not None:
+            trace.refuse(f"np.{function.__name__}(t)")
+        return function(*[plain(x) for x in args], **{key: plain(x) for key, x in static.items()})
+    raise TypeError(
+        f"np.{function.__name__} has no derivative rule for a Tensor; "
+        "use a function of minigrad, declare one with mg.primitive, or pass `t.data`"
+    )

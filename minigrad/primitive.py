@@ -50,18 +50,19 @@ class Primitive:
         self.rules, self.joint = rules, joint
         # inputs from this number on may have no rule
         self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
-        self.unread: dict[int, tuple[bool, Sequence[int]]] = {}
+        self.unread: dict[int, tuple[bool, Sequence[int], bool]] = {}
 
-    def find_unread(self, one: int, n: int) -> tuple[bool, Sequence[int]]:
-        """Whether the output's values are not read, and which of the n inputs' are not, by the rule of input `one`.
+    def find_unread(self, one: int, n: int) -> tuple[bool, Sequence[int], bool]:
+        """Whether the output's values are not read, which of the n inputs' are not, and whether no tensor's are.
 
-        Or by any rule, if `one` is -1.
+        By the rule of input `one`, or by any if that is -1.
         """
         rules = [self.joint] if self.joint is not None else [self.rules[one]] if one >= 0 else self.rules
         readers = [rule for rule in rules if rule is not None]
         ruled = range(n if self.joint is not None else min(n, len(self.rules)))
         unread = [k for k in ruled if not any([reads_values(rule, k + 2) for rule in readers])]
-        found = not any([reads_values(rule, 1) for rule in readers]), unread
+        no_tensor = one in unread if one >= 0 else len(unread) == len(ruled)
+        found = not any([reads_values(rule, 1) for rule in readers]), unread, no_tensor
         if self.joint is None:  # else any number of inputs may come
             self.unread[one] = found
         return found
@@ -113,29 +114,36 @@ class Primitive:
             return out
         if last >= self.ruled:
             self.check_differentiable(inputs)
-        node = object.__new__(Node)
         one = last if wanted == 1 else -1
-        value_unread, unread = self.unread.get(one) or self.find_unread(one, len(inputs))
+        try:
+            value_unread, unread, all_unread = self.unread[one]
+        except KeyError:
+            value_unread, unread, all_unread = self.find_unread(one, len(inputs))
         if not default and (line is not None or keeping()):
-            value_unread, unread = False, ()
-        left = wanted
+            value_unread, unread, all_unread = False, (), False
         for k in unread:
             x = inputs[k]
             if isinstance(x, Variable) and x.node is not None:
                 operands[k] = x.node
-                left -= 1
         if changeable:
             for k, x in enumerate(inputs):
                 if operands[k] is x and k not in unread:
                     operands[k] = frozen(x)
-        arrays = tuple(operands)
-        if not left:
-            inputs = arrays
-        elif changeable or left < wanted:
-            pairs = zip(inputs, arrays)
-            inputs = tuple([x if isinstance(x, Variable) and type(a) is not Node else a for x, a in pairs])
+        node = object.__new__(Node)
         node.primitive = self
-        node.inputs, node.operands = inputs, arrays
+        node.operands = arrays = tuple(operands)
+        if all_unread:  # then rules get the same whether they are recorded or not
+            inputs = arrays
+        elif changeable:
+            inputs = tuple(
+                [x if type(a) is np.ndarray and isinstance(x, Variable) else a for x, a in zip(inputs, arrays)]
+            )
+        elif unread:
+            kept = list(inputs)
+            for k in unread:
+                kept[k] = arrays[k]
+            inputs = tuple(kept)
+        node.inputs = inputs
         node.value = None if value_unread else y
         node.static = {name: frozen(x) for name, x in static.items()} if static else NO_STATIC
         node.order = clock()
@@ -182,7 +190,9 @@ def primitive(
 
     A rule `(g, y, *inputs, **static) -> cotangent` is a pure function with no closure, written with operators and other
     primitives, so that it runs on arrays (fast) and on Tensors (recorded, for higher derivatives) alike. It returns an
-    array of its input's shape or of the shape that the input was broadcast to, or `At`, or `Product`.
+    array of its input's shape or of the shape that the input was broadcast to, or `At`, or `Product`. Of y and the
+    inputs, a record keeps the arrays that its rules read; for an argument that a rule does not mention, or asks for
+    nothing but `.shape`, `.ndim`, `.size` or `.dtype`, it gets a stand-in that knows these.
 
     Args:
         function: takes arrays and static arguments, returns one array; must not change its inputs.

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from . import ops, shapes
 from .backward import backward
 from .modes import no_grad, tracing
-from .numpy_functions import FUNCTIONS, PLAIN, SHAPES, plain
-from .primitive import Primitive, by_ufunc
+from .numpy_functions import array_function, array_ufunc
+from .primitive import Primitive
 from .record import Node, Variable, clock
 
 
@@ -326,29 +326,8 @@ class Tensor(Variable):
             )
         return np.array(self._value("np.asarray(t)"), dtype=dtype, copy=copy)
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **static: Any) -> Any:
-        if method == "__call__" and not static and (trace := tracing()) is not None and trace.plain(inputs):
-            return trace.call(by_ufunc.get(ufunc) or Primitive(ufunc, (), None, ufunc.__name__, None), inputs, {})
-        if method != "__call__" or static or ufunc not in by_ufunc:
-            called = ufunc.__name__ + ("" if method == "__call__" else f".{method}")
-            options = f" with {', '.join(static)}=" if static else ""
-            raise TypeError(
-                f"np.{called}{options} has no derivative rule for a Tensor; "
-                "use a function of minigrad, declare one with mg.primitive, or pass `t.data`"
-            )
-        return by_ufunc[ufunc](*inputs)
-
-    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
-        if function in FUNCTIONS:
-            return FUNCTIONS[function](*args, **static)
-        if function in PLAIN:
-            if function not in SHAPES and (trace := tracing()) is not None:
-                trace.refuse(f"np.{function.__name__}(t)")
-            return function(*[plain(x) for x in args], **{key: plain(x) for key, x in static.items()})
-        raise TypeError(
-            f"np.{function.__name__} has no derivative rule for a Tensor; "
-            "use a function of minigrad, declare one with mg.primitive, or pass `t.data`"
-        )
+    __array_ufunc__ = array_ufunc
+    __array_function__ = array_function
 
 
 def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:

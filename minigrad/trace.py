@@ -132,7 +132,7 @@ class Trace(Mode):
         out = kind._sharing(y)
         if p.differentiable and recording() and any([isinstance(x, Variable) and x.node is not None for x in inputs]):
             p.check_differentiable(inputs)
-            value_unread, unread = p.find_unread(-1, len(inputs))
+            value_unread, unread, _ = p.find_unread(-1, len(inputs))
             left = [x.node if k in unread and isinstance(x, Variable) and x.node else x for k, x in enumerate(inputs)]
             out.node = Node(kind, y, p, tuple(left), static)
             out.node.value = None if value_unread else y
