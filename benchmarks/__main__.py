@@ -97,7 +97,7 @@ def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
     )  # fmt: skip
     for name, (size, values, differing) in scaling.GROWTHS.items():
         grown = replace(setting, **differing)
-        fixed = " ".join(f"{other}={getattr(grown, other)}" for other in "VHBT" if other != size)
+        fixed = " ".join(f"{other}={getattr(grown, other)}" for other in "VHBT" if other not in size)
         table[name] = Row(
             f"LSTM training step with growing {size}, {fixed}; peaks of memory in the first steps and in a later one",
             scaling.Growth,

@@ -102,7 +102,8 @@ class Writing:
 
 
 # What grows in a row of its own, through which values, and what differs from the setting.
-GROWTHS: dict[str, tuple[str, tuple[int, ...], dict[str, int]]] = {
+GROWTHS: dict[str, tuple[str, tuple[Any, ...], dict[str, int]]] = {
+    "sizes": ("V,H,B,T", by_hand.SIZES, {}),
     "lengths": ("T", (50, 200, 800, 3200, 12800), {"B": 1}),
     "batches": ("B", (1, 4, 16, 64, 256), {}),
     "widths": ("H", (32, 64, 128, 256, 512), {}),
@@ -110,14 +111,19 @@ GROWTHS: dict[str, tuple[str, tuple[int, ...], dict[str, int]]] = {
 }
 
 
+def grown(setting: Setting, size: str, value: Any) -> Setting:
+    """The setting with `size`, or with several sizes ("H,B") and a tuple of values."""
+    return replace(setting, **dict(zip(size.split(","), value if isinstance(value, tuple) else (value,))))
+
+
 class Growth:
     """The LSTM's training step as one of its sizes grows, and the memory that model and steps add."""
 
-    def __init__(self, framework: str, setting: Setting, size: str, values: tuple[int, ...]) -> None:
+    def __init__(self, framework: str, setting: Setting, size: str, values: tuple[Any, ...]) -> None:
         self.framework, self.size, self.values = framework, size, values
-        self.settings = {value: replace(setting, cell="lstm", **{size: value}) for value in values}  # type: ignore[arg-type]
-        self.steps: dict[int, Callable[[], float]] = {}
-        self.peaks: dict[int, dict[str, float]] = {}
+        self.settings = {value: grown(replace(setting, cell="lstm"), size, value) for value in values}
+        self.steps: dict[Any, Callable[[], float]] = {}
+        self.peaks: dict[Any, dict[str, float]] = {}
 
     def check(self) -> dict[str, np.ndarray]:
         """At the two smallest sizes: what grows has an effect, and a check of the largest would take minutes."""

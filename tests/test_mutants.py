@@ -29,10 +29,8 @@ EQUIVALENT = {
     **{f"{name}, input 0": {HELD} for name in ("abs", "maximum", "minimum")},  # the slope is piecewise constant
     **{f"{name}, input 1": {HELD} for name in ("maximum", "minimum")},
     **{f"{name}, input 0": {HELD, SWAPPED} for name in ("relu", "clip")},  # ... and the same at y as at x
-    **{f"{name}, input 0": {HELD, SWAPPED} for name in ("sum", "mean", "max", "min")},  # of x's shape, y is x
+    **{f"{name}, input 0": {HELD, SWAPPED} for name in ("max", "min")},  # of x's shape, y is x
     **{f"{name}, input 0": {SWAPPED} for name in ("logsumexp", "var")},  # of x's shape, y is x, or both slopes are 0
-    "linear, input 0": {SWAPPED},  # of both the rule takes the number of axes only
-    "linear, input 1": {SWAPPED, "inputs exchanged"},  # so it does of W
     **{f"einsum, input {k}": {SWAPPED} for k in range(3)},  # the rule takes no more than the shapes of both
 }
 
