@@ -11,8 +11,8 @@ from table import Case, cuts, takes
 
 import minigrad as mg
 from minigrad import Tensor
+from minigrad.numpy_functions import FUNCTIONS
 from minigrad.primitive import by_ufunc
-from minigrad.tensor import FUNCTIONS
 from minigrad.testing import check_grad
 
 
