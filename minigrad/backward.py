@@ -149,33 +149,28 @@ def _walk(
             else:  # the same, in less time
                 term = rules[k](*operands)
             whole = type(term) is np.ndarray and term.shape == x.shape and term.dtype is x.dtype
-            index = None
-            if (
-                whole
-                and x.view
-                and x.primitive is getitem
-                and not x.static
-                and not (x.retains_grad if ends is None else x in ends)
-            ):
-                # a view only hands on what it gets: at once, then it needs no turn of its own
-                view, (x, index) = x, x.inputs
+            view = whole and x.view and x.primitive is getitem and not x.static
+            view = view and not (x.retains_grad if ends is None else x in ends)
+            if view:  # which only hands on what it gets: at once, then it needs no turn of its own
+                made, (x, index) = x.order, x.inputs
                 x = x if type(x) is Node else x.node
-                if x.order > view.order:
+                if x.order > made:
                     raise _changed(getitem, 0, x)
+                whole = False
             collected = sums.get(x)
             if collected is None and queue is not None:
                 nodes[-x.order] = x
                 heappush(queue, -x.order)
-            if collected is None and whole and index is None:
+            if collected is None and whole:
                 sums[x] = term
             else:
                 if type(collected) is not kind:
                     sums[x] = collected = kind(x, collected)
                 try:
-                    if index is None:
-                        collected.add(term, t.shape)
-                    else:
+                    if view:
                         collected.add_part(index, term)
+                    else:
+                        collected.add(term, t.shape)
                 except (ValueError, TypeError, IndexError) as error:
                     raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
             if checked:
