@@ -20,9 +20,13 @@ from __future__ import annotations
 
 import math
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,14 +34,13 @@ from . import char_lm_checkpoint as checkpoints
 from .char_lm_compare import compare
 from .char_lm_data import check_known, encode, frequency_loss, read_text, split
 from .char_lm_explore import explore
-from .char_lm_model import Run, both, generate, new_run, train
+from .char_lm_model import Run, both, generate, new_run, printable, train
 from .char_lm_options import PROGRAM, parse, parse_sample, settle
 from .common import (
     BLUE,
     GREY,
     ORANGE,
     Progress,
-    Stopped,
     UserError,
     clock,
     command,
@@ -45,8 +48,6 @@ from .common import (
     number,
     output_folder,
     picture,
-    printable,
-    stop_signal,
 )
 
 
@@ -87,15 +88,36 @@ def draw(path: Path, run: Run, frequencies: float) -> None:
         axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
 
 
+@contextmanager
+def stop_signal() -> Iterator[list[int]]:
+    """Collects the signals (Ctrl-C, SIGTERM) that ask this block to stop; a second one interrupts at once."""
+    received: list[int] = []
+
+    def receive(signum: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(signum)
+
+    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread only
+        yield received
+        return
+    before = {signum: signal.signal(signum, receive) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
 COMMANDS = {"sample": sample, "compare": compare, "explore": explore}
 
 
 @command
-def main(argv: Sequence[str]) -> None:
-    """Train, or what the first argument says."""
+def main(argv: Sequence[str]) -> int:
+    """Train, or what the first argument says: the exit code, 128 + the signal's number after a stop."""
     if argv and argv[0] in COMMANDS:
         COMMANDS[argv[0]](argv[1:])
-        return
+        return 0
     given, options = parse(argv)
     resume = options.resume
     need("rich", "matplotlib", "safetensors")
@@ -133,7 +155,8 @@ def main(argv: Sequence[str]) -> None:
         train(run, training, validation, save, progress, signals)
     if run.done < 1:
         again = f"{PROGRAM} --resume {shlex.quote(str(path))}" + (" -" if "-" in settings.text else "")
-        raise Stopped(f"stopped at step {number(run.step)}, saved; go on with: {again}", signals[0])
+        print(f"stopped at step {number(run.step)}, saved; go on with: {again}", file=sys.stderr)
+        return 128 + signals[0]
     frequencies = frequency_loss(training, validation, len(vocabulary))
     image = folder / "loss.png"
     draw(image, run, frequencies)
@@ -144,6 +167,7 @@ def main(argv: Sequence[str]) -> None:
     print(f"{number(run.step)} steps in {clock(run.seconds)}; checkpoint {path}, picture {image}")
     print(f"write with: {PROGRAM} sample {shlex.quote(str(path))}")
     print(f"see what its units do: {PROGRAM} explore {shlex.quote(str(path))}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -78,8 +78,7 @@ def draw(path: Path, runs: list[Run], baselines: dict[str, float]) -> None:
     low = min(min(part.mean() for part in run.stretches()[1]) for run in runs)
     low = min(low, *(loss for run in runs for _, loss in run.validations))
     high = min(baselines.values())
-    with picture(path) as figure:
-        figure.set_size_inches(9.2, 4.4)
+    with picture(path, 9.2, 4.4) as figure:
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for run in sorted(runs, key=lambda run: run.validations[-1][1], reverse=True):
             s, (middles, stretches) = run.settings, run.stretches()

@@ -22,7 +22,7 @@ from . import char_lm_checkpoint as checkpoints
 from .char_lm_data import check_known, read_text
 from .char_lm_model import CharLM, generate
 from .char_lm_options import parse_explore
-from .common import UserError, need, number, output_folder, write_text
+from .common import UserError, need, number, output_folder, written_whole
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 PLACE = "{{DATA}}"
@@ -158,7 +158,8 @@ def explore(argv: Sequence[str]) -> None:
         "p_next": packed(np.round(65535 * reading.p_next[-T:]).astype("<u2")),
         "samples": samples,
     }
-    write_text(out, page(data))
+    with written_whole(out) as file:
+        file.write_text(page(data), encoding="utf-8")
     for k, name in enumerate(found):
         best = int(abs(r[:, k]).argmax())
         layer, kind, n = reading.units[best]

@@ -200,7 +200,7 @@ def _train(run: Run, training: Part, validation: Part, save: Any, progress: Prog
             progress.update(run.done, f"step {number(run.step)}{of}", figures)
         if s.sample_every and run.step % s.sample_every == 0:
             text = generate(run.model, run.vocabulary, "", 300, 0.7, np.random.default_rng([s.seed, run.step]))
-            progress.show(f"sample at step {number(run.step)}", "".join(text))
+            progress.show(f"sample at step {number(run.step)}", printable("".join(text)))
         if (s.validate_every and run.step % s.validate_every == 0) or run.done >= 1:
             run.validations.append((run.step, evaluate(run.model, validation, T)))
             progress.say(f"step {number(run.step)}: validation {both(run.validations[-1][1])}/character")
@@ -237,3 +237,8 @@ def generate(
             k = scores.argmax()
         yield vocabulary[k]
         logits, state = step(np.array([[k]]), state)
+
+
+def printable(text: str) -> str:
+    """`text` without control codes, which could upset a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)

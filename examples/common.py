@@ -1,6 +1,7 @@
-"""What every example needs beside its subject: one-line errors, an orderly stop, progress, a style of pictures."""
+"""What every example needs beside its subject: options, one-line errors, progress, a style of pictures.
 
-from __future__ import annotations
+Whatever the user can mend is raised as `UserError`.
+"""
 
 import argparse
 import functools
@@ -11,27 +12,19 @@ import math
 import os
 import signal
 import sys
-import threading
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
 
 class UserError(Exception):
     """A mistake that the user can mend: one line on stderr, exit code 2."""
-
-
-class Stopped(KeyboardInterrupt):
-    """An orderly stop, all being saved: the line says how to go on, the exit code is 128 + the signal's number."""
-
-    def __init__(self, line: str, signum: int) -> None:
-        super().__init__(line)
-        self.code = 128 + signum
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,10 +37,10 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (--help lists the options)")
 
 
-def example_parser(doc: str) -> Parser:
-    """A parser with the options that every example has, which says what the example's docstring says first.
+def example_parser(doc: str, **training: Any) -> Parser:
+    """A parser with the options that every example has, and some of `TRAINING` with these defaults.
 
-    The docstring's third line is the command: `    python -m examples.NAME`.
+    It says what the example's docstring says first, whose third line is the command: `    python -m examples.NAME`.
     """
     title, _, run, *_ = doc.split("\n")
     name = run.strip().rpartition(".")[2]
@@ -55,14 +48,19 @@ def example_parser(doc: str) -> Parser:
     parser.add_argument("--seed", type=at_least(0), default=0, help="of everything random (default: %(default)s)")
     parser.add_argument("--out", default=f"runs/{name}", help="folder of the results (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a small run of a few seconds; other options still count")
+    for option, default in training.items():
+        kind, what = TRAINING[option]
+        parser.add_argument(f"--{option}", type=kind, default=default, help=f"{what} (default: %(default)s)")
     return parser
 
 
-def parse_example(parser: Parser, argv: Sequence[str], **quick: Any) -> argparse.Namespace:
-    """The options; `quick` are the defaults under --quick."""
+def parse_example(parser: Parser, argv: Sequence[str], *packages: str, **quick: Any) -> argparse.Namespace:
+    """The options, of which `quick` are the defaults under --quick; all `packages` are there, and those of pictures."""
     if "--quick" in argv:
         parser.set_defaults(**quick)
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    need("rich", "matplotlib", *packages)
+    return options
 
 
 def at_least(low: float, kind: Callable[[str], Any] = int, below: float = math.inf) -> Callable[[str], Any]:
@@ -83,12 +81,18 @@ def at_least(low: float, kind: Callable[[str], Any] = int, below: float = math.i
     return read
 
 
-def read_lines(option: str, path: str) -> list[str]:
-    """The lines of a file in UTF-8, which an option names.
+#: options of training: their type, and what they are
+TRAINING: dict[str, Any] = {
+    "hidden": (at_least(1), "units of a layer"),
+    "steps": (at_least(1), "of training"),
+    "epochs": (at_least(1), "of training"),
+    "lr": (at_least(1e-9, float), "the largest learning rate of Adam"),
+    "dropout": (at_least(0, float, 1), "the part of the values that training drops"),
+}
 
-    Raises:
-        UserError: if it cannot be read.
-    """
+
+def read_lines(option: str, path: str) -> list[str]:
+    """The lines of a file in UTF-8, which an option names."""
     try:
         return Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -97,11 +101,7 @@ def read_lines(option: str, path: str) -> list[str]:
 
 
 def read_npz(option: str, path: str, numbers: str, labels: str) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays of a file, which an option names: numbers, as float64, and what they are labelled with.
-
-    Raises:
-        UserError: if it cannot be read or lacks them.
-    """
+    """Two arrays of a file, which an option names: numbers, as float64, and what they are labelled with."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             found, labelled = arrays[numbers], arrays[labels]
@@ -113,15 +113,12 @@ def read_npz(option: str, path: str, numbers: str, labels: str) -> tuple[np.ndar
     return found.astype(np.float64), labelled
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text, as a whole or not at all.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place when the block ends: all of it is there, or nothing."""
     beside = path.with_name(f".{path.name}.part")
     try:
-        beside.write_text(text, encoding="utf-8")
+        yield beside
         os.replace(beside, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
@@ -131,10 +128,11 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, as a whole or not at all."""
-    write_text(path, json.dumps(value, indent=1) + "\n")
+    with written_whole(path) as file:
+        file.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
-def command(main: Callable[[Sequence[str]], None]) -> Callable[..., int]:
+def command(main: Callable[[Sequence[str]], int | None]) -> Callable[..., int]:
     """Make `main(arguments)` a program: it returns an exit code, and no mistake of the user's shows a traceback."""
 
     @functools.wraps(main)
@@ -143,14 +141,13 @@ def command(main: Callable[[Sequence[str]], None]) -> Callable[..., int]:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a console without some character shows `?` in its place
         try:
-            main(sys.argv[1:] if argv is None else argv)
+            code = main(sys.argv[1:] if argv is None else argv)
             sys.stdout.flush()
+            return code or 0
         except (UserError, FloatingPointError) as error:
             return _complain(f"error: {error}", 2)
         except MemoryError as error:
             return _complain(f"error: not enough memory: {error or 'choose a smaller model or batch'}", 2)
-        except Stopped as stop:
-            return _complain(str(stop), stop.code)
         except KeyboardInterrupt:
             return _complain("interrupted", 128 + signal.SIGINT)
         except BrokenPipeError:  # whoever read our output has had enough, as in `... | head`
@@ -158,7 +155,6 @@ def command(main: Callable[[Sequence[str]], None]) -> Callable[..., int]:
             return 128 + 13  # as SIGPIPE
         except SystemExit as end:  # --help
             return int(end.code or 0)
-        return 0
 
     return program
 
@@ -169,11 +165,7 @@ def _complain(line: str, code: int) -> int:
 
 
 def need(*packages: str) -> None:
-    """Import optional packages before any work is done.
-
-    Raises:
-        UserError: if one is missing.
-    """
+    """Import optional packages before any work is done."""
     for package in packages:
         try:
             importlib.import_module(package)
@@ -183,56 +175,20 @@ def need(*packages: str) -> None:
 
 
 def output_folder(path: str) -> Path:
-    """The folder, made if need be and known to be writable.
-
-    Raises:
-        UserError: if it cannot be made or written.
-    """
+    """The folder, made if need be and known to be writable."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UserError(f"cannot write to the output folder {path}: {error.strerror}") from error
     return folder
 
 
-@contextmanager
-def stop_signal() -> Iterator[list[int]]:
-    """Collects the signals (Ctrl-C, SIGTERM) that ask this block to stop; a second one interrupts at once."""
-    received: list[int] = []
-
-    def receive(signum: int, frame: Any) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(signum)
-
-    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread only
-        yield received
-        return
-    before = {signum: signal.signal(signum, receive) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-
-def printable(text: str) -> str:
-    """`text` without control codes, which could upset a terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
-
-
 class Progress:
-    """A live line of progress and figures on a terminal, plain lines now and then elsewhere, nothing if quiet.
+    """A live line of progress and figures on a terminal, plain lines now and then elsewhere, nothing if `quiet`.
 
-    Args:
-        start: the fraction of the work that was done before.
-        quiet: show nothing.
-
-    Use as a context manager; call `update(done, position, figures)` when `due()`.
+    Use as a context manager, and call `update` at every step; `start` is the fraction of the work that was done before.
     """
 
     def __init__(self, start: float = 0.0, quiet: bool = False) -> None:
@@ -240,7 +196,7 @@ class Progress:
         self.live: Any = None
         self.began = time.monotonic()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if sys.stdout.isatty() and not self.quiet:
             from rich.console import Console
             from rich.live import Live
@@ -261,8 +217,10 @@ class Progress:
         """Whether it is time to show something."""
         return not self.quiet and time.monotonic() >= self.next
 
-    def update(self, done: float, position: str, figures: str) -> None:
-        """Show where the work stands: the fraction done, the same in words, and the figures of the moment."""
+    def update(self, done: float, position: str, figures: str, at_once: bool = False) -> None:
+        """When it is due, or at once: the fraction of the work done, the same in words, the figures of the moment."""
+        if not (at_once or self.due()):
+            return
         now = time.monotonic()
         self.next = now + self.every
         gained = done - self.start
@@ -290,7 +248,6 @@ class Progress:
 
     def show(self, title: str, text: str) -> None:
         """A text under its title."""
-        text = printable(text)
         if self.live:
             from rich.panel import Panel
             from rich.text import Text
@@ -317,7 +274,6 @@ BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
 COLOURS = {"rnn": ORANGE, "lstm": BLUE, "gru": GREEN}
 
 STYLE: Any = {
-    "figure.figsize": (7.2, 4.2),
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
     "axes.spines.top": False,
@@ -331,19 +287,12 @@ STYLE: Any = {
 
 
 @contextmanager
-def picture(path: Path) -> Iterator[Any]:
-    """A matplotlib figure in the style of all examples, written to `path` as a whole when the block ends."""
-    import matplotlib
+def picture(path: Path, width: float = 7.2, height: float = 4.2) -> Iterator[Any]:
+    """A matplotlib figure of some inches in the style of all examples, written to `path` when the block ends."""
+    import matplotlib.style
     from matplotlib.figure import Figure  # without pyplot: drawn by Agg, no window and no global state
 
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        figure = Figure()
-        yield figure
-        beside = path.with_name(f".{path.name}.part")
-        try:
-            figure.savefig(beside, format="png", pil_kwargs={"optimize": True})
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+    with matplotlib.style.context(STYLE, after_reset=True):
+        yield (figure := Figure((width, height)))
+        with written_whole(path) as file:
+            figure.savefig(file, format="png", pil_kwargs={"optimize": True})

@@ -18,11 +18,8 @@ second test only. The baseline: the caption of the training scene whose pixels d
 Own pictures: `--data FILE.npz` with `images` (N, height, width) and `captions` (N,). A fifth is held out.
 """
 
-from __future__ import annotations
-
 import itertools
 import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +29,7 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import GREEN, ORANGE, Progress, UserError, at_least, command, need, number, output_folder, picture
+from .common import GREEN, ORANGE, Progress, UserError, command, number, output_folder, picture
 
 # --- data: images (N, height, width) and as many captions -----------------------------------------------------------
 
@@ -41,8 +38,7 @@ STEPS = {"left of": (0, 1), "right of": (0, -1), "above": (1, 0)}  # to the next
 RELATIONS = [("left of",), ("above",), *itertools.product(STEPS, ("left of", "above")), ("above", "right of")]
 RELATIONS.remove(("right of", "left of"))  # back to where the first digit is
 LAYOUTS = [(of, sizes) for of in RELATIONS for sizes in itertools.product(("", "small "), repeat=len(of) + 1)]
-CELL = 9
-CHANNELS, BATCH, BEAM = 64, 64, 3
+CELL, CHANNELS, BATCH, BEAM = 9, 64, 64, 3  # pixels of a cell's side; of the network; scenes in a batch; of the search
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:
@@ -60,13 +56,13 @@ def scenes(layouts: Any, digits: np.ndarray, labels: np.ndarray, count: int, rng
         cells = np.cumsum([(0, 0), *(STEPS[relation] for relation in relations)], axis=0) * CELL  # rows, columns
         cells -= cells.min(axis=0)
         cells += CELL * rng.integers(0, 3 - cells.max(axis=0) // CELL)
-        caption = []
-        for n, size, cell in zip(rng.integers(0, len(labels), len(sizes)), sizes, cells):
+        caption = ""
+        for n, size, cell, to in zip(rng.integers(0, len(labels), len(sizes)), sizes, cells, (*relations, "")):
             glyph, name = glyphs[size][n], NAMES[labels[n]]
             r, c = cell + (CELL - len(glyph)) // 2 + rng.integers(0, 2, 2)
             image[r : r + len(glyph), c : c + len(glyph)] = glyph
-            caption.append(f"{'an' if size + name == 'eight' else 'a'} {size}{name}")
-        captions.append(" ".join(itertools.chain(*zip(caption, (*relations, "")))).strip())
+            caption += f"{'an' if size + name == 'eight' else 'a'} {size}{name} {to} "
+        captions.append(caption.strip())
     return images, captions
 
 
@@ -84,9 +80,9 @@ def read(path: str) -> tuple[np.ndarray, list[str]]:
 
 def numbered(captions: list[str], vocabulary: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Words to read (T, N), behind the start 0, and to guess (T, N), up to the end 0; beyond that 0 and -1."""
-    numbers = {word: n for n, word in enumerate(vocabulary)}
-    words = [np.array([0, *(numbers[word] for word in caption.split()), 0]) for caption in captions]
-    return nn.pad_sequences([of[:-1] for of in words])[0], nn.pad_sequences([of[1:] for of in words], value=-1)[0]
+    words = [[0, *(vocabulary.index(word) for word in caption.split()), 0] for caption in captions]
+    words, _ = nn.pad_sequences(words, value=-1)
+    return np.maximum(words[:-1], 0), words[1:]
 
 
 # --- model ----------------------------------------------------------------------------------------------------------
@@ -122,7 +118,7 @@ class Captioner(nn.Module):
     @mg.no_grad()
     def say(self, image: np.ndarray, length: int) -> list[int]:
         """The most probable words that a beam search finds."""
-        best, _ = nn.beam_search(self.step, 0, length, BEAM, self.eval().look(image[None]), end=0)[0]
+        (best, _), *_ = nn.beam_search(self.step, 0, length, BEAM, self.eval().look(image[None]), end=0)
         return best
 
 
@@ -147,17 +143,15 @@ def train(images: np.ndarray, read: np.ndarray, guess: np.ndarray, V: int, o: An
         loss = gradients(images[batch], read[:, batch], guess[:, batch])
         nn.clip_grad_norm(optimizer.params, 1.0)
         optimizer.step()
-        if progress.due():
-            progress.update(step / o.steps, f"step {number(step)} of {number(o.steps)}", f"loss {loss.item():.3f}")
+        progress.update(step / o.steps, f"step {number(step)} of {number(o.steps)}", f"loss {loss.item():.3f}")
     return model
 
 
 def nearest(images: np.ndarray, captions: list[str], test: np.ndarray) -> list[str]:
     """The caption of the training image that differs least, for each test image."""
-    from sklearn.neighbors import NearestNeighbors
+    from sklearn.metrics import pairwise_distances_argmin
 
-    known = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(images.reshape(len(images), -1))
-    return [captions[n] for n in known.kneighbors(test.reshape(len(test), -1), return_distance=False)[:, 0]]
+    return [captions[n] for n in pairwise_distances_argmin(*(of.reshape(len(of), -1) for of in (test, images)))]
 
 
 def scores(said: list[str], captions: list[str]) -> dict[str, float]:
@@ -172,15 +166,14 @@ def scores(said: list[str], captions: list[str]) -> dict[str, float]:
 
 def draw(path: Path, tests: Any, said: dict[str, list[str]]) -> None:
     """Scenes of each test, four of them read right and two wrong, if there are as many."""
-    with picture(path) as figure:
-        figure.set_size_inches(9.2, 2.6 * len(tests))
-        for part, title in zip(figure.subfigures(len(tests), 1, squeeze=False).flat, tests):
-            images, captions = tests[title]
+    with picture(path, 9.2, 2.6 * len(tests)) as figure:
+        parts = figure.subfigures(len(tests), 1, squeeze=False).flat
+        for part, (title, (images, captions)) in zip(parts, tests.items()):
             right = np.array([a == b for a, b in zip(said[title], captions)])
             part.suptitle(f"{title}: {right.mean():.1%} of all captions right in every word", x=0.01, ha="left")
-            for axes, n in zip(part.subplots(1, 6), [*np.flatnonzero(right)[:4], *np.flatnonzero(~right)[:2]]):
+            panels = part.subplots(1, 6, subplot_kw={"xticks": [], "yticks": [], "anchor": "N"})
+            for axes, n in zip(panels, [*np.flatnonzero(right)[:4], *np.flatnonzero(~right)[:2]]):
                 axes.imshow(images[n], cmap="gray_r")
-                axes.set(xticks=[], yticks=[], anchor="N")
                 colour = GREEN if right[n] else ORANGE
                 axes.spines[:].set(visible=True, color=colour, linewidth=2)
                 lines = [captions[n]] if right[n] else [f"said: {said[title][n]}", f"truth: {captions[n]}"]
@@ -188,16 +181,11 @@ def draw(path: Path, tests: Any, said: dict[str, list[str]]) -> None:
 
 
 @command
-def main(argv: Sequence[str]) -> None:
+def main(argv: list[str]) -> None:
     """Learn to caption scenes, and caption others."""
-    parser = common.example_parser(__doc__)
+    parser = common.example_parser(__doc__, hidden=128, steps=6000, lr=4e-3, dropout=0.2)
     parser.add_argument("--data", help="npz file of images and captions (default: scenes of scikit-learn's digits)")
-    parser.add_argument("--hidden", type=at_least(1), default=128, help="units (default: %(default)s)")
-    parser.add_argument("--steps", type=at_least(1), default=6000, help="of training (default: %(default)s)")
-    parser.add_argument("--lr", type=at_least(1e-9, float), default=4e-3, help="AdamW's (default: %(default)s)")
-    parser.add_argument("--dropout", type=at_least(0, float, 1), default=0.2, help="(default: %(default)s)")
-    o = common.parse_example(parser, argv, steps=1200, dropout=0.0)
-    need("rich", "matplotlib", "sklearn")
+    o = common.parse_example(parser, argv, "sklearn", steps=1200, dropout=0.0)
     rng = np.random.default_rng(o.seed)
     if o.data:
         images, captions = read(o.data)
@@ -225,11 +213,10 @@ def main(argv: Sequence[str]) -> None:
             said[title] = [" ".join(vocabulary[n] for n in of).strip() for of in best]
             both = {"network": said[title], "nearest scene": nearest(*training, images)}
             found[title] = {name: scores(of, captions) for name, of in both.items()}
+            figures = (f"{name} {of['exact']:.3f} ({of['words']:.3f})" for name, of in found[title].items())
+            progress.say(f"result: {title}: captions (words) right: {', '.join(figures)}")
     draw(folder / "captions.png", tests, said)
     common.write_json(folder / "result.json", found)
-    for title, of in found.items():
-        figures = ", ".join(f"{name} {part['exact']:.3f} ({part['words']:.3f})" for name, part in of.items())
-        print(f"result: {title}: captions (words) right: {figures}")
     print(f"picture: {folder / 'captions.png'}")
 
 

@@ -15,9 +15,6 @@ Own images: `--images FOLDER` with one folder of equally large pictures for each
 arrays `images` (N, height, width) and `labels` (N,).
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,7 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import COLOURS, GREY, Progress, UserError, at_least, command, need, number, output_folder, picture
+from .common import COLOURS, GREY, Progress, UserError, command, number, output_folder, picture
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 BATCH = 32
@@ -128,9 +125,8 @@ def train(cell: str, view: str, data: Any, o: Any, progress: Progress) -> tuple[
             nn.clip_grad_norm(optimizer.params, 1.0)
             optimizer.step()
         accuracies.append(float(np.mean(model.beliefs(test_xs)[-1].argmax(axis=-1) == test_labels)))
-        if progress.due():
-            done = (epoch + 1) / o.epochs
-            progress.update(done, f"{cell.upper()} by {view}, {done:.0%}", f"held-out accuracy {accuracies[-1]:.3f}")
+        done = (epoch + 1) / o.epochs
+        progress.update(done, f"{cell.upper()} by {view}, {done:.0%}", f"held-out accuracy {accuracies[-1]:.3f}")
     return model, accuracies
 
 
@@ -145,8 +141,7 @@ def draw(path: Path, curves: dict[Any, list[float]], baseline: float, models: An
     beliefs = beliefs.reshape(images.shape[1], -1, *beliefs.shape[1:])[:, -1]  # (height, N, classes), after each row
     p = beliefs[:, np.arange(len(labels)), labels]
     doubt = np.where(p[-1] > 0.5, 1 - p, 0).sum(axis=0)  # of those that were read right in the end
-    with picture(path) as figure:
-        figure.set_size_inches(8.4, 6.2)
+    with picture(path, 8.4, 6.2) as figure:
         top, bottom = figure.subfigures(2, 1, height_ratios=(1.15, 1))
         views = dict.fromkeys(view for _, view in curves)
         for view, axes in zip(views, top.subplots(1, len(views), sharey=True, squeeze=False)[0]):
@@ -166,18 +161,13 @@ def draw(path: Path, curves: dict[Any, list[float]], baseline: float, models: An
 
 
 @command
-def main(argv: Sequence[str]) -> None:
+def main(argv: list[str]) -> None:
     """Compare the cells on one way of reading or two."""
-    parser = common.example_parser(__doc__)
+    parser = common.example_parser(__doc__, hidden=64, epochs=60, lr=5e-3, dropout=0.3)
     parser.add_argument("--images", help="folder of folders, or npz file (default: scikit-learn's digits)")
     parser.add_argument("--views", nargs="+", choices=("rows", "pixels"), default=["rows", "pixels"])
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
-    parser.add_argument("--hidden", type=at_least(1), default=64, help="units (default: %(default)s)")
-    parser.add_argument("--epochs", type=at_least(1), default=60, help="(default: %(default)s)")
-    parser.add_argument("--lr", type=at_least(1e-9, float), default=5e-3, help="Adam's (default: %(default)s)")
-    parser.add_argument("--dropout", type=at_least(0, float, 1), default=0.3, help="of h_T (default: %(default)s)")
-    o = common.parse_example(parser, argv, views=["rows"], cells=["gru"], epochs=12)
-    need("rich", "matplotlib", "sklearn")
+    o = common.parse_example(parser, argv, "sklearn", views=["rows"], cells=["gru"], epochs=12)
     images, labels, names = load_images(o.images)
     folder = output_folder(o.out)
     from sklearn.linear_model import LogisticRegression

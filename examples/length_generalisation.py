@@ -18,9 +18,6 @@ What needs two states is mostly learnt for good. What needs a counter is not: th
 seen, and some way beyond (on who can count: Gers & Schmidhuber 2001; Weiss, Goldberg & Yahav 2018).
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +27,7 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import COLOURS, GREY, Progress, at_least, command, need, number, output_folder, picture
+from .common import COLOURS, GREY, Progress, at_least, command, number, output_folder, picture
 
 # --- data: (T, B) symbols and answers, as integers ------------------------------------------------------------------
 
@@ -64,8 +61,7 @@ def brackets(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.n
 def anbn(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """n times 0, then 1 until the end, where n is from 1 to T / 2; whether there have been n of each just now."""
     n = rng.integers(1, max(1, T // 2) + 1, B)
-    if T > 1:
-        n[: B // 4] = T // 2  # the longest count that fits is always among them
+    n[: B // 4] = max(1, T // 2)  # the longest count that fits is always among them
     t = np.arange(T)[:, None]
     return (t >= n).astype(int), (t == 2 * n - 1).astype(int)
 
@@ -138,9 +134,8 @@ def train(task: str, cell: str, o: Any, progress: Progress, run: int, runs: int)
         loss = loss_and_gradients(xs, answers)
         nn.clip_grad_norm(optimizer.params, 1.0)
         optimizer.step()
-        if progress.due():
-            position = f"{task}, {cell.upper()}, step {number(step)}"
-            progress.update((run + step / o.steps) / runs, position, f"loss {loss.item():.4f}")
+        position = f"{task}, {cell.upper()}, step {number(step)}"
+        progress.update((run + step / o.steps) / runs, position, f"loss {loss.item():.4f}")
     return model
 
 
@@ -158,8 +153,7 @@ def accuracies(task: str, model: Any, lengths: list[int], seed: int) -> list[flo
 
 def draw(path: Path, curves: dict[str, dict[str, list[float]]], lengths: list[int], o: Any) -> None:
     """Accuracy by length, a panel for each task; the lengths that training saw are shaded."""
-    with picture(path) as figure:
-        figure.set_size_inches(8.4, 5.8 if len(curves) > 2 else 3.4)
+    with picture(path, 8.4, 5.8 if len(curves) > 2 else 3.4) as figure:
         panels = figure.subplots(-(-len(curves) // 2), min(2, len(curves)), sharex=True, sharey=True, squeeze=False)
         for axes, (task, of) in zip(panels.flat, curves.items()):
             axes.axvspan(0, o.length, color=GREY, alpha=0.15, linewidth=0, label="trained on")
@@ -172,18 +166,14 @@ def draw(path: Path, curves: dict[str, dict[str, list[float]]], lengths: list[in
 
 
 @command
-def main(argv: Sequence[str]) -> None:
+def main(argv: list[str]) -> None:
     """Train each cell on each task, and use it on longer and longer sequences."""
-    parser = common.example_parser(__doc__)
+    parser = common.example_parser(__doc__, hidden=32, steps=3000, lr=5e-3)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
     parser.add_argument("--length", type=at_least(2), default=20, help="L, the greatest trained (default: %(default)s)")
-    parser.add_argument("--hidden", type=at_least(1), default=32, help="units (default: %(default)s)")
-    parser.add_argument("--steps", type=at_least(1), default=3000, help="of training (default: %(default)s)")
-    parser.add_argument("--lr", type=at_least(1e-9, float), default=5e-3, help="Adam's (default: %(default)s)")
     quick = {"tasks": ["parity", "addition"], "cells": ["gru"], "length": 10, "steps": 500, "lr": 0.01}
     o = common.parse_example(parser, argv, **quick)
-    need("rich", "matplotlib")
     folder = output_folder(o.out)
     lengths = [max(1, o.length // 2), *(o.length * k for k in range(1, 11))]
     curves: dict[str, dict[str, list[float]]] = {}

@@ -17,9 +17,6 @@ Last, the adding problem with simple RNNs only: weights from U(-1/√H, 1/√H) 
 in h_t = relu(x_t U + h_{t-1} W + b) (Le, Jaitly & Hinton 2015), each with the gradient's norm clipped and not.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +26,7 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import BLUE, GREEN, GREY, ORANGE, Progress, at_least, command, need, number, output_folder, picture
+from .common import BLUE, GREEN, GREY, ORANGE, Progress, at_least, command, number, output_folder, picture
 
 SYMBOLS, REMEMBERED = 4, 3  # of the copy task
 BATCH, CLIP, ENOUGH = 50, 1.0, 0.003  # the last is the error at which training stops, relative to that of a guess
@@ -130,8 +127,7 @@ def train(task: str, length: int, name: str, o: Any, progress: Progress, done: f
         if not name.endswith(UNCLIPPED):
             nn.clip_grad_norm(optimizer.params, CLIP)
         optimizer.step()
-        if progress.due():
-            progress.update(done, f"{task}, length {length}, {name}, step {number(step)}", f"loss {loss.item():.2g}")
+        progress.update(done, f"{task}, length {length}, {name}, step {number(step)}", f"loss {loss.item():.2g}")
         if step % 100 == 0 or step == o.steps:
             with mg.no_grad():
                 errors.append(network(*unseen).item())
@@ -147,8 +143,7 @@ def train(task: str, length: int, name: str, o: Any, progress: Progress, done: f
 
 def draw(path: Path, norms: Any, errors: Any, sizes: dict[str, list[int]], middle: int) -> None:
     """The gradient before and after training, the errors over lengths, and the RNNs' errors over the steps."""
-    with picture(path) as figure:
-        figure.set_size_inches(9.6, 6.8)
+    with picture(path, 9.6, 6.8) as figure:
         before, after, *tasks, last = figure.subplot_mosaic("AAABBB;CCDDEE").values()
         for axes, moment in ((before, "before"), (after, "after")):
             for name, norm in norms[moment].items():
@@ -168,16 +163,13 @@ def draw(path: Path, norms: Any, errors: Any, sizes: dict[str, list[int]], middl
 
 
 @command
-def main(argv: Sequence[str]) -> None:
+def main(argv: list[str]) -> None:
     """Measure the gradient, train all networks, measure the gradient again."""
-    parser = common.example_parser(__doc__)
+    parser = common.example_parser(__doc__, hidden=64, lr=2e-3)
     parser.add_argument("--lengths", type=at_least(2), nargs="+", default=[10, 25, 50, 100], help="T, when adding")
     parser.add_argument("--delays", type=at_least(0), nargs="+", default=[3, 10, 30], help="when copying")
-    parser.add_argument("--hidden", type=at_least(1), default=64, help="units (default: %(default)s)")
     parser.add_argument("--steps", type=at_least(1), default=3000, help="of training at most (default: %(default)s)")
-    parser.add_argument("--lr", type=at_least(1e-9, float), default=2e-3, help="Adam's (default: %(default)s)")
     o = common.parse_example(parser, argv, lengths=[10], delays=[3], hidden=32, steps=500, lr=0.005)
-    need("rich", "matplotlib")
     folder, rng = output_folder(o.out), np.random.default_rng(o.seed)
     sizes = {"adding": sorted(set(o.lengths)), "copying": sorted(set(o.delays))}
     middle, longest = sizes["adding"][len(sizes["adding"]) // 2], sizes["adding"][-1]

@@ -13,14 +13,10 @@ another order may mean the opposite, and no bag of words can tell. The network s
 
 Each fifth of the sentences is held out once. The baselines, naive Bayes on counts of words and logistic regression on
 TF-IDF weights, are fitted to the same folds. Own sentences: `--data FILE ...`, UTF-8, on each line a label and a
-sentence with a tab between, in either order: labels are in the column with fewer different entries (or the first).
+sentence with a tab between, in either order.
 """
 
-from __future__ import annotations
-
 import re
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +26,7 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import BLUE, ORANGE, Progress, UserError, at_least, command, need, number, output_folder, picture
+from .common import BLUE, ORANGE, Progress, UserError, at_least, command, number, output_folder, picture
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 BATCH = 32
@@ -61,7 +57,7 @@ def generated(count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
 
 
 def read(path: str) -> list[list[str]]:
-    """The pairs in a file."""
+    """The pairs in a file; the labels are in the column with fewer different entries, or in the first."""
     lines = common.read_lines("--data", path)
     for n, line in enumerate(lines, 1):
         if line.strip() and line.count("\t") != 1:
@@ -82,8 +78,8 @@ class Reader(nn.Module):
     """Words (T, B) of sentences of some lengths (B,) -> the logits (B, classes) of their labels."""
 
     def __init__(self, sentences: list[list[str]], classes: int, o: Any, rng: np.random.Generator) -> None:
-        counts = Counter(word for sentence in sentences for word in sentence)
-        self.vocabulary = {word: n for n, word in enumerate(sorted(w for w in counts if counts[w] > 1), 1)}
+        words, counts = np.unique(np.concatenate(sentences), return_counts=True)
+        self.vocabulary = {word: n for n, word in enumerate(words[counts > 1].tolist(), 1)}
         self.embedding = nn.Embedding(1 + len(self.vocabulary), o.hidden, rng=rng)
         self.embedding.W.data = 0.1 * self.embedding.W.data  # a word means little before it is learnt
         self.recurrent = CELLS[o.cell](o.hidden, o.hidden, bidirectional=True, rng=rng)
@@ -129,57 +125,48 @@ def train(sentences: list[list[str]], labels: np.ndarray, o: Any, progress: Prog
         loss = loss_and_gradients(*model.numbered([sentences[n] for n in batch]), labels[batch])
         nn.clip_grad_norm(optimizer.params, 1.0)
         optimizer.step()
-        if progress.due():
-            progress.update((fold + step / len(batches)) / o.folds, f"fold {fold + 1}", f"loss {loss.item():.3f}")
+        progress.update((fold + step / len(batches)) / o.folds, f"fold {fold + 1}", f"loss {loss.item():.3f}")
     return model
 
 
 def bags_of_words(words: list[list[str]], labels: np.ndarray, folds: Any) -> dict[str, list[float]]:
     """The accuracies on each fold of classifiers that count each word on its own."""
+    from sklearn import naive_bayes, pipeline
     from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_score
-    from sklearn.naive_bayes import MultinomialNB
-    from sklearn.pipeline import make_pipeline
 
-    bags = {"naive Bayes": (CountVectorizer(analyzer=list), MultinomialNB())}
-    bags["logistic regression"] = TfidfVectorizer(analyzer=list, sublinear_tf=True), LogisticRegression(C=10)
-    return {name: cross_val_score(make_pipeline(*bag), words, labels, cv=folds).tolist() for name, bag in bags.items()}
+    bayes = pipeline.make_pipeline(CountVectorizer(analyzer=list), naive_bayes.MultinomialNB())
+    tfidf = TfidfVectorizer(analyzer=list, sublinear_tf=True)
+    bags = {"naive Bayes": bayes, "logistic regression": pipeline.make_pipeline(tfidf, LogisticRegression(C=10))}
+    return {name: cross_val_score(bag, words, labels, cv=folds).tolist() for name, bag in bags.items()}
 
 
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
-def draw(path: Path, title: str, model: Reader, sentences: list[list[str]], labels: Sequence[str]) -> None:
+def draw(path: Path, title: str, model: Reader, sentences: list[list[str]], labels: np.ndarray) -> None:
     """Sentences, each word in the colour of the label that the network would give if it were the last; the label."""
-    with picture(path) as figure:
-        figure.set_size_inches(9.2, 3.6)
-        axes = figure.subplots()
+    with picture(path, 9.2, 3.6) as figure:
+        axes = figure.add_subplot(xlim=(0, 135), ylim=(len(labels) - 0.5, -0.5), title=title)
+        axes.axis("off")
         for y, (words, label) in enumerate(zip(sentences, labels)):
             p = model.probabilities([words[:t] for t in range(1, len(words) + 1)])  # (T, classes)
-            mood = p @ np.linspace(-0.8, 0.8, p.shape[1])
-            colours = [(BLUE if m > 0 else ORANGE, abs(m)) for m in mood]
+            colours = [(BLUE if m > 0 else ORANGE, abs(m)) for m in p @ np.linspace(-0.8, 0.8, p.shape[1])]
             widths = np.array([len(word) + 1 for word in words])
             bars = axes.barh([y] * len(words), widths, left=widths.cumsum() - widths, color=colours)
             axes.bar_label(bars, words, label_type="center", family="monospace", size=7)
             axes.text(widths.sum() + 1, y, label, va="center", size=8)
-        axes.set(title=title, xlim=(0, 135), ylim=(len(labels) - 0.5, -0.5))
-        axes.axis("off")
 
 
 @command
-def main(argv: Sequence[str]) -> None:
+def main(argv: list[str]) -> None:
     """Read each fold's sentences by a network that learnt from the others."""
-    parser = common.example_parser(__doc__)
+    parser = common.example_parser(__doc__, hidden=64, epochs=10, lr=3e-3, dropout=0.5)
     parser.add_argument("--data", nargs="+", help="files of labels and sentences (default: generated ones)")
     parser.add_argument("--folds", type=at_least(2), default=5, help="parts, each held out once (default: %(default)s)")
     parser.add_argument("--cell", choices=CELLS, default="gru", help="(default: %(default)s)")
-    parser.add_argument("--hidden", type=at_least(1), default=64, help="units each way (default: %(default)s)")
-    parser.add_argument("--epochs", type=at_least(1), default=10, help="(default: %(default)s)")
-    parser.add_argument("--lr", type=at_least(1e-9, float), default=3e-3, help="AdamW's (default: %(default)s)")
-    parser.add_argument("--dropout", type=at_least(0, float, 1), default=0.5, help="(default: %(default)s)")
-    o = common.parse_example(parser, argv, folds=2, epochs=8, dropout=0.2)  # fewer sentences, too
-    need("rich", "matplotlib", "sklearn")
+    o = common.parse_example(parser, argv, "sklearn", folds=2, epochs=8, dropout=0.2)  # fewer sentences, too
     from sklearn.model_selection import StratifiedKFold
 
     count, rng = 3000 if o.quick else 6000, np.random.default_rng(o.seed)

@@ -20,11 +20,8 @@ in each line; the first tenth, up to 1 000, is for the test, by BLEU-4: how many
 words, a translation shares with the one in the file.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +31,7 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import GREY, Progress, UserError, at_least, command, need, number, output_folder, picture
+from .common import GREY, Progress, UserError, at_least, command, number, output_folder, picture
 
 END, RARE = 0, 1  # the first two of each vocabulary
 BATCH, DROPOUT = 64, 0.2
@@ -79,28 +76,27 @@ def read_pairs(path: str, level: str) -> list[Any]:
     return [pair for pair in pairs if pair != [[]]]
 
 
-def vocabulary(sentences: Sequence[list[str]]) -> dict[str, int]:
+def vocabulary(sentences: list[list[str]]) -> dict[str, int]:
     """The number of each word that occurs at least twice."""
     counts = Counter(word for sentence in sentences for word in sentence)
     return {word: n for n, word in enumerate(["(end)", "(rare)", *sorted(w for w in counts if counts[w] > 1)])}
 
 
-def numbered(sentences: Sequence[list[str]], vocabulary: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+def numbered(sentences: list[list[str]], vocabulary: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
     """The words' numbers (T, B), and the lengths (B,); T is a multiple of four, for a program serves only one T."""
     xs, lengths = nn.pad_sequences([[vocabulary.get(word, RARE) for word in words] for words in sentences], RARE)
     return np.pad(xs, ((0, -len(xs) % 4), (0, 0)), constant_values=RARE), lengths
 
 
-def bleu(pairs: Sequence[Any]) -> float:
+def bleu(pairs: list[Any]) -> float:
     """BLEU-4 in percent, without smoothing, of references and translations (Papineni et al. 2002, section 2.3)."""
     from sacrebleu.metrics.bleu import BLEU
 
-    sides = [[" ".join("▁" if word.isspace() else word for word in words) for words in side] for side in zip(*pairs)]
-    references, found = sides
+    references, found = [[" ".join("▁" if w.isspace() else w for w in words) for words in side] for side in zip(*pairs)]
     return BLEU(tokenize="none", smooth_method="none", force=True).corpus_score(found, [references]).score
 
 
-def exact(pairs: Sequence[Any]) -> float:
+def exact(pairs: list[Any]) -> float:
     """The share of translations that are right in every word."""
     return sum(reference == found for reference, found in pairs) / len(pairs)
 
@@ -178,8 +174,7 @@ def train(model: Translator, pairs: list[Any], o: Any, progress: Progress, name:
         loss = step(*numbered([pairs[n][0] for n in batch], model.sources), ys)
         nn.clip_grad_norm(optimizer.params, 1.0)
         optimizer.step()
-        if progress.due():
-            progress.update(done + k / len(batches) / 2, name, f"loss {loss.item():.4f}")
+        progress.update(done + k / len(batches) / 2, name, f"loss {loss.item():.4f}")
 
 
 # --- the program ----------------------------------------------------------------------------------------------------
@@ -187,8 +182,7 @@ def train(model: Translator, pairs: list[Any], o: Any, progress: Progress, name:
 
 def draw(path: Path, source: Any, written: Any, weights: Any, curves: Any, title: str, longest: int) -> None:
     """Where the network looked in one sentence, and the score over the length of the source."""
-    with picture(path) as figure:
-        figure.set_size_inches(9, 4.2)
+    with picture(path, 9, 4.2) as figure:
         left, right = figure.subplots(1, 2)
         left.imshow(weights.data[:, :, 0].T, cmap="Blues", aspect="auto")
         left.set_xticks(range(len(source)), source, rotation=90, fontsize=7)
@@ -203,20 +197,16 @@ def draw(path: Path, source: Any, written: Any, weights: Any, curves: Any, title
 
 
 @command
-def main(argv: Sequence[str]) -> None:
+def main(argv: list[str]) -> None:
     """Train a network with attention and one without, and let them translate what they have not seen."""
-    parser = common.example_parser(__doc__)
+    parser = common.example_parser(__doc__, hidden=128, epochs=10, lr=3e-3)
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--languages", nargs=2, default=["en", "fr"], help="of num2words, from and to (default: en fr)")
     data.add_argument("--pairs", help="a file of sentences and translations, instead of numbers")
     parser.add_argument("--numbers", type=at_least(1), default=40000, help="to draw (default: %(default)s)")
     parser.add_argument("--level", choices=("word", "character"), default="word", help="(default: %(default)s)")
-    parser.add_argument("--hidden", type=at_least(1), default=128, help="H (default: %(default)s)")
-    parser.add_argument("--epochs", type=at_least(1), default=10, help="(default: %(default)s)")
-    parser.add_argument("--lr", type=at_least(1e-9, float), default=3e-3, help="Adam's (default: %(default)s)")
     parser.add_argument("--beam", type=at_least(1), default=4, help="its width; 1 is greedy (default: %(default)s)")
-    o = common.parse_example(parser, argv, numbers=4000, hidden=64, lr=0.01)
-    need("rich", "matplotlib", "sacrebleu" if o.pairs else "num2words")
+    o = common.parse_example(parser, argv, "num2words", "sacrebleu", numbers=4000, hidden=64, lr=0.01)
     pairs, longer = (read_pairs(o.pairs, o.level), []) if o.pairs else name_numbers(o)
     count = min(len(pairs) // 10, 1000)
     if not count:
@@ -231,7 +221,7 @@ def main(argv: Sequence[str]) -> None:
         for k, name in enumerate(("no attention", "attention")):
             model = Translator(training, name == "attention", o)
             train(model, training, o, progress, name, k / 2)
-            progress.update((k + 1) / 2, name, "translating")
+            progress.update((k + 1) / 2, name, "translating", at_once=True)
             found = [model.translate(source, o.beam) for source, _ in test]
             results = [(target, words) for (_, target), (words, _) in zip(test, found)]
             parts = {"held out": results[:count], "longer": results[count:]}
@@ -240,8 +230,7 @@ def main(argv: Sequence[str]) -> None:
             curves[name] = [(T, measure(of)) for T, of in by_length.items()]
             shown = ", ".join(f"{part} {of:.3f}" for part, of in figures[name].items())
             progress.say(f"result: {name}: {what}: {shown}")
-    right = [n for n, (target, words) in enumerate(results) if words == target and lengths[n] <= 24]
-    n = max(right, key=lambda n: lengths[n], default=0)  # the longest that is right and fits into the picture
+    n = max(range(len(test)), key=lambda n: lengths[n] * (lengths[n] <= 24) * exact([results[n]]))  # right, and fits in
     draw(folder / "translation.png", test[n][0], *found[n], curves, what, max(len(source) for source, _ in training))
     common.write_json(folder / "result.json", figures)
     print(f"picture: {folder / 'translation.png'}")

@@ -18,10 +18,7 @@ Each number is scaled to mean 0 and deviation 1. With `--both-directions` a seco
 that are there whole.
 """
 
-from __future__ import annotations
-
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +28,7 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import ORANGE, Progress, UserError, at_least, command, need, number, output_folder, picture
+from .common import ORANGE, Progress, UserError, command, number, output_folder, picture
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 LENGTH, WIDTH, WALL = 32, 28, slice(8, 20)
@@ -91,8 +88,7 @@ class Watcher(nn.Module):
         self.output = nn.Linear(o.hidden * (2 if o.both_directions else 1), classes, rng=rng)
 
     def forward(self, xs: np.ndarray) -> Any:
-        e = mg.maximum(self.encoder(xs), 0.0)
-        h, _ = self.recurrent(e)  # (T, B, H), or (T, B, 2H) for both directions
+        h, _ = self.recurrent(mg.relu(self.encoder(xs)))  # (T, B, H), or (T, B, 2H) for both directions
         return self.output(self.dropout(h))
 
     @mg.no_grad()
@@ -126,8 +122,7 @@ def train(videos: list[Any], names: np.ndarray, o: Any, progress: Progress) -> W
         loss = loss_and_gradients(xs, np.searchsorted(names, labels))
         nn.clip_grad_norm(optimizer.params, 1.0)
         optimizer.step()
-        if progress.due():
-            progress.update(step / o.steps, f"step {number(step)}", f"loss {loss.item():.3f}")
+        progress.update(step / o.steps, f"step {number(step)}", f"loss {loss.item():.3f}")
     return model
 
 
@@ -146,8 +141,7 @@ def logistic_regression(videos: list[Any], xs: np.ndarray, seed: int) -> np.ndar
 
 def draw(path: Path, frames: Any, labels: Any, names: np.ndarray, p: dict[str, np.ndarray], scenes: bool) -> None:
     """One video: scenes of it, if its frames are such, and the probability of each label over time, by both methods."""
-    with picture(path) as figure:
-        figure.set_size_inches(9.2, 6)
+    with picture(path, 9.2, 6) as figure:
         top, bottom = figure.subfigures(2, 1, height_ratios=(0.14, 1)) if scenes else (None, figure)
         for k, t in enumerate(range(0, LENGTH, 6) if scenes else [], 1):
             axes = top.add_subplot(1, 6, k, xticks=[], yticks=[], xlabel=f"frame {t}")
@@ -164,20 +158,16 @@ def draw(path: Path, frames: Any, labels: Any, names: np.ndarray, p: dict[str, n
 
 
 @command
-def main(argv: Sequence[str]) -> None:
+def main(argv: list[str]) -> None:
     """Label the frames of videos that training did not see."""
-    parser = common.example_parser(__doc__)
+    parser = common.example_parser(__doc__, hidden=96, steps=2500, lr=3e-3)
     parser.add_argument("--train", nargs="+", help="csv or npz files of one video each")
     parser.add_argument("--test", nargs="+", help="the same, to test on")
     parser.add_argument("--cell", choices=CELLS, default="gru", help="(default: %(default)s)")
     parser.add_argument("--both-directions", action="store_true", help="read from the end as well")
-    parser.add_argument("--hidden", type=at_least(1), default=96, help="units (default: %(default)s)")
-    parser.add_argument("--steps", type=at_least(1), default=2500, help="of training (default: %(default)s)")
-    parser.add_argument("--lr", type=at_least(1e-9, float), default=3e-3, help="AdamW's (default: %(default)s)")
-    o = common.parse_example(parser, argv, steps=250, lr=1e-2, hidden=64)
+    o = common.parse_example(parser, argv, "sklearn", steps=250, lr=1e-2, hidden=64)
     if bool(o.train) != bool(o.test):
         parser.error("--train and --test go together")
-    need("rich", "matplotlib", "sklearn")
     if o.train:
         training = [read_video("--train", path) for path in o.train]
         test = [read_video("--test", path) for path in o.test]
