@@ -14,8 +14,6 @@ the seven above the zero. The image decides the state in which the decoder start
 In training it is told the right words so far; afterwards beam search finds the most probable caption. No digit of the
 test scenes is in a training scene, and 8 of 56 layouts (relations and sizes, as in "a _ above a small _") are in the
 second test only. The baseline: the caption of the training scene whose pixels differ least.
-
-Own pictures: `--data FILE.npz` with `images` (N, height, width) and `captions` (N,). A fifth is held out.
 """
 
 import itertools
@@ -68,20 +66,18 @@ def scenes(layouts: Any, digits: np.ndarray, labels: np.ndarray, count: int, rng
 
 def read(path: str) -> tuple[np.ndarray, list[str]]:
     """The images, up to 1 and with zeros up to whole cells, and the captions of a file."""
-    images, words = common.read_npz("--data", path, "images", "captions")
-    captions = words.tolist()
+    images, captions = common.read_npz("--data", path, "images", "captions")
     if images.ndim != 3 or not images.size or not np.isfinite(images).all():
         raise UserError(f"--data: {path}: images must be finite numbers (N, height, width), got {images.shape}")
-    if not 5 <= len(captions) == len(images) or not all(isinstance(c, str) and c.split() for c in captions):
+    if captions.dtype.kind != "U" or not 5 <= captions.size == len(images) or not all(map(str.split, captions.flat)):
         raise UserError(f"--data: {path}: one caption for each image is needed, of at least 5")
     images = np.pad(images, ((0, 0), (0, -images.shape[1] % CELL), (0, -images.shape[2] % CELL)))
-    return (images / max(1e-12, np.abs(images).max())).astype(np.float32), [" ".join(c.split()) for c in captions]
+    return (images / max(1e-12, np.abs(images).max())).astype(np.float32), [" ".join(c.split()) for c in captions.flat]
 
 
 def numbered(captions: list[str], vocabulary: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Words to read (T, N), behind the start 0, and to guess (T, N), up to the end 0; beyond that 0 and -1."""
-    words = [[0, *(vocabulary.index(word) for word in caption.split()), 0] for caption in captions]
-    words, _ = nn.pad_sequences(words, value=-1)
+    words, _ = nn.pad_sequences([[0, *map(vocabulary.index, caption.split()), 0] for caption in captions], value=-1)
     return np.maximum(words[:-1], 0), words[1:]
 
 
@@ -118,8 +114,7 @@ class Captioner(nn.Module):
     @mg.no_grad()
     def say(self, image: np.ndarray, length: int) -> list[int]:
         """The most probable words that a beam search finds."""
-        (best, _), *_ = nn.beam_search(self.step, 0, length, BEAM, self.eval().look(image[None]), end=0)
-        return best
+        return nn.beam_search(self.step, 0, length, BEAM, self.eval().look(image[None]), end=0)[0][0]
 
 
 # --- training -------------------------------------------------------------------------------------------------------
@@ -184,7 +179,7 @@ def draw(path: Path, tests: Any, said: dict[str, list[str]]) -> None:
 def main(argv: list[str]) -> None:
     """Learn to caption scenes, and caption others."""
     parser = common.example_parser(__doc__, hidden=128, steps=6000, lr=4e-3, dropout=0.2)
-    parser.add_argument("--data", help="npz file of images and captions (default: scenes of scikit-learn's digits)")
+    parser.add_argument("--data", help="npz file: images (N, height, width), captions (N,); a fifth is held out")
     o = common.parse_example(parser, argv, "sklearn", steps=1200, dropout=0.0)
     rng = np.random.default_rng(o.seed)
     if o.data:
@@ -209,8 +204,7 @@ def main(argv: list[str]) -> None:
         progress.say(f"{number(len(words[0]))} images to learn from, {len(vocabulary) - 1} words")
         model = train(training[0], words, guesses, len(vocabulary), o, progress)
         for title, (images, captions) in tests.items():
-            best = [model.say(image, len(words)) for image in images]
-            said[title] = [" ".join(vocabulary[n] for n in of).strip() for of in best]
+            said[title] = [" ".join(vocabulary[n] for n in model.say(image, len(words))).strip() for image in images]
             both = {"network": said[title], "nearest scene": nearest(*training, images)}
             found[title] = {name: scores(of, captions) for name, of in both.items()}
             figures = (f"{name} {of['exact']:.3f} ({of['words']:.3f})" for name, of in found[title].items())

@@ -78,7 +78,7 @@ class Reader(nn.Module):
     """Words (T, B) of sentences of some lengths (B,) -> the logits (B, classes) of their labels."""
 
     def __init__(self, sentences: list[list[str]], classes: int, o: Any, rng: np.random.Generator) -> None:
-        words, counts = np.unique(np.concatenate(sentences), return_counts=True)
+        words, counts = np.unique(np.concatenate(sentences, dtype=object), return_counts=True)
         self.vocabulary = {word: n for n, word in enumerate(words[counts > 1].tolist(), 1)}
         self.embedding = nn.Embedding(1 + len(self.vocabulary), o.hidden, rng=rng)
         self.embedding.W.data = 0.1 * self.embedding.W.data  # a word means little before it is learnt
