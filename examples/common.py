@@ -55,7 +55,7 @@ def example_parser(doc: str, **training: Any) -> Parser:
 
 
 def parse_example(parser: Parser, argv: Sequence[str], *packages: str, **quick: Any) -> argparse.Namespace:
-    """The options, of which `quick` are the defaults under --quick; all `packages` are there, and those of pictures."""
+    """The options, by default `quick` under --quick, once rich, matplotlib and `packages` are known to be there."""
     if "--quick" in argv:
         parser.set_defaults(**quick)
     options = parser.parse_args(argv)
@@ -218,8 +218,8 @@ class Progress:
         return not self.quiet and time.monotonic() >= self.next
 
     def update(self, done: float, position: str, figures: str, at_once: bool = False) -> None:
-        """When it is due, or at once: the fraction of the work done, the same in words, the figures of the moment."""
-        if not (at_once or self.due()):
+        """Show, when due or `at_once`, the fraction of the work done, the same in words, and figures of the moment."""
+        if self.quiet or not (at_once or self.due()):
             return
         now = time.monotonic()
         self.next = now + self.every

@@ -36,7 +36,7 @@ STEPS = {"left of": (0, 1), "right of": (0, -1), "above": (1, 0)}  # to the next
 RELATIONS = [("left of",), ("above",), *itertools.product(STEPS, ("left of", "above")), ("above", "right of")]
 RELATIONS.remove(("right of", "left of"))  # back to where the first digit is
 LAYOUTS = [(of, sizes) for of in RELATIONS for sizes in itertools.product(("", "small "), repeat=len(of) + 1)]
-CELL, CHANNELS, BATCH, BEAM = 9, 64, 64, 3  # pixels of a cell's side; of the network; scenes in a batch; of the search
+CELL, CHANNELS, BATCH, BEAM = 9, 64, 64, 3  # the first in pixels
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:

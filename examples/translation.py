@@ -226,7 +226,8 @@ def main(argv: list[str]) -> None:
             by_length = {T: [result for result, of in zip(results, lengths) if of == T] for T in sorted(set(lengths))}
             curves[name] = [(T, measure(of)) for T, of in by_length.items()]
             progress.say(f"result: {name}: {what}: " + ", ".join(f"{at} {of:.3f}" for at, of in figures[name].items()))
-    n = max(range(len(test)), key=lambda n: lengths[n] * (lengths[n] <= 24) * exact([results[n]]))  # right, and fits in
+    # the longest that is right and fits into the picture
+    n = max(range(len(test)), key=lambda n: lengths[n] * (lengths[n] <= 24) * exact([results[n]]))
     draw(folder / "translation.png", test[n][0], *found[n], curves, what, max(len(source) for source, _ in training))
     common.write_json(folder / "result.json", figures)
     print(f"picture: {folder / 'translation.png'}")
