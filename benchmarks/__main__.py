@@ -97,9 +97,9 @@ def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
     )  # fmt: skip
     for name, (size, values, differing) in scaling.GROWTHS.items():
         grown = replace(setting, **differing)
-        fixed = " ".join(f"{other}={getattr(grown, other)}" for other in "VHBT" if other not in size)
+        what = [f"growing {size}", *(f"{other}={getattr(grown, other)}" for other in "VHBT" if other not in size)]
         table[name] = Row(
-            f"LSTM training step with growing {size}, {fixed}; peaks of memory in the first steps and in a later one",
+            f"LSTM training step with {' '.join(what)}; peaks of memory in the first steps and in a later one",
             scaling.Growth,
             tuple(framework for framework in trained if framework not in LACKING.get(name, ())),
             (grown, size, values),

@@ -120,31 +120,33 @@ class Growth:
     """The LSTM's training step as one of its sizes grows, and the memory that model and steps add."""
 
     def __init__(self, framework: str, setting: Setting, size: str, values: tuple[Any, ...]) -> None:
-        self.framework, self.size, self.values = framework, size, values
-        self.settings = {value: grown(replace(setting, cell="lstm"), size, value) for value in values}
-        self.steps: dict[Any, Callable[[], float]] = {}
-        self.peaks: dict[Any, dict[str, float]] = {}
+        self.framework = framework
+        settings = [grown(replace(setting, cell="lstm"), size, value) for value in values]
+        names = [",".join(map(str, value)) if isinstance(value, tuple) else f"{size}={value}" for value in values]
+        self.settings = dict(zip(names, settings))
+        self.steps: dict[str, Callable[[], float]] = {}
+        self.peaks: dict[str, dict[str, float]] = {}
 
     def check(self) -> dict[str, np.ndarray]:
         """At the two smallest sizes: what grows has an effect, and a check of the largest would take minutes."""
         return {
-            f"{self.size}={value}, {what}": array
-            for value in self.values[:2]
-            for what, array in language_model.Training(self.framework, self.settings[value]).check().items()
+            f"{name}, {what}": array
+            for name, setting in list(self.settings.items())[:2]
+            for what, array in language_model.Training(self.framework, setting).check().items()
         }
 
     def measure(self) -> dict[str, float]:
         """Milliseconds per step, over at least 1 step and 0.1 seconds, and MiB, for each size."""
         found = {}
-        for value, setting in self.settings.items():
-            if value not in self.steps:
-                self.steps[value], self.peaks[value] = self._begin(setting)
+        for name, setting in self.settings.items():
+            if name not in self.steps:
+                self.steps[name], self.peaks[name] = self._begin(setting)
             steps, start = 0, now()
             while steps < 1 or now() - start < 0.1:
-                self.steps[value]()
+                self.steps[name]()
                 steps += 1
-            found[f"{self.size}={value}"] = (now() - start) / steps * 1e3
-            found |= {f"{self.size}={value} {what}": peak for what, peak in self.peaks[value].items()}
+            found[name] = (now() - start) / steps * 1e3
+            found |= {f"{name} {what}": peak for what, peak in self.peaks[name].items()}
         return found
 
     def _begin(self, setting: Setting) -> tuple[Callable[[], float], dict[str, float]]:

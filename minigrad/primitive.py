@@ -52,19 +52,22 @@ class Primitive:
         self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
         self.unread: dict[int, tuple[bool, Sequence[int], bool]] = {}
 
-    def find_unread(self, one: int, n: int) -> tuple[bool, Sequence[int], bool]:
-        """Whether the output's values are not read, which of the n inputs' are not, and whether no tensor's are.
+    def find_unread(self, one: int) -> tuple[bool, Sequence[int], bool]:
+        """Whether the output's values are not read, which inputs' are not, and whether no tensor's are.
 
-        By the rule of input `one`, or by any if that is -1.
+        By the rule of input `one`, or by any if that is -1. Of the inputs of a joint rule it is all or none.
         """
-        rules = [self.joint] if self.joint is not None else [self.rules[one]] if one >= 0 else self.rules
-        readers = [rule for rule in rules if rule is not None]
-        ruled = range(n if self.joint is not None else min(n, len(self.rules)))
-        unread = [k for k in ruled if not any([reads_values(rule, k + 2) for rule in readers])]
-        no_tensor = one in unread if one >= 0 else len(unread) == len(ruled)
-        found = not any([reads_values(rule, 1) for rule in readers]), unread, no_tensor
-        if self.joint is None:  # else any number of inputs may come
-            self.unread[one] = found
+        if self.joint is not None:
+            none = not any([reads_values(self.joint, k) for k in range(2, 66)])
+            unread: Sequence[int] = range(sys.maxsize if none else 0)
+            found = not reads_values(self.joint, 1), unread, none
+        else:
+            rules = [rule for rule in (self.rules if one < 0 else [self.rules[one]]) if rule is not None]
+            every = range(len(self.rules))
+            unread = [k for k in every if not any([reads_values(rule, k + 2) for rule in rules])]
+            none = one in unread if one >= 0 else len(unread) == len(every)
+            found = not any([reads_values(rule, 1) for rule in rules]), unread, none
+        self.unread[one] = found
         return found
 
     @functools.cached_property
@@ -118,10 +121,12 @@ class Primitive:
         try:
             value_unread, unread, all_unread = self.unread[one]
         except KeyError:
-            value_unread, unread, all_unread = self.find_unread(one, len(inputs))
+            value_unread, unread, all_unread = self.find_unread(one)
         if not default and (line is not None or keeping()):
             value_unread, unread, all_unread = False, (), False
         for k in unread:
+            if k >= len(inputs):
+                break
             x = inputs[k]
             if isinstance(x, Variable) and x.node is not None:
                 operands[k] = x.node
@@ -141,7 +146,8 @@ class Primitive:
         elif unread:
             kept = list(inputs)
             for k in unread:
-                kept[k] = arrays[k]
+                if k < len(kept):
+                    kept[k] = arrays[k]
             inputs = tuple(kept)
         node.inputs = inputs
         node.value = None if value_unread else y

@@ -46,7 +46,9 @@ class Tensor(Variable):
         self.node = None
         self.requires_grad = requires_grad
         if trace is not None:
-            trace.made_inside(self, source)
+            trace.inside.add(id(self))
+            if isinstance(source, Variable):
+                trace.copied(self, source)
 
     @classmethod
     def _sharing(cls, array: np.ndarray, requires_grad: bool = False) -> Tensor:
@@ -54,6 +56,8 @@ class Tensor(Variable):
         t = object.__new__(cls)
         t._data = np.asarray(array)
         t.node = Node(cls, t._data) if requires_grad else None
+        if (trace := tracing()) is not None:
+            trace.inside.add(id(t))
         return t
 
     # --- data and gradient -----------------------------------------------------------------------------------------
@@ -103,7 +107,10 @@ class Tensor(Variable):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether `backward()` collects a gradient for this leaf, or passes through this result."""
+        """Whether `backward()` collects a gradient for this leaf, or passes through this result.
+
+        It can be set; a leaf for which it is set to False loses its gradient, a result its record.
+        """
         return self.node is not None
 
     @requires_grad.setter

@@ -132,7 +132,7 @@ class Trace(Mode):
         out = kind._sharing(y)
         if p.differentiable and recording() and any([isinstance(x, Variable) and x.node is not None for x in inputs]):
             p.check_differentiable(inputs)
-            value_unread, unread, _ = p.find_unread(-1, len(inputs))
+            value_unread, unread, _ = p.unread.get(-1) or p.find_unread(-1)
             left = [x.node if k in unread and isinstance(x, Variable) and x.node else x for k, x in enumerate(inputs)]
             out.node = Node(kind, y, p, tuple(left), static)
             out.node.value = None if value_unread else y
@@ -160,13 +160,6 @@ class Trace(Mode):
     def tensor(self, g: Any) -> Variable:
         """A cotangent as a Tensor, so that all that is computed from it is recorded."""
         return g if isinstance(g, Variable) else Tensor._sharing(g)
-
-    def made_inside(self, new: Variable, source: Any) -> None:
-        """Note that `new` is a new leaf, a copy of `source` if that is a Tensor."""
-        if isinstance(source, Variable):
-            self.copied(new, source)
-        else:
-            self.inside.add(id(new))
 
     def copied(self, new: Variable, old: Variable) -> None:
         """Note that `new` was made as a copy of `old`, without a record."""

@@ -181,3 +181,11 @@ def test_an_unused_draw_still_advances_the_generator() -> None:
         draws.append([f() for _ in range(2)])
     for a, b in zip(*draws, strict=True):
         same(a, b)
+
+
+def test_a_gradient_of_zeros_belongs_to_the_caller_of_each_call() -> None:
+    f = mg.compile(mg.grad(lambda x, y: mg.sum(x), argnums=(0, 1)))
+    first, second = f(X, X)[1], f(X, X)[1]
+    same(first, np.zeros_like(X))
+    assert first is not second
+    assert not np.shares_memory(first.data, second.data)

@@ -109,6 +109,21 @@ def test_a_step_of_an_lstm_keeps_its_gates_and_states_only() -> None:
     assert sum(found.values()) <= 1.1 * 7 * T * B * H * 4
 
 
+def test_an_input_that_an_earlier_call_left_out_is_kept_as_its_rules_need() -> None:
+    total = mg.primitive(
+        lambda x, y, z=0.0: x + y + z * z,
+        lambda g, t, x, y, z=None: g,
+        lambda g, t, x, y, z=None: g,
+        lambda g, t, x, y, z=None: g * (2 * z),
+        name="total",
+    )
+    assert total(leaf(), leaf()).requires_grad
+    z = leaf()
+    (square,) = mg.vjp(lambda z: mg.sum(total(leaf(), leaf(), z)), z)[1](1.0)
+    np.testing.assert_array_equal(square.data, 2 * X)
+    np.testing.assert_array_equal(mg.hvp(lambda z: mg.sum(total(leaf(), leaf(), z)), (X,), (X,))[0].data, 2 * X)
+
+
 def test_derivatives_of_all_orders_need_no_array_that_was_not_kept() -> None:
     def f(x: Any) -> Any:
         y = mg.tanh(x + 1.0)
@@ -179,6 +194,7 @@ READ: dict[str, tuple[Any, list[int]]] = {
     "shapes": (lambda g, y, x, w: mg.broadcast_to(g, x.shape) * y.ndim * w.size, []),
     "a shape and values": (lambda g, y, x, w: mg.reshape(g, x.shape) * x, [2]),
     "another name": (aliased, [2]),
+    "a transpose": (lambda g, y, x, w: g @ w.T, [3]),
     "a length": (lambda g, y, x, w: g * len(x), [2]),
     "inside of another function": (lambda g, y, x, w: list(map(lambda k: g * k * w, [1])), [3]),
     "any of many": (lambda g, y, *xs: g * xs[0], [2, 3, 4, 5, 6, 7, 8, 9]),
