@@ -188,16 +188,16 @@ def laid_out(instructions: Sequence[Instruction], places: dict[Value, Place]) ->
 
     A view is found by making it, in memory that nobody reads; if there is none in this layout, it will be a copy.
     """
-    memory: dict[Root, np.ndarray] = {}
+    memory = np.empty(0, np.uint8)
     for i in instructions:
         base = i.inputs[i.view] if i.view is not None else None
         if i.out in places:
             continue
         if isinstance(base, Value) and 0 not in i.out.shape and 0 not in base.shape:
             place = places[base]
-            if place.root not in memory:
-                memory[place.root] = np.empty(place.root.high - place.root.low, np.uint8)
-            x = place.array(memory[place.root], 0)
+            if len(memory) < place.root.high - place.root.low:
+                memory = np.empty(place.root.high - place.root.low, np.uint8)
+            x = place.array(memory, 0)
             y = i.primitive.function(*[x if k == i.view else v for k, v in enumerate(i.inputs)], **i.static)
             if np.may_share_memory(x, y):
                 places[i.out] = place.moved(y, x)
