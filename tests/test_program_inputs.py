@@ -189,3 +189,11 @@ def test_a_gradient_of_zeros_belongs_to_the_caller_of_each_call() -> None:
     same(first, np.zeros_like(X))
     assert first is not second
     assert not np.shares_memory(first.data, second.data)
+
+
+def test_a_constant_made_inside_belongs_to_the_caller_of_each_call() -> None:
+    f = mg.compile(lambda x: (x * 2.0, mg.tensor(np.ones(3))))
+    first, second = f(X)[1], f(X)[1]
+    same(first, np.ones(3))
+    assert first is not second
+    assert not np.shares_memory(first.data, second.data)
