@@ -83,7 +83,7 @@ class Trace(Mode):
         self.value = self
         self.start = clock()
         self.instructions: list[Instruction] = []
-        self.leaves: dict[Any, tuple[Variable, Value]] = {}  # tensors that are closed over, by Node or else by id
+        self.leaves: dict[int, tuple[Variable, Value]] = {}  # tensors that are closed over
         self.inside: set[int] = set()  # leaves made in the block, by id
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
         self.tensors: dict[int, Variable] = {}  # and Tensors that share their memory,
@@ -233,11 +233,10 @@ class Trace(Mode):
                 f"compile: a tensor from outside of the function, the result of {x.node.primitive.name}, requires a "
                 f"gradient, at {user_line()}; compute it inside, or pass it as an argument, or detached"
             )
-        key = id(x) if x.node is None else x.node
-        if key not in self.leaves:
-            self.leaves[key] = x, Value(self._count, x._data, x)
+        if id(x) not in self.leaves:
+            self.leaves[id(x)] = x, Value(self._count, x._data, x)
             self._count += 1
-        return self.leaves[key][1]
+        return self.leaves[id(x)][1]
 
     def _keep_generator(self, inputs: tuple[Any, ...]) -> None:
         for x in inputs:

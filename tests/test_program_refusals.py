@@ -96,7 +96,8 @@ def test_a_tensor_that_leaks_out_of_the_trace_is_unusable() -> None:
     kept = []
     f = mg.compile(lambda x: kept.append(mg.tanh(x)) or x)
     f(X)
-    for use in (lambda t: t + 1, lambda t: mg.tanh(t), lambda t: t.data, lambda t: t[0], lambda t: t.shape):
+    for use in (lambda t: t + 1, lambda t: mg.tanh(t), lambda t: t.data, lambda t: t[0], lambda t: t.shape,
+                mg.compile(lambda t: t), lambda t: mg.compile(lambda x: (x, t))(X)):  # fmt: skip
         with pytest.raises(RuntimeError, match="kept from inside"):
             use(kept[0])
 
