@@ -78,6 +78,10 @@ def test_freezing_a_parameter_is_seen() -> None:
     step()
     assert w.grad is None
     same(v.grad, X)
+    w.requires_grad = True
+    step()
+    same(w.grad, X)
+    same(v.grad, 2 * X)
 
 
 def test_a_closed_over_array_is_followed() -> None:
