@@ -46,16 +46,17 @@ class Primitive:
         self.__doc__ = doc or function.__doc__
 
     def declare(self, rules: tuple[Rule | None, ...], joint: Rule | None) -> None:
-        """Set the rules, and find out which arrays they read."""
+        """Set the rules; which arrays they read is found out when they are first needed."""
         self.rules, self.joint = rules, joint
         # inputs from this number on may have no rule
         self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
-        self.unread: dict[int, tuple[bool, Sequence[int], bool]] = {}
+        self.unread: dict[int, tuple[bool, Sequence[int], bool]] = {}  # by `one`, see `find_unread`
 
     def find_unread(self, one: int) -> tuple[bool, Sequence[int], bool]:
-        """Whether the output's values are not read, which inputs' are not, and whether no tensor's are.
+        """Whether the output's values are not read, which inputs' are not, and whether those of no tensor are read.
 
-        By the rule of input `one`, or by any if that is -1. Of the inputs of a joint rule it is all or none.
+        `one` is the input that alone requires a gradient, so that its rule alone is called, or -1 if several do. Of the
+        inputs of a joint rule it is all or none.
         """
         if self.joint is not None:
             none = not any([reads_values(self.joint, k) for k in range(2, 66)])
@@ -106,7 +107,7 @@ class Primitive:
         if type(y) is not np.ndarray:
             y = np.asarray(y)
 
-        out: Any = object.__new__(kind)
+        out: Any = object.__new__(kind)  # here and below: __init__ would take as long as all the rest
         line = None if default or not anomaly() else user_line()
         if line is not None:
             check_finite(f"{self.name}: forward value", y, operands, line)
@@ -117,6 +118,7 @@ class Primitive:
             return out
         if last >= self.ruled:
             self.check_differentiable(inputs)
+        # what the record keeps: arrays that are read; in place of the others, the tensor's node, and no copy of a constant
         one = last if wanted == 1 else -1
         try:
             value_unread, unread, all_unread = self.unread[one]
