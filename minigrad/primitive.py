@@ -118,7 +118,7 @@ class Primitive:
             return out
         if last >= self.ruled:
             self.check_differentiable(inputs)
-        # what the record keeps: arrays that are read; in place of the others, the tensor's node, and no copy of a constant
+        # the record keeps arrays that are read; in place of others it has the tensor's node, or a constant not copied
         one = last if wanted == 1 else -1
         try:
             value_unread, unread, all_unread = self.unread[one]
