@@ -34,18 +34,14 @@ def lineage(outputs: Collection[Node], wrt: Collection[Node] | None = None) -> t
                 continue
             foreign = foreign or t.primitive is None
         for x in t.inputs:
-            if type(x) is not Node:
-                if not isinstance(x, Variable) or x.node is None:
-                    continue
-                x = x.node
-            if x not in found:
+            if x is not None and x not in found:
                 found.add(x)
                 tensors.append(x)
     tensors.sort(key=attrgetter("order"))
     if stops is not None:  # keep what leads to wrt; inputs come before what is made of them
         leading: set[Node] = set()
         for t in tensors:
-            if t in stops or any([x in leading for x in t.sources()]):
+            if t in stops or any([x in leading for x in t.inputs]):
                 leading.add(t)
         tensors = [t for t in tensors if t in leading]
     return tensors[::-1], foreign
@@ -82,7 +78,7 @@ def _leaves_early(tensors: Sequence[Node]) -> list[Node]:
     """
     place = {t: n for n, t in enumerate(tensors)}
     for n, t in enumerate(tensors):
-        for x in t.sources():
+        for x in t.inputs:
             if x is not None and x.primitive is None and x in place:
                 place[x] = n
     return sorted(tensors, key=place.__getitem__)
@@ -125,7 +121,7 @@ def _walk(
         static, order, value = t.static, t.order, t.value
         rules, joint = made_by.rules, made_by.joint
         if kind is RecordedSum:
-            operands = (g, t if value is None else t.tensor(value), *t.inputs)
+            operands = (g, *t.opened())
         else:
             operands = (g, t if value is None else value, *t.operands)
         terms = None if joint is None else joint(*operands, **static)
@@ -134,10 +130,8 @@ def _walk(
                 f"{made_by.name}: the joint rule returned {len(terms)} cotangents for {len(t.inputs)} inputs"
             )
         for k, x in enumerate(t.inputs):
-            if type(x) is not Node:
-                if not isinstance(x, Variable) or x.node is None:
-                    continue
-                x = x.node
+            if x is None:
+                continue
             if x.order > order:
                 raise _changed(made_by, k, x)
             if queue is None and x not in sums:
@@ -152,10 +146,10 @@ def _walk(
             view = whole and x.view and x.primitive is getitem and not x.static
             view = view and not (x.retains_grad if ends is None else x in ends)
             if view:  # which only hands on what it gets: at once, then it needs no turn of its own
-                made, (x, index) = x.order, x.inputs
-                x = x if type(x) is Node else x.node
-                if x.order > made:
-                    raise _changed(getitem, 0, x)
+                source: Any = x.inputs[0]
+                if source.order > x.order:
+                    raise _changed(getitem, 0, source)
+                x, index = source, x.operands[1]
                 whole = False
             collected = sums.get(x)
             if collected is None and queue is not None:

@@ -88,7 +88,7 @@ def _made_before(start: int, outputs: Sequence[Any], inputs: Sequence[Any]) -> l
         if t.order < start:
             found.append(t)
             continue
-        for x in t.sources():
+        for x in t.inputs:
             if x is not None and x not in seen:
                 seen.add(x)
                 stack.append(x)

@@ -50,25 +50,23 @@ class Primitive:
         self.rules, self.joint = rules, joint
         # inputs from this number on may have no rule
         self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
-        self.unread: dict[int, tuple[bool, Sequence[int], bool]] = {}  # by `one`, see `find_unread`
+        self.unread: dict[int, tuple[bool, Sequence[int]]] = {}  # by `one`, see `find_unread`
 
-    def find_unread(self, one: int) -> tuple[bool, Sequence[int], bool]:
-        """Whether the output's values are not read, which inputs' are not, and whether those of no tensor are read.
+    def find_unread(self, one: int) -> tuple[bool, Sequence[int]]:
+        """Whether the output's values are not read, and which inputs' are not.
 
         `one` is the input that alone requires a gradient, so that its rule alone is called, or -1 if several do. Of the
         inputs of a joint rule it is all or none.
         """
+        rules = [self.joint] if self.joint is not None else self.rules if one < 0 else [self.rules[one]]
+        readers = [rule for rule in rules if rule is not None]
         if self.joint is not None:
-            none = not any([reads_values(self.joint, k) for k in range(2, 66)])
-            unread: Sequence[int] = range(sys.maxsize if none else 0)
-            found = not reads_values(self.joint, 1), unread, none
+            unread: Sequence[int] = range(
+                0 if any([reads_values(self.joint, k) for k in range(2, 66)]) else sys.maxsize
+            )
         else:
-            rules = [rule for rule in (self.rules if one < 0 else [self.rules[one]]) if rule is not None]
-            every = range(len(self.rules))
-            unread = [k for k in every if not any([reads_values(rule, k + 2) for rule in rules])]
-            none = one in unread if one >= 0 else len(unread) == len(every)
-            found = not any([reads_values(rule, 1) for rule in rules]), unread, none
-        self.unread[one] = found
+            unread = [k for k in range(len(self.rules)) if not any([reads_values(rule, k + 2) for rule in readers])]
+        self.unread[one] = found = not any([reads_values(rule, 1) for rule in readers]), unread
         return found
 
     @functools.cached_property
@@ -85,18 +83,18 @@ class Primitive:
         default = innermost.get() is None
         if not default and (trace := tracing()) is not None:
             return trace.call(self, inputs, static)
-        kind, wanted, last, changeable = None, 0, -1, False  # how many inputs require gradients, and the last of them
+        kind, changeable = None, False
+        sources: list[Node | None] = []
         operands: list[Any] = []
-        for k, x in enumerate(inputs):
+        for x in inputs:
             if isinstance(x, Variable):
                 if kind is None:
                     kind = type(x)
-                if x.node is not None:
-                    wanted += 1
-                    last = k
+                sources.append(x.node)
                 operands.append(x._data)
             else:
                 changeable = changeable or not immutable(x)
+                sources.append(None)
                 operands.append(x)
         try:
             y = self.function(*operands, **static) if static else self.function(*operands)
@@ -111,47 +109,38 @@ class Primitive:
         line = None if default or not anomaly() else user_line()
         if line is not None:
             check_finite(f"{self.name}: forward value", y, operands, line)
+        wanted = len(sources) - sources.count(None)  # how many inputs require gradients
         if not wanted or not (default or recording()):
             # a view of a parameter would change with its next update
             out._data = y.copy() if wanted and y.base is not None else y
             out.node = None
             return out
-        if last >= self.ruled:
-            self.check_differentiable(inputs)
-        # the record keeps arrays that are read; in place of others it has the tensor's node, or a constant not copied
-        one = last if wanted == 1 else -1
+        if len(sources) > self.ruled:
+            self.check_differentiable(sources)
+        # the record keeps arrays that are read; in place of others it has their nodes, or a constant that is not copied
+        one = -1
+        if wanted == 1:
+            one = 0
+            while sources[one] is None:
+                one += 1
         try:
-            value_unread, unread, all_unread = self.unread[one]
+            value_unread, unread = self.unread[one]
         except KeyError:
-            value_unread, unread, all_unread = self.find_unread(one)
+            value_unread, unread = self.find_unread(one)
         if not default and (line is not None or keeping()):
-            value_unread, unread, all_unread = False, (), False
+            value_unread, unread = False, ()
         for k in unread:
             if k >= len(inputs):
                 break
-            x = inputs[k]
-            if isinstance(x, Variable) and x.node is not None:
-                operands[k] = x.node
+            operands[k] = sources[k] or operands[k]
         if changeable:
             for k, x in enumerate(inputs):
                 if operands[k] is x and k not in unread:
                     operands[k] = frozen(x)
         node = object.__new__(Node)
         node.primitive = self
-        node.operands = arrays = tuple(operands)
-        if all_unread:  # then rules get the same whether they are recorded or not
-            inputs = arrays
-        elif changeable:
-            inputs = tuple(
-                [x if type(a) is np.ndarray and isinstance(x, Variable) else a for x, a in zip(inputs, arrays)]
-            )
-        elif unread:
-            kept = list(inputs)
-            for k in unread:
-                if k < len(kept):
-                    kept[k] = arrays[k]
-            inputs = tuple(kept)
-        node.inputs = inputs
+        node.inputs = tuple(sources)
+        node.operands = tuple(operands)
         node.value = None if value_unread else y
         node.static = {name: frozen(x) for name, x in static.items()} if static else NO_STATIC
         node.order = clock()
@@ -167,9 +156,9 @@ class Primitive:
         out.node = node
         return out
 
-    def check_differentiable(self, inputs: Sequence[Any]) -> None:
-        for k, x in enumerate(inputs[self.ruled :], self.ruled):
-            if isinstance(x, Variable) and x.node is not None and (k >= len(self.rules) or self.rules[k] is None):
+    def check_differentiable(self, sources: Sequence[Node | None]) -> None:
+        for k, node in enumerate(sources[self.ruled :], self.ruled):
+            if node is not None and (k >= len(self.rules) or self.rules[k] is None):
                 raise TypeError(f"{self.name}: input {k} has no derivative rule; pass it detached: `x.detach()`")
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

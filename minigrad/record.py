@@ -16,9 +16,9 @@ NO_STATIC: dict[str, Any] = {}  # one for all: a record of many objects keeps th
 class Node:
     """One entry of the record: how an array was made, and where its gradient is collected.
 
-    `primitive is None` marks a leaf. `inputs` are tensors and plain values, `operands` the same with arrays for the
-    tensors, `value` is the result. An array that no rule reads is not kept: in place of the tensor stands its Node,
-    which knows shape and dtype, and `value` is None.
+    `primitive is None` marks a leaf. `inputs` are the Nodes of the inputs, None for those that require no gradient;
+    `operands` is what rules are called with, arrays and plain values, and `value` the result. An array that no rule
+    reads is not kept: its Node, which knows shape and dtype, stands for it (and `value` is None).
     `static` holds the keyword arguments, `order` the number from `clock`, `kind` the class of the tensor; `view` tells
     whether it shares its memory, `line` is the user's source line (under `detect_anomaly` only), `traced` what this
     stands for in a compiled program (if it was made while one was traced).
@@ -30,7 +30,7 @@ class Node:
     )  # fmt: skip
 
     primitive: Any  # a `Primitive` or None
-    inputs: tuple[Any, ...]
+    inputs: tuple[Node | None, ...]
     operands: tuple[Any, ...]
     value: np.ndarray | None
     static: dict[str, Any]
@@ -49,17 +49,14 @@ class Node:
         kind: type[Variable],
         array: np.ndarray,
         primitive: Any = None,
-        inputs: tuple[Any, ...] = (),
+        inputs: tuple[Node | None, ...] = (),
+        operands: tuple[Any, ...] = (),
         static: dict[str, Any] | None = None,
     ) -> None:
-        self.primitive, self.inputs, self.operands, self.value = primitive, inputs, inputs, None
+        self.primitive, self.inputs, self.operands, self.value = primitive, inputs, operands, None
         self.static = static or NO_STATIC
         self.order, self.kind, self.shape, self.dtype, self.view = clock(), kind, array.shape, array.dtype, False
         self.grad, self.retains_grad = None, False
-
-    def sources(self) -> list[Node | None]:
-        """The Node of each input, None for those that require no gradient."""
-        return [x if type(x) is Node else x.node if isinstance(x, Variable) else None for x in self.inputs]
 
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))
@@ -71,6 +68,11 @@ class Node:
         if hasattr(self, "traced"):
             t.traced = self.traced
         return t
+
+    def opened(self) -> tuple[Any, ...]:
+        """The result and the operands as tensors that continue the record."""
+        pairs = zip((self, *self.inputs), (self.value if self.value is not None else self, *self.operands))
+        return tuple([x if node is None or x is node else node.tensor(x) for node, x in pairs])
 
 
 class Variable:

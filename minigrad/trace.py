@@ -83,7 +83,7 @@ class Trace(Mode):
         self.value = self
         self.start = clock()
         self.instructions: list[Instruction] = []
-        self.leaves: dict[int, tuple[Variable, Value]] = {}  # tensors that are closed over
+        self.leaves: dict[Any, tuple[Variable, Value]] = {}  # tensors that are closed over, by Node or else by id
         self.inside: set[int] = set()  # leaves made in the block, by id
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
         self.tensors: dict[int, Variable] = {}  # and Tensors that share their memory,
@@ -130,11 +130,15 @@ class Trace(Mode):
         y = np.asarray(y)
         kind: Any = next((type(x) for x in nodes), Tensor)
         out = kind._sharing(y)
-        if p.differentiable and recording() and any([isinstance(x, Variable) and x.node is not None for x in inputs]):
-            p.check_differentiable(inputs)
-            value_unread, unread, _ = p.unread.get(-1) or p.find_unread(-1)
-            left = [x.node if k in unread and isinstance(x, Variable) and x.node else x for k, x in enumerate(inputs)]
-            out.node = Node(kind, y, p, tuple(left), static)
+        sources = tuple([x.node if isinstance(x, Variable) else None for x in inputs])
+        if p.differentiable and recording() and any(sources):
+            p.check_differentiable(sources)
+            value_unread, unread = p.unread.get(-1) or p.find_unread(-1)
+            operands = [
+                x if node is None else node if k in unread else x._data
+                for k, (node, x) in enumerate(zip(sources, inputs))
+            ]
+            out.node = Node(kind, y, p, sources, tuple(operands), static)
             out.node.value = None if value_unread else y
         reads = tree_map(self._read, inputs), tree_map(self._read, static)
         view = next((k for k, x in enumerate(arrays) if p.pure and _shared(y, x)), None)
@@ -233,10 +237,11 @@ class Trace(Mode):
                 f"compile: a tensor from outside of the function, the result of {x.node.primitive.name}, requires a "
                 f"gradient, at {user_line()}; compute it inside, or pass it as an argument, or detached"
             )
-        if id(x) not in self.leaves:
-            self.leaves[id(x)] = x, Value(self._count, x._data, x)
+        key = id(x) if x.node is None else x.node
+        if key not in self.leaves:
+            self.leaves[key] = x, Value(self._count, x._data, x)
             self._count += 1
-        return self.leaves[id(x)][1]
+        return self.leaves[key][1]
 
     def _keep_generator(self, inputs: tuple[Any, ...]) -> None:
         for x in inputs:

@@ -147,7 +147,7 @@ def test_detach_frees_the_record_of_the_chunk_before(kind: Any) -> None:
     xs = mg.tensor(np.ones((4, 2, 2), np.float32))
     ys, state = net(xs)
     ends = [weakref.ref(t) for t in [ys, *mg.tree_leaves(state)]]
-    inner = weakref.ref(ys.node.sources()[0])  # an output of one time
+    inner = weakref.ref(ys.node.inputs[0])  # an output of one time
     gc.disable()  # by reference counts alone
     try:
         state = nn.detach(state)

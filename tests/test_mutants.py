@@ -347,4 +347,4 @@ def test_a_mutant_gets_the_arrays_that_the_right_rule_does_not_read() -> None:
     assert mg.grad(mg.log)(3.0).item() == pytest.approx(1 / 3.0)
     with swapped:
         assert mg.grad(mg.log)(3.0).item() == pytest.approx(1 / np.log(3.0))
-    assert mg.log.find_unread(0) == (True, [], False)
+    assert mg.log.find_unread(0) == (True, [])

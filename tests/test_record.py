@@ -104,7 +104,7 @@ def test_a_step_of_an_lstm_keeps_its_gates_and_states_only() -> None:
             if isinstance(x, np.ndarray):
                 owner = x if x.base is None else x.base
                 found[id(owner)] = owner.nbytes
-        stack.extend(t.sources())
+        stack.extend(t.inputs)
     # f i o, C~, C, tanh C and h: 7 arrays (B, H) a step, in float32; a tenth for weights and indices
     assert sum(found.values()) <= 1.1 * 7 * T * B * H * 4
 

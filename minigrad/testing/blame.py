@@ -84,7 +84,7 @@ def _fault_of(t: Node, order: int, wanted: type[Exception], options: Options, mo
     """What is wrong with one step, or nothing."""
     made_by = t.primitive
     assert made_by is not None
-    places = [k for k, node in enumerate(t.sources()) if node is not None]
+    places = [k for k, node in enumerate(t.inputs) if node is not None]
     rng = np.random.default_rng(0)
 
     def function(*vs: Any) -> Any:
@@ -154,7 +154,7 @@ def _cut(f: TensorFunction, xs: Arrays, order: int, locate: Locate | None) -> st
 
 
 def _constants(a: Node, b: Node) -> Sequence[tuple[str, np.ndarray, np.ndarray]]:
-    constant = [k for k, nodes in enumerate(zip(a.sources(), b.sources())) if not any(nodes)]
+    constant = [k for k, nodes in enumerate(zip(a.inputs, b.inputs)) if not any(nodes)]
     pairs = [(f"input {k}", a.operands[k], b.operands[k]) for k in constant]
     pairs += [(f"the argument {key}", x, b.static.get(key)) for key, x in a.static.items()]
     found = []

@@ -134,5 +134,5 @@ def _reached(x: Any, stops: set[Any]) -> set[Any]:
         t = stack.pop()
         if t is not None and t not in found:
             found.add(t)
-            stack.extend(t.sources() if t not in stops else ())
+            stack.extend(t.inputs if t not in stops else ())
     return found & stops
