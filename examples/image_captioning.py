@@ -69,7 +69,8 @@ def read(path: str) -> tuple[np.ndarray, list[str]]:
     images, captions = common.read_npz("--data", path, "images", "captions")
     if images.ndim != 3 or not images.size or not np.isfinite(images).all():
         raise UserError(f"--data: {path}: images must be finite numbers (N, height, width), got {images.shape}")
-    if captions.dtype.kind != "U" or not images.shape[:1] == captions.shape >= (5,) or "" in map(str.strip, captions):
+    paired = captions.shape == images.shape[:1] and len(captions) >= 5
+    if not paired or captions.dtype.kind != "U" or "" in map(str.strip, captions):
         raise UserError(f"--data: {path}: one caption for each image is needed, of at least 5")
     images = np.pad(images, ((0, 0), (0, -images.shape[1] % CELL), (0, -images.shape[2] % CELL)))
     return (images / max(1e-12, np.abs(images).max())).astype(np.float32), [" ".join(c.split()) for c in captions]

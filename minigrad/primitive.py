@@ -61,9 +61,8 @@ class Primitive:
         rules = [self.joint] if self.joint is not None else self.rules if one < 0 else [self.rules[one]]
         readers = [rule for rule in rules if rule is not None]
         if self.joint is not None:
-            unread: Sequence[int] = range(
-                0 if any([reads_values(self.joint, k) for k in range(2, 66)]) else sys.maxsize
-            )
+            reads_some = any([reads_values(self.joint, k) for k in range(2, 66)])
+            unread: Sequence[int] = range(0 if reads_some else sys.maxsize)
         else:
             unread = [k for k in range(len(self.rules)) if not any([reads_values(rule, k + 2) for rule in readers])]
         self.unread[one] = found = not any([reads_values(rule, 1) for rule in readers]), unread

@@ -84,7 +84,7 @@ class Trace(Mode):
         self.start = clock()
         self.instructions: list[Instruction] = []
         self.leaves: dict[Any, tuple[Variable, Value]] = {}  # tensors that are closed over, by Node or else by id
-        self.inside: set[int] = set()  # leaves made in the block, by id
+        self.inside: set[int] = set()  # tensors made in the block, by id
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
         self.tensors: dict[int, Variable] = {}  # and Tensors that share their memory,
         self.wrapped: set[int] = set()  # by their own ids
