@@ -6,23 +6,22 @@
 
 Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of derivatives), `accumulate` (how
 cotangents are summed), `backward` (the walk), `tensor` (operators), `transforms` (grad and its relatives),
-`checkpoint` (less memory for one more forward pass); for `compile`: `trace` (what is written down), `passes`, `places`
-(where values lie), `program` (the replay).
+`checkpoint` (less memory for one more forward pass), `compiler` (`compile`: a record that is kept and replayed).
 """
 
 from . import ops, shapes
 from .checkpoint import checkpoint
+from .compiler.program import compile
+from .compiler.trace import draw, watched
 from .einsum import einsum
 from .memory import keep_freed_memory
 from .modes import detect_anomaly, enable_grad, no_grad
 from .ops import *
 from .ops import absolute as abs
 from .primitive import Primitive, primitive
-from .program import compile
 from .record import At, Product
 from .shapes import *
 from .tensor import Tensor, as_tensor, tensor
-from .trace import draw, watched
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .tree import tree_leaves, tree_map
 

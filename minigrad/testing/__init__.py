@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .cell import check_cell
 from .check import check_grad
 from .differences import numeric_gradient
-from .mutants import Mutant, mutants
+from .mutation.mutants import Mutant, mutants
 from .plain import check_jvp, check_vjp
 from .primitives import check_primitive
 from .problem import GradientError, KinkError

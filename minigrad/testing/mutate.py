@@ -25,8 +25,8 @@ except ImportError:
     raise SystemExit(2) from None
 
 from ..primitive import Primitive
-from .mutation_run import FailedError, Result, Run
-from .progress import Progress
+from .mutation.progress import Progress
+from .mutation.run import FailedError, Result, Run
 
 KILLED, SURVIVED, MISUSE, INTERRUPTED = 0, 1, 2, 130
 
@@ -130,7 +130,7 @@ def _output_to(path: str) -> Iterator[Any]:
 def targets(names: Sequence[str], modules: Sequence[str], cells: Sequence[str]) -> tuple[list[Primitive], list[type]]:
     """The primitives and the classes of cells that the command names; every primitive of minigrad if it names none."""
     # what `compile` returns is recorded by a primitive whose rule can only raise
-    ours = _declared(lambda module: module.split(".")[0] == "minigrad" and module != "minigrad.program")
+    ours = _declared(lambda module: module.split(".")[0] == "minigrad" and module != "minigrad.compiler.program")
     found: list[Primitive] = []
     for name in names:
         if ":" in name:

@@ -14,12 +14,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import shapes
-from .modes import Mode, recording, tracing
-from .primitive import Primitive, explained, primitive, user_line
-from .record import Node, Variable, clock
-from .tensor import Tensor
-from .tree import tree_leaves, tree_map
+from .. import shapes
+from ..modes import Mode, recording, tracing
+from ..primitive import Primitive, explained, primitive, user_line
+from ..record import Node, Variable, clock
+from ..tensor import Tensor
+from ..tree import tree_leaves, tree_map
 
 
 class Value:

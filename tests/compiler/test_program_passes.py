@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import nn
-from minigrad.places import Place, Root, Step, plan
-from minigrad.program import Program
+from minigrad.compiler.places import Place, Root, Step, plan
+from minigrad.compiler.program import Program
 
 X = np.random.default_rng(0).standard_normal((4, 6))
 
@@ -122,7 +122,7 @@ def test_the_memory_of_a_training_step_is_what_lives_at_once(net: nn.Recurrent) 
         return size
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minigrad.program.plan", spied)
+        patch.setattr("minigrad.compiler.program.plan", spied)
         compiled(np.zeros((20, 8, 7), np.float32))
     own = {root: span for root, span in roots.items() if root.source is None}
     most = max(sum(r.high - r.low for r, (a, b) in own.items() if a <= n <= b) for n in {a for a, _ in own.values()})

@@ -1,7 +1,7 @@
 """What PyTorch's modules and ours are compared on; run with PyTorch installed, it records PyTorch's side.
 
-python tests/torch_cases.py            writes tests/recorded/torch.npz
-python tests/torch_cases.py table      prints the worst differences of a live comparison
+python tests/support/torch_cases.py            writes tests/support/recorded/torch.npz
+python tests/support/torch_cases.py table      prints the worst differences of a live comparison
 """
 
 from __future__ import annotations

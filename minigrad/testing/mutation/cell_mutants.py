@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import where
-from ..primitive import Primitive, Rule, primitive
-from ..shapes import concatenate
-from ..tensor import Tensor
-from ..tree import flatten, tree_leaves
+from ...ops import where
+from ...primitive import Primitive, Rule, primitive
+from ...shapes import concatenate
+from ...tensor import Tensor
+from ...tree import flatten, tree_leaves
+from ..recorded import paths
 from .faults import COTANGENT_FAULTS
 from .mutants import Mutant, with_wrong_cotangent
-from .recorded import paths
 
 
 class CellPlaces:

@@ -44,12 +44,13 @@ class Case:
 
 def primitives() -> dict[str, Primitive]:
     """Every primitive of the package that is a function of arrays, by module and name."""
-    modules = [import_module(f"minigrad.{module.name}") for module in pkgutil.iter_modules(minigrad.__path__)]
+    names = [module.name for module in pkgutil.walk_packages(minigrad.__path__, "minigrad.")]
+    modules = [import_module(name) for name in names if not name.startswith("minigrad.testing.")]
     return {
         f"{module.__name__}.{name}": value
         for module in modules
         for name, value in vars(module).items()
-        if isinstance(value, Primitive) and value.pure and module.__name__ != "minigrad.program"
+        if isinstance(value, Primitive) and value.pure and module.__name__ != "minigrad.compiler.program"
     }
 
 

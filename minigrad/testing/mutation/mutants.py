@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..primitive import Primitive, Rule
-from ..record import At, Product, Variable
+from ...primitive import Primitive, Rule
+from ...record import At, Product, Variable
 from .faults import CALL_FAULTS, COTANGENT_FAULTS, Call, faults_of_calls
 
 

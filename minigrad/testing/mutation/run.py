@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ..primitive import Primitive, Rule
+from ...primitive import Primitive, Rule
 from .cell_mutants import CellPlaces
 from .mutants import Mutant, mutants
 from .progress import Progress

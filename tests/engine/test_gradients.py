@@ -67,7 +67,7 @@ def tensors_of(case: Case, dtype: Any = np.float64) -> list[Tensor]:
 
 def test_every_primitive_with_a_rule_is_in_the_table() -> None:
     missing = [name for name, p in primitives().items() if p.differentiable and p not in TABLE]
-    assert not missing, f"no gradient test draws {missing}; add them to tests/table.py"
+    assert not missing, f"no gradient test draws {missing}; add them to tests/support/table.py"
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import where
-from ..primitive import Primitive, Rule, reads_values
-from ..record import At, Product
-from ..shapes import concatenate, transpose
-from ..tensor import Tensor
+from ...ops import where
+from ...primitive import Primitive, Rule, reads_values
+from ...record import At, Product
+from ...shapes import concatenate, transpose
+from ...tensor import Tensor
 
 Call = tuple[Any, Any, list[Any]]  # (g, y, inputs), what a rule is called with
 

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from .memory import return_freed_memory
-from .modes import anomaly, recording, tracing
-from .passes import with_batches, with_direct_products, with_packed_factors, without_dead_code, without_repeats
+from ..memory import return_freed_memory
+from ..modes import anomaly, recording, tracing
+from ..primitive import primitive
+from ..record import Node, Variable
+from ..tree import flatten, tree_map
+from .batches import with_batches
+from .passes import with_direct_products, with_packed_factors, without_dead_code, without_repeats
 from .places import Place, Root, Step, address, collected, fresh, laid_out, plan, schedule
-from .primitive import primitive
-from .record import Node, Variable
 from .trace import Trace, Value, signature
-from .tree import flatten, tree_map
 
 #: Programs kept for one function; the one that was made first goes first.
 KEPT = 64
