@@ -29,7 +29,6 @@ REQUIRES = {
     "torch": ("torch",),
     "jax": ("jax",),
 }
-INSTALL = {"autograd": "minigrad[bench]", "mygrad": "minigrad[bench]"}
 # What a framework has no model for: torch's GRU is another one, the minimal gated unit is a user's own cell, and only
 # such a cell is a matter for torch.compile; by hand there is one layer.
 LACKING = {
@@ -274,7 +273,7 @@ def main(arguments: list[str] | None = None) -> int:
         absent = [framework for framework in wanted if framework not in measured]
         sections.append([*map(line, found), *([name, framework, "absent", "", ""] for framework in absent)])
         for package in {framework.split()[0] for framework in absent if framework not in present}:
-            missing[package] = f"pip install '{INSTALL.get(package, package)}'"
+            missing[package] = f"pip install '{package}'"
         missing |= reasons
     report = {
         "machine": machine(environment),

@@ -171,7 +171,7 @@ def need(*packages: str) -> None:
             importlib.import_module(package)
         except ModuleNotFoundError as error:
             shown = {"sklearn": "scikit-learn"}.get(package, package)
-            raise UserError(f"this example needs the package {shown}: pip install 'minigrad[examples]'") from error
+            raise UserError(f"this example needs the package {shown}: pip install {shown}") from error
 
 
 def output_folder(path: str) -> Path:

@@ -169,7 +169,7 @@ def _safetensors() -> Any:
         import safetensors.numpy
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            ".safetensors files need the package safetensors: pip install 'minigrad[examples]'; or use .npz"
+            ".safetensors files need the package safetensors: pip install safetensors; or use .npz"
         ) from error
     return safetensors
 

@@ -21,7 +21,7 @@ try:
     from hypothesis.extra import numpy as hnp
 except ImportError as error:  # pragma: no cover
     raise ImportError(
-        "minigrad.testing's strategies and given_grad need hypothesis: pip install minigrad[testing]"
+        "minigrad.testing's strategies and given_grad need the package hypothesis: pip install hypothesis"
     ) from error
 
 Shape = tuple[int, ...]
