@@ -25,6 +25,8 @@ from .tensor import Tensor, as_tensor, tensor
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .tree import tree_leaves, tree_map
 
+__version__ = "0.1.0"
+
 __all__ = [
     "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "detect_anomaly", "draw",
     "einsum", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "no_grad", "primitive", "tensor",
