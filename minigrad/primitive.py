@@ -6,18 +6,18 @@ Tensor which remembers the primitive and its inputs: the record that every deriv
 
 from __future__ import annotations
 
-import dis
 import functools
 import inspect
 import reprlib
 import sys
 from collections.abc import Callable, Sequence
-from types import CodeType, MethodType
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
 from .modes import anomaly, innermost, keeping, recording, tracing
+from .reads import arguments_read, reads_values
 from .record import NO_STATIC, Node, Variable, clock
 
 Rule = Callable[..., Any]
@@ -61,8 +61,8 @@ class Primitive:
         rules = [self.joint] if self.joint is not None else self.rules if one < 0 else [self.rules[one]]
         readers = [rule for rule in rules if rule is not None]
         if self.joint is not None:
-            reads_some = any([reads_values(self.joint, k) for k in range(2, 66)])
-            unread: Sequence[int] = range(0 if reads_some else sys.maxsize)
+            named, further = arguments_read(self.joint)
+            unread: Sequence[int] = range(0 if any(named[2:]) or further else sys.maxsize)
         else:
             unread = [k for k in range(len(self.rules)) if not any([reads_values(rule, k + 2) for rule in readers])]
         self.unread[one] = found = not any([reads_values(rule, 1) for rule in readers]), unread
@@ -248,36 +248,6 @@ def frozen(x: Any) -> Any:
     if isinstance(x, Variable):
         return x._data.copy()
     return tuple([frozen(part) for part in x]) if type(x) is tuple else x
-
-
-@functools.cache
-def _names_read(code: CodeType) -> frozenset[str]:
-    """The variables that code uses otherwise than to ask for a shape or dtype."""
-    read: set[Any] = set()
-    steps = list(dis.get_instructions(code))
-    for step, after in zip(steps, [*steps[1:], None]):
-        loaded = step.argval if isinstance(step.argval, tuple) else (step.argval,)
-        if after is not None and after.argval in ("shape", "ndim", "dtype", "size"):
-            loaded = loaded[:-1]
-        read.update(name for name in loaded if isinstance(name, str))
-    return frozenset(read)
-
-
-def reads_values(rule: Rule, argument: int) -> bool:
-    """Whether a rule may read the values of one of its positional arguments, not its shape or dtype alone."""
-    function: Any = rule
-    bound = 0
-    while isinstance(function, functools.partial):
-        function, bound = function.func, bound + len(function.args)
-    if isinstance(function, MethodType):
-        function, bound = function.__func__, bound + 1
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return True
-    names = [*code.co_varnames[: code.co_argcount]]
-    if code.co_flags & inspect.CO_VARARGS:  # *args stands after the keyword-only ones
-        names.append(code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
-    return not names or names[min(argument + bound, len(names) - 1)] in _names_read(code)
 
 
 def describe(x: Any) -> str:

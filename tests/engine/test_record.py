@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.modes import keep_values
-from minigrad.primitive import reads_values
 
 X = np.linspace(0.5, 1.5, 6).reshape(2, 3)
 
@@ -165,50 +163,3 @@ def test_a_rule_that_raises_says_so_whether_or_not_arrays_were_kept() -> None:
     p = mg.primitive(lambda x: x + 0.0, lambda g, y, x: g[:1].repeat(5, axis=0))
     with pytest.raises(ValueError, match=r"returned a cotangent of shape \(5, 3\) for an input of shape \(2, 3\)"):
         mg.sum(p(leaf())).backward()
-
-
-# --- which arguments a rule reads ------------------------------------------------------------------------------------
-
-
-class Rules:
-    def method(self, g: Any, y: Any, x: Any) -> Any:
-        return g * x
-
-    def shaped(self, g: Any, y: Any, x: Any) -> Any:
-        return mg.broadcast_to(g, x.shape)
-
-
-def aliased(g: Any, y: Any, x: Any) -> Any:
-    z = x
-    return g * z
-
-
-def scaled(k: float, g: Any, y: Any, x: Any) -> Any:
-    return g * y * k
-
-
-READ: dict[str, tuple[Any, list[int]]] = {
-    "nothing": (lambda g, y, x, w: g, []),
-    "an input": (lambda g, y, x, w: g * w, [3]),
-    "the output": (lambda g, y, x, w: g * y, [1]),
-    "shapes": (lambda g, y, x, w: mg.broadcast_to(g, x.shape) * y.ndim * w.size, []),
-    "a shape and values": (lambda g, y, x, w: mg.reshape(g, x.shape) * x, [2]),
-    "another name": (aliased, [2]),
-    "a transpose": (lambda g, y, x, w: g @ w.T, [3]),
-    "a length": (lambda g, y, x, w: g * len(x), [2]),
-    "inside of another function": (lambda g, y, x, w: list(map(lambda k: g * k * w, [1])), [3]),
-    "any of many": (lambda g, y, *xs: g * xs[0], [2, 3, 4, 5, 6, 7, 8, 9]),
-    "none of many": (lambda g, y, *xs, axis=0: g, []),
-    "a keyword": (lambda g, y, x, w, *, axis=None: g * axis, []),
-    "a partial function": (functools.partial(scaled, 2.0), [1]),
-    "a method": (Rules().method, [2]),
-    "shapes in a method": (Rules().shaped, []),
-    "a function in C": (max, [1, 2, 3]),
-}
-
-
-@pytest.mark.parametrize("name", READ)
-def test_which_values_a_rule_reads_is_seen_in_its_code(name: str) -> None:
-    rule, expected = READ[name]
-    possible = {"another name": 3, "a method": 3, "shapes in a method": 3, "a partial function": 3, "any of many": 10}
-    assert [k for k in range(1, possible.get(name, 4)) if reads_values(rule, k)] == expected

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...ops import where
-from ...primitive import Primitive, Rule, reads_values
+from ...primitive import Primitive, Rule
+from ...reads import reads_values
 from ...record import At, Product
 from ...shapes import concatenate, transpose
 from ...tensor import Tensor
