@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import pickle
 import reprlib
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .modes import anomaly, innermost, keeping, recording, tracing
+from .naming import held_as, signature
 from .reads import arguments_read, reads_values
 from .record import NO_STATIC, Node, Variable, clock
 
@@ -37,8 +39,7 @@ class Primitive:
         calls: Callable[..., Any] | None = None,
         pure: bool = True,
     ) -> None:
-        functools.update_wrapper(self, function)
-        self.function = function
+        self.function = self.__wrapped__ = function
         self.declare(rules, joint)
         self.name = self.__name__ = name
         self.differentiable = bool(rules) or joint is not None
@@ -160,12 +161,43 @@ class Primitive:
             if node is not None and (k >= len(self.rules) or self.rules[k] is None):
                 raise TypeError(f"{self.name}: input {k} has no derivative rule; pass it detached: `x.detach()`")
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        """As a class attribute a primitive is a method: `t.tanh()` is `tanh(t)`."""
-        return self if instance is None else MethodType(self, instance)
+    def __getattr__(self, attribute: str) -> Any:
+        # called for what is not there: modules and rules need not be looked through before somebody asks for these
+        if attribute == "__qualname__":
+            return held_as(self, self.name) or self.name
+        if attribute == "__signature__" and (found := signature(self)) is not None:
+            return found
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
+
+    def __reduce__(self) -> str:
+        """Like a function, a primitive is pickled by its name."""
+        name = held_as(self, self.name)
+        if name is None:
+            raise pickle.PicklingError(
+                f"{self.name}: a primitive is pickled by its name, and module {self.__module__!r}, which declared it, "
+                "holds it under none; assign it to a name there, outside of functions and classes, "
+                "or say which module holds it (`p.__module__ = __name__`)"
+            )
+        return name
+
+    def __copy__(self) -> Primitive:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Primitive:
+        return self
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
+
+
+class method:
+    """A primitive as a method of Tensor: `t.tanh()` is `tanh(t)`."""
+
+    def __init__(self, primitive: Primitive) -> None:
+        self.primitive = primitive
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self.primitive if instance is None else MethodType(self.primitive, instance)
 
 
 #: The primitive that a NumPy universal function stands for when it is called on a Tensor; the first one declared.
@@ -206,6 +238,9 @@ def primitive(
         pure: False if a call does more than compute its result from its inputs (it draws a number, it checks values):
             a compiled function then makes every call, each time.
 
+    A primitive is a function: as a class attribute it is not bound to instances, it is pickled by the name under which
+    the module that declares it holds it, and a copy of it is itself.
+
     If the function takes an argument `out`, it must be able to write its result there, whatever that array's strides:
     a compiled function then gives it memory that is used again and again.
 
@@ -221,6 +256,7 @@ def primitive(
     made = Primitive(
         function, rules, joint, name or str(getattr(function, "__name__", function)), doc, parts, calls, pure
     )
+    made.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")  # which is where it will be looked for
     if isinstance(function, np.ufunc):
         by_ufunc.setdefault(function, made)
     return made

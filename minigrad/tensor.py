@@ -12,7 +12,7 @@ from . import ops, shapes
 from .backward import backward
 from .modes import no_grad, tracing
 from .numpy_functions import array_function, array_ufunc
-from .primitive import Primitive
+from .primitive import Primitive, method
 from .record import Node, Variable, clock
 
 
@@ -285,25 +285,26 @@ class Tensor(Variable):
 
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _in_place
 
-    __neg__ = ops.negative
-    __pos__ = ops.positive
-    __abs__ = ops.absolute
-    __eq__ = ops.equal
-    __ne__ = ops.not_equal
-    __lt__ = ops.less
-    __le__ = ops.less_equal
-    __gt__ = ops.greater
-    __ge__ = ops.greater_equal
+    __neg__ = method(ops.negative)
+    __pos__ = method(ops.positive)
+    __abs__ = method(ops.absolute)
+    __eq__ = method(ops.equal)
+    __ne__ = method(ops.not_equal)
+    __lt__ = method(ops.less)
+    __le__ = method(ops.less_equal)
+    __gt__ = method(ops.greater)
+    __ge__ = method(ops.greater_equal)
 
     # --- methods ---------------------------------------------------------------------------------------------------
 
-    exp, expm1, log, log1p, sin, cos = ops.exp, ops.expm1, ops.log, ops.log1p, ops.sin, ops.cos
-    tanh, sigmoid, relu, softplus = ops.tanh, ops.sigmoid, ops.relu, ops.softplus
-    sqrt, square, abs, clip = ops.sqrt, ops.square, ops.absolute, ops.clip
-    sum, mean, var, max, min, cumsum = ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.cumsum
-    logsumexp, softmax, log_softmax = ops.logsumexp, ops.softmax, ops.log_softmax
-    argmax, argmin, argsort = ops.argmax, ops.argmin, ops.argsort
-    swapaxes, squeeze = shapes.swapaxes, shapes.squeeze
+    exp, expm1, log, log1p = map(method, (ops.exp, ops.expm1, ops.log, ops.log1p))
+    sin, cos, tanh, sigmoid = map(method, (ops.sin, ops.cos, ops.tanh, ops.sigmoid))
+    relu, softplus, sqrt, square = map(method, (ops.relu, ops.softplus, ops.sqrt, ops.square))
+    abs, clip, sum, mean, var = map(method, (ops.absolute, ops.clip, ops.sum, ops.mean, ops.var))
+    max, min, argmax, argmin = map(method, (ops.max, ops.min, ops.argmax, ops.argmin))
+    argsort, cumsum, logsumexp = map(method, (ops.argsort, ops.cumsum, ops.logsumexp))
+    softmax, log_softmax = map(method, (ops.softmax, ops.log_softmax))
+    swapaxes, squeeze = map(method, (shapes.swapaxes, shapes.squeeze))
 
     def reshape(self, *shape: Any) -> Any:
         """The same entries in another shape: `t.reshape(2, 3)` or `t.reshape((2, 3))`; one size may be -1."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..memory import return_freed_memory
 from ..modes import anomaly, recording, tracing
+from ..naming import held_as
 from ..primitive import primitive
 from ..record import Node, Variable
 from ..tree import flatten, tree_map
@@ -319,6 +320,10 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {self.function!r}>"
+
+    def __reduce__(self) -> Any:
+        """By its name if a module holds it, as a decorated function is; else as its function, to be traced anew."""
+        return held_as(self, getattr(self, "__qualname__", "")) or (compile, (self.function,))
 
 
 def compile(function: Callable[..., Any]) -> Compiled:

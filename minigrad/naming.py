@@ -1,0 +1,38 @@
+"""The name under which a function is found again, as pickle needs it, and the arguments that it shows."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+import numpy as np
+
+
+def held_as(x: Any, likely: str) -> str | None:
+    """The name under which the module `x.__module__` holds x: the `likely` one, which may be dotted, or any other."""
+    module = sys.modules.get(x.__module__)
+    found: Any = module
+    for part in likely.split("."):
+        found = getattr(found, part, None)
+    if found is x:
+        return likely
+    held = list(vars(module).items()) if module is not None else []
+    return next((name for name, value in held if value is x), None)
+
+
+def signature(p: Any) -> inspect.Signature | None:
+    """Inputs and static arguments of a primitive, as its rules name them; None if only its function may know."""
+    rules = [rule for rule in (*p.rules, p.joint) if rule is not None]
+    if not rules and isinstance(p.function, np.ufunc):
+        names = ["x"] if p.function.nin == 1 else [f"x{k + 1}" for k in range(p.function.nin)]
+        return inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names])
+    try:
+        named = list(inspect.signature(rules[0]).parameters.values())[2:]  # after g and y
+    except (IndexError, TypeError, ValueError):
+        return None
+    for k, parameter in enumerate(named):
+        flexible = parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        kind = inspect.Parameter.POSITIONAL_ONLY if flexible and k < len(p.rules) else parameter.kind
+        named[k] = parameter.replace(kind=kind, annotation=parameter.empty)
+    return inspect.Signature(named)
