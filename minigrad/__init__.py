@@ -29,9 +29,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "detect_anomaly", "draw",
-    "einsum", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "no_grad", "primitive", "tensor",
-    "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched",
+    "einsum", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "keep_freed_memory", "no_grad",
+    "primitive", "tensor", "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched",
 ]  # fmt: skip
 __all__ += ops.__all__ + shapes.__all__
-
-keep_freed_memory()

@@ -1,8 +1,9 @@
 """What becomes of memory that is freed, where glibc manages it; elsewhere these functions do nothing.
 
 glibc hands freed memory at the top of its heap back to the system, page by page, and the next training step has to
-fault it in again: that can take half of a step's time. As long as no more than a bound is free there, it does not
-(mallopt(3), M_TRIM_THRESHOLD). Arrays above its largest M_MMAP_THRESHOLD, 32 MiB, always come from the system.
+fault it in again. As long as no more than a bound is free there, it does not (mallopt(3), M_TRIM_THRESHOLD). Arrays
+above its largest M_MMAP_THRESHOLD, 32 MiB, always come from the system. The bound holds for the whole process, so it
+is raised only if the user asks for it.
 """
 
 import ctypes
@@ -18,13 +19,28 @@ def _glibc(name: str) -> Any:
     return getattr(ctypes.CDLL(None), name, lambda *_: 0) if sys.platform == "linux" else lambda *_: 0
 
 
-def keep_freed_memory() -> None:
-    """Have up to 1 GiB of freed memory kept for later, unless the environment says how much (MALLOC_...)."""
-    if not any(name.startswith("MALLOC_") for name in os.environ):
-        _glibc("mallopt")(_M_MMAP_THRESHOLD, _LARGEST)
-        _glibc("mallopt")(_M_TRIM_THRESHOLD, _KEPT)
+_asked = False
+
+
+def keep_freed_memory() -> bool:
+    """Have glibc keep up to 1 GiB of freed memory for later, and say whether it does from now on.
+
+    It pays where eager steps make records of many MiB: a step of an LSTM language model took 71 instead of 83 ms at
+    B = 64, H = 256, T = 50 (23 instead of 5500 page faults), 17.7 instead of 19.7 at B = 32 with two layers of H = 64,
+    and no less with one layer at B = 32, H = 128. Steps of compiled functions allocate nothing and gain nothing.
+
+    It holds for all that the process allocates, whoever does, and for as long as it runs: what others free stays with
+    the process too. It does nothing if the environment sets bounds (MALLOC_...), or without glibc.
+    """
+    global _asked
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    set_bound = _glibc("mallopt")
+    _asked = bool(set_bound(_M_MMAP_THRESHOLD, _LARGEST)) and bool(set_bound(_M_TRIM_THRESHOLD, _KEPT))
+    return _asked
 
 
 def return_freed_memory() -> None:
-    """Give all memory that is free now back to the system (malloc_trim(3))."""
-    _glibc("malloc_trim")(0)
+    """Give back all memory that is free now (malloc_trim(3)), if glibc was asked to keep it; else it does so itself."""
+    if _asked:
+        _glibc("malloc_trim")(0)

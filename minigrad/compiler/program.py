@@ -307,7 +307,7 @@ class Compiled:
             program = next((p for p in candidates if p.current()), None)
             if program is None:
                 program = Program(self.function, args, kwargs, self.moving, self.block)
-                return_freed_memory()  # the trace's, which took more than the program does
+                return_freed_memory()  # the trace took more than the program does
                 self.block = program.block
                 candidates.append(program)
                 if sum(map(len, self.programs.values())) > KEPT:

@@ -1,4 +1,4 @@
-"""Freed memory, where glibc manages it: kept from step to step, and given back when a program is made."""
+"""Freed memory, where glibc manages it: left alone, or if asked for kept from step to step, but not that of traces."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import subprocess
 import sys
 
 import pytest
+
+import minigrad as mg
+from minigrad import memory
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="glibc's allocator is not used here"
@@ -26,30 +29,80 @@ STEPS = """
 import resource
 import numpy as np
 import minigrad
-
+{asked}
 for step in range(3):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     record = [np.ones(2**14, np.float32) for _ in range(2**11)]  # 128 MiB
     del record
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
+ASKED = "print(int(minigrad.keep_freed_memory()))"
 
 
-def test_later_steps_use_the_memory_of_the_first() -> None:
-    first, *later = run(STEPS)
+def test_importing_minigrad_leaves_the_allocator_alone() -> None:
+    first, *later = run(STEPS.format(asked=""))
+    assert min(later) > first / 2
+
+
+def test_large_arrays_go_back_to_the_system_after_importing_minigrad_and_nn() -> None:
+    code = """
+from pathlib import Path
+import numpy as np
+import minigrad, nn
+pages = lambda: int(Path("/proc/self/statm").read_text().split()[1])
+before = pages()
+arrays = [np.ones(2**17) for _ in range(200)]  # 1 MiB each
+held = pages()
+del arrays
+print(held - before, pages() - before)
+"""
+    held, left = run(code)
+    assert left < held / 10
+
+
+def test_later_steps_use_the_memory_of_the_first_if_that_is_asked_for() -> None:
+    asked, first, *later = run(STEPS.format(asked=ASKED))
+    assert asked
     assert max(later) < first / 10
 
 
 def test_what_the_environment_says_of_the_allocator_holds() -> None:
-    first, *later = run(STEPS, MALLOC_TRIM_THRESHOLD_=str(2**20))
+    asked, first, *later = run(STEPS.format(asked=ASKED), MALLOC_TRIM_THRESHOLD_=str(2**20))
+    assert not asked
     assert min(later) > first / 2
+
+
+def calls_of_glibc(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    calls: list[str] = []
+    monkeypatch.setattr(memory, "_asked", False)
+    monkeypatch.setattr(memory, "_glibc", lambda name: lambda *arguments: calls.append(name) or 1)
+    return calls
+
+
+def test_making_a_program_calls_the_allocator_only_if_it_was_asked_to_keep_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = calls_of_glibc(monkeypatch)
+    mg.compile(mg.tanh)(1.0)
+    assert calls == []
+    for name in [name for name in os.environ if name.startswith("MALLOC_")]:
+        monkeypatch.delenv(name)
+    assert mg.keep_freed_memory()
+    mg.compile(mg.tanh)(1.0)
+    assert calls == ["mallopt", "mallopt", "malloc_trim"]
+
+
+def test_where_the_allocator_refuses_nothing_is_said_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_asked", False)
+    monkeypatch.setattr(memory, "_glibc", lambda name: lambda *arguments: 0)
+    assert not mg.keep_freed_memory()
 
 
 TRACE = """
 from pathlib import Path
 import numpy as np
 import minigrad as mg
-
+{asked}
 def held():
     line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmRSS"))
     return int(line.split()[1]) // 1024
@@ -67,7 +120,8 @@ print(f.program.nbytes >> 20, held() - before)
 """
 
 
-def test_making_a_program_leaves_no_more_memory_taken_than_it_needs() -> None:
-    needed, taken = run(TRACE)
+@pytest.mark.parametrize("asked", ["", "mg.keep_freed_memory()"])
+def test_making_a_program_leaves_no_more_memory_taken_than_it_needs(asked: str) -> None:
+    needed, taken = run(TRACE.format(asked=asked))
     assert needed < 20
     assert taken < 60  # the trace took 400 MiB
