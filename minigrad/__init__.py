@@ -5,7 +5,7 @@
     tensor(1.)
 
 Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of derivatives), `accumulate` (how
-cotangents are summed), `backward` (the walk), `tensor` (operators), `transforms` (grad and its relatives),
+cotangents are summed), `backward` (the walk), `tensor` and `operators`, `transforms` (grad and its relatives),
 `checkpoint` (less memory for one more forward pass), `compiler` (`compile`: a record that is kept and replayed).
 """
 

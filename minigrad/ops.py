@@ -22,10 +22,11 @@ from .shapes import astype, broadcast_to, expand_dims, flip, reshape, swapaxes
 
 __all__ = [
     "absolute", "add", "argmax", "argmin", "argsort", "ceil", "clip", "cos", "cumsum", "divide", "equal", "exp",
-    "expm1", "floor", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal", "linear",
-    "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp", "matmul", "max", "maximum",
-    "mean", "min", "minimum", "multiply", "negative", "norm", "not_equal", "positive", "power", "relu", "rint",
-    "sigmoid", "sign", "sin", "softmax", "softplus", "sqrt", "square", "subtract", "sum", "tanh", "var", "where",
+    "expm1", "floor", "floor_divide", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal",
+    "linear", "log", "log1p", "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp", "matmul", "max",
+    "maximum", "mean", "min", "minimum", "multiply", "negative", "norm", "not_equal", "positive", "power", "relu",
+    "remainder", "rint", "sigmoid", "sign", "sin", "softmax", "softplus", "sqrt", "square", "subtract", "sum", "tanh",
+    "var", "where",
 ]  # fmt: skip
 
 # --- what has no derivative: plain arrays come out ------------------------------------------------------------------
@@ -42,6 +43,7 @@ logical_not = primitive(np.logical_not)
 sign = primitive(np.sign)
 floor = primitive(np.floor)
 ceil = primitive(np.ceil)
+floor_divide = primitive(np.floor_divide, doc="⌊x / y⌋, without a derivative: a plain array.")
 rint = primitive(np.rint)
 isfinite = primitive(np.isfinite)
 isinf = primitive(np.isinf)
@@ -92,6 +94,12 @@ add = primitive(np.add, lambda g, z, x, y: g, lambda g, z, x, y: g)
 subtract = primitive(np.subtract, lambda g, z, x, y: g, lambda g, z, x, y: -g)
 multiply = primitive(np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x)
 divide = primitive(np.divide, lambda g, z, x, y: _ratio(g, y), lambda g, z, x, y: -_ratio(_ratio(g, y) * x, y))
+remainder = primitive(
+    np.remainder,
+    lambda g, z, x, y: g,
+    lambda g, z, x, y: -g * floor_divide(x, y),
+    doc="x - y ⌊x / y⌋, of the sign of y; where it jumps, as y divides x, it has the slope of its own side.",
+)
 negative = primitive(np.negative, lambda g, y, x: -g)
 positive = primitive(np.positive, lambda g, y, x: g)
 power = primitive(

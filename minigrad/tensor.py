@@ -12,11 +12,12 @@ from . import ops, shapes
 from .backward import backward
 from .modes import no_grad, tracing
 from .numpy_functions import array_function, array_ufunc
+from .operators import Operators
 from .primitive import Primitive, method
 from .record import Node, Variable, clock
 
 
-class Tensor(Variable):
+class Tensor(Operators):
     """An array that remembers how it was computed.
 
     Args:
@@ -236,64 +237,6 @@ class Tensor(Variable):
         )
 
     __hash__ = object.__hash__
-
-    # --- operators -------------------------------------------------------------------------------------------------
-
-    def __add__(self, y: Any) -> Any:
-        return ops.add(self, y)
-
-    def __radd__(self, y: Any) -> Any:
-        return ops.add(y, self)
-
-    def __sub__(self, y: Any) -> Any:
-        return ops.subtract(self, y)
-
-    def __rsub__(self, y: Any) -> Any:
-        return ops.subtract(y, self)
-
-    def __mul__(self, y: Any) -> Any:
-        return ops.multiply(self, y)
-
-    def __rmul__(self, y: Any) -> Any:
-        return ops.multiply(y, self)
-
-    def __truediv__(self, y: Any) -> Any:
-        return ops.divide(self, y)
-
-    def __rtruediv__(self, y: Any) -> Any:
-        return ops.divide(y, self)
-
-    def __pow__(self, y: Any) -> Any:
-        return ops.power(self, y)
-
-    def __rpow__(self, y: Any) -> Any:
-        return ops.power(y, self)
-
-    def __matmul__(self, y: Any) -> Any:
-        return ops.matmul(self, y)
-
-    def __rmatmul__(self, y: Any) -> Any:
-        return ops.matmul(y, self)
-
-    def _in_place(self, y: Any) -> Any:
-        if self.primitive is None and self.requires_grad:
-            raise TypeError(
-                "a tensor with requires_grad=True cannot be changed by +=, -=, *= or /=; "
-                "write `w.data = w.data - step`, or `w = w - step` for a new tensor"
-            )
-        return NotImplemented  # a += b then means a = a + b
-
-    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _in_place
-
-    __neg__ = method(ops.negative)
-    __pos__ = method(ops.positive)
-    __abs__ = method(ops.absolute)
-    __eq__ = method(ops.equal)
-    __ne__ = method(ops.not_equal)
-    __lt__ = method(ops.less)
-    __le__ = method(ops.less_equal)
-    __gt__ = method(ops.greater)
-    __ge__ = method(ops.greater_equal)
 
     # --- methods ---------------------------------------------------------------------------------------------------
 

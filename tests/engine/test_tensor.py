@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import pickle
 from typing import Any
 
@@ -111,6 +112,18 @@ def test_in_place_operators_refuse_a_leaf_that_requires_a_gradient() -> None:
     with pytest.raises(TypeError, match=r"w\.data = w\.data - step"):
         w -= 0.1
     assert w.item() == 1.0
+
+
+@pytest.mark.parametrize("data", [[7, -3, 5], [7.5, -3.0, 0.25]], ids=["integers", "floats"])
+def test_remainder_and_floor_division_are_numpys_on_either_side(data: Any) -> None:
+    a, t = np.array(data), mg.tensor(data)
+    for function in (operator.mod, operator.floordiv):
+        for found, expected in [(function(t, 2), function(a, 2)), (function(7, t), function(7, a))]:
+            assert found.dtype == expected.dtype
+            np.testing.assert_array_equal(found, expected)
+    assert np.remainder(t, 2).data.tolist() == (a % 2).tolist()
+    with pytest.raises(TypeError, match="w - step"):
+        leaf([1.0]).__imod__(2.0)
 
 
 def test_in_place_operators_make_new_tensors_elsewhere() -> None:

@@ -83,6 +83,16 @@ def power_to_a_number(draw: Any) -> Case:
 
 
 @st.composite
+def remainders(draw: Any) -> Case:
+    """x % y with x / y away from the integers, where it jumps."""
+    sizes = draw(broadcastable_shapes(2, max_dims=2, min_side=0))
+    y = draw(nonzero(sizes[1]))
+    whole = np.broadcast_shapes(*sizes)
+    quotient = draw(hnp.arrays(np.int64, whole, elements=st.integers(-3, 3)))
+    return Case(ops.remainder, ((quotient + draw(hnp.arrays(float, whole, elements=st.floats(0.2, 0.8)))) * y, y))
+
+
+@st.composite
 def choices(draw: Any) -> Case:
     sizes = draw(broadcastable_shapes(3, max_dims=2, min_side=0))
     mask = draw(hnp.arrays(np.bool_, sizes[0]))
@@ -269,6 +279,7 @@ TABLE: dict[Any, st.SearchStrategy[Case]] = {
     ops.subtract: binary(ops.subtract),
     ops.multiply: binary(ops.multiply),
     ops.divide: binary(ops.divide, anywhere, nonzero),
+    ops.remainder: remainders(),
     ops.negative: unary(ops.negative),
     ops.positive: unary(ops.positive),
     ops.power: binary(ops.power, positive, anywhere) | power_to_a_number(),
