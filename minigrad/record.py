@@ -78,14 +78,16 @@ class Node:
 class Variable:
     """An array and, if it requires a gradient, its Node; `Tensor` is this with operators and methods.
 
-    `traced` is what it stands for in a compiled program (if it was made while one was traced).
+    `traced` is what it stands for in a compiled program (if it was made while one was traced), `_role` what a leaf that
+    takes no gradient is for those who save it (if anything, see `Tensor.role`).
     """
 
-    __slots__ = ("_data", "node", "traced", "__weakref__")
+    __slots__ = ("_data", "node", "traced", "_role", "__weakref__")
 
     _data: np.ndarray
     node: Node | None
     traced: Any
+    _role: str | None
 
 
 class At(NamedTuple):

@@ -110,7 +110,7 @@ class Tensor(Operators):
     def requires_grad(self) -> bool:
         """Whether `backward()` collects a gradient for this leaf, or passes through this result.
 
-        It can be set; a leaf for which it is set to False loses its gradient, a result its record.
+        It can be set; a leaf for which it is set to False loses its gradient and is frozen, a result loses its record.
         """
         return self.node is not None
 
@@ -121,8 +121,27 @@ class Tensor(Operators):
                 f"tensor: requires_grad=True needs floating-point data, got {self._data.dtype}; "
                 "write 1.0 instead of 1, or pass dtype=float"
             )
+        if value and self.role == "buffer":
+            raise TypeError("tensor: a buffer takes no gradient; make another tensor of its data for that")
         if value != self.requires_grad:
+            if not value and self.primitive is None:
+                self._role = "frozen"
             self.node = Node(type(self), self._data) if value else None
+
+    @property
+    def role(self) -> str | None:
+        """What a leaf that takes no gradient is for those who save it: "frozen", "buffer" or None, a mere constant.
+
+        A leaf is frozen once its requires_grad was switched off, until it is switched on again. To be a buffer (a
+        running mean, a table) is for whoever makes it to say: `t.role = "buffer"`; then it can never take a gradient.
+        """
+        return None if self.node is not None else getattr(self, "_role", None)
+
+    @role.setter
+    def role(self, value: str | None) -> None:
+        if self.node is not None or value not in (None, "frozen", "buffer"):
+            raise ValueError(f'role: None, "frozen" or "buffer", of a leaf with requires_grad=False, got {value!r}')
+        self._role = value
 
     @property
     def primitive(self) -> Primitive | None:
@@ -206,7 +225,7 @@ class Tensor(Operators):
         return format(self._value("format(t)").item(), spec) if spec else repr(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._value("copying t"), None, self.requires_grad)  # a copy or a pickle is a leaf
+        return _copied, (type(self), self._value("copying t"), self.requires_grad, self.role)
 
     def __len__(self) -> int:
         return len(self._data)
@@ -279,6 +298,14 @@ class Tensor(Operators):
 
     __array_ufunc__ = array_ufunc
     __array_function__ = array_function
+
+
+def _copied(kind: type[Tensor], data: np.ndarray, requires_grad: bool, role: str | None) -> Tensor:
+    """What a copy or a pickle is read as: a leaf."""
+    t = kind(data, None, requires_grad)
+    if role is not None:
+        t.role = role
+    return t
 
 
 def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:

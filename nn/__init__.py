@@ -17,7 +17,7 @@ from .layers import (
     parameter,
 )
 from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss
-from .module import Module
+from .module import Module, buffer
 from .optim import (
     SGD,
     Adagrad,
@@ -27,11 +27,9 @@ from .optim import (
     RMSprop,
     clip_grad_norm,
     clip_grad_value,
-    cosine_decay,
-    exponential_decay,
-    step_decay,
 )
 from .recurrent import GRU, LSTM, RNN, Recurrent, detach
+from .schedules import cosine_decay, exponential_decay, step_decay
 from .sequences import batchify, bucket_by_length, pad_sequences, padding_mask, tbptt_chunks
 from .serialize import load, save
 from .torch_weights import from_torch, to_torch
@@ -51,8 +49,8 @@ __all__ = [
     "Embedding", "FunctionCell", "GRU", "GRUCell", "IRNNCell", "LSTM", "LSTMCell", "LayerNorm", "LayerNormLSTMCell",
     "LeakyRNNCell", "Linear", "MGUCell", "Module", "Optimizer", "PeepholeLSTMCell", "ProjectedLSTMCell", "RMSprop",
     "RNN", "RNNCell", "Recurrent", "SGD", "Sequential", "TiedLinear", "VariationalDropout", "attention", "batchify",
-    "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "clip_grad_norm", "clip_grad_value",
-    "cosine_decay", "cross_entropy", "detach", "exponential_decay", "from_torch", "init", "layer_norm", "linear",
-    "load", "mse_loss", "nll_loss", "pad_sequences", "padding_mask", "parameter", "sample", "save", "step_decay",
-    "tbptt_chunks", "to_torch",
+    "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "buffer", "clip_grad_norm",
+    "clip_grad_value", "cosine_decay", "cross_entropy", "detach", "exponential_decay", "from_torch", "init",
+    "layer_norm", "linear", "load", "mse_loss", "nll_loss", "pad_sequences", "padding_mask", "parameter", "sample",
+    "save", "step_decay", "tbptt_chunks", "to_torch",
 ]  # fmt: skip

@@ -123,7 +123,7 @@ class FunctionCell(Cell):
 
     @property
     def input_dtype(self) -> np.dtype | None:
-        return weights_dtype(self) if self.parameters() else None
+        return weights_dtype(self) if self.parameters(frozen=True) else None
 
     @property
     def name(self) -> str:

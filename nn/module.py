@@ -1,4 +1,4 @@
-"""Module: an object whose tensors that require gradients, and those of its parts, are its parameters."""
+"""Module: an object whose weights are the tensors in its attributes and in those of its parts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import minigrad as mg
+
+_SAVED = (None, "frozen", "buffer")  # the roles of what a module saves; None is that of a parameter
 
 
 class Module:
     """Base class of layers, cells and models; define `forward`, call the object.
 
-    Parameters are found by walking the attributes, and lists, tuples and dicts in them: every leaf tensor with
-    requires_grad=True. One that is reachable by two ways (tied weights) counts once, under the name found first.
+    Its weights are found by walking the attributes, and lists, tuples and dicts in them. A leaf tensor with
+    requires_grad=True is a parameter. One whose requires_grad was switched off is frozen: it does not learn, but is
+    saved, loaded and counted. `nn.buffer(array)` is saved and loaded and takes no gradient, as a running mean or a
+    table. Any other tensor is a constant, or a result that was kept, and is not saved. A tensor that is reachable by
+    two ways (tied weights) counts once, under the name found first.
     """
 
     training: bool = True
@@ -28,21 +34,50 @@ class Module:
 
     # --- parts and parameters ----------------------------------------------------------------------------------------
 
-    def named_parameters(self) -> Iterator[tuple[str, mg.Tensor]]:
-        """Each parameter once, with its path: `cells.0.W`. Raises ValueError if two have the same path."""
-        paths = set()
-        for path, value in _walk(self, "", set()):
-            if isinstance(value, mg.Tensor) and value.requires_grad and value.primitive is None:
-                if path in paths:
-                    raise ValueError(
-                        f"{type(self).__name__}: two parameters have the path {path!r}; rename a dict's key"
-                    )
-                paths.add(path)
-                yield path, value
+    def named_parameters(self, frozen: bool = False) -> Iterator[tuple[str, mg.Tensor]]:
+        """Each parameter once, with its path: `cells.0.W`; with `frozen` those that are frozen as well.
 
-    def parameters(self) -> list[mg.Tensor]:
-        """The parameters, each once."""
-        return [p for _, p in self.named_parameters()]
+        Raises:
+            ValueError: if two have the same path.
+        """
+        return self._named((None, "frozen") if frozen else (None,))
+
+    def parameters(self, frozen: bool = False) -> list[mg.Tensor]:
+        """The parameters, each once; with `frozen` those that are frozen as well."""
+        return [p for _, p in self.named_parameters(frozen)]
+
+    def named_buffers(self) -> Iterator[tuple[str, mg.Tensor]]:
+        """Each buffer once, with its path."""
+        return self._named(("buffer",))
+
+    def _named(self, roles: tuple[str | None, ...]) -> Iterator[tuple[str, mg.Tensor]]:
+        """The tensors of these roles with their paths; None is that of a parameter."""
+        paths = set()
+        for path, t in _walk(self, "", set()):
+            if not isinstance(t, mg.Tensor) or t.primitive is not None or t.role not in roles:
+                continue
+            if not t.requires_grad and t.role is None:
+                continue  # a constant
+            if path in paths:
+                raise ValueError(f"{type(self).__name__}: two parameters have the path {path!r}; rename a dict's key")
+            paths.add(path)
+            yield path, t
+
+    def freeze(self, mode: bool = True) -> Module:
+        """Set requires_grad=False for every parameter, or True again for every frozen one; returns the module."""
+        for p in self.parameters(frozen=not mode):
+            p.requires_grad = not mode
+        return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; what replaces a buffer, an array or a Tensor without a record, is one in turn."""
+        before = vars(self).get(name)
+        if isinstance(before, mg.Tensor) and before.role == "buffer" and isinstance(value, (mg.Tensor, np.ndarray)):
+            if isinstance(value, mg.Tensor) and value.requires_grad:
+                raise TypeError(f"{type(self).__name__}: {name} is a buffer, which takes no gradient, and its new "
+                                "value requires one; assign it detached: `value.detach()`")  # fmt: skip
+            value = buffer(value)
+        super().__setattr__(name, value)
 
     def modules(self) -> Iterator[Module]:
         """This module and every module inside it, each once."""
@@ -66,16 +101,18 @@ class Module:
     # --- state -------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of every parameter's data, by name."""
-        return {name: p.data.copy() for name, p in self.named_parameters()}
+        """A copy of the data of every parameter, frozen weight and buffer, by name."""
+        return {name: t.data.copy() for name, t in self._named(_SAVED)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Set every parameter from `state`: the same names, shapes and dtypes.
+        """Set every parameter, frozen weight and buffer from `state`: the same names, shapes and dtypes.
 
         Raises:
+            TypeError: if `state` is no mapping.
             ValueError: listing every missing, unexpected or mismatched entry; nothing is changed then.
         """
-        own = dict(self.named_parameters())
+        check_mapping(state)
+        own = dict(self._named(_SAVED))
         faults = [f"missing: {name} {p.shape} {p.dtype}" for name, p in own.items() if name not in state]
         for name, value in state.items():
             found = np.asarray(value.data if isinstance(value, mg.Tensor) else value)
@@ -99,6 +136,24 @@ class Module:
         return "\n".join(_lines(self, set()))
 
 
+def buffer(data: Any, dtype: npt.DTypeLike | None = None) -> mg.Tensor:
+    """A tensor that a module saves and loads, and that takes no gradient: a running mean, a mask, a table of numbers.
+
+    Any real, integer or bool data. It counts as no parameter. To change it assign `t.data = array` (of the same shape
+    and dtype), or the module's attribute: `self.mean = 0.9 * self.mean + 0.1 * mean` is a buffer again.
+    """
+    t = mg.tensor(data, dtype)
+    t.role = "buffer"
+    return t
+
+
+def check_mapping(state: Any) -> None:
+    """Raise TypeError, with what to write, unless `state` holds arrays by name."""
+    if not isinstance(state, Mapping):
+        hint = "; nn.load returns a pair: `weights, metadata = nn.load(path)`" if isinstance(state, tuple) else ""
+        raise TypeError(f"load_state_dict: the state must be arrays by name, got a {type(state).__name__}{hint}")
+
+
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Module):
         yield from vars(value).items()
@@ -119,15 +174,21 @@ def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
 
 
 def weights_dtype(module: Module) -> np.dtype:
-    """The dtype of a module's weights (the first floating-point tensor inside); float32 without any."""
-    weights = (value for _, value in _walk(module, "", set()) if isinstance(value, mg.Tensor))
-    return next((w.dtype for w in weights if w.dtype.kind == "f"), np.dtype(np.float32))
+    """The dtype of a module's weights: the first floating-point tensor inside, buffers last; float32 without any."""
+    of_buffers: np.dtype | None = None
+    for _, t in _walk(module, "", set()):
+        if isinstance(t, mg.Tensor) and t.dtype.kind == "f":
+            if t.role != "buffer":
+                return t.dtype  # type: ignore[no-any-return]
+            of_buffers = of_buffers or t.dtype
+    return of_buffers or np.dtype(np.float32)
 
 
 def _lines(module: Module, above: set[int]) -> list[str]:
     """The lines of `repr`: the module with its parameter count, and its parts indented; none inside itself."""
-    count = sum(p.size for p in module.parameters())
-    lines = [f"{type(module).__name__}({module.extra_repr()})  # {count:,} parameters"]
+    count, learning = (sum(p.size for p in module.parameters(frozen)) for frozen in (True, False))
+    frozen = f", {count - learning:,} frozen" if count > learning else ""
+    lines = [f"{type(module).__name__}({module.extra_repr()})  # {count:,} parameters{frozen}"]
     above = above | {id(module)}
     for path, part in _children(module):
         if id(part) in above:

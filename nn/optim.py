@@ -1,6 +1,6 @@
-"""Optimisers that update parameters in place, gradient clipping, and learning-rate schedules.
+"""Optimisers that update parameters in place, and gradient clipping.
 
-A learning rate is a number, or a function of the number of steps taken so far (a schedule).
+A learning rate is a number, or a function of the number of steps taken so far (a schedule, see `schedules`).
 """
 
 from __future__ import annotations
@@ -13,15 +13,24 @@ import numpy as np
 
 import minigrad as mg
 
+from .module import Module, check_mapping
+
 Rate = float | Callable[[int], float]
 BLOCK = 1 << 17  # up to so many entries of small parameters are updated at once: few calls, and little memory
 
 
 def _unique(params: Iterable[mg.Tensor]) -> list[mg.Tensor]:
+    if isinstance(params, Module):
+        raise TypeError(f"params: got the module {type(params).__name__}; pass its weights: `module.parameters()`")
+    if isinstance(params, mg.Tensor):
+        raise TypeError("params: got one tensor; put it into a list: `[w]`")
     found = {id(p): p for p in params}
     for p in found.values():
-        if not (isinstance(p, mg.Tensor) and p.requires_grad and p.primitive is None):
-            raise TypeError(f"params must be leaf tensors with requires_grad=True, got {p!r}")
+        if not isinstance(p, mg.Tensor):
+            raise TypeError("params must be leaf tensors with requires_grad=True, as in `module.parameters()`, got a "
+                            f"{type(p).__name__}")  # fmt: skip
+        if p.primitive is not None or not (p.requires_grad or p.role == "frozen"):
+            raise TypeError(f"params must be leaf tensors with requires_grad=True, or frozen, got {p!r}")
     return list(found.values())
 
 
@@ -29,7 +38,8 @@ class Optimizer:
     """Base class: `step()` changes every parameter that has a gradient, once, however often it was listed.
 
     Args:
-        params: leaf tensors with requires_grad=True, for instance `module.parameters()`.
+        params: leaf tensors with requires_grad=True, for instance `module.parameters()`. One that is frozen has no
+            gradient, and so stays as it is until it is set free: `module.parameters(frozen=True)` has these as well.
         lr: the learning rate η, or a schedule.
         weight_decay: λ; adds λ w to the gradient (L2 regularisation; AdamW decouples it).
 
@@ -44,8 +54,8 @@ class Optimizer:
         self.params = _unique(params)
         if not self.params:
             raise ValueError("params is empty: there is nothing to optimise")
-        _check("lr", lr if not callable(lr) else lr(0), 0, math.inf)
-        _check("weight_decay", weight_decay, 0, math.inf)
+        check_range("lr", lr if not callable(lr) else lr(0), 0, math.inf)
+        check_range("weight_decay", weight_decay, 0, math.inf)
         self.lr, self.weight_decay = lr, weight_decay
         self.steps = 0
         self._updates = [0] * len(self.params)  # a parameter without a gradient is not updated in a step
@@ -124,6 +134,7 @@ class Optimizer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`. Raises ValueError, and changes nothing, if it is not of this optimiser and model."""
+        check_mapping(state)
         own = self.state_dict()
         faults = [f"missing: {name}" for name in own if name not in state]
         faults += [f"unexpected: {name}" for name in state if name not in own]
@@ -159,7 +170,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        _check("momentum", momentum, 0, 1)
+        check_range("momentum", momentum, 0, 1)
         if nesterov and not momentum:
             raise ValueError("SGD: nesterov=True needs a momentum above 0")
         self.momentum, self.nesterov = momentum, nesterov
@@ -187,7 +198,7 @@ class Adagrad(Optimizer):
     def __init__(
         self, params: Iterable[mg.Tensor], lr: Rate = 1e-2, eps: float = 1e-10, weight_decay: float = 0.0
     ) -> None:
-        _check("eps", eps, 0, math.inf)
+        check_range("eps", eps, 0, math.inf)
         self.eps = eps
         super().__init__(params, lr, weight_decay)
 
@@ -210,8 +221,8 @@ class RMSprop(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        _check("decay", decay, 0, 1)
-        _check("eps", eps, 0, math.inf)
+        check_range("decay", decay, 0, 1)
+        check_range("eps", eps, 0, math.inf)
         self.decay, self.eps = decay, eps
         super().__init__(params, lr, weight_decay)
 
@@ -238,8 +249,8 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         for beta in betas:
-            _check("betas", beta, 0, 1)
-        _check("eps", eps, 0, math.inf)
+            check_range("betas", beta, 0, 1)
+        check_range("eps", eps, 0, math.inf)
         self.betas, self.eps = betas, eps
         super().__init__(params, lr, weight_decay)
 
@@ -254,7 +265,20 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: w ← w - η λ w besides. Source: Loshchilov & Hutter 2019, algorithm 2."""
+    """Adam with decoupled weight decay λ, 0.01 by default: w ← w - η λ w besides.
+
+    Source: Loshchilov & Hutter 2019, algorithm 2.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[mg.Tensor],
+        lr: Rate = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
 
     def _decayed(self, w: np.ndarray, g: np.ndarray, rate: float) -> np.ndarray:
         w *= 1 - rate * self.weight_decay
@@ -276,7 +300,7 @@ def _quotient(g: np.ndarray, rate: float, s: np.ndarray, eps: float, out: np.nda
     out *= rate
 
 
-def _check(name: str, value: float, low: float, high: float) -> None:
+def check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value < high:
         raise ValueError(f"{name} must lie within [{low}, {high}), got {value}")
 
@@ -313,38 +337,7 @@ def clip_grad_norm(params: Iterable[mg.Tensor], max_norm: float) -> float:
 
 def clip_grad_value(params: Iterable[mg.Tensor], limit: float) -> None:
     """Cut every entry of every gradient, in place, to [-limit, limit]."""
-    _check("limit", limit, 0, math.inf)
+    check_range("limit", limit, 0, math.inf)
     for p in _unique(params):
         if p.grad is not None:
             np.clip(p.grad, -limit, limit, out=p.grad)
-
-
-# --- schedules ------------------------------------------------------------------------------------------------------
-
-
-def step_decay(lr: float, every: int, factor: float = 0.1) -> Callable[[int], float]:
-    """η(n) = lr · factor^⌊n / every⌋."""
-    _check("every", every, 1, math.inf)
-    return lambda n: lr * factor ** (n // every)
-
-
-def exponential_decay(lr: float, factor: float) -> Callable[[int], float]:
-    """η(n) = lr · factor^n."""
-    return lambda n: lr * factor**n
-
-
-def cosine_decay(lr: float, total: int, warmup: int = 0, final: float = 0.0) -> Callable[[int], float]:
-    """Linear from lr / warmup to lr over `warmup` steps, then half a cosine from lr to `final` at step `total`.
-
-    Source: Loshchilov & Hutter 2017, equation 5 (without restarts).
-    """
-    if not 0 <= warmup < total:
-        raise ValueError(f"cosine_decay: warmup must lie within [0, total), got {warmup} of {total}")
-
-    def rate(n: int) -> float:
-        if n < warmup:
-            return lr * (n + 1) / warmup
-        done = min(1.0, (n - warmup) / (total - warmup))
-        return final + (lr - final) * (1 + math.cos(math.pi * done)) / 2
-
-    return rate

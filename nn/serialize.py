@@ -25,7 +25,7 @@ _BRANCHES = (np.ndarray, mg.Tensor, Module, Mapping)
 
 
 def save(path: str | os.PathLike[str], arrays: Any, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a module's parameters, or the arrays of a tree, and text by name, to `path`.
+    """Write a module's weights and buffers, or the arrays of a tree, and text by name, to `path`.
 
     The file is written beside its place, flushed to the disk, and then renamed: whoever reads `path` finds the old
     file or the new one, whole.

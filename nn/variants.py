@@ -12,6 +12,7 @@ import minigrad as mg
 from . import init
 from .cells import Carrying, LSTMCell, RNNCell, State
 from .layers import layer_norm, linear, parameter
+from .module import buffer
 
 
 class PeepholeLSTMCell(LSTMCell):
@@ -211,8 +212,8 @@ class LeakyRNNCell(Carrying):
 class EchoStateCell(LeakyRNNCell):
     """Echo state network: leaky units whose U and W never learn; what reads h, an `nn.Linear`, does.
 
-    W is orthogonal, times `radius`, which is then its spectral radius; U is uniform within ± `input_scale`. Neither is
-    a parameter, so no file of weights holds them: make the cell again with the same integer `rng`.
+    W is orthogonal, times `radius`, which is then its spectral radius; U is uniform within ± `input_scale`. Both are
+    buffers: saved and loaded, and no parameters.
     Source: Jaeger 2001; orthogonal W: White, Lee & Sompolinsky 2004.
     """
 
@@ -228,5 +229,5 @@ class EchoStateCell(LeakyRNNCell):
     ) -> None:
         rng = np.random.default_rng(rng)
         super().__init__(I, H, False, rng, dtype, alpha)
-        self.U = mg.tensor(init.uniform((I, H), input_scale, rng, dtype))
-        self.W = mg.tensor(init.orthogonal((H, H), radius, rng, dtype))
+        self.U = buffer(init.uniform((I, H), input_scale, rng, dtype))
+        self.W = buffer(init.orthogonal((H, H), radius, rng, dtype))

@@ -48,7 +48,7 @@ def adam(ws: Any, gs: Any, lr: float, betas: Any = (0.9, 0.999), eps: float = 1e
     return ws[-1] - lr * m_hat / (np.sqrt(v_hat) + eps)
 
 
-def adamw(ws: Any, gs: Any, lr: float, weight_decay: float = 0, **options: Any) -> Any:
+def adamw(ws: Any, gs: Any, lr: float, weight_decay: float = 0.01, **options: Any) -> Any:
     return adam(ws, gs, lr, **options) - lr * weight_decay * ws[-1]
 
 
