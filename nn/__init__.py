@@ -1,7 +1,7 @@
 """Layers, recurrent networks, losses and optimisers, composed from minigrad's public functions."""
 
 from . import attention, init
-from .cells import Cell, ElmanCell, FunctionCell, GRUCell, LSTMCell, RNNCell
+from .cells import ElmanCell, GRUCell, LSTMCell, RNNCell
 from .conv import Conv2d
 from .decode import beam_search, sample
 from .layers import (
@@ -14,6 +14,7 @@ from .layers import (
     VariationalDropout,
     layer_norm,
     linear,
+    one_hot,
     parameter,
 )
 from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss
@@ -28,6 +29,7 @@ from .optim import (
     clip_grad_norm,
     clip_grad_value,
 )
+from .protocol import Cell, FunctionCell
 from .recurrent import GRU, LSTM, RNN, Recurrent, detach
 from .schedules import cosine_decay, exponential_decay, step_decay
 from .sequences import batchify, bucket_by_length, pad_sequences, padding_mask, tbptt_chunks
@@ -51,6 +53,6 @@ __all__ = [
     "RNN", "RNNCell", "Recurrent", "SGD", "Sequential", "TiedLinear", "VariationalDropout", "attention", "batchify",
     "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "buffer", "clip_grad_norm",
     "clip_grad_value", "cosine_decay", "cross_entropy", "detach", "exponential_decay", "from_torch", "init",
-    "layer_norm", "linear", "load", "mse_loss", "nll_loss", "pad_sequences", "padding_mask", "parameter", "sample",
-    "save", "step_decay", "tbptt_chunks", "to_torch",
+    "layer_norm", "linear", "load", "mse_loss", "nll_loss", "one_hot", "pad_sequences", "padding_mask", "parameter",
+    "sample", "save", "step_decay", "tbptt_chunks", "to_torch",
 ]  # fmt: skip

@@ -6,7 +6,6 @@ side by side, so that one product serves all gates.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,118 +15,7 @@ import minigrad as mg
 
 from . import init
 from .layers import as_input, is_integer, linear, parameter
-from .module import Module, weights_dtype
-
-State = Any  # a Tensor, or a tuple or dict of Tensors
-
-
-class Cell(Module):
-    """One step of a recurrent network: (x_t, state) -> (output_t, new state).
-
-    Define `step(x, state)`, and `H` or `initial_state(B)`. What does not depend on the state can move into
-    `project(xs)`, which `Recurrent` calls once for all times: `step` then receives `project(xs)[t]` as its x.
-
-    A state is a Tensor, or a tuple or dict of Tensors, with the batch along their first axis.
-    """
-
-    H: int
-
-    def initial_state(self, B: int) -> State:
-        """The state before the first step: zeros (B, H) in the parameters' dtype, unless overridden."""
-        return mg.tensor(np.zeros((B, self.H), weights_dtype(self)))
-
-    def checked_state(self, state: State, B: int) -> State:
-        """`state`, or the initial one for None; plain arrays are read in the parameters' dtype.
-
-        Raises:
-            ValueError: if it has not the structure and shapes of the initial state.
-        """
-        initial = self.initial_state(B)
-        if state is None:
-            return initial
-        found, needed = mg.tree_map(np.shape, state), mg.tree_map(np.shape, initial)
-        if found != needed:
-            raise ValueError(f"{self.name}: the state has shapes {found}, the cell needs {needed}")
-        return mg.tree_map(lambda s, like: mg.as_tensor(s, like.dtype), state, initial)
-
-    def project(self, xs: Any) -> Any:
-        """The part of a step that needs no state, for one time (B, ...) or all (T, B, ...): xs itself by default."""
-        return xs
-
-    def step(self, x: Any, state: State) -> tuple[Any, State]:
-        """One step from a projected input: (output, new state)."""
-        raise NotImplementedError(f"{self.name} does not define step(x, state)")
-
-    def step_masked(self, x: Any, state: State, mask: Any) -> tuple[Any, State]:
-        """A step that reads the first part of the state (the h of (h, C)) times `mask`: recurrent dropout.
-
-        Right for a cell that reads h in products only. One that also carries h on, as a GRU does, must override this,
-        since a mask that comes back at every step would let it vanish or grow.
-        """
-        if isinstance(state, dict):
-            first = next(iter(state))
-            return self.step(x, state | {first: state[first] * mask})
-        if isinstance(state, tuple):
-            return self.step(x, (state[0] * mask, *state[1:]))
-        return self.step(x, state * mask)
-
-    @property
-    def input_dtype(self) -> np.dtype | None:
-        """The dtype in which plain inputs are read: that of the weights; None for their own."""
-        return weights_dtype(self)
-
-    @property
-    def name(self) -> str:
-        """What messages call this cell."""
-        return type(self).__name__
-
-    def forward(self, x: Any, state: State = None) -> tuple[Any, State]:
-        """One step from a plain input x (B, I), or (B,) integers for one-hot vectors; None is the initial state."""
-        x = as_input(x, self.input_dtype)
-        return self.step(self.project(x), self.checked_state(state, len(x)))
-
-
-class FunctionCell(Cell):
-    """A function (x_t, state) -> (output_t, new state) as a cell; `Recurrent` makes one of any function it is given.
-
-    Args:
-        f: the function; a `Module`, if it has parameters of its own.
-        initial_state: a function of B that makes the first state; without it a state must be given in each call.
-    """
-
-    def __init__(self, f: Callable[[Any, State], tuple[Any, State]], initial_state: Any = None) -> None:
-        if not callable(f):
-            raise TypeError(f"a cell must be an nn.Cell or a function (x, state), got {type(f).__name__}")
-        self.f, self.make_state = f, initial_state
-
-    def initial_state(self, B: int) -> State:
-        """The first state, if a function for it was given."""
-        if self.make_state is None:
-            raise ValueError(
-                f"{self.name}: a function has no initial state; pass one for each layer, or make a cell of it: "
-                "nn.FunctionCell(f, initial_state=lambda B: mg.tensor(np.zeros((B, H))))"
-            )
-        return self.make_state(B)
-
-    def checked_state(self, state: State, B: int) -> State:
-        """`state`, or the initial one for None; plain arrays become Tensors."""
-        state = self.initial_state(B) if state is None else state
-        return mg.tree_map(lambda s: s if isinstance(s, mg.Tensor) else mg.tensor(s), state)
-
-    def step(self, x: Any, state: State) -> tuple[Any, State]:
-        return self.f(x, state)
-
-    def forward(self, x: Any, state: State = None) -> tuple[Any, State]:
-        x = as_input(x, self.input_dtype)
-        return self.step(x, self.checked_state(state, len(x)))
-
-    @property
-    def input_dtype(self) -> np.dtype | None:
-        return weights_dtype(self) if self.parameters(frozen=True) else None
-
-    @property
-    def name(self) -> str:
-        return str(getattr(self.f, "__name__", type(self.f).__name__))
+from .protocol import Cell, State, is_tree
 
 
 class Linked(Cell):
@@ -145,13 +33,16 @@ class Linked(Cell):
         self.W = parameter(init.gates(self.states, lambda shape: init.orthogonal(shape, 1.0, rng, dtype), (H, H)))
         self.b = parameter(init.zeros((self.inputs * H,), dtype)) if bias else None
 
-    def forward(self, x: Any, state: State = None) -> tuple[Any, State]:
-        x = as_input(x, self.input_dtype)
+    def forward(self, x: Any, state: State = None, t: int | None = None) -> tuple[Any, State]:
+        x = x if is_tree(x) else as_input(x, self.input_dtype)
         self.check_axes(x, (2,))
-        return super().forward(x, state)
+        return super().forward(x, state, t)
 
     def check_axes(self, x: Any, allowed: tuple[int, ...]) -> None:
         """Raise ValueError unless x, integers counted as one-hot vectors, has one of these numbers of axes."""
+        if is_tree(x):
+            raise TypeError(f"{type(self).__name__}: takes one input, got a {type(x).__name__} of {len(x)}; join them "
+                            "with mg.concatenate(..., axis=-1), or write a cell that takes several")  # fmt: skip
         if x.ndim + is_integer(x) not in allowed:
             times = " or, for all times, (T, B, I)" if 3 in allowed else ""
             raise ValueError(
@@ -176,7 +67,7 @@ class Carrying(Linked):
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         return self._step(x, state, state)
 
-    def step_masked(self, x: Any, state: State, mask: Any) -> tuple[Any, State]:
+    def step_masked(self, x: Any, state: State, mask: Any, **time: int) -> tuple[Any, State]:
         return self._step(x, state, state * mask)
 
 
@@ -192,6 +83,8 @@ class RNNCell(Linked):
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         h = mg.tanh(mg.linear(state, self.W, x))
         return h, h
+
+    step_masked = Cell.step_masked  # a product alone reads h
 
 
 class ElmanCell(RNNCell):
@@ -211,6 +104,8 @@ class ElmanCell(RNNCell):
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         h, _ = super().step(x, state)
         return mg.linear(h, self.V, self.c), h
+
+    step_masked = Cell.step_masked  # a product alone reads h
 
     def extra_repr(self) -> str:
         return f"{self.I}, {self.H}, {self.V.shape[1]}"
@@ -255,6 +150,8 @@ class LSTMCell(Linked):
         C = f * C + i * mg.tanh(a[:, 3 * H :])
         h = o * mg.tanh(C)
         return h, (h, C)
+
+    step_masked = Cell.step_masked  # a product alone reads h
 
 
 class GRUCell(Carrying):

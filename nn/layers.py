@@ -30,15 +30,41 @@ def as_input(x: Any, dtype: npt.DTypeLike | None) -> Any:
     return mg.as_tensor(x, dtype)
 
 
-def _within(indices: np.ndarray, V: int) -> np.ndarray:
+def one_hot(x: Any, V: int, dtype: npt.DTypeLike = np.float32) -> Any:
+    """Row k of the identity for each integer k of x (...), within 0 ... V - 1: (..., V), 1 at k and 0 elsewhere.
+
+    For cells and layers that do not begin with a linear map; one that does takes the integers, and builds nothing.
+
+    Raises:
+        TypeError: if x does not hold integers.
+        ValueError: if one is not within 0 ... V - 1.
+    """
+    if not is_integer(x):
+        raise TypeError(f"one_hot: x must be integers, the numbers of the entries that are 1, got {_kind(x)}")
+    return mg.take(np.eye(V, dtype=dtype), _checked(x, V, "one_hot"), axis=0)
+
+
+def _kind(x: Any) -> Any:
+    return x.dtype if isinstance(x, mg.Tensor) else np.asarray(x).dtype
+
+
+def _within(indices: np.ndarray, V: int, who: str) -> np.ndarray:
     if indices.size and not 0 <= indices.min() <= indices.max() < V:
-        raise ValueError(
-            f"linear: integer inputs must lie within 0 ... {V - 1}, got {indices.min()} ... {indices.max()}"
-        )
+        low, high = indices.min(), indices.max()
+        what = "integer inputs" if who == "linear" else f"index {low if low < 0 else high}, {V} rows: indices"
+        raise ValueError(f"{who}: {what} must lie within 0 ... {V - 1}, got {low} ... {high}")
     return indices
 
 
-_checked = mg.primitive(_within, name="checked", pure=False)
+_range_checked = mg.primitive(_within, name="checked", pure=False)
+
+
+def _checked(x: Any, V: int, who: str) -> Any:
+    """Integers x, after a look whether they lie within 0 ... V - 1; compiled, at each call."""
+    try:
+        return _range_checked(x if isinstance(x, mg.Tensor) else np.asarray(x), V, who)
+    except ValueError as error:
+        raise ValueError(str(error.__cause__ or error)) from None  # without the name of the primitive
 
 
 def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
@@ -51,7 +77,7 @@ def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
         ValueError: if the last size of x is not I, or an integer is not within 0 ... I - 1.
     """
     if is_integer(x):
-        indices = _checked(x if isinstance(x, mg.Tensor) else np.asarray(x), W.shape[0])
+        indices = _checked(x, W.shape[0], "linear")
         if b is None:
             return mg.take(W, indices, axis=0)
         if indices.size < W.shape[0]:
@@ -65,6 +91,8 @@ def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
 
 class Linear(Module):
     """y = x W + b, with x (..., I) floating-point, or (...) integers for one-hot vectors; y (..., O).
+
+    Integers of more than one axis, the last of size I, could be rows of features as well, and are refused.
 
     Args:
         I, O: sizes of input and output.
@@ -80,6 +108,10 @@ class Linear(Module):
         self.b = parameter(init.zeros((O,), dtype)) if bias else None
 
     def forward(self, x: Any) -> Any:
+        if is_integer(x) and np.ndim(x) > 1 and np.shape(x)[-1] == self.W.shape[0]:
+            raise TypeError(f"Linear: integers of shape {np.shape(x)} may be rows of {self.W.shape[0]} features or "
+                            "indices of one-hot vectors; pass features as x.astype(float), indices to nn.Embedding or "
+                            f"as nn.one_hot(x, {self.W.shape[0]})")  # fmt: skip
         return linear(x, self.W, self.b)
 
     def extra_repr(self) -> str:
@@ -97,8 +129,8 @@ class Embedding(Module):
 
     def forward(self, x: Any) -> Any:
         if not is_integer(x):
-            raise TypeError("Embedding: inputs must be integers, the numbers of rows")
-        return linear(x, self.W)
+            raise TypeError(f"Embedding: inputs must be integers, the numbers of rows, got {_kind(x)}")
+        return mg.take(self.W, _checked(x, self.W.shape[0], "Embedding"), axis=0)
 
     def extra_repr(self) -> str:
         return f"{self.W.shape[0]}, {self.W.shape[1]}"

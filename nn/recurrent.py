@@ -1,4 +1,4 @@
-"""Recurrent: the only loop over time. Backpropagation through time is what `backward()` does with its record."""
+"""Recurrent: cells over a sequence, in layers and directions; the loop over time itself is in `scan`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import numpy.typing as npt
 import minigrad as mg
 
 from . import init
-from .cells import Cell, FunctionCell, GRUCell, LSTMCell, RNNCell, State
-from .layers import Dropout, as_input, is_integer
+from .cells import GRUCell, LSTMCell, RNNCell
+from .layers import Dropout, is_integer
 from .module import Module
+from .protocol import Cell, FunctionCell, State, is_tree, read_inputs
+from .scan import scan
 from .sequences import padding_mask
 
 
@@ -31,7 +33,8 @@ class Recurrent(Module):
     """Any cells, one above the other, run over a sequence: xs (T, B, I) -> outputs (T, B, H), final state.
 
     The outputs of one layer are the inputs of the next. Integer inputs (T, B) stand for one-hot vectors, which are
-    never built. Plain arrays are read in the dtype of the parameters.
+    never built. Plain arrays are read in the dtype of the parameters. The first layer may take several sequences, of
+    any shapes (T, B, ...): a tuple or dict of them, of which each step gets the entries at its time.
 
     Args:
         cells: `Cell`s, or functions (x_t, state) -> (output_t, new state): one for each layer, the lowest first; two if
@@ -39,10 +42,12 @@ class Recurrent(Module):
             the number of the layer, 0 the lowest, once for each cell.
         num_layers: how often that function is called, in each direction.
         bidirectional: whether each layer has a second cell, which runs from the end to the start; the outputs of both
-            stand side by side, (T, B, 2H) (Schuster & Paliwal 1997).
+            stand side by side, (T, B, 2H) (Schuster & Paliwal 1997), along the cell's `feature_axis`: images (T, B, C,
+            H, W) along their channels.
         dropout: the probability with which, in training, an entry between two layers is dropped.
         recurrent_dropout: the probability with which, in training, an entry of the state is dropped where a step reads
-            it; one mask for all times (Gal & Ghahramani 2016); see `Cell.step_masked`.
+            it in a product; one mask for all times (Gal & Ghahramani 2016). For cells that say what that is: ours do,
+            yours by `step_masked`, see `Cell.step_masked`.
         residual: whether from the second layer on a layer's inputs are added to its outputs (Wu et al. 2016).
         reverse: whether to run from the end to the start.
         checkpoint: keep the state of every k-th step only and compute the steps between once more for the gradient,
@@ -51,7 +56,8 @@ class Recurrent(Module):
 
     Raises:
         ValueError: if there is no cell, or the options do not go together.
-        TypeError: if a cell cannot be called, or `num_layers` comes with anything but one function.
+        TypeError: if a cell cannot be called, `num_layers` comes with anything but one function, or a cell does not say
+            what recurrent dropout masks.
     """
 
     def __init__(
@@ -87,6 +93,8 @@ class Recurrent(Module):
         if checkpoint is not None and checkpoint < 1:
             raise ValueError(f"{name}: checkpoint must be at least 1 step, True or None, got {checkpoint}")
         self.cells = [cell if isinstance(cell, Cell) else FunctionCell(cell) for cell in cells]
+        for cell in self.cells if recurrent_dropout else ():
+            cell.check_masked(recurrent_dropout)
         self.dropout = Dropout(dropout, rng)
         self.recurrent_dropout = Dropout(recurrent_dropout, self.dropout.rng)
         self.residual, self.reverse, self.checkpoint = residual, reverse, checkpoint
@@ -118,8 +126,8 @@ class Recurrent(Module):
         active = None if lengths is None else padding_mask(lengths, T, B)
         if isinstance(active, np.ndarray) and active.all():
             active = None
-        xs = as_input(xs, self.cells[0].input_dtype)
-        xs = _zero_padding(xs, active)
+        xs = read_inputs(xs, self.cells[0].input_dtype)
+        xs = mg.tree_map(lambda x: _zero_padding(x, active), xs) if is_tree(xs) else _zero_padding(xs, active)
         states = self._checked(state, B)
         finals, histories = [], []
         for layer in range(len(self.cells) // self.directions):
@@ -130,7 +138,7 @@ class Recurrent(Module):
                 sides.append(ys)
                 finals.append(final)
                 histories.append(history)
-            ys = _zero_padding(sides[0] if len(sides) == 1 else mg.concatenate(sides, axis=-1), active)
+            ys = _zero_padding(sides[0] if len(sides) == 1 else self._joined(layer, sides), active)
             if self.residual and layer:
                 if ys.shape != xs.shape:
                     raise ValueError(f"{type(self).__name__}: residual=True adds inputs of shape {xs.shape} to outputs "
@@ -140,12 +148,27 @@ class Recurrent(Module):
         return (xs, tuple(finals), tuple(histories)) if return_states else (xs, tuple(finals))
 
     def _check(self, xs: Any) -> tuple[int, int]:
-        shape, name = np.shape(xs), type(self).__name__
-        if len(shape) < 2 or not shape[0]:
-            raise ValueError(f"{name}: xs must be (T, B, I) or integers (T, B) with T >= 1, got {shape}")
-        if len(shape) == 2 and not is_integer(xs):
-            raise ValueError(f"{name}: xs of shape {shape} must be integers, or have a third axis: (T, B, I)")
-        return shape[0], shape[1]
+        sequences, name = mg.tree_leaves(xs) if is_tree(xs) else [xs], type(self).__name__
+        for x in sequences:
+            shape = np.shape(x)
+            if len(shape) < 2 or not shape[0]:
+                raise ValueError(f"{name}: xs must be (T, B, I) or integers (T, B) with T >= 1, got {shape}")
+            if len(shape) == 2 and not is_integer(x):
+                raise ValueError(f"{name}: xs of shape {shape} must be integers, or have a third axis: (T, B, I)")
+        sizes: set[Any] = {np.shape(x)[:2] for x in sequences}
+        if len(sizes) != 1:
+            raise ValueError(f"{name}: all sequences of a tuple or dict must have the same T and B, got the shapes "
+                             f"{[np.shape(x) for x in sequences]}; steps in a list are one sequence")  # fmt: skip
+        return sizes.pop()  # type: ignore[no-any-return]
+
+    def _joined(self, layer: int, sides: list[Any]) -> Any:
+        """The outputs of both directions side by side, along the axis of the features."""
+        axis, shapes = self.cells[layer * self.directions].feature_axis, [y.shape for y in sides]
+        axis += axis > 0  # of the outputs (B, ...) of a step; these are (T, B, ...)
+        if not -len(shapes[0]) + 2 <= axis < len(shapes[0]) or axis == 0:
+            raise ValueError(f"{type(self).__name__}: outputs of shape {shapes[0]} have no axis of features to join two"
+                             " directions along; set the cell's feature_axis")  # fmt: skip
+        return mg.concatenate(sides, axis=axis)
 
     def _checked(self, state: Any, B: int) -> tuple[State, ...]:
         states = (None,) * len(self.cells) if state is None else state
@@ -160,95 +183,26 @@ class Recurrent(Module):
 
     def _run(self, cell: Cell, xs: Any, state: State, reverse: bool, active: Any, keep: bool) -> Any:
         """One cell over all times, in parts if these are checkpointed: outputs, final state, states (`keep`)."""
-        T = len(xs)
-        mask = None
+        T, mask = len(mg.tree_leaves(xs)[0]), None
         if self.training and self.recurrent_dropout.p:
-            read = mg.tree_leaves(state)[0]
-            mask = self.recurrent_dropout(np.ones(read.shape, read.dtype))
+            cell.check_masked(self.recurrent_dropout.p)
+            read = next((s for s in mg.tree_leaves(state) if s.dtype.kind == "f"), None)
+            mask = None if read is None else self.recurrent_dropout(np.ones(read.shape, read.dtype))
         if self.checkpoint is None:
-            return _scan(cell, 0, reverse, active, keep, xs, state, mask)
+            return scan(cell, 0, reverse, active, keep, xs, state, mask)
         length = max(1, round(math.sqrt(T))) if self.checkpoint is True else self.checkpoint
         parts = []
         starts = range(0, T, length)
         for start in starts[::-1] if reverse else starts:
             chosen = slice(start, start + length)
             here = None if active is None else active[chosen]
-            scan = mg.checkpoint(functools.partial(_scan, cell, start, reverse, here, keep))
-            ys, state, history = scan(xs[chosen], state, mask)
+            part = mg.tree_map(lambda x, chosen=chosen: x[chosen], xs)
+            run = mg.checkpoint(functools.partial(scan, cell, start, reverse, here, keep))
+            ys, state, history = run(part, state, mask)
             parts.append((ys, history))
         ys, histories = zip(*parts[::-1] if reverse else parts, strict=True)
         history = mg.tree_map(lambda *h: mg.concatenate(h), *histories) if keep else None
         return mg.concatenate(ys), state, history
-
-
-def _scan(
-    cell: Cell, start: int, reverse: bool, active: Any, keep: bool, xs: Any, state: State, mask: Any
-) -> tuple[Any, State, Any]:
-    """The loop over time, from number `start` on: outputs (T, B, H), the final state, and all of them if `keep`."""
-    T = len(xs)
-    xs = cell.project(xs)
-    step = cell.step if mask is None else functools.partial(cell.step_masked, mask=mask)
-    # which steps need no choice; a trace, which is for all lengths, chooses at each
-    full: Any = active.all(axis=1).tolist() if isinstance(active, np.ndarray) else [active is None] * T
-    outputs, states = [], []
-    for t in reversed(range(T)) if reverse else range(T):
-        result = step(xs[t], state)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"{cell.name}: step {start + t} must return a tuple (output, new state), "
-                            f"got {_described(result)}")  # fmt: skip
-        output, new = result
-        if not _alike(new, state):
-            raise ValueError(
-                f"{cell.name}: step {start + t} changed the state, but its structure, shapes and dtypes must last"
-                f"\n  before: {_described(state)}\n  after:  {_described(new)}\n"
-                "the first state is that of initial_state(B); an input that comes as a Tensor keeps its own dtype"
-            )
-        state = new if full[t] else _where(active[t], new, state)
-        outputs.append(output)
-        if keep:
-            states.append(state)
-    if reverse:
-        outputs.reverse()
-        states.reverse()
-    return mg.stack(outputs), state, mg.tree_map(lambda *s: mg.stack(s), *states) if keep else None
-
-
-def _alike(a: State, b: State) -> bool:
-    """Whether two states have the same structure, shapes and dtypes; in the loop, so the common cases come first."""
-    if isinstance(b, mg.Tensor):
-        return isinstance(a, mg.Tensor) and a.shape == b.shape and a.dtype == b.dtype
-    if type(a) is not type(b) or len(a) != len(b):
-        return False
-    if isinstance(b, dict):
-        return a.keys() == b.keys() and all([_alike(a[key], b[key]) for key in b])
-    for p, q in zip(a, b):  # noqa: SIM110 (half the time of all)
-        if not _alike(p, q):
-            return False
-    return True
-
-
-def _described(tree: Any) -> str:
-    """A tree with the shape and dtype of each array in place of its entries."""
-    if isinstance(tree, dict):
-        return "{" + ", ".join(f"{key!r}: {_described(part)}" for key, part in tree.items()) + "}"
-    if isinstance(tree, (tuple, list)):
-        inside = ", ".join(_described(part) for part in tree)
-        return f"({inside})" if isinstance(tree, tuple) else f"[{inside}]"
-    return f"{tree.shape} {tree.dtype}" if isinstance(tree, (mg.Tensor, np.ndarray)) else type(tree).__name__
-
-
-def _where(active: Any, new: State, old: State) -> State:
-    """`new` in the rows (B,) that are active, `old` in the others."""
-
-    def chosen(n: Any, o: Any) -> Any:
-        if n.shape[:1] != active.shape:
-            raise ValueError(
-                f"Recurrent: with lengths= every part of a state must have the batch of {len(active)} along its first "
-                f"axis, this one has shape {n.shape}"
-            )
-        return mg.where(active.reshape(-1, *[1] * (n.ndim - 1)), n, o)
-
-    return mg.tree_map(chosen, new, old)
 
 
 def _zero_padding(xs: Any, active: Any) -> Any:
@@ -306,6 +260,7 @@ class RNN(_Stack):
 class LSTM(_Stack):
     """`num_layers` of `LSTMCell`: xs (T, B, I) -> outputs (T, B, H) and the final (h, C) of each cell.
 
+    The final state is a tuple of one entry a cell, so of one layer: `outputs, ((h, C),) = nn.LSTM(I, H)(xs)`.
     Besides the common options it takes `forget_bias`, the initial b_f, 1 by default.
     """
 

@@ -17,9 +17,10 @@ import numpy as np
 
 import minigrad as mg
 
-from .cells import Cell, GRUCell, LSTMCell, RNNCell
+from .cells import GRUCell, LSTMCell, RNNCell
 from .layers import Embedding, LayerNorm, Linear
 from .module import Module
+from .protocol import Cell
 from .recurrent import Recurrent
 from .variants import IRNNCell, ProjectedLSTMCell
 

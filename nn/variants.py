@@ -10,9 +10,10 @@ import numpy.typing as npt
 import minigrad as mg
 
 from . import init
-from .cells import Carrying, LSTMCell, RNNCell, State
+from .cells import Carrying, LSTMCell, RNNCell
 from .layers import layer_norm, linear, parameter
 from .module import buffer
+from .protocol import Cell, State
 
 
 class PeepholeLSTMCell(LSTMCell):
@@ -43,6 +44,8 @@ class PeepholeLSTMCell(LSTMCell):
         h = mg.sigmoid(a[:, 2 * H : 3 * H] + self.p_o * C) * mg.tanh(C)
         return h, (h, C)
 
+    step_masked = Cell.step_masked  # a product alone reads h
+
 
 class CoupledLSTMCell(LSTMCell):
     """LSTM that forgets just where it writes: i_t = 1 - f_t, C_t = f_t * C_{t-1} + (1 - f_t) * C̃_t.
@@ -59,6 +62,8 @@ class CoupledLSTMCell(LSTMCell):
         C = candidate + gates[:, :H] * (C - candidate)
         h = gates[:, H:] * mg.tanh(C)
         return h, (h, C)
+
+    step_masked = Cell.step_masked  # a product alone reads h
 
 
 class ProjectedLSTMCell(LSTMCell):
@@ -92,6 +97,8 @@ class ProjectedLSTMCell(LSTMCell):
         h, (_, C) = super().step(x, state)
         h = h @ self.P
         return h, (h, C)
+
+    step_masked = Cell.step_masked  # a product alone reads h
 
     def extra_repr(self) -> str:
         bias = "" if self.b is not None else ", bias=False"
@@ -133,6 +140,8 @@ class LayerNormLSTMCell(LSTMCell):
         h = gates[:, 2 * H :] * mg.tanh(layer_norm(C, self.alpha_3, self.beta_3))
         return h, (h, C)
 
+    step_masked = Cell.step_masked  # a product alone reads h
+
 
 class MGUCell(Carrying):
     """Minimal gated unit: f_t = σ(W_f [h_{t-1}, x_t] + b_f), h̃_t = tanh(W [f_t * h_{t-1}, x_t] + b).
@@ -159,6 +168,9 @@ class MGUCell(Carrying):
 class IRNNCell(RNNCell):
     """h_t = max(0, b + W h_{t-1} + U x_t), in which W starts as the identity (times `scale`) and b as 0.
 
+    Recurrent dropout is refused: the identity carries h on, so what a mask keeps, times 1/(1 - p), would grow as
+    (1 - p)^-t. A class derived from this one may define its own `step_masked`.
+
     Source: Le, Jaitly & Hinton 2015.
     """
 
@@ -177,6 +189,12 @@ class IRNNCell(RNNCell):
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         h = mg.relu(mg.linear(state, self.W, x))
         return h, h
+
+    def check_masked(self, p: float) -> None:
+        if not self._masked:
+            raise TypeError(f"{self.name}: recurrent_dropout={p}: W starts as the identity, so what a mask keeps would "
+                            f"grow by 1/(1 - {p}) at every step; use another cell, or derive a class from this one "
+                            "that defines `step_masked(x, state, mask)`")  # fmt: skip
 
 
 class LeakyRNNCell(Carrying):

@@ -94,7 +94,12 @@ class Means(nn.Module):
     @classmethod
     def cell(cls, I: int, H: int, **made: Any) -> nn.FunctionCell:
         zeros = lambda B: mg.tensor(np.zeros((B, H)))
-        return nn.FunctionCell(cls(I, H, **made), lambda B: {"mean": zeros(B), "square": zeros(B)})
+        f = cls(I, H, **made)
+
+        def masked(x: Any, state: Any, mask: Any) -> Any:
+            return f(x, state | {"mean": state["mean"] * mask})
+
+        return nn.FunctionCell(f, lambda B: {"mean": zeros(B), "square": zeros(B)}, masked)
 
 
 def count(compiled: Any) -> int:

@@ -1,0 +1,190 @@
+"""What a recurrent cell is: one step of time, (x_t, state) -> (output_t, new state), as a class or a bare function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+from .layers import as_input
+from .module import Module, weights_dtype
+
+State = Any  # a Tensor, or a tuple or dict of Tensors
+
+
+def is_tree(x: Any) -> bool:
+    """Whether x is several inputs: a dict, or a tuple of arrays, Tensors or further such trees."""
+    parts = (mg.Tensor, np.ndarray, tuple, dict)
+    return isinstance(x, dict) or (isinstance(x, tuple) and all([isinstance(part, parts) for part in x]))
+
+
+def read_inputs(xs: Any, dtype: Any) -> Any:
+    """Plain numbers as Tensors of this dtype, integers as arrays, in a tree of inputs as well."""
+    return mg.tree_map(lambda x: as_input(x, dtype), xs) if is_tree(xs) else as_input(xs, dtype)
+
+
+class Cell(Module):
+    """One step of a recurrent network: (x_t, state) -> (output_t, new state).
+
+    Define `step(x, state)`, and `H` or `initial_state(B)`. What does not depend on the state can move into
+    `project(xs)`, which `Recurrent` calls once for all times: `step` then receives `project(xs)[t]` as its x.
+
+    A state is a Tensor, or a tuple or dict of Tensors, with the batch along their first axis. Integers and booleans are
+    state like any other, without a gradient: a counter `n` becomes `n + 1`. An x is a Tensor or, as the xs are, a tuple
+    or dict of these.
+
+    A step with a parameter `t`, `step(x, state, t)`, is given the number of the time step: that of x_t in the sequence,
+    0 ... T - 1, so that it falls where the sequence is read backwards.
+    """
+
+    H: int
+    #: The axis of an output (B, ...) along which two directions are joined: of images (B, C, H, W) the channels.
+    feature_axis: int = 1
+
+    _timed = _masked = False  # has `step` a parameter t; has whoever wrote it said what `step_masked` masks
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls._timed, cls._masked = "t" in inspect.signature(cls.step).parameters, False
+        if "step_masked" in vars(cls):
+            cls._masked = True
+
+    def initial_state(self, B: int) -> State:
+        """The state before the first step: zeros (B, H) in the parameters' dtype, unless overridden."""
+        if not hasattr(self, "H"):
+            raise TypeError(f"{self.name}: the cell has no size; set self.H, the width of its state, in __init__, or "
+                            "define initial_state(B), which returns the first state of a batch of B")  # fmt: skip
+        return mg.tensor(np.zeros((B, self.H), weights_dtype(self)))
+
+    def checked_state(self, state: State, B: int) -> State:
+        """`state`, or the initial one for None; plain arrays are read in the parameters' dtype.
+
+        Raises:
+            ValueError: if it has not the structure and shapes of the initial state.
+        """
+        initial = mg.tree_map(mg.as_tensor, self.initial_state(B))
+        if state is None:
+            return initial
+        found, needed = mg.tree_map(np.shape, state), mg.tree_map(np.shape, initial)
+        if found != needed:
+            raise ValueError(f"{self.name}: the state has shapes {found}, the cell needs {needed}")
+        return mg.tree_map(lambda s, like: mg.as_tensor(s, like.dtype), state, initial)
+
+    def project(self, xs: Any) -> Any:
+        """The part of a step that needs no state, for one time (B, ...) or all (T, B, ...): xs itself by default."""
+        return xs
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        """One step from a projected input: (output, new state)."""
+        raise NotImplementedError(f"{self.name} does not define step(x, state)")
+
+    def step_masked(self, x: Any, state: State, mask: Any, **time: int) -> tuple[Any, State]:
+        """A step with recurrent dropout: by default the first part of the state, the h of (h, C), is read times `mask`.
+
+        That is right where products alone read that part, and only whoever writes `step` knows: a class that defines
+        `step` says so by `step_masked = nn.Cell.step_masked`. One that also carries it on, as a GRU does, defines its
+        own, in which `mask` is on what products read; on what is carried on it would come back at every step, and the
+        state would explode or vanish.
+        """
+        if isinstance(state, dict):
+            first = next(iter(state))
+            return self.step(x, state | {first: state[first] * mask}, **time)
+        if isinstance(state, tuple):
+            return self.step(x, (state[0] * mask, *state[1:]), **time)
+        return self.step(x, state * mask, **time)
+
+    def check_masked(self, p: float) -> None:
+        """Raise TypeError unless the cell says what recurrent dropout masks."""
+        if self._masked:
+            return
+        function = isinstance(self, FunctionCell)
+        raise TypeError(
+            f"{self.name}: recurrent_dropout={p} is for cells that say what it masks. Write "
+            + ("an nn.Cell with this step, and " if function else "")
+            + "beside `step`, with the mask on what products read, never on what is carried on:\n"
+            "    def step_masked(self, x, state, mask):\n"
+            "        return self.step(x, state * mask)  # if products alone read it; (h * mask, C) of (h, C)"
+            + ("\nor nn.FunctionCell(f, step_masked=...), a function (x, state, mask)" if function else "")
+        )
+
+    @property
+    def input_dtype(self) -> np.dtype | None:
+        """The dtype in which plain inputs are read: that of the weights; None for their own."""
+        return weights_dtype(self)
+
+    @property
+    def name(self) -> str:
+        """What messages call this cell."""
+        return type(self).__name__
+
+    def forward(self, x: Any, state: State = None, t: int | None = None) -> tuple[Any, State]:
+        """One step from a plain input x (B, I), or (B,) integers for one-hot vectors; None is the initial state.
+
+        `t` is the number of the time step, for a cell that asks for it.
+        """
+        x = read_inputs(x, self.input_dtype)
+        time = {"t": t} if self._timed and t is not None else {}
+        return self.step(self.project(x), self.checked_state(state, len(mg.tree_leaves(x)[0])), **time)
+
+
+class FunctionCell(Cell):
+    """A function (x_t, state) -> (output_t, new state) as a cell; `Recurrent` makes one of any function it is given.
+
+    Args:
+        f: the function; a `Module`, if it has parameters of its own. With a parameter `t` it is given the time step.
+        initial_state: a function of B that makes the first state; without it a state must be given in each call.
+        step_masked: a function (x_t, state, mask) that is f with recurrent dropout; see `Cell.step_masked`.
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., tuple[Any, State]],
+        initial_state: Callable[[int], State] | None = None,
+        step_masked: Callable[..., tuple[Any, State]] | None = None,
+    ) -> None:
+        if not callable(f):
+            raise TypeError(f"a cell must be an nn.Cell or a function (x, state), got {type(f).__name__}")
+        self.f, self.make_state, self.masked_f = f, initial_state, step_masked
+        self._timed, self._masked = _takes_time(f), step_masked is not None
+
+    def initial_state(self, B: int) -> State:
+        """The first state, if a function for it was given."""
+        if self.make_state is None:
+            raise ValueError(
+                f"{self.name}: a function has no initial state; pass one for each layer, or make a cell of it: "
+                "nn.FunctionCell(f, initial_state=lambda B: mg.tensor(np.zeros((B, H))))"
+            )
+        return self.make_state(B)
+
+    def checked_state(self, state: State, B: int) -> State:
+        """`state`, or the initial one for None; plain arrays become Tensors."""
+        state = self.initial_state(B) if state is None else state
+        return mg.tree_map(lambda s: s if isinstance(s, mg.Tensor) else mg.tensor(s), state)
+
+    def step(self, x: Any, state: State, **time: int) -> tuple[Any, State]:
+        return self.f(x, state, **time)
+
+    def step_masked(self, x: Any, state: State, mask: Any, **time: int) -> tuple[Any, State]:
+        if self.masked_f is None:
+            return super().step_masked(x, state, mask, **time)
+        return self.masked_f(x, state, mask, **time)
+
+    @property
+    def input_dtype(self) -> np.dtype | None:
+        return weights_dtype(self) if self.parameters(frozen=True) else None
+
+    @property
+    def name(self) -> str:
+        return str(getattr(self.f, "__name__", type(self.f).__name__))
+
+
+def _takes_time(f: Any) -> bool:
+    try:
+        return "t" in inspect.signature(f.forward if isinstance(f, Module) else f).parameters
+    except (TypeError, ValueError):  # a function in C may have no signature
+        return False

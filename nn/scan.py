@@ -1,0 +1,128 @@
+"""The only loop over time. Backpropagation through time is what `backward()` does with its record."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+from .layers import is_integer
+from .protocol import Cell, State, is_tree
+
+
+def scan(
+    cell: Cell, start: int, reverse: bool, active: Any, keep: bool, xs: Any, state: State, mask: Any
+) -> tuple[Any, State, Any]:
+    """One cell over the times from number `start` on: outputs (T, B, ...), the final state, all of them if `keep`."""
+    T = len(mg.tree_leaves(xs)[0])
+    xs = cell.project(xs)
+    several, timed = is_tree(xs), cell._timed
+    step: Any = cell.step if mask is None else functools.partial(cell.step_masked, mask=mask)
+    # which steps need no choice; a trace, which is for all lengths, chooses at each
+    full: Any = active.all(axis=1).tolist() if isinstance(active, np.ndarray) else [active is None] * T
+    outputs, states = [], []
+    for t in reversed(range(T)) if reverse else range(T):
+        x = mg.tree_map(lambda part, t=t: part[t], xs) if several else xs[t]
+        try:
+            result = step(x, state, t=start + t) if timed else step(x, state)
+        except (TypeError, ValueError, IndexError) as error:
+            if not (hint := _about_integers(x)):
+                raise
+            kind = next(kind for kind in (TypeError, ValueError, IndexError) if isinstance(error, kind))
+            raise kind(f"{cell.name}: step {start + t}: {error}{hint}") from error
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"{cell.name}: step {start + t} must return a tuple (output, new state), "
+                            f"got {_described(result)}")  # fmt: skip
+        output, new = result
+        if not _alike(new, state):
+            new = _with_tensors(cell, start + t, x, new, state)
+        state = new if full[t] else _where(active[t], new, state)
+        outputs.append(output)
+        if keep:
+            states.append(state)
+    for t, y in enumerate(outputs[::-1] if reverse else outputs):
+        if not isinstance(y, mg.Tensor) and not (isinstance(y, np.ndarray) and y.dtype.kind in "iub"):
+            raise TypeError(f"{cell.name}: step {start + t} must return (output, new state) with a Tensor as output, "
+                            f"got {_described(y)}")  # fmt: skip
+    if reverse:
+        outputs.reverse()
+        states.reverse()
+    return mg.stack(outputs), state, mg.tree_map(lambda *s: mg.stack(s), *states) if keep else None
+
+
+def _alike(a: State, b: State) -> bool:
+    """Whether two states have the same structure, shapes and dtypes; in the loop, so the common cases come first."""
+    if isinstance(b, mg.Tensor):
+        return isinstance(a, mg.Tensor) and a.shape == b.shape and a.dtype == b.dtype
+    if type(a) is not type(b) or len(a) != len(b):
+        return False
+    if isinstance(b, dict):
+        return a.keys() == b.keys() and all([_alike(a[key], b[key]) for key in b])
+    for p, q in zip(a, b):  # noqa: SIM110 (half the time of all)
+        if not _alike(p, q):
+            return False
+    return True
+
+
+def _with_tensors(cell: Cell, t: int, x: Any, new: State, old: State) -> State:
+    """`new` with Tensors for plain integers and booleans, as `n // 2` and `h > 0` are, which have no gradient to lose.
+
+    Raises:
+        ValueError: if it is not like the state before even so.
+    """
+
+    def lifted(n: Any) -> Any:
+        plain = not isinstance(n, mg.Tensor) and np.asarray(n).dtype.kind in "iub"
+        return mg.tensor(n) if plain else n
+
+    tensors = mg.tree_map(lifted, new)
+    if _alike(tensors, old):
+        return tensors
+    arrays = any([isinstance(n, np.ndarray) for n in mg.tree_leaves(new)])
+    raise ValueError(
+        f"{cell.name}: step {t} changed the state, but its structure, shapes and dtypes must last"
+        f"\n  before: {_described(old)}\n  after:  {_described(new)}\n"
+        + ("an array has no gradient: every part of a state must be a Tensor\n" if arrays else "")
+        + "the first state is that of initial_state(B); an input that comes as a Tensor keeps its own dtype"
+        + _about_integers(x)
+    )
+
+
+def _about_integers(x: Any) -> str:
+    """What to write for a cell that does not take the integers it got."""
+    integers = next((part for part in mg.tree_leaves(x) if is_integer(part)), None)
+    if integers is None:
+        return ""
+    return (
+        f"\nthe step got integers of shape {integers.shape}: these are one-hot vectors only for a cell that begins "
+        "with a linear map or an embedding; else pass nn.one_hot(xs, V), or numbers as xs.astype(float)"
+    )
+
+
+def _described(tree: Any) -> str:
+    """A tree with the shape and dtype of each Tensor in place of its entries; arrays are called so."""
+    if isinstance(tree, dict):
+        return "{" + ", ".join(f"{key!r}: {_described(part)}" for key, part in tree.items()) + "}"
+    if isinstance(tree, (tuple, list)):
+        inside = ", ".join(_described(part) for part in tree)
+        return f"({inside})" if isinstance(tree, tuple) else f"[{inside}]"
+    if isinstance(tree, (mg.Tensor, np.ndarray)):
+        return f"{'array ' if isinstance(tree, np.ndarray) else ''}{tree.shape} {tree.dtype}"
+    return type(tree).__name__
+
+
+def _where(active: Any, new: State, old: State) -> State:
+    """`new` in the rows (B,) that are active, `old` in the others."""
+
+    def chosen(n: Any, o: Any) -> Any:
+        if n.shape[:1] != active.shape:
+            raise ValueError(
+                f"Recurrent: with lengths= every part of a state must have the batch of {len(active)} along its first "
+                f"axis, this one has shape {n.shape}"
+            )
+        return mg.where(active.reshape(-1, *[1] * (n.ndim - 1)), n, o)
+
+    return mg.tree_map(chosen, new, old)

@@ -1,0 +1,112 @@
+"""Recurrent dropout: for cells that say what it masks, so that no state explodes or vanishes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+
+XS = np.random.default_rng(0).standard_normal((5, 3, 2))
+
+
+def leaky(x: Any, h: Any) -> Any:
+    h = 0.9 * h + 0.1 * mg.tanh(x)
+    return h, h
+
+
+class Tupled(nn.Cell):
+    H = 2
+
+    def initial_state(self, B: int) -> Any:
+        return super().initial_state(B), super().initial_state(B)
+
+    def step(self, x: Any, state: Any) -> Any:
+        C, h = state
+        return h, (0.5 * C + mg.tanh(x), h)
+
+
+class OwnGRU(nn.GRUCell):
+    """Inherits a `step_masked` that is of another step."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, _ = super().step(x, state)
+        h = h + 0.5 * state
+        return h, h
+
+
+class Residual(nn.RNNCell):
+    def step(self, x: Any, state: Any) -> Any:
+        h, _ = super().step(x, state)
+        return h, h + state
+
+
+NOT_SAID: dict[str, Any] = {
+    "function": lambda: nn.Recurrent(leaky, recurrent_dropout=0.3),
+    "function cell": lambda: nn.Recurrent(nn.FunctionCell(leaky), recurrent_dropout=0.3),
+    "tuple": lambda: nn.Recurrent(Tupled(), recurrent_dropout=0.3),
+    "inherits a GRU": lambda: nn.Recurrent(OwnGRU(2, 3), recurrent_dropout=0.3),
+    "inherits an RNN": lambda: nn.Recurrent(Residual(2, 3), recurrent_dropout=0.3),
+    "second layer": lambda: nn.Recurrent(nn.GRUCell(2, 3), OwnGRU(3, 3), recurrent_dropout=0.3),
+    "other direction": lambda: nn.Recurrent(nn.GRUCell(2, 3), OwnGRU(2, 3), bidirectional=True, recurrent_dropout=0.3),
+    "identity": lambda: nn.Recurrent(nn.IRNNCell(2, 3), recurrent_dropout=0.3),
+}
+
+
+@pytest.mark.parametrize("name", NOT_SAID)
+def test_recurrent_dropout_of_a_cell_that_does_not_say_what_it_masks_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=r"recurrent_dropout=0\.3(?s:.*)step_masked"):
+        NOT_SAID[name]()
+
+
+def test_recurrent_dropout_that_is_switched_on_later_is_refused_as_well() -> None:
+    net = nn.Recurrent(Tupled())
+    net.recurrent_dropout.p = 0.5
+    with pytest.raises(TypeError, match="step_masked"):
+        net(XS)
+    net.eval()(XS)
+
+
+OURS: dict[str, Any] = {
+    "RNN": nn.RNNCell, "LSTM": nn.LSTMCell, "GRU": nn.GRUCell, "peephole": nn.PeepholeLSTMCell,
+    "coupled": nn.CoupledLSTMCell, "layer norm": nn.LayerNormLSTMCell, "MGU": nn.MGUCell, "leaky": nn.LeakyRNNCell,
+    "echo": nn.EchoStateCell, "Elman": lambda I, H, rng: nn.ElmanCell(I, H, 2, rng),
+    "projected": lambda I, H, rng: nn.ProjectedLSTMCell(I, H, 2, rng=rng),
+    "GRU after": lambda I, H, rng: nn.GRUCell(I, H, rng=rng, reset="after", z="old"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_recurrent_dropout_of_our_cells_neither_explodes_nor_vanishes(name: str) -> None:
+    net = nn.Recurrent(OURS[name](2, 5, rng=0), recurrent_dropout=0.3, rng=0)
+    ys, _ = net(np.random.default_rng(0).standard_normal((100, 2, 2)))
+    last = np.abs(ys.data[-20:]).max(axis=(0, 1))
+    assert (last > 1e-2).all()
+    assert (last < 3).all()
+
+
+def test_a_cell_says_what_is_masked_by_a_method_an_assignment_or_a_function() -> None:
+    class Method(Residual):
+        def step_masked(self, x: Any, state: Any, mask: Any) -> Any:
+            h, _ = nn.RNNCell.step(self, x, state * mask)
+            return h, h + state
+
+    class Assigned(nn.RNNCell):
+        def step(self, x: Any, state: Any) -> Any:
+            return super().step(x, state)
+
+        step_masked = nn.Cell.step_masked
+
+    def masked(x: Any, h: Any, mask: Any) -> Any:
+        return leaky(x + h * mask, h)
+
+    kept = (np.random.default_rng(7).random((3, 2), dtype=np.float32) < 0.7) / 0.7
+    for cell in (Method(2, 2, rng=0, dtype=np.float64), Assigned(2, 2, rng=0, dtype=np.float64)):
+        net = nn.Recurrent(cell, recurrent_dropout=0.3, rng=7)
+        expected, _ = cell.step_masked(cell.project(XS[0]), mg.tensor(np.ones((3, 2))), kept)
+        np.testing.assert_allclose(net(XS, (np.ones((3, 2)),))[0].data[0], expected.data)
+    net = nn.Recurrent(nn.FunctionCell(leaky, step_masked=masked), recurrent_dropout=0.3, rng=7)
+    np.testing.assert_allclose(net(XS, (np.ones((3, 2)),))[0].data[0], 0.9 + 0.1 * np.tanh(XS[0] + kept))
