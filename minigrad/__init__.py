@@ -21,6 +21,7 @@ from .ops import absolute as abs
 from .primitive import Primitive, primitive
 from .record import At, Product
 from .shapes import *
+from .tap import tap, with_gradient
 from .tensor import Tensor, as_tensor, tensor
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .tree import tree_leaves, tree_map
@@ -30,6 +31,6 @@ __version__ = "0.1.0"
 __all__ = [
     "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "detect_anomaly", "draw",
     "einsum", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "keep_freed_memory", "no_grad",
-    "primitive", "tensor", "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched",
+    "primitive", "tap", "tensor", "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched", "with_gradient",
 ]  # fmt: skip
 __all__ += ops.__all__ + shapes.__all__

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .backward import lineage, walk
-from .modes import enable_grad, no_grad, recording, tracing
+from .modes import dropped_record, enable_grad, no_grad, recording, tracing
 from .ops import positive
 from .primitive import frozen, primitive
 from .record import Node, Variable, clock
@@ -23,24 +23,35 @@ _OPEN: Any = object()  # in a tree: here stands a tensor that needs a gradient
 class _Part:
     """A function, the arguments of one call, and which tensors its results were made from."""
 
-    def __init__(self, f: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], generators: Sequence[Any]) -> None:
         self.f = f
+        self.generators: dict[int, tuple[Any, Any]] = {}  # that it draws from, with their states before
+        for generator in generators:
+            self.drawn_from(generator)
         leaves, self.rebuild = flatten(args)
         self.leaves = [_OPEN if _differentiable(x) else x if isinstance(x, Variable) else frozen(x) for x in leaves]
         self.inputs = [x for x in leaves if _differentiable(x)]
         start = clock()
-        with enable_grad():
+        with dropped_record(self):
             fresh = [type(x)._sharing(x._data, requires_grad=True) for x in self.inputs]
             results, self.rebuild_results = flatten(f(*self._arguments(fresh)))
         self.chosen = [k for k, y in enumerate(results) if _differentiable(y)]
         self.outputs = [results[k] for k in self.chosen]
         self.results = [_OPEN if _differentiable(y) else y for y in results]
-        self.outer = _made_before(start, self.outputs, fresh)
+        self.outer, read = _ends(start, self.outputs, fresh)
+        nodes = [y.node for y in self.outputs]
+        # which results are read in the function as well, so that what is done with them later is not all they do
+        self.partial = [t in read or nodes.count(t) > 1 or hasattr(t, "collector") for t in nodes]
         self.array: np.ndarray | None = None
 
     def _arguments(self, inputs: Sequence[Any]) -> Any:
         given = iter(inputs)
         return self.rebuild([next(given) if x is _OPEN else x for x in self.leaves])
+
+    def drawn_from(self, generator: Any) -> None:
+        """Note that the function draws from this random generator, unless it is known to."""
+        if id(generator) not in self.generators:
+            self.generators[id(generator)] = generator, generator.bit_generator.state
 
     def pack(self) -> None:
         """Keep the outputs as one array, and of their record nothing."""
@@ -50,8 +61,15 @@ class _Part:
         self.order = clock()
 
     def again(self, inputs: Sequence[Any]) -> list[Any]:
-        """The outputs that need gradients, computed once more."""
-        results = flatten(self.f(*self._arguments(inputs)))[0]
+        """The outputs that need gradients, computed once more, with the same random numbers."""
+        now = [(generator, generator.bit_generator.state) for generator, _ in self.generators.values()]
+        for generator, state in self.generators.values():
+            generator.bit_generator.state = state
+        try:
+            results = flatten(self.f(*self._arguments(inputs)))[0]
+        finally:
+            for generator, state in now:
+                generator.bit_generator.state = state
         return [results[k] for k in self.chosen]
 
     def cut(self, packed: Any) -> list[Any]:
@@ -78,21 +96,26 @@ def _differentiable(x: Any) -> bool:
     return isinstance(x, Variable) and x.node is not None
 
 
-def _made_before(start: int, outputs: Sequence[Any], inputs: Sequence[Any]) -> list[Node]:
-    """What a function closes over: the nodes older than `start`, and no inputs, that its record ends in."""
+def _ends(start: int, outputs: Sequence[Any], inputs: Sequence[Any]) -> tuple[list[Node], set[Node]]:
+    """What a function closes over: the nodes older than `start`, and no inputs, that its record ends in.
+
+    Also the nodes of the record that others in it are made of.
+    """
     seen = {t.node for t in inputs}
     found, stack = [], [y.node for y in outputs if y.node not in seen]
     seen.update(stack)
+    read = set()
     while stack:
         t = stack.pop()
         if t.order < start:
             found.append(t)
             continue
+        read.update(t.inputs)
         for x in t.inputs:
             if x is not None and x not in seen:
                 seen.add(x)
                 stack.append(x)
-    return sorted(found, key=lambda t: t.order)
+    return sorted(found, key=lambda t: t.order), read
 
 
 def _packed(*arrays: Any, part: _Part) -> Any:
@@ -118,7 +141,7 @@ def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
         fresh = [positive(x) if recorded else Tensor._sharing(x, requires_grad=True) for x in given]
         outputs = part.again(fresh)
     _check_same(y, outputs, part)
-    if not set(_made_before(start, outputs, fresh)) <= set(part.outer):
+    if not set(_ends(start, outputs, fresh)[0]) <= set(part.outer):
         raise RuntimeError(
             "checkpoint: run again for its derivative, the function used other tensors than the first time; "
             "pass what is replaced between forward and backward as an argument"
@@ -140,14 +163,15 @@ def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:
             return
     raise RuntimeError(
         "checkpoint: run again for its derivative, the function gave another result than the first time; "
-        "draw random numbers (dropout masks) outside of it, and pass them as arguments"
+        "draw random numbers by mg.draw, which draws the same again, or name the generator in checkpoint(f, "
+        "generators=[...]), or draw outside of the function and pass the numbers as arguments"
     )
 
 
 _checkpointed = primitive(_packed, joint=_recomputed, name="checkpoint")
 
 
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+def checkpoint(f: Callable[..., Any], generators: Sequence[np.random.Generator] = ()) -> Callable[..., Any]:
     """f, whose record is dropped after the call and made anew, by a second call, when a derivative is asked for.
 
     Values and derivatives of every order are those of f. A chain of T equal parts, each of them checkpointed in runs of
@@ -156,7 +180,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Args:
         f: a function of Tensors, or trees of them and of constants, that returns a Tensor or a tree of them. It may use
-            other tensors (parameters), which get their gradients as well.
+            other tensors (parameters), which get their gradients as well. What it draws by `minigrad.draw` it draws
+            again.
+        generators: random generators that it draws from in other ways; they give the same numbers again.
 
     Raises:
         RuntimeError: (the derivative) if f, run again, gives another result or uses other tensors: it is random, or
@@ -169,14 +195,18 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any) -> Any:
         if not recording() or tracing() is not None:
             return f(*args)
-        part = _Part(f, args)
+        part = _Part(f, args, generators)
         # of what the function closes over, no values are needed here
         outer = [t.tensor(np.broadcast_to(np.zeros((), t.dtype), t.shape)) for t in part.outer]
         inputs = [*part.inputs, *outer]
         results = part.results
         if part.outputs:
             part.pack()
-            cut = iter(part.cut(_checkpointed(*inputs, part=part)))
+            outputs = part.cut(_checkpointed(*inputs, part=part))
+            for y, partial in zip(outputs, part.partial, strict=True):
+                if partial:
+                    y.node.collector = None
+            cut = iter(outputs)
             results = [next(cut) if y is _OPEN else y for y in results]
         return part.rebuild_results(results)
 

@@ -139,6 +139,15 @@ class enable_grad(Mode):
     switch, value = recording, True
 
 
+class dropped_record(Mode):
+    """Keep a record that its `owner` drops and makes anew; who has to tell it something finds it by `recording()`."""
+
+    switch = recording
+
+    def __init__(self, owner: Any) -> None:
+        self.value = owner
+
+
 class detect_anomaly(Mode):
     """Refuse non-finite values while this block runs, forwards and backwards.
 

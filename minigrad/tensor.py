@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import ops, shapes
 from .backward import backward
-from .modes import no_grad, tracing
+from .modes import no_grad, recording, tracing
 from .numpy_functions import array_function, array_ufunc
 from .operators import Operators
 from .primitive import Primitive, method
@@ -151,22 +151,30 @@ class Tensor(Operators):
     @property
     def grad(self) -> np.ndarray | None:
         """The gradient that `backward()` has collected, or None."""
-        if self.node is None:
+        node = self.node
+        if node is None:
+            self._data.dtype  # noqa: B018 (what a compiled function left behind raises)
             return None
+        if node.primitive is not None and hasattr(node, "collector"):
+            if not node.retains_grad or node.collector is None:
+                return None
+            node = node.collector
         if (trace := tracing()) is not None:
-            gradient: np.ndarray | None = trace.gradient(self.node)
+            gradient: np.ndarray | None = trace.gradient(node)
             return gradient
-        return self.node.grad
+        return node.grad
 
     @grad.setter
     def grad(self, value: np.ndarray | None) -> None:
         if self.node is None:
             if value is not None:
                 raise RuntimeError("grad: this tensor has requires_grad=False; set that first")
-        elif (trace := tracing()) is not None:
-            trace.set_gradient(self.node, value)
+            return
+        node = getattr(self.node, "collector", None) or self.node
+        if (trace := tracing()) is not None:
+            trace.set_gradient(node, value)
         else:
-            self.node.grad = value
+            node.grad = value
 
     shape = property(lambda self: self._data.shape, doc="The size of each axis.")
     dtype = property(lambda self: self._data.dtype, doc="The type of the entries.")
@@ -192,9 +200,23 @@ class Tensor(Operators):
         backward(self.node, g)
 
     def retain_grad(self) -> None:
-        """Have `backward()` collect `.grad` for this intermediate result as well."""
+        """Have `backward()` collect `.grad` for this intermediate result as well.
+
+        Raises:
+            RuntimeError: if it does not depend on any tensor with requires_grad=True, or stands in, or comes out of, a
+                function under `checkpoint`, whose record is dropped: `minigrad.tap` collects the gradient there.
+        """
         if self.node is None:
             raise RuntimeError("retain_grad: this tensor does not depend on any tensor with requires_grad=True")
+        within = recording() not in (True, False)
+        if within or getattr(self.node, "collector", self.node) is None:
+            where = "stands in a record that checkpoint drops" if within else (
+                "is a result of a function under checkpoint that is read in there as well")  # fmt: skip
+            raise RuntimeError(
+                f"retain_grad: this tensor {where}, so its gradient would be missing, or a part of it; pass a tensor "
+                f"e = mg.tensor(np.zeros({self.shape}), requires_grad=True) to the function and call mg.tap(t, e) in "
+                "there, then e.grad is the gradient (a network with checkpoint= has it in return_states=True)"
+            )
         self.node.retains_grad = True
 
     def detach(self) -> Tensor:

@@ -112,7 +112,9 @@ class Recurrent(Module):
             lengths: (B,) integers within 0 ... T, in any order: the sequences are padded. Past its length a sequence's
                 state stays as it is and its outputs are 0; backwards it starts at its own end. What the padding holds
                 is never read. As an argument of a compiled function they may differ from call to call.
-            return_states: whether to return every step's state as well.
+            return_states: whether to return every step's state as well. After `states.retain_grad()`, `backward()`
+                leaves in `states.grad` the gradient of each step's state as it leaves the step, through all that is
+                made of it, 0 past a sequence's length; also with checkpoints, and inside of a compiled function.
 
         Returns:
             The top layer's outputs (T, B, H), and the final state of each cell, lowest layer first, forwards before
@@ -188,21 +190,35 @@ class Recurrent(Module):
             cell.check_masked(self.recurrent_dropout.p)
             read = next((s for s in mg.tree_leaves(state) if s.dtype.kind == "f"), None)
             mask = None if read is None else self.recurrent_dropout(np.ones(read.shape, read.dtype))
+        taps = mg.tree_map(functools.partial(_tap, T), state) if keep else None
         if self.checkpoint is None:
-            return scan(cell, 0, reverse, active, keep, xs, state, mask)
+            ys, final, states = scan(cell, 0, reverse, active, xs, state, mask, taps)
+            return ys, final, _with_gradients(states, taps)
         length = max(1, round(math.sqrt(T))) if self.checkpoint is True else self.checkpoint
+        generators = [x for m in cell.modules() for x in vars(m).values() if isinstance(x, np.random.Generator)]
         parts = []
         starts = range(0, T, length)
         for start in starts[::-1] if reverse else starts:
             chosen = slice(start, start + length)
             here = None if active is None else active[chosen]
-            part = mg.tree_map(lambda x, chosen=chosen: x[chosen], xs)
-            run = mg.checkpoint(functools.partial(scan, cell, start, reverse, here, keep))
-            ys, state, history = run(part, state, mask)
+            part, collect = mg.tree_map(lambda x, chosen=chosen: x if x is None else x[chosen], (xs, taps))
+            run = mg.checkpoint(functools.partial(scan, cell, start, reverse, here), generators)
+            ys, state, history = run(part, state, mask, collect)
             parts.append((ys, history))
         ys, histories = zip(*parts[::-1] if reverse else parts, strict=True)
         history = mg.tree_map(lambda *h: mg.concatenate(h), *histories) if keep else None
-        return mg.concatenate(ys), state, history
+        return mg.concatenate(ys), state, _with_gradients(history, taps)
+
+
+def _tap(T: int, s: Any) -> Any:
+    """What collects the gradients of a part of the state at all times; None if it has none."""
+    return mg.tensor(np.zeros((T, *s.shape), s.dtype), requires_grad=True) if s.dtype.kind == "f" else None
+
+
+def _with_gradients(states: Any, taps: Any) -> Any:
+    return (
+        states if taps is None else mg.tree_map(lambda s, e: s if e is None else mg.with_gradient(s, e), states, taps)
+    )
 
 
 def _zero_padding(xs: Any, active: Any) -> Any:

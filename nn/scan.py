@@ -14,9 +14,13 @@ from .protocol import Cell, State, is_tree
 
 
 def scan(
-    cell: Cell, start: int, reverse: bool, active: Any, keep: bool, xs: Any, state: State, mask: Any
+    cell: Cell, start: int, reverse: bool, active: Any, xs: Any, state: State, mask: Any, taps: Any
 ) -> tuple[Any, State, Any]:
-    """One cell over the times from number `start` on: outputs (T, B, ...), the final state, all of them if `keep`."""
+    """One cell over the times from number `start` on: outputs (T, B, ...), the final state, and all of them.
+
+    The states are wanted if there are `taps` (T, ...), a tensor for each part of a state that may have a gradient: it
+    collects the gradient of this part as it leaves the step, where the step may go on with it.
+    """
     T = len(mg.tree_leaves(xs)[0])
     xs = cell.project(xs)
     several, timed = is_tree(xs), cell._timed
@@ -24,8 +28,10 @@ def scan(
     # which steps need no choice; a trace, which is for all lengths, chooses at each
     full: Any = active.all(axis=1).tolist() if isinstance(active, np.ndarray) else [active is None] * T
     outputs, states = [], []
+    keep = taps is not None
     for t in reversed(range(T)) if reverse else range(T):
         x = mg.tree_map(lambda part, t=t: part[t], xs) if several else xs[t]
+        here = mg.tree_map(lambda e, t=t: e if e is None else e[t], taps) if keep else None
         try:
             result = step(x, state, t=start + t) if timed else step(x, state)
         except (TypeError, ValueError, IndexError) as error:
@@ -39,6 +45,8 @@ def scan(
         output, new = result
         if not _alike(new, state):
             new = _with_tensors(cell, start + t, x, new, state)
+        if keep:
+            output, new = _tapped(output, new, here)
         state = new if full[t] else _where(active[t], new, state)
         outputs.append(output)
         if keep:
@@ -51,6 +59,15 @@ def scan(
         outputs.reverse()
         states.reverse()
     return mg.stack(outputs), state, mg.tree_map(lambda *s: mg.stack(s), *states) if keep else None
+
+
+def _tapped(output: Any, new: State, taps: Any) -> tuple[Any, State]:
+    """Output and new state, whose gradients are collected by `taps`; an output that is part of it remains so."""
+    tapped = mg.tree_map(lambda s, e: s if e is None else mg.tap(s, e), new, taps)
+    for s, t in zip(mg.tree_leaves(new), mg.tree_leaves(tapped)):
+        if output is s:
+            output = t
+    return output, tapped
 
 
 def _alike(a: State, b: State) -> bool:

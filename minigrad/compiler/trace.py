@@ -300,9 +300,16 @@ def watched(owner: Any, name: str) -> Any:
     return value
 
 
+def _drawn(method: Any, *args: Any, **static: Any) -> Any:
+    owner = recording()
+    if owner not in (True, False) and isinstance(generator := getattr(method, "__self__", None), np.random.Generator):
+        owner.drawn_from(generator)  # a checkpoint, which will draw the same again
+    return method(*args, **static)
+
+
 #: `draw(generator.standard_normal, shape)`: random numbers, which a compiled function draws anew at each call.
 draw = primitive(
-    lambda method, *args, **static: method(*args, **static),
+    _drawn,
     name="draw",
     pure=False,
     doc="""method(*args), a draw of a `numpy.random.Generator`'s method, which a compiled function repeats at each call.

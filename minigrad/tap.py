@@ -1,0 +1,68 @@
+"""tap: the gradient of an intermediate result, collected by another tensor, wherever the record of it may be."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from .ops import positive
+from .primitive import Primitive, describe
+from .record import Variable
+
+
+def tap(y: Any, e: Any) -> Any:
+    """y, whose gradient is that of `e` besides: dL/de grows by dL/dy, though no value depends on e.
+
+    `y.retain_grad()` looks at one record. A tap is part of the record, and so serves where that is dropped or kept as a
+    program as well: inside of `checkpoint` (with e among the arguments) and `compile`, and at every order.
+
+    Args:
+        y: a result; where none is recorded, it is returned as it is. What was made before e is returned as a copy.
+        e: a tensor of its shape and dtype with requires_grad=True, zeros for instance.
+
+    Raises:
+        ValueError: if their shapes or dtypes differ.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x, e = mg.tensor(3.0, requires_grad=True), mg.tensor(0.0, requires_grad=True)
+        >>> (tap(x * x, e) * 5).backward()
+        >>> float(e.grad)
+        5.0
+    """
+    if (y.shape, y.dtype) != (e.shape, e.dtype):
+        raise ValueError(f"tap: y is {describe(y._data)}, e is {describe(e._data)}; they must be alike")
+    if y.node is None or e.node is None:
+        return y
+    if y.node.primitive is None or y.node.order < e.node.order:  # the record runs from older to newer
+        y = positive(y)
+        if y.node is None:
+            return y
+    node = y.node
+    node.primitive = _tapped(node.primitive, len(node.inputs))
+    node.inputs, node.operands = (*node.inputs, e.node), (*node.operands, e.node)
+    return y
+
+
+@functools.cache
+def _tapped(p: Primitive, inputs: int) -> Primitive:
+    """The primitive with one input more, of which no value depends, and whose cotangent is that of the output."""
+    if p.joint is not None:
+        joint = p.joint
+        return Primitive(
+            p.function, (), lambda g, y, *xs, **static: [*joint(g, y, *xs[:-1], **static), g], p.name, None
+        )
+    rules = [rule and (lambda g, y, *xs, rule=rule, **static: rule(g, y, *xs[:-1], **static)) for rule in p.rules]
+    rules = (rules + [None] * inputs)[:inputs]
+    return Primitive(p.function, (*rules, lambda g, y, *xs, **static: g), None, p.name, None)
+
+
+def with_gradient(y: Any, e: Any) -> Any:
+    """y, of which `retain_grad()` and `.grad` stand for the gradient that `e` collects.
+
+    For a tensor that others were put together in aside from the way to the loss, as the states of a recurrent network
+    are: what becomes of them does not pass through it, but a `tap` of each to its part of e tells.
+    """
+    if isinstance(y, Variable) and y.node is not None and e.node is not None:
+        y.node.collector = e.node
+    return y
