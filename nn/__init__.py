@@ -45,6 +45,13 @@ from .variants import (
     PeepholeLSTMCell,
     ProjectedLSTMCell,
 )
+from .words import NAMES as _NAMES
+from .words import missing as _missing
+
+
+def __getattr__(name: str) -> object:
+    raise _missing("module 'nn'", name, _NAMES)
+
 
 __all__ = [
     "Adagrad", "Adam", "AdamW", "Cell", "Conv2d", "CoupledLSTMCell", "Dropout", "EchoStateCell", "ElmanCell",

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .words import INITS, missing
+
 Rng = np.random.Generator | int | None
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("module 'nn.init'", name, INITS)
 
 
 def uniform(shape: tuple[int, ...], scale: float, rng: Rng = None, dtype: npt.DTypeLike = np.float32) -> np.ndarray:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 import minigrad as mg
+
+from .words import OF_MODULES, check_keywords, missing_of
 
 _SAVED = (None, "frozen", "buffer")  # the roles of what a module saves; None is that of a parameter
 
@@ -24,6 +27,13 @@ class Module:
     """
 
     training: bool = True
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """A new module, after a look for PyTorch's keywords if the constructor is one of ours."""
+        made_by: Any = cls.__init__
+        if kwargs and getattr(made_by, "__module__", "").split(".")[0] == __name__.split(".")[0]:
+            check_keywords(cls, inspect.signature(made_by).parameters, kwargs)
+        return super().__new__(cls)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What calling the module computes."""
@@ -68,6 +78,11 @@ class Module:
         for p in self.parameters(frozen=not mode):
             p.requires_grad = not mode
         return self
+
+    if not TYPE_CHECKING:  # a type checker is not to think that a module has every attribute
+
+        def __getattr__(self, name):
+            raise missing_of(self, name, OF_MODULES)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; what replaces a buffer, an array or a Tensor without a record, is one in turn."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import minigrad as mg
 
 from .module import Module, check_mapping
+from .words import OF_OPTIMIZERS, missing_of
 
 Rate = float | Callable[[int], float]
 BLOCK = 1 << 17  # up to so many entries of small parameters are updated at once: few calls, and little memory
@@ -49,6 +50,11 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            raise missing_of(self, name, OF_OPTIMIZERS)
 
     def __init__(self, params: Iterable[mg.Tensor], lr: Rate, weight_decay: float = 0.0) -> None:
         self.params = _unique(params)

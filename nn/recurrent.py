@@ -252,7 +252,7 @@ class _Stack(Recurrent):
         wide = 2 * H if bidirectional else H
 
         def cell(layer: int) -> Cell:
-            return make(wide if layer else I, H, bias=bias, rng=rng, dtype=dtype, **options)  # type: ignore[call-arg]
+            return make(wide if layer else I, H, bias=bias, rng=rng, dtype=dtype, **options)
 
         super().__init__(
             cell,

@@ -5,6 +5,10 @@
 
 PyTorch keeps matrices transposed, gates as i f g o (LSTM) and r z n (GRU), and two biases where one does: these are
 added up, and go back as that sum and zeros. A GRU becomes `GRUCell(reset="after", z="old")`.
+
+Results and gradients are the same, but further training is not: PyTorch trains both biases, so that their sum moves
+twice as far in a step as our one. To follow it, give `b` of the cells an optimiser of twice the learning rate (in a GRU
+that is true of z and r alone, `b[:2 * H]`).
 """
 
 from __future__ import annotations
@@ -34,10 +38,12 @@ def from_torch(state_dict: Mapping[str, Any], kind: str | None = None, prefix: s
     """The module that a PyTorch module's `state_dict()` belongs to, with its weights and their dtype.
 
     RNN, LSTM (also with proj_size) and GRU, of any number of layers and both directions, become a `Recurrent`; RNNCell,
-    LSTMCell and GRUCell a cell; Linear, Embedding and LayerNorm (ε = 1e-5) what they are called here.
+    LSTMCell and GRUCell a cell; Linear, Embedding and LayerNorm (ε = 1e-5) what they are called here. Trained further,
+    cells drift apart from PyTorch's, which move two biases where these move one: see above.
 
     Args:
-        state_dict: names and PyTorch's tensors, or arrays.
+        state_dict: names and PyTorch's tensors, or arrays. Entries of a recurrent module that are there a second time,
+            equal, under another name (`0.cell.weight_ih`, as PaddlePaddle has them), are skipped.
         kind: one of rnn_tanh, rnn_relu, lstm, gru, linear, embedding, layer_norm. None tells it from names and shapes,
             which do not say whether an RNN has tanh (then assumed) or relu, or whether a lone matrix is an Embedding
             or a Linear without bias (then it must be given).
@@ -165,10 +171,21 @@ def _recurrent(arrays: Arrays, kind: str) -> Module:
             wanted[f"weight_hr{suffix}"] = (O, H)
     if projected and kind != "lstm":
         raise ValueError(f"from_torch: only an LSTM has weight_hr, not a {kind}")
-    _check(arrays, wanted)
+    _check(_without_doubles(arrays, wanted), wanted)
     own = [{name: arrays[name + suffix] for name in PARTS if name + suffix in wanted} for suffix in suffixes]
     cells = [_to_cell(part, kind) for part in own]
     return Recurrent(*cells, bidirectional=len(sides) == 2) if first else cells[0]
+
+
+def _without_doubles(arrays: Arrays, wanted: dict[str, tuple[int, ...]]) -> Arrays:
+    """The entries without those that equal a wanted one of the same part, and are called otherwise."""
+
+    def double(name: str) -> bool:
+        part = next((part for part in PARTS if name.endswith(f".{part}")), None)
+        others = [arrays[other] for other in wanted if part is not None and other.startswith(part) and other in arrays]
+        return any([np.array_equal(arrays[name], other) for other in others])
+
+    return {name: a for name, a in arrays.items() if name in wanted or not double(name)}
 
 
 def _blocks(a: np.ndarray, order: list[int]) -> np.ndarray:

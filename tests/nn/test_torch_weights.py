@@ -100,6 +100,28 @@ def test_a_prefix_takes_a_part_of_a_larger_model() -> None:
         nn.from_torch(whole)
 
 
+def test_equal_doubles_of_entries_are_skipped_and_others_are_not() -> None:
+    weights = weights_of(STORED["LSTM, float32, 2 layers, bidirectional"])
+    prefixes = {"_l0": "0.cell_fw.", "_l0_reverse": "0.cell_bw.", "_l1": "1.cell_fw.", "_l1_reverse": "1.cell_bw."}
+    twice = dict(weights)
+    for name, a in weights.items():
+        part, layer = name.split("_l")
+        twice[prefixes[f"_l{layer}"] + part] = a.copy()
+    assert len(twice) == 2 * len(weights)
+    for found, expected in zip(nn.from_torch(twice).parameters(), nn.from_torch(weights).parameters(), strict=True):
+        np.testing.assert_array_equal(found.data, expected.data)
+    twice["1.cell_bw.weight_ih"][0, 0] += 1
+    with pytest.raises(ValueError, match=r"unexpected: 1\.cell_bw\.weight_ih \(12, 6\)$"):
+        nn.from_torch(twice)
+
+
+@pytest.mark.parametrize("name", ["LSTM, float32, lengths", "RNN, float32, lengths"])
+def test_each_of_pytorchs_two_biases_has_the_gradient_of_our_one_so_their_sum_moves_twice_as_far(name: str) -> None:
+    stored = STORED[name]
+    np.testing.assert_allclose(stored["grad/bias_ih_l0"], stored["grad/bias_hh_l0"], rtol=1e-5, atol=1e-7)
+    assert stored["grad/bias_ih_l0"].any()
+
+
 def test_every_missing_unexpected_and_mis_shaped_entry_is_listed_at_once() -> None:
     weights = weights_of(STORED["LSTM, float32, 2 layers, bidirectional"])
     del weights["weight_hh_l1"], weights["bias_ih_l0_reverse"]

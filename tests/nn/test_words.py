@@ -1,0 +1,93 @@
+"""PyTorch's words: each is answered by one that is there, and attributes behave as ever."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from nn import init, words
+
+LSTM = nn.LSTM(2, 3, rng=0)
+ADAM = nn.Adam(LSTM.parameters())
+TABLES: dict[str, tuple[Any, Any]] = {
+    "nn": (nn, words.NAMES),
+    "init": (init, words.INITS),
+    "module": (LSTM, words.OF_MODULES),
+    "optimiser": (ADAM, words.OF_OPTIMIZERS),
+}
+CASES = [(owner, name, hint) for owner, table in TABLES.values() for name, hint in table.items()]
+
+
+@pytest.mark.parametrize(("owner", "name", "hint"), CASES, ids=[name for _, name, _ in CASES])
+def test_every_word_of_pytorchs_raises_an_attribute_error_that_names_ours(owner: Any, name: str, hint: str) -> None:
+    with pytest.raises(AttributeError, match=rf"has no attribute {name!r}.*PyTorch.*") as caught:
+        getattr(owner, name)
+    assert str(caught.value).endswith(hint)
+    assert not hasattr(owner, name)
+    assert getattr(owner, name, 7) == 7
+
+
+@pytest.mark.parametrize("hint", sorted({hint for _, _, hint in CASES} | set(words.KEYWORDS.values())))
+def test_what_a_hint_names_is_there(hint: str) -> None:
+    places = {"nn": nn, "mg": mg, "np": np, "module": nn.Linear(2, 2), "optimizer": ADAM, "net": LSTM, "init": init}
+    for path in re.findall(r"\b((?:nn|mg|np|module|optimizer|net)(?:\.\w+|\[0\])+)", hint):
+        owner, *names = path.replace("[0]", ".0").split(".")
+        found: Any = places[owner]
+        for part in names:
+            found = found[0] if part == "0" else getattr(found, part)
+
+
+@pytest.mark.parametrize("word", words.KEYWORDS)
+def test_every_keyword_of_pytorchs_raises_and_names_ours(word: str) -> None:
+    for make in (nn.LSTM, nn.GRUCell, nn.Linear, nn.Recurrent):
+        with pytest.raises(TypeError, match=rf"{make.__name__}: there is no argument {word}=") as caught:
+            make(2, 3, **{word: 4})
+        assert words.KEYWORDS[word] in str(caught.value)
+
+
+def test_a_users_module_may_take_any_keyword_and_have_any_attribute() -> None:
+    class Own(nn.Module):
+        def __init__(self, **options: Any) -> None:
+            self.options, self.weight = options, 3
+
+        device = "cpu"
+
+    class Named(nn.RNNCell):
+        def __init__(self, input_size: int, hidden_size: int) -> None:
+            super().__init__(input_size, hidden_size)
+
+    assert Own(hidden_size=3).options == {"hidden_size": 3}
+    assert (Own().weight, Own().device) == (3, "cpu")
+    assert Named(input_size=2, hidden_size=3).H == 3
+
+
+def test_other_attributes_that_are_not_there_raise_as_ever() -> None:
+    for owner, name in [(nn, "Nothing"), (nn.Linear(2, 2), "nothing"), (ADAM, "nothing"), (init, "nothing")]:
+        with pytest.raises(AttributeError, match=rf"has no attribute '{name}'$"):
+            getattr(owner, name)
+    with pytest.raises(ImportError):
+        from nn import Parameter  # noqa: F401
+
+
+def test_the_error_of_a_property_is_not_hidden() -> None:
+    class Own(nn.Module):
+        @property
+        def cuda(self) -> Any:
+            return self.forgotten
+
+    with pytest.raises(AttributeError, match="no attribute 'forgotten'"):
+        Own().cuda  # noqa: B018
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_modules_and_optimisers_copy_and_pickle(copied: Any) -> None:
+    net, optimizer = copied(LSTM), copied(ADAM)
+    np.testing.assert_array_equal(net.cells[0].W.data, LSTM.cells[0].W.data)
+    assert optimizer.lr == ADAM.lr
