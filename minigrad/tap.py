@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from .ops import positive
-from .primitive import Primitive, describe
+from .primitive import Primitive, Rule, describe
 from .record import Variable
 
 
@@ -48,13 +48,17 @@ def tap(y: Any, e: Any) -> Any:
 def _tapped(p: Primitive, inputs: int) -> Primitive:
     """The primitive with one input more, of which no value depends, and whose cotangent is that of the output."""
     if p.joint is not None:
-        joint = p.joint
         return Primitive(
-            p.function, (), lambda g, y, *xs, **static: [*joint(g, y, *xs[:-1], **static), g], p.name, None
+            p.function, (), lambda g, y, *xs, **static: [*p.joint(g, y, *xs[:-1], **static), g], p.name, None
         )
-    rules = [rule and (lambda g, y, *xs, rule=rule, **static: rule(g, y, *xs[:-1], **static)) for rule in p.rules]
+    rules = [rule and _without_last(p, k) for k, rule in enumerate(p.rules)]
     rules = (rules + [None] * inputs)[:inputs]
     return Primitive(p.function, (*rules, lambda g, y, *xs, **static: g), None, p.name, None)
+
+
+def _without_last(p: Any, k: int) -> Rule:
+    """The rule of p for input k, whatever it is by then, called without the last input."""
+    return lambda g, y, *xs, **static: p.rules[k](g, y, *xs[:-1], **static)
 
 
 def with_gradient(y: Any, e: Any) -> Any:

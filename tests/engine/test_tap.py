@@ -41,6 +41,20 @@ def test_a_result_tapped_in_place_has_all_its_derivatives(entry: Primitive, data
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_tapped_result_is_derived_by_the_rules_as_they_are_then() -> None:
+    def gradient() -> Any:
+        x, e = leaf(X), leaf(np.zeros((3, 2)))
+        mg.tap(mg.sin(x), e).sum().backward()
+        return x.grad
+
+    before, rules = gradient(), mg.sin.rules
+    try:
+        mg.sin.declare((lambda g, y, x: -g * mg.cos(x),), None)
+        np.testing.assert_array_equal(gradient(), -before)
+    finally:
+        mg.sin.declare(rules, None)
+
+
 def test_two_taps_of_one_result_get_the_same() -> None:
     x, d, e = leaf(X), leaf(np.zeros((3, 2))), leaf(np.zeros((3, 2)))
     mg.tap(mg.tap(x * x, d), e).sum().backward()

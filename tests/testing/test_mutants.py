@@ -27,7 +27,7 @@ SWAPPED = "input and output swapped"
 # What no test can notice.
 EQUIVALENT = {
     **{f"{name}, input 0": {HELD} for name in ("abs", "maximum", "minimum")},  # the slope is piecewise constant
-    **{f"{name}, input 1": {HELD} for name in ("maximum", "minimum")},
+    **{f"{name}, input 1": {HELD} for name in ("maximum", "minimum", "remainder")},
     **{f"{name}, input 0": {HELD, SWAPPED} for name in ("relu", "clip")},  # ... and the same at y as at x
     **{f"{name}, input 0": {HELD, SWAPPED} for name in ("max", "min")},  # of x's shape, y is x
     **{f"{name}, input 0": {SWAPPED} for name in ("logsumexp", "var")},  # of x's shape, y is x, or both slopes are 0
