@@ -45,7 +45,7 @@ def tap(y: Any, e: Any) -> Any:
 
 
 @functools.cache
-def _tapped(p: Primitive, inputs: int) -> Primitive:
+def _tapped(p: Any, inputs: int) -> Primitive:
     """The primitive with one input more, of which no value depends, and whose cotangent is that of the output."""
     if p.joint is not None:
         return Primitive(

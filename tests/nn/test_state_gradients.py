@@ -163,6 +163,16 @@ def test_a_part_that_stays_as_it_is_and_an_output_that_is_the_state_before_have_
         states["n"].retain_grad()
 
 
+@pytest.mark.parametrize("checkpoint", [None, 2])
+def test_an_output_that_is_the_unchanged_state_is_part_of_its_gradient(checkpoint: Any) -> None:
+    net, h = nn.Recurrent(lambda x, h: (h, h), checkpoint=checkpoint), mg.tensor(np.ones((3, 2)), requires_grad=True)
+    outputs, _, (states,) = net(XS, (h,), return_states=True)
+    states.retain_grad()
+    (outputs * np.arange(5)[:, None, None]).sum().backward()
+    np.testing.assert_array_equal(states.grad[:, 0, 0], [10, 10, 9, 7, 4])  # t + ... + 4
+    np.testing.assert_array_equal(h.grad, 10)
+
+
 def test_returned_states_change_no_gradient_and_nothing_is_collected_without_asking() -> None:
     found = []
     for keep in (False, True):

@@ -156,6 +156,7 @@ def test_the_first_layer_takes_several_sequences_of_any_shapes(kind: Any, option
             parts = rows[t, b : b + 1], images[t, b : b + 1]
             _, s = cell(parts if kind is tuple else dict(zip(("rows", "images"), parts)), s)
         np.testing.assert_allclose(final.data[b : b + 1], s.data, rtol=1e-12)
+    assert all(np.isfinite(g).all() for g in grads_of(net, outputs.sum()).values())
     x = mg.tensor(images, requires_grad=True)
     net((XS, x) if kind is tuple else {"rows": XS, "images": x}, lengths=LENGTHS)[0].sum().backward()
     assert np.array_equal(x.grad.any(axis=(2, 3)), nn.padding_mask(LENGTHS, 5))
