@@ -122,7 +122,7 @@ def main(argv: Sequence[str]) -> int:
     resume = options.resume
     need("rich", "matplotlib", "safetensors")
     saved = checkpoints.read(resume) if resume else None
-    settings = settle(given, saved and saved.settings)
+    settings = settle(given, saved and saved.settings, quick=options.quick)
     text = read_text(settings.text)
     if saved and saved.text != checkpoints.digest(text):
         raise UserError(f"{resume} was trained on another text than {' '.join(settings.text) or 'the default one'}")
@@ -134,16 +134,7 @@ def main(argv: Sequence[str]) -> int:
         if run.done >= 1:
             raise UserError(f"{resume} has done all of its {number(run.step)} steps: give larger --steps to go on")
     folder = output_folder(options.out or (str(Path(resume).parent) if resume else "runs/char_lm"))
-    path = folder / "checkpoint.safetensors"
-    earlier = path.exists() and not (resume and path.samefile(resume))
-
-    def save() -> None:
-        nonlocal earlier
-        if earlier:
-            progress.say(f"the checkpoint of an earlier run is now {checkpoints.keep_previous(path)}")
-            earlier = False
-        checkpoints.write(path, run, checkpoints.digest(text))
-
+    keeper = checkpoints.Keeper(folder, run, checkpoints.digest(text), resume)
     with stop_signal() as signals, Progress(run.done, options.quiet) as progress:
         progress.say(
             f"{number(len(ids))} characters, {len(vocabulary)} different, {number(validation.characters)} to validate "
@@ -152,21 +143,21 @@ def main(argv: Sequence[str]) -> int:
         over_all = settings.schedule != "constant" and settings.schedule_steps is None
         if saved and over_all and saved.settings.steps != settings.steps:
             progress.say(f"the {settings.schedule} schedule now runs over another number of steps")
-        train(run, training, validation, save, progress, signals)
+        train(run, training, validation, keeper.save, progress, signals)
     if run.done < 1:
-        again = f"{PROGRAM} --resume {shlex.quote(str(path))}" + (" -" if "-" in settings.text else "")
+        again = f"{PROGRAM} --resume {shlex.quote(str(keeper.last))}" + (" -" if "-" in settings.text else "")
         print(f"stopped at step {number(run.step)}, saved; go on with: {again}", file=sys.stderr)
         return 128 + signals[0]
     frequencies = frequency_loss(training, validation, len(vocabulary))
     image = folder / "loss.png"
     draw(image, run, frequencies)
-    last, best = run.validations[-1], min(run.validations, key=lambda v: v[1])
+    last, best = run.validations[-1], run.best or run.validations[-1]
     print(f"validation {both(last[1])} per character (single-character frequencies: {both(frequencies)})")
-    if last[1] > best[1] + 0.01:
-        print(f"it was lowest at step {number(best[0])}, {both(best[1])}: the model has begun to learn by heart")
-    print(f"{number(run.step)} steps in {clock(run.seconds)}; checkpoint {path}, picture {image}")
-    print(f"write with: {PROGRAM} sample {shlex.quote(str(path))}")
-    print(f"see what its units do: {PROGRAM} explore {shlex.quote(str(path))}")
+    print(f"{number(run.step)} steps in {clock(run.seconds)}; checkpoint {keeper.last}, picture {image}")
+    after = ": then the model began to learn by heart" if last[1] > best[1] + 0.01 else ""
+    print(f"its lowest validation, {both(best[1])} at step {number(best[0])}, is in {keeper.best}{after}")
+    print(f"write with: {PROGRAM} sample {shlex.quote(str(keeper.best))}")
+    print(f"see what its units do: {PROGRAM} explore {shlex.quote(str(keeper.best))}")
     return 0
 
 

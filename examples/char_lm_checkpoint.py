@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ import nn
 
 from .char_lm_model import CharLM, Run
 from .char_lm_options import Settings
-from .common import UserError
+from .common import UserError, set_aside
 
 
 def digest(text: str) -> str:
@@ -33,6 +32,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+LAST, BEST = "checkpoint.safetensors", "best.safetensors"
 METADATA = {"settings", "vocabulary", "random", "text", "seconds"}
 
 
@@ -116,16 +116,24 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
         run.rng.bit_generator.state = checkpoint.random
         history = checkpoint.part("history")
         run.losses = history["losses"].tolist()
+        validations = [(int(n), v) for n, v in history["validations"].tolist()]
+        run.best = min(validations, key=lambda v: v[1], default=None)
         # the validation after a run's last step belongs to that run; a longer one has those at regular intervals
         every = checkpoint.settings.validate_every
-        run.validations = [(int(n), v) for n, v in history["validations"].tolist() if every and not n % every]
+        run.validations = [(n, v) for n, v in validations if every and not n % every]
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise UserError(f"{checkpoint.path} is damaged: {error}") from error
     run.seconds = checkpoint.seconds
 
 
 def read_model(path: str) -> tuple[Checkpoint, CharLM]:
-    """A checkpoint and its model. Raises UserError as `read`, or if the weights are not of this model."""
+    """A checkpoint and its model; of a folder, the one that validated best.
+
+    Raises:
+        UserError: as `read` does, or if the weights are not of this model, or not finite.
+    """
+    if Path(path).is_dir():
+        path = str(next((file for name in (BEST, LAST) if (file := Path(path, name)).exists()), Path(path, BEST)))
     checkpoint = read(path)
     model = CharLM(len(checkpoint.vocabulary), checkpoint.settings, np.random.default_rng())
     _restore_model(model, checkpoint)
@@ -137,6 +145,12 @@ def _restore_model(model: CharLM, checkpoint: Checkpoint) -> None:
         model.load_state_dict(checkpoint.part("model"))
     except ValueError as error:
         raise UserError(f"{checkpoint.path} is damaged: {error}") from error
+    for name, array in checkpoint.part("model").items():
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"{checkpoint.path}: the weights {name} are not finite, so that this model is of no use: take another "
+                f"checkpoint, or train with a smaller --lr than {checkpoint.settings.lr:g}"
+            )
 
 
 def _like(zero: mg.Tensor, array: np.ndarray) -> mg.Tensor:
@@ -145,10 +159,26 @@ def _like(zero: mg.Tensor, array: np.ndarray) -> mg.Tensor:
     return mg.tensor(array)
 
 
-def keep_previous(path: Path) -> str | None:
-    """Move the checkpoint of an earlier run out of the way; returns its new name."""
-    if not path.exists():
-        return None
-    aside = path.with_name(f"previous.{path.name}")
-    os.replace(path, aside)
-    return str(aside)
+class Keeper:
+    """Saves a run in a folder: what it was last as checkpoint.safetensors, and as best.safetensors what validated best.
+
+    Those of an earlier run are set aside at the first save, unless this run goes on from one of them (`resume`).
+    """
+
+    def __init__(self, folder: Path, run: Run, text: str, resume: str | None) -> None:
+        self.run, self.text = run, text
+        self.last, self.best = folder / LAST, folder / BEST
+        there = [path for path in (self.last, self.best) if path.exists()]
+        goes_on = resume is not None and any(path.samefile(resume) for path in there)
+        self.earlier = [path for path in there if not (goes_on and (path == self.best or path.samefile(str(resume))))]
+        if not (goes_on and self.best.exists()):
+            run.best = None
+
+    def save(self) -> None:
+        """Write the run, twice if it has just been validated, and better than ever."""
+        for path in self.earlier:
+            set_aside(path)
+        self.earlier = []
+        write(self.last, self.run, self.text)
+        if self.run.best and self.run.best[0] == self.run.step:
+            write(self.best, self.run, self.text)

@@ -22,8 +22,9 @@ def compare(argv: Sequence[str]) -> None:
     """Train each network, print a table, and draw all curves on one picture."""
     given, options = parse_compare(argv)
     need("rich", "matplotlib")
-    base = settle(given, None, COMPARED)
-    kinds = [(cell, n) for cell in dict.fromkeys(options.cells) for n in dict.fromkeys(options.depths)]
+    base = settle(given, None, COMPARED, options.quick)
+    depths = options.depths or ([1] if options.quick else [1, 2])
+    kinds = [(cell, n) for cell in dict.fromkeys(options.cells) for n in dict.fromkeys(depths)]
     each = [dataclasses.replace(base, cell=cell, layers=n) for cell, n in kinds]
     for settings in each:
         check(settings, {})
@@ -90,7 +91,8 @@ def draw(path: Path, runs: list[Run], baselines: dict[str, float]) -> None:
             panels[1].plot(steps, values, **style, marker="o", markersize=3, label=label)
         for axes, title in zip(panels, ("training", "validation")):
             axes.axhline(high, color=GREY, linestyle="--", linewidth=1.2)
-            axes.set(title=title, xlabel="training step", ylim=(low * 0.95, high * 1.04), xlim=(0, None))
+            axes.set(title=title, xlabel="training step", xlim=(0, None))
+            axes.set_ylim(min(low, high) * 0.95, max(low, high) * 1.04)
         panels[0].set_ylabel("cross-entropy (nats per character)")
         name = min(baselines, key=lambda name: baselines[name])
         panels[0].text(0.99, high * 0.99, name, ha="right", va="top", color=GREY, fontsize=9,

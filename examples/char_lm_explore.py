@@ -123,11 +123,12 @@ def explore(argv: Sequence[str]) -> None:
     check_known(text, checkpoint.vocabulary, "the text to read")
     if len(text) < 2:
         raise UserError("the text to read must have at least two characters")
-    out = Path(options.out or Path(options.checkpoint).with_name("explore.html"))
+    out = Path(options.out or Path(checkpoint.path).with_name("explore.html"))
     output_folder(str(out.parent))
     numbers = {c: k for k, c in enumerate(checkpoint.vocabulary)}
+    written = 100 if options.quick else 400
     samples = [
-        (t, "".join(generate(model, checkpoint.vocabulary, "", 400, t, np.random.default_rng(options.seed))))
+        (t, "".join(generate(model, checkpoint.vocabulary, "", written, t, np.random.default_rng(options.seed))))
         for t in TEMPERATURES
     ]
     reading = read(model, np.array([numbers[c] for c in text]))
@@ -158,7 +159,7 @@ def explore(argv: Sequence[str]) -> None:
         "p_next": packed(np.round(65535 * reading.p_next[-T:]).astype("<u2")),
         "samples": samples,
     }
-    with written_whole(out) as file:
+    with written_whole(out, keep=False) as file:
         file.write_text(page(data), encoding="utf-8")
     for k, name in enumerate(found):
         best = int(abs(r[:, k]).argmax())

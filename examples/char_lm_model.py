@@ -15,9 +15,10 @@ import numpy as np
 import minigrad as mg
 import nn
 
-from .char_lm_data import Part
+from .char_lm_data import Part, frequency_loss
 from .char_lm_options import Settings
 from .common import Progress, UserError, number
+from .training import Watch
 
 # --- model ----------------------------------------------------------------------------------------------------------
 
@@ -69,6 +70,7 @@ class Run:
     losses: list[float] = field(default_factory=list)  # of each step
     times: list[float] = field(default_factory=list)  # seconds of each step since the run was begun or resumed
     validations: list[tuple[int, float]] = field(default_factory=list)  # (step, loss)
+    best: tuple[int, float] | None = None  # the lowest of these, also of what is not among them any more
     seconds: float = 0.0
 
     @property
@@ -135,19 +137,20 @@ def loss_and_gradients(model: CharLM, x: Any, y: Any, state: Any) -> tuple[Any, 
     return loss, state
 
 
-def train_step(run: Run, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """One step of truncated backpropagation through time, on x and y (T, B): the loss and the gradient's norm."""
+def train_step(run: Run, watch: Watch, x: np.ndarray, y: np.ndarray) -> float:
+    """One step of truncated backpropagation through time, on x and y (T, B): the gradient's norm."""
     s, params = run.settings, run.optimizer.params
     run.model.train()
     run.optimizer.zero_grad()
     run.optimizer.lr = learning_rate(run)
     loss, state = run.gradients(x, y, run.state)
+    watch.loss(loss.item())  # is now the last of run.losses
     norm = nn.clip_grad_norm(params, s.clip_norm or sys.float_info.max)  # without a bound it only measures
     if s.clip_value is not None:
         nn.clip_grad_value(params, s.clip_value)
     run.optimizer.step()
     run.state = nn.detach(state)  # the next batch goes on from these values, its gradient does not come back here
-    return loss.item(), norm
+    return norm
 
 
 @mg.no_grad()
@@ -158,8 +161,6 @@ def evaluate(model: CharLM, part: Part, T: int) -> float:
     for start in range(0, len(part.x), T):
         logits, state = model(part.x[start : start + T], state)
         total += nn.cross_entropy(logits, part.y[start : start + T], ignore_index=-1, reduction="sum").item()
-    if not math.isfinite(total):
-        raise FloatingPointError(f"the validation loss is {total}")
     return total / part.characters
 
 
@@ -167,19 +168,17 @@ def train(run: Run, training: Part, validation: Part, save: Any, progress: Progr
     """Train until the run is done or a signal asks to stop; `save` keeps the run from time to time.
 
     Raises:
-        UserError: if the gradient or the validation loss is no longer finite.
+        DivergenceError: see `Watch`; then nothing more is saved.
     """
-    try:
-        with np.errstate(all="ignore"):
-            _train(run, training, validation, save, progress, signals)
-    except FloatingPointError as error:
-        raise UserError(
-            f"training diverged at step {number(run.step + 1)} ({run.title}): try a smaller --lr than "
-            f"{run.settings.lr:g}, or clip"
-        ) from error
+    guess, name = frequency_loss(training, validation, len(run.vocabulary)), "single-character frequencies have"
+    clip = "--clip-norm or --clip-value"
+    with Watch(run.model, guess, run.settings, run.title, baseline=name, losses=run.losses, clip=clip) as watch:
+        _train(run, training, validation, watch, save, progress, signals)
 
 
-def _train(run: Run, training: Part, validation: Part, save: Any, progress: Progress, signals: list[int]) -> None:
+def _train(
+    run: Run, training: Part, validation: Part, watch: Watch, save: Any, progress: Progress, signals: list[int]
+) -> None:
     s, T = run.settings, run.settings.seq_length
     batches = len(training.x) // T
     before, began = run.seconds, time.monotonic()
@@ -188,9 +187,8 @@ def _train(run: Run, training: Part, validation: Part, save: Any, progress: Prog
         if k == 0 and s.split == "tail":  # else the state grows beyond what a text read from its start would lead to
             run.state = run.model.recurrent.initial_state(s.batch_size)
         before_step = time.monotonic()
-        loss, norm = train_step(run, training.x[k : k + T], training.y[k : k + T])
+        norm = train_step(run, watch, training.x[k : k + T], training.y[k : k + T])
         run.times.append(time.monotonic() - before_step)
-        run.losses.append(loss)
         run.seconds = before + time.monotonic() - began
         if progress.due():
             recent = float(np.mean(run.losses[-100:]))
@@ -202,8 +200,14 @@ def _train(run: Run, training: Part, validation: Part, save: Any, progress: Prog
             text = generate(run.model, run.vocabulary, "", 300, 0.7, np.random.default_rng([s.seed, run.step]))
             progress.show(f"sample at step {number(run.step)}", printable("".join(text)))
         if (s.validate_every and run.step % s.validate_every == 0) or run.done >= 1:
-            run.validations.append((run.step, evaluate(run.model, validation, T)))
-            progress.say(f"step {number(run.step)}: validation {both(run.validations[-1][1])}/character")
+            found = run.step, evaluate(run.model, validation, T)
+            watch.validated(found[1])
+            if run.done >= 1:
+                watch.check()
+            run.validations.append(found)
+            if run.best is None or found[1] < run.best[1]:
+                run.best = found
+            progress.say(f"step {number(run.step)}: validation {both(found[1])}/character")
             save()
     if signals:
         save()
@@ -227,7 +231,7 @@ def generate(
     for _ in range(length):
         scores = logits.data[-1, 0].astype(np.float64)
         if not np.isfinite(scores).all():
-            raise FloatingPointError("the model's outputs are no longer finite")
+            raise UserError("the model's outputs are not finite: it was trained at too high a rate, or is damaged")
         scores -= scores.max()
         if temperature > 0:
             with np.errstate(over="ignore"):  # at tiny temperatures: exp(-inf) is 0, as it should be

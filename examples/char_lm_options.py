@@ -29,11 +29,17 @@ commands:
   {PROGRAM}                                   Python's language reference, about two minutes
   {PROGRAM} novel.txt --out runs/novel        your own text
   {PROGRAM} --resume runs/novel/checkpoint.safetensors --steps 6000
-  {PROGRAM} sample runs/novel/checkpoint.safetensors --prime "Once " --temperature 0.7
-  {PROGRAM} explore runs/novel/checkpoint.safetensors
+  {PROGRAM} sample runs/novel --prime "Once " --temperature 0.7
+  {PROGRAM} explore runs/novel
   {PROGRAM} compare novel.txt --cells lstm gru --layers 1 2
   The last three write text from a checkpoint, make a page that shows what its units do, and train one network after
   the other; with --help they list their options.
+
+what is saved, in the folder --out, at each validation:
+  checkpoint.safetensors  the run as it is, to go on from
+  best.safetensors        the same as it was when its validation was best: `sample` and `explore` take it from a folder
+  loss.png                the losses, at the end
+  Files of an earlier run are renamed to previous.NAME, previous-2.NAME, ... Once training diverges, nothing is saved.
 
 the settings of char-rnn (two layers, RMSProp):
   {PROGRAM} shakespeare.txt --split rows --layers 2 --hidden 128 --batch-size 50 \\
@@ -148,6 +154,7 @@ def check(settings: Settings, given: Mapping[str, Any]) -> None:
 
 
 COMPARED = Settings(hidden=128, steps=1500, validate_every=150, sample_every=0)  # the defaults of a comparison
+QUICK = {"hidden": 64, "steps": 300, "validate_every": 100}  # and of --quick
 
 
 def parse(argv: Sequence[str]) -> tuple[dict[str, Any], Any]:
@@ -156,6 +163,7 @@ def parse(argv: Sequence[str]) -> tuple[dict[str, Any], Any]:
     add_settings(parser, Settings())
     parser.add_argument("--out", metavar="DIR", help="folder for checkpoint and picture; by default runs/char_lm, or "
                         "that of the checkpoint to resume")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="a small run of a few seconds; other options still count")
     parser.add_argument("--resume", metavar="CHECKPOINT", help="go on from a checkpoint, with its options; only "
                         "--steps, --minutes, --schedule-steps and the reports may differ")  # fmt: skip
     return given_settings(parser, argv)
@@ -167,9 +175,11 @@ def parse_compare(argv: Sequence[str]) -> tuple[dict[str, Any], Any]:
     parser = Parser(prog=f"{PROGRAM} compare", usage="%(prog)s [options] [text ...]", description=text)
     cells = OPTIONS["cell"].metadata["choices"]
     parser.add_argument("--cells", nargs="+", choices=cells, default=list(cells), help="each of these (default: all)")
-    parser.add_argument("--layers", nargs="+", type=int, default=[1, 2], dest="depths", metavar="N", help="with each "
+    parser.add_argument("--layers", nargs="+", type=int, default=None, dest="depths", metavar="N", help="with each "
                         "of these numbers of layers (default: 1 2)")  # fmt: skip
     add_settings(parser, COMPARED, leave_out=("cell", "layers"))
+    parser.add_argument("--quick", action="store_true", help="one layer, and a small run of a few seconds; other "
+                        "options still count")  # fmt: skip
     parser.add_argument("--out", metavar="DIR", default="runs/char_lm_compare", help="folder for the picture and the "
                         "figures (default: %(default)s)")  # fmt: skip
     return given_settings(parser, argv)
@@ -207,12 +217,16 @@ def given_settings(parser: Parser, argv: Sequence[str]) -> tuple[dict[str, Any],
     return given, options
 
 
-def settle(given: Mapping[str, Any], saved: Settings | None, defaults: Settings = Settings()) -> Settings:
-    """The settings of a run: what was given, upon those of the checkpoint to resume, upon the defaults.
+def settle(
+    given: Mapping[str, Any], saved: Settings | None, defaults: Settings = Settings(), quick: bool = False
+) -> Settings:
+    """The settings of a run: what was given, upon those of the checkpoint to resume, or upon the defaults.
 
     Raises:
         UserError: if an option is out of range, has no effect, or contradicts the checkpoint.
     """
+    if quick and saved:
+        raise UserError("--quick has no effect with --resume: give --steps")
     if "steps" in given and "minutes" in given:
         raise UserError("give --steps or --minutes, not both")
     base = saved or defaults
@@ -222,16 +236,24 @@ def settle(given: Mapping[str, Any], saved: Settings | None, defaults: Settings 
                 f"{flag(name)} {value}: the checkpoint to resume was trained with {flag(name)} {getattr(base, name)}, "
                 "which cannot be changed"
             )
+    if quick:
+        base = dataclasses.replace(base, **QUICK, sample_every=base.sample_every and QUICK["steps"])
     budget = {"steps": None} if "minutes" in given else {"minutes": None} if "steps" in given else {}
     settings = dataclasses.replace(base, **{**given, **budget})
     check(settings, given)
     return settings.complete()
 
 
+def add_checkpoint(parser: Parser) -> None:
+    """The model that is to write, or to be explored."""
+    parser.add_argument("checkpoint", nargs="?", default="runs/char_lm", help="what training has saved, or its folder: "
+                        "of that best.safetensors, which validated best (default: runs/char_lm)")  # fmt: skip
+
+
 def parse_explore(argv: Sequence[str]) -> Any:
     """The options of `explore`: checkpoint, text, length, out, seed."""
     parser = Parser(prog=f"{PROGRAM} explore", description="Write one page that shows what the units of a model do.")
-    parser.add_argument("checkpoint", help="as saved by training: .../checkpoint.safetensors")
+    add_checkpoint(parser)
     parser.add_argument("--text", nargs="+", metavar="FILE", help="what it reads, or - for standard input; by default "
                         "the text that it was trained on, of which the end was held out")  # fmt: skip
     parser.add_argument(
@@ -242,14 +264,17 @@ def parse_explore(argv: Sequence[str]) -> Any:
         help="characters to show, the end of the text; ten times as many are read for the correlations (default: 2000)",
     )
     parser.add_argument("--out", metavar="PAGE", help="by default explore.html beside the checkpoint")
+    parser.add_argument("--quick", action="store_true", help="a short text and short samples; --length still counts")
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="of the samples (default: 0)")
+    if "--quick" in argv:
+        parser.set_defaults(length=400)
     return parser.parse_args(argv)
 
 
 def parse_sample(argv: Sequence[str]) -> Any:
     """The options of `sample`: checkpoint, temperature, prime, length, seed."""
     parser = Parser(prog=f"{PROGRAM} sample", description="Write text from a checkpoint.")
-    parser.add_argument("checkpoint", help="as saved by training: .../checkpoint.safetensors")
+    add_checkpoint(parser)
     parser.add_argument("--temperature", type=at_least(0, float), default=0.7, metavar="T", help="0: always the "
                         "likeliest character, 1: as the model was trained, above: wilder (default: 0.7)")  # fmt: skip
     parser.add_argument("--prime", default="", metavar="TEXT", help="text to go on from")

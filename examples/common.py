@@ -7,6 +7,7 @@ import argparse
 import functools
 import importlib
 import io
+import itertools
 import json
 import math
 import os
@@ -45,13 +46,20 @@ def example_parser(doc: str, **training: Any) -> Parser:
     title, _, run, *_ = doc.split("\n")
     name = run.strip().rpartition(".")[2]
     parser = Parser(prog=run.strip(), description=title)
-    parser.add_argument("--seed", type=at_least(0), default=0, help="of everything random (default: %(default)s)")
     parser.add_argument("--out", default=f"runs/{name}", help="folder of the results (default: %(default)s)")
+    add_options(parser, **training)
+    return parser
+
+
+def add_options(parser: Parser, **training: Any) -> None:
+    """The options --seed and --quick, and some of `TRAINING` with these defaults."""
+    parser.add_argument(
+        "--seed", type=at_least(0, below=2**32), default=0, help="of everything random (default: %(default)s)"
+    )
     parser.add_argument("--quick", action="store_true", help="a small run of a few seconds; other options still count")
     for option, default in training.items():
         kind, what = TRAINING[option]
         parser.add_argument(f"--{option}", type=kind, default=default, help=f"{what} (default: %(default)s)")
-    return parser
 
 
 def parse_example(parser: Parser, argv: Sequence[str], *packages: str, **quick: Any) -> argparse.Namespace:
@@ -83,10 +91,11 @@ def at_least(low: float, kind: Callable[[str], Any] = int, below: float = math.i
 
 #: options of training: their type, and what they are
 TRAINING: dict[str, Any] = {
-    "hidden": (at_least(1), "units of a layer"),
-    "steps": (at_least(1), "of training"),
-    "epochs": (at_least(1), "of training"),
+    "hidden": (at_least(1, below=32_769), "units of a layer"),
+    "steps": (at_least(1, below=10**9), "of training"),
+    "epochs": (at_least(1, below=10**5), "of training"),
     "lr": (at_least(1e-9, float), "the largest learning rate of Adam"),
+    "clip": (at_least(1e-9, float), "the longest gradient, longer ones are scaled down"),
     "dropout": (at_least(0, float, 1), "the part of the values that training drops"),
 }
 
@@ -113,12 +122,25 @@ def read_npz(option: str, path: str, numbers: str, labels: str) -> tuple[np.ndar
     return found.astype(np.float64), labelled
 
 
+def set_aside(path: Path) -> None:
+    """Rename a file of an earlier run to `previous.NAME`, or `previous-2.NAME` and so on: nothing is overwritten."""
+    names = (path.with_name(f"previous{f'-{n}' if n > 1 else ''}.{path.name}") for n in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    os.replace(path, aside)
+    print(f"{path} of an earlier run is now {aside}", flush=True)
+
+
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write to, which takes its place when the block ends: all of it is there, or nothing."""
+def written_whole(path: Path, keep: bool = True) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place when the block ends: all of it is there, or nothing.
+
+    What was there before is set aside, if it differs and `keep`.
+    """
     beside = path.with_name(f".{path.name}.part")
     try:
         yield beside
+        if keep and path.is_file() and path.read_bytes() != beside.read_bytes():
+            set_aside(path)
         os.replace(beside, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
@@ -129,7 +151,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, as a whole or not at all."""
     with written_whole(path) as file:
-        file.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def command(main: Callable[[Sequence[str]], int | None]) -> Callable[..., int]:
@@ -171,7 +193,8 @@ def need(*packages: str) -> None:
             importlib.import_module(package)
         except ModuleNotFoundError as error:
             shown = {"sklearn": "scikit-learn"}.get(package, package)
-            raise UserError(f"this example needs the package {shown}: pip install {shown}") from error
+            line = f"this example needs the package {shown}: pip install {shown}"
+            raise UserError(f"{line}, or pip install -e '.[examples]' in a clone") from error
 
 
 def output_folder(path: str) -> Path:

@@ -7,11 +7,12 @@ lengths, dropout and the gradient are `nn.Recurrent`'s and `backward()`'s busine
 with finite differences, at first and second order, and then trained on the adding problem (Hochreiter & Schmidhuber
 1997, section 5.4): of a sequence of numbers from U(0, 1) two are marked, the answer is their sum. Guessing 1, the mean,
 has the squared error 1/6 = 0.167. Sequences are of unequal lengths, so the answer is read from the final state.
+
+Your own cell: write it as those below, and add it to `CELLS`.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +23,8 @@ import minigrad as mg
 import nn
 from minigrad.testing import check_grad
 
-from .common import Parser, UserError, command
+from .common import Parser, add_options, at_least, command, number
+from .training import Watch
 
 
 class UGRNNCell(nn.Cell):
@@ -126,20 +128,22 @@ class Model(nn.Module):
         return self.head(mg.tree_leaves(state)[0])
 
 
-def train(cell: nn.Cell, H: int, T: int, steps: int) -> tuple[float, float, Model]:
-    """The squared error on new sequences after so many steps of Adam, the CPU seconds they took, and the model."""
-    model, rng = Model(cell, H), np.random.default_rng(1)
-    optimizer, schedule = nn.Adam(model.parameters()), nn.cosine_decay(1e-2, steps, warmup=steps // 20)
+def train(name: str, cell: nn.Cell, o: Any) -> tuple[float, float, Model]:
+    """The squared error on new sequences after some steps of Adam, the CPU seconds they took, and the model."""
+    model, rng = Model(cell, o.hidden), np.random.default_rng([o.seed, 1])
+    optimizer = nn.Adam(model.parameters(), nn.cosine_decay(o.lr, o.steps, warmup=o.steps // 20))
     start = time.process_time()
-    for step in range(steps):
-        xs, sums, lengths = adding(T, 64, rng)
-        optimizer.lr = schedule(step)
-        optimizer.zero_grad()
-        nn.mse_loss(model(xs, lengths), sums).backward()
-        nn.clip_grad_norm(model.parameters(), 1.0)
-        optimizer.step()
+    with Watch(model, 1 / 6, o, name, "to say 1 always has") as watch:
+        for _ in range(o.steps):
+            xs, sums, lengths = adding(o.length, 64, rng)
+            optimizer.zero_grad()
+            loss = nn.mse_loss(model(xs, lengths), sums)
+            watch.loss(loss.item())
+            loss.backward()
+            nn.clip_grad_norm(model.parameters(), o.clip)
+            optimizer.step()
     seconds = time.process_time() - start
-    xs, sums, lengths = adding(T, 2000, np.random.default_rng(2))
+    xs, sums, lengths = adding(o.length, 2000, np.random.default_rng([o.seed, 2]))
     with mg.no_grad():
         return nn.mse_loss(model(xs, lengths), sums).item(), seconds, model
 
@@ -148,21 +152,22 @@ def train(cell: nn.Cell, H: int, T: int, steps: int) -> tuple[float, float, Mode
 def main(argv: Sequence[str]) -> None:
     """Check, train, and print one line for each cell."""
     parser = Parser(prog="python -m examples.custom_cell", description=str(__doc__).split("\n")[0])
-    parser.add_argument("--steps", type=int, default=800, help="weight updates for each cell (default: 800)")
-    parser.add_argument("--length", type=int, default=30, help="length of the longest sequences (default: 30)")
-    options = parser.parse_args(argv)
-    if options.steps < 1 or options.length < 4:
-        raise UserError("--steps must be at least 1, --length at least 4")
-    H = 32
+    add_options(parser, hidden=32, steps=800, lr=1e-2, clip=1.0)
+    parser.add_argument(
+        "--length", type=at_least(4, below=100_001), default=30, help="of the longest sequences (default: 30)"
+    )
+    if "--quick" in argv:
+        parser.set_defaults(steps=60, length=10)
+    o = parser.parse_args(argv)
     print("cell           derivatives  weights  squared error  CPU seconds")
-    for name, kind in CELLS.items():
-        check(kind)
-        error, seconds, model = train(kind(2, H, rng=0), H, options.length, options.steps)
-        print(f"{name:14s} checked      {sum(p.size for p in model.parameters()):7,d}  {error:13.4f}  {seconds:11.1f}")
-    error, seconds, model = train(nn.LSTMCell(2, H, rng=0), H, options.length, options.steps)
-    print(f"LSTM           shipped      {sum(p.size for p in model.parameters()):7,d}  {error:13.4f}  {seconds:11.1f}")
+    for name, kind in {**CELLS, "LSTM": nn.LSTMCell}.items():
+        if name in CELLS:
+            check(kind)
+        error, seconds, model = train(name, kind(2, o.hidden, rng=o.seed), o)
+        checked, weights = "checked" if name in CELLS else "shipped", sum(p.size for p in model.parameters())
+        print(f"{name:14s} {checked}      {number(weights):>7}  {error:13.4f}  {seconds:11.1f}")
     print(f"always 1                               {1 / 6:13.4f}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

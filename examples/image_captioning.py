@@ -28,6 +28,7 @@ import nn
 
 from . import common
 from .common import GREEN, ORANGE, Progress, UserError, command, number, output_folder, picture
+from .training import Watch
 
 # --- data: images (N, height, width) and as many captions -----------------------------------------------------------
 
@@ -133,13 +134,15 @@ def train(images: np.ndarray, read: np.ndarray, guess: np.ndarray, V: int, o: An
         loss.backward()
         return loss
 
-    for step in range(o.steps):
-        batch = rng.integers(0, len(images), BATCH)
-        optimizer.zero_grad()
-        loss = gradients(images[batch], read[:, batch], guess[:, batch])
-        nn.clip_grad_norm(optimizer.params, 1.0)
-        optimizer.step()
-        progress.update(step / o.steps, f"step {number(step)} of {number(o.steps)}", f"loss {loss.item():.3f}")
+    with Watch(model, np.log(V), o) as watch:
+        for step in range(o.steps):
+            batch = rng.integers(0, len(images), BATCH)
+            optimizer.zero_grad()
+            loss = gradients(images[batch], read[:, batch], guess[:, batch])
+            watch.loss(loss.item())
+            nn.clip_grad_norm(optimizer.params, o.clip)
+            optimizer.step()
+            progress.update(step / o.steps, f"step {number(step)} of {number(o.steps)}", f"loss {loss.item():.3f}")
     return model
 
 
@@ -179,7 +182,7 @@ def draw(path: Path, tests: Any, said: dict[str, list[str]]) -> None:
 @command
 def main(argv: list[str]) -> None:
     """Learn to caption scenes, and caption others."""
-    parser = common.example_parser(__doc__, hidden=128, steps=6000, lr=4e-3, dropout=0.2)
+    parser = common.example_parser(__doc__, hidden=128, steps=6000, lr=4e-3, clip=1.0, dropout=0.2)
     parser.add_argument("--data", help="npz file: images (N, height, width), captions (N,); a fifth is held out")
     o = common.parse_example(parser, argv, "sklearn", steps=1200, dropout=0.0)
     rng = np.random.default_rng(o.seed)

@@ -25,6 +25,7 @@ import nn
 
 from . import common
 from .common import COLOURS, GREY, Progress, UserError, command, number, output_folder, picture
+from .training import Watch
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 BATCH = 32
@@ -116,17 +117,19 @@ def train(cell: str, view: str, data: Any, o: Any, progress: Progress) -> tuple[
         loss.backward()
         return loss
 
-    for epoch in range(o.epochs):
-        model.train()
-        order = rng.permutation(len(labels))
-        for batch in np.split(order, range(BATCH, len(order), BATCH)):
-            optimizer.zero_grad()
-            loss_and_gradients(xs[:, batch], labels[batch])
-            nn.clip_grad_norm(optimizer.params, 1.0)
-            optimizer.step()
-        accuracies.append(float(np.mean(model.beliefs(test_xs)[-1].argmax(axis=-1) == test_labels)))
-        done = (epoch + 1) / o.epochs
-        progress.update(done, f"{cell.upper()} by {view}, {done:.0%}", f"held-out accuracy {accuracies[-1]:.3f}")
+    with Watch(model, np.log(labels.max() + 1), o, f"{cell.upper()} by {view}") as watch:
+        for epoch in range(o.epochs):
+            model.train()
+            order = rng.permutation(len(labels))
+            for batch in np.split(order, range(BATCH, len(order), BATCH)):
+                optimizer.zero_grad()
+                loss = loss_and_gradients(xs[:, batch], labels[batch])
+                watch.loss(loss.item())
+                nn.clip_grad_norm(optimizer.params, o.clip)
+                optimizer.step()
+            accuracies.append(float(np.mean(model.beliefs(test_xs)[-1].argmax(axis=-1) == test_labels)))
+            done = (epoch + 1) / o.epochs
+            progress.update(done, f"{watch.name}, {done:.0%}", f"held-out accuracy {accuracies[-1]:.3f}")
     return model, accuracies
 
 
@@ -163,7 +166,7 @@ def draw(path: Path, curves: dict[Any, list[float]], baseline: float, models: An
 @command
 def main(argv: list[str]) -> None:
     """Compare the cells on one way of reading or two."""
-    parser = common.example_parser(__doc__, hidden=64, epochs=60, lr=5e-3, dropout=0.3)
+    parser = common.example_parser(__doc__, hidden=64, epochs=60, lr=5e-3, clip=1.0, dropout=0.3)
     parser.add_argument("--images", help="folder of folders, or npz file (default: scikit-learn's digits)")
     parser.add_argument("--views", nargs="+", choices=("rows", "pixels"), default=["rows", "pixels"])
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))

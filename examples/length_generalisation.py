@@ -28,6 +28,7 @@ import nn
 
 from . import common
 from .common import COLOURS, GREY, Progress, at_least, command, number, output_folder, picture
+from .training import Watch
 
 # --- data: (T, B) symbols and answers, as integers ------------------------------------------------------------------
 
@@ -128,14 +129,16 @@ def train(task: str, cell: str, o: Any, progress: Progress, run: int, runs: int)
         loss.backward()
         return loss
 
-    for step in range(o.steps):
-        xs, answers = draw(int(rng.integers(1, o.length + 1)), 32, rng)
-        optimizer.zero_grad()
-        loss = loss_and_gradients(xs, answers)
-        nn.clip_grad_norm(optimizer.params, 1.0)
-        optimizer.step()
-        position = f"{task}, {cell.upper()}, step {number(step)}"
-        progress.update((run + step / o.steps) / runs, position, f"loss {loss.item():.4f}")
+    with Watch(model, np.log(2), o, f"{task}, {cell.upper()}") as watch:
+        for step in range(o.steps):
+            xs, answers = draw(int(rng.integers(1, o.length + 1)), 32, rng)
+            optimizer.zero_grad()
+            loss = loss_and_gradients(xs, answers)
+            watch.loss(loss.item())
+            nn.clip_grad_norm(optimizer.params, o.clip)
+            optimizer.step()
+            position = f"{watch.name}, step {number(step)}"
+            progress.update((run + step / o.steps) / runs, position, f"loss {loss.item():.4f}")
     return model
 
 
@@ -168,10 +171,12 @@ def draw(path: Path, curves: dict[str, dict[str, list[float]]], lengths: list[in
 @command
 def main(argv: list[str]) -> None:
     """Train each cell on each task, and use it on longer and longer sequences."""
-    parser = common.example_parser(__doc__, hidden=32, steps=3000, lr=5e-3)
+    parser = common.example_parser(__doc__, hidden=32, steps=3000, lr=5e-3, clip=1.0)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
-    parser.add_argument("--length", type=at_least(2), default=20, help="L, the greatest trained (default: %(default)s)")
+    parser.add_argument(
+        "--length", type=at_least(2, below=10_001), default=20, help="L, the greatest trained (default: %(default)s)"
+    )
     quick = {"tasks": ["parity", "addition"], "cells": ["gru"], "length": 10, "steps": 500, "lr": 0.01}
     o = common.parse_example(parser, argv, **quick)
     folder = output_folder(o.out)

@@ -27,9 +27,10 @@ import nn
 
 from . import common
 from .common import BLUE, GREEN, GREY, ORANGE, Progress, at_least, command, number, output_folder, picture
+from .training import DivergenceError, Watch
 
 SYMBOLS, REMEMBERED = 4, 3  # of the copy task
-BATCH, CLIP, ENOUGH = 50, 1.0, 0.003  # the last is the error at which training stops, relative to that of a guess
+BATCH, ENOUGH = 50, 0.003  # the second is the error at which training stops, relative to that of a guess
 LAGS, NETWORKS = 99, 15  # steps that the gradient is followed back; untrained networks whose median is shown
 COLOURS = {"RNN": ORANGE, "RNN, gain 0.5": GREY, "RNN, gain 1.5": "#cc79a7", "RNN, orthogonal": "#e69f00"}
 COLOURS |= {"RNN, identity": "#000000", "LSTM, forget bias 0": "#56b4e9", "LSTM": BLUE, "GRU": GREEN}
@@ -121,19 +122,28 @@ def train(task: str, length: int, name: str, o: Any, progress: Progress, done: f
         loss.backward()
         return loss
 
-    for step in range(1, o.steps + 1):
-        optimizer.zero_grad()
-        loss = loss_and_gradients(*draw(length, BATCH, rng))
-        if not name.endswith(UNCLIPPED):
-            nn.clip_grad_norm(optimizer.params, CLIP)
-        optimizer.step()
-        progress.update(done, f"{task}, length {length}, {name}, step {number(step)}", f"loss {loss.item():.2g}")
-        if step % 100 == 0 or step == o.steps:
-            with mg.no_grad():
-                errors.append(network(*unseen).item())
-            if errors[-1] < ENOUGH * guess:
-                break
-    verdict = f"{'learnt' if errors[-1] < guess / 10 else 'failed'}, error {errors[-1]:.1e}"
+    watch = Watch(network, guess, o, f"{task}, length {length}, {name}", may_explode=name not in CELLS)
+    try:
+        with watch:
+            for step in range(1, o.steps + 1):
+                optimizer.zero_grad()
+                loss = loss_and_gradients(*draw(length, BATCH, rng))
+                watch.loss(loss.item())
+                if not name.endswith(UNCLIPPED):
+                    nn.clip_grad_norm(optimizer.params, o.clip)
+                optimizer.step()
+                progress.update(done, f"{watch.name}, step {number(step)}", f"loss {loss.item():.2g}")
+                if step % 100 == 0 or step == o.steps:
+                    with mg.no_grad():
+                        errors.append(network(*unseen).item())
+                    watch.validated(errors[-1])
+                    if errors[-1] < ENOUGH * guess:
+                        break
+        verdict = f"{'learnt' if errors[-1] < guess / 10 else 'failed'}, error {errors[-1]:.1e}"
+    except DivergenceError:
+        if not watch.may_explode:
+            raise
+        errors, verdict = [error for error in errors if np.isfinite(error)], "exploded"
     progress.say(f"{task:8}{length:4}  {name}: {verdict} after {number(step)} steps")
     return network, errors
 
@@ -165,10 +175,16 @@ def draw(path: Path, norms: Any, errors: Any, sizes: dict[str, list[int]], middl
 @command
 def main(argv: list[str]) -> None:
     """Measure the gradient, train all networks, measure the gradient again."""
-    parser = common.example_parser(__doc__, hidden=64, lr=2e-3)
-    parser.add_argument("--lengths", type=at_least(2), nargs="+", default=[10, 25, 50, 100], help="T, when adding")
-    parser.add_argument("--delays", type=at_least(0), nargs="+", default=[3, 10, 30], help="when copying")
-    parser.add_argument("--steps", type=at_least(1), default=3000, help="of training at most (default: %(default)s)")
+    parser = common.example_parser(__doc__, hidden=64, lr=2e-3, clip=1.0)
+    parser.add_argument(
+        "--lengths", type=at_least(2, below=100_001), nargs="+", default=[10, 25, 50, 100], help="T, when adding"
+    )
+    parser.add_argument(
+        "--delays", type=at_least(0, below=100_001), nargs="+", default=[3, 10, 30], help="when copying"
+    )
+    parser.add_argument(
+        "--steps", type=at_least(1, below=10**9), default=3000, help="of training at most (default: %(default)s)"
+    )
     o = common.parse_example(parser, argv, lengths=[10], delays=[3], hidden=32, steps=500, lr=0.005)
     folder, rng = output_folder(o.out), np.random.default_rng(o.seed)
     sizes = {"adding": sorted(set(o.lengths)), "copying": sorted(set(o.delays))}
@@ -177,7 +193,7 @@ def main(argv: list[str]) -> None:
     runs += [("adding", middle, name) for name in RNNS[1:]]  # the first has been among them
     work = np.cumsum([0, *(length for _, length, _ in runs)])
     norms, errors = {"before": {}, "after": {}}, {}
-    with Progress() as progress, np.errstate(all="ignore"):
+    with Progress() as progress:
         for name in COLOURS:
             several = [gradient_norms(Network(name, "adding", o.hidden, rng), rng) for _ in range(NETWORKS)]
             norms["before"][name] = norm = np.median(several, axis=0).tolist()

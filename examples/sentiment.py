@@ -27,6 +27,7 @@ import nn
 
 from . import common
 from .common import BLUE, ORANGE, Progress, UserError, at_least, command, number, output_folder, picture
+from .training import Watch
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 BATCH = 32
@@ -120,12 +121,14 @@ def train(sentences: list[list[str]], labels: np.ndarray, o: Any, progress: Prog
         loss.backward()
         return loss
 
-    for step, batch in enumerate(batches):
-        optimizer.zero_grad()
-        loss = loss_and_gradients(*model.numbered([sentences[n] for n in batch]), labels[batch])
-        nn.clip_grad_norm(optimizer.params, 1.0)
-        optimizer.step()
-        progress.update((fold + step / len(batches)) / o.folds, f"fold {fold + 1}", f"loss {loss.item():.3f}")
+    with Watch(model, np.log(labels.max() + 1), o, f"fold {fold + 1}") as watch:
+        for step, batch in enumerate(batches):
+            optimizer.zero_grad()
+            loss = loss_and_gradients(*model.numbered([sentences[n] for n in batch]), labels[batch])
+            watch.loss(loss.item())
+            nn.clip_grad_norm(optimizer.params, o.clip)
+            optimizer.step()
+            progress.update((fold + step / len(batches)) / o.folds, watch.name, f"loss {loss.item():.3f}")
     return model
 
 
@@ -162,9 +165,11 @@ def draw(path: Path, title: str, model: Reader, sentences: list[list[str]], labe
 @command
 def main(argv: list[str]) -> None:
     """Read each fold's sentences by a network that learnt from the others."""
-    parser = common.example_parser(__doc__, hidden=64, epochs=10, lr=3e-3, dropout=0.5)
+    parser = common.example_parser(__doc__, hidden=64, epochs=10, lr=3e-3, clip=1.0, dropout=0.5)
     parser.add_argument("--data", nargs="+", help="files of labels and sentences (default: generated ones)")
-    parser.add_argument("--folds", type=at_least(2), default=5, help="parts, each held out once (default: %(default)s)")
+    parser.add_argument(
+        "--folds", type=at_least(2, below=10_001), default=5, help="parts, each held out once (default: %(default)s)"
+    )
     parser.add_argument("--cell", choices=CELLS, default="gru", help="(default: %(default)s)")
     o = common.parse_example(parser, argv, "sklearn", folds=2, epochs=8, dropout=0.2)  # fewer sentences, too
     from sklearn.model_selection import StratifiedKFold

@@ -29,6 +29,7 @@ import nn
 
 from . import common
 from .common import GREY, Progress, UserError, at_least, command, number, output_folder, picture
+from .training import Watch
 
 END, RARE = 0, 1  # the first two of each vocabulary
 BATCH, DROPOUT = 64, 0.2
@@ -165,13 +166,15 @@ def train(model: Translator, pairs: list[Any], o: Any, progress: Progress, name:
     short = max(len(target) for _, target in pairs) <= 32  # each T and S needs a program: too many of them otherwise
     step = mg.compile(loss_and_gradients) if short else loss_and_gradients
     model.train()
-    for k, batch in enumerate(batches):
-        ys, _ = numbered([["(end)", *pairs[n][1], "(end)"] for n in batch], model.targets)
-        optimizer.zero_grad()
-        loss = step(*numbered([pairs[n][0] for n in batch], model.sources), ys)
-        nn.clip_grad_norm(optimizer.params, 1.0)
-        optimizer.step()
-        progress.update(done + k / len(batches) / 2, name, f"loss {loss.item():.4f}")
+    with Watch(model, np.log(len(model.targets)), o, name) as watch:
+        for k, batch in enumerate(batches):
+            ys, _ = numbered([["(end)", *pairs[n][1], "(end)"] for n in batch], model.targets)
+            optimizer.zero_grad()
+            loss = step(*numbered([pairs[n][0] for n in batch], model.sources), ys)
+            watch.loss(loss.item())
+            nn.clip_grad_norm(optimizer.params, o.clip)
+            optimizer.step()
+            progress.update(done + k / len(batches) / 2, name, f"loss {loss.item():.4f}")
 
 
 # --- the program ----------------------------------------------------------------------------------------------------
@@ -196,13 +199,17 @@ def draw(path: Path, source: Any, written: Any, weights: Any, curves: Any, title
 @command
 def main(argv: list[str]) -> None:
     """Train a network with attention and one without, and let them translate what they have not seen."""
-    parser = common.example_parser(__doc__, hidden=128, epochs=10, lr=3e-3)
+    parser = common.example_parser(__doc__, hidden=128, epochs=10, lr=3e-3, clip=1.0)
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--languages", nargs=2, default=["en", "fr"], help="of num2words, from and to (default: en fr)")
     data.add_argument("--pairs", help="sentence, tab, translation on each line; the first tenth (or 1 000) is the test")
-    parser.add_argument("--numbers", type=at_least(1), default=40000, help="to draw (default: %(default)s)")
+    parser.add_argument(
+        "--numbers", type=at_least(1, below=10**7), default=40000, help="to draw (default: %(default)s)"
+    )
     parser.add_argument("--level", choices=("word", "character"), default="word", help="(default: %(default)s)")
-    parser.add_argument("--beam", type=at_least(1), default=4, help="its width; 1 is greedy (default: %(default)s)")
+    parser.add_argument(
+        "--beam", type=at_least(1, below=10_001), default=4, help="its width; 1 is greedy (default: %(default)s)"
+    )
     o = common.parse_example(parser, argv, "num2words", "sacrebleu", numbers=4000, hidden=64, lr=0.01)
     pairs, longer = (read_pairs(o.pairs, o.level), []) if o.pairs else name_numbers(o)
     count = min(len(pairs) // 10, 1000)

@@ -29,6 +29,7 @@ import nn
 
 from . import common
 from .common import ORANGE, Progress, UserError, command, number, output_folder, picture
+from .training import Watch
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 LENGTH, WIDTH, WALL = 32, 28, slice(8, 20)
@@ -114,15 +115,17 @@ def train(videos: list[Any], names: np.ndarray, o: Any, progress: Progress) -> W
         loss.backward()
         return loss
 
-    for step in range(1, o.steps + 1):
-        batch = [stretches[n] for n in rng.integers(0, len(stretches), BATCH)]
-        xs, labels = (np.stack(parts, axis=1) for parts in zip(*batch))  # (T, B, I), (T, B)
-        xs = xs + np.float32(NOISE) * rng.standard_normal(xs.shape, np.float32)
-        optimizer.zero_grad()
-        loss = loss_and_gradients(xs, np.searchsorted(names, labels))
-        nn.clip_grad_norm(optimizer.params, 1.0)
-        optimizer.step()
-        progress.update(step / o.steps, f"step {number(step)}", f"loss {loss.item():.3f}")
+    with Watch(model, np.log(len(names)), o) as watch:
+        for step in range(1, o.steps + 1):
+            batch = [stretches[n] for n in rng.integers(0, len(stretches), BATCH)]
+            xs, labels = (np.stack(parts, axis=1) for parts in zip(*batch))  # (T, B, I), (T, B)
+            xs = xs + np.float32(NOISE) * rng.standard_normal(xs.shape, np.float32)
+            optimizer.zero_grad()
+            loss = loss_and_gradients(xs, np.searchsorted(names, labels))
+            watch.loss(loss.item())
+            nn.clip_grad_norm(optimizer.params, o.clip)
+            optimizer.step()
+            progress.update(step / o.steps, f"step {number(step)}", f"loss {loss.item():.3f}")
     return model
 
 
@@ -160,7 +163,7 @@ def draw(path: Path, frames: Any, labels: Any, names: np.ndarray, p: dict[str, n
 @command
 def main(argv: list[str]) -> None:
     """Label the frames of videos that training did not see."""
-    parser = common.example_parser(__doc__, hidden=96, steps=2500, lr=3e-3)
+    parser = common.example_parser(__doc__, hidden=96, steps=2500, lr=3e-3, clip=1.0)
     parser.add_argument("--train", nargs="+", help="csv or npz files of one video each")
     parser.add_argument("--test", nargs="+", help="the same, to test on")
     parser.add_argument("--cell", choices=CELLS, default="gru", help="(default: %(default)s)")

@@ -32,16 +32,20 @@ def probabilities(logits: Any, temperature: float = 1.0, top_k: int | None = Non
         top_p: only the fewest most probable that together have at least p stay (the nucleus: Holtzman et al. 2020).
 
     Raises:
-        ValueError: if temperature is below 0, top_k below 1, top_p not within (0, 1], or a logit is NaN or no logit
-            is finite.
+        ValueError: if temperature is below 0, top_k below 1, top_p not within (0, 1], or in a row a logit is NaN or
+            inf, or all are -inf.
     """
+    return _probabilities("probabilities", logits, temperature, top_k, top_p)
+
+
+def _probabilities(name: str, logits: Any, temperature: float, top_k: int | None, top_p: float | None) -> Any:
     if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
         raise ValueError(f"temperature must be at least 0, top_k 1 and top_p within (0, 1], got {temperature}, {top_k} "
                          f"and {top_p}")  # fmt: skip
-    z = np.asarray(logits.data if isinstance(logits, mg.Tensor) else logits, np.float64)
+    z = _checked(name, logits)
     largest = z.max(axis=-1, keepdims=True)
     if not np.isfinite(largest).all():
-        raise ValueError("the logits have a NaN, an infinity, or a row of nothing but -inf")
+        raise ValueError(f"{name}: the logits have a row of nothing but -inf: no token is possible")
     order = np.argsort(-z, axis=-1, kind="stable")
     if temperature == 0:
         top_k, temperature = 1, 1.0
@@ -57,6 +61,19 @@ def probabilities(logits: Any, temperature: float = 1.0, top_k: int | None = Non
         ranked /= ranked.sum(axis=-1, keepdims=True)
     np.put_along_axis(p, order, ranked, axis=-1)
     return p
+
+
+def _checked(name: str, logits: Any) -> np.ndarray:
+    """The logits (..., V) in float64; -inf rules a token out, but NaN and inf are of a model that is of no use."""
+    z = np.asarray(logits.data if isinstance(logits, mg.Tensor) else logits, np.float64)
+    bad = np.isnan(z) | (z == np.inf)
+    if bad.any():
+        place = tuple(int(k) for k in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name}: the logits have {int(bad.sum())} of {bad.size} entries that are NaN or inf, first at {place}: "
+            "are the model's weights finite? training may have diverged: lower the learning rate, or clip gradients"
+        )
+    return z
 
 
 def sample(
@@ -77,13 +94,16 @@ def sample(
 
     Returns:
         The tokens (length, B), without those read first, and the state before the last of them is read.
+
+    Raises:
+        ValueError: as `probabilities` does; the message says at which token.
     """
     rng, drawn = np.random.default_rng(rng), []
     tokens = np.asarray(tokens)
     with mg.no_grad():
-        for _ in range(length):
+        for n in range(length):
             logits, state = step(tokens, state)
-            ends = np.cumsum(probabilities(logits, temperature, top_k, top_p), axis=-1)
+            ends = np.cumsum(_probabilities(f"sample, token {n}", logits, temperature, top_k, top_p), axis=-1)
             # the first whose cumulative probability exceeds u; scaled, for rounding may leave the last below 1
             u = rng.random(len(tokens))[:, None] * ends[:, -1:]
             tokens = (ends <= u).sum(axis=-1)
@@ -111,7 +131,7 @@ def beam_search(
         length_penalty: α of the score log p / n^α by which sequences of n tokens compete in the end; 0 is plain log p.
 
     Raises:
-        ValueError: if length or width is below 1.
+        ValueError: if length or width is below 1, a logit is NaN or inf, or no sequence is possible.
 
     Source: Sutskever, Vinyals & Le 2014, section 3.2; the penalty: Wu et al. 2016, equation 14, without its constant 5.
     """
@@ -120,10 +140,10 @@ def beam_search(
     beams: list[list[int]] = [[]]
     scores, tokens, complete = np.zeros(1), np.array([token]), []
     with mg.no_grad():
-        for _ in range(length):
+        for n in range(length):
             logits, state = step(tokens, state)
-            logits = logits if isinstance(logits, mg.Tensor) else mg.tensor(logits)
-            totals = scores[:, None] + mg.log_softmax(logits.astype(np.float64), axis=-1).data  # (beams, V)
+            z = _checked(f"beam_search, token {n}", logits)
+            totals = scores[:, None] + mg.log_softmax(mg.tensor(z), axis=-1).data  # (beams, V)
             best = np.argsort(-totals, axis=None, kind="stable")[:width]
             best = best[np.isfinite(totals.ravel()[best])]
             rows, tokens = np.unravel_index(best, totals.shape)
@@ -137,5 +157,7 @@ def beam_search(
                 break
             state = mg.tree_map(lambda s, rows=rows: s if s is None else s[rows], state)
     complete += [(beam, float(s)) for beam, s in zip(beams, scores)]
+    if not complete:
+        raise ValueError(f"beam_search, token {n}: no sequence is possible: all logits of all beams are -inf")
     complete.sort(key=lambda found: -found[1] / len(found[0]) ** length_penalty)
     return complete[:width]

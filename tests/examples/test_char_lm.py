@@ -258,7 +258,8 @@ def test_a_changed_bit_anywhere_in_a_checkpoint_is_noticed(
 
 def test_no_file_is_left_beside_the_checkpoint_and_the_picture(text: str, tmp_path: Path) -> None:
     assert train(text, "--steps", 8, "--out", tmp_path / "out") == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"checkpoint.safetensors", "loss.png"}
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found == {"checkpoint.safetensors", "best.safetensors", "loss.png"}
     assert (tmp_path / "out" / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -74,8 +74,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("arguments", "expected"), BAD.values(), ids=BAD.keys())
 def test_bad_input_gets_one_line_and_code_2_and_overwrites_nothing(
-    arguments: str, expected: str, folder: Path, capsys: pytest.CaptureFixture[str]
+    arguments: str,
+    expected: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where there is no runs/char_lm
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     capsys.readouterr()
     names = {"folder": folder, "text": folder / "text.txt", "checkpoint": folder / "checkpoint.safetensors"}

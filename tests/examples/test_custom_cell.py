@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from typing import Any
 
 import numpy as np
 import pytest
+from refusals import refusal
 from textbook import arrays_of, random_state, randomised, sigma, swapped
 
 import minigrad as mg
@@ -79,7 +81,8 @@ def test_two_numbers_are_marked_within_each_length_and_add_up() -> None:
 
 @each_cell
 def test_a_cell_learns_to_add_better_than_the_constant_guess(kind: Any) -> None:
-    error, _, _ = example.train(kind(2, 16, rng=0), 16, T=6, steps=250)
+    o = Namespace(hidden=16, length=6, steps=250, lr=1e-2, clip=1.0, seed=0)
+    error, _, _ = example.train("", kind(2, 16, rng=0), o)
     assert error < 0.05  # a guess has 0.167
 
 
@@ -89,7 +92,34 @@ def test_program_prints_each_cell_beside_its_baselines(capsys: pytest.CaptureFix
     assert [line.split()[0] for line in lines[1:]] == [*example.CELLS, "LSTM", "always"]
 
 
-@pytest.mark.parametrize("argv", [["--steps", "0"], ["--length", "3"]])
-def test_impossible_options_end_with_a_message(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert example.main(argv) == 2
-    assert "--steps must be at least 1, --length at least 4" in capsys.readouterr().err
+@pytest.mark.parametrize(("option", "least"), [("--steps", 1), ("--length", 4), ("--hidden", 1), ("--seed", 0)])
+def test_impossible_options_end_with_a_message(option: str, least: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert example.main([option, str(least - 1)]) == 2
+    assert f"{option}: must be a whole number of at least {least}, got" in refusal(capsys)
+
+
+def test_there_is_no_option_without_effect_and_a_seed_makes_a_run_reproducible(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(example, "check", lambda kind: None)
+    monkeypatch.setattr(example.time, "process_time", lambda: 0.0)
+
+    def table(*options: str) -> str:
+        assert example.main(["--length", "6", "--steps", "3", "--hidden", "3", *options]) == 0
+        return capsys.readouterr().out
+
+    before = table()
+    assert table() == before
+    for change in ("--seed 1", "--hidden 4", "--steps 4", "--lr 0.1", "--clip 100", "--length 5"):
+        assert table(*change.split()) != before, f"{change} changed nothing"
+
+
+def test_quick_is_a_small_run_in_which_other_options_count(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    monkeypatch.setattr(example, "check", lambda kind: None)
+    monkeypatch.setattr(example, "train", lambda name, cell, o: seen.append(o) or (0.0, 0.0, cell))
+    assert example.main(["--quick", "--length", "9"]) == 0
+    assert seen[0].steps < 100
+    assert seen[0].length == 9

@@ -178,6 +178,55 @@ def test_a_length_penalty_prefers_longer_sequences() -> None:
     assert len(short) < len(long)
 
 
+# --- models that are of no use ---------------------------------------------------------------------------------------
+
+
+def turning(bad: float, at: int) -> Any:
+    """Logits that are good until the token of this number."""
+    calls = []
+
+    def step(tokens: Any, state: Any) -> Any:
+        logits = np.zeros((len(tokens), 3))
+        if len(calls) == at:
+            logits[-1, 2] = bad
+        calls.append(1)
+        return mg.tensor(logits), state
+
+    return step
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("at", [0, 2])
+def test_logits_that_are_not_finite_are_refused_by_name_and_place(bad: float, at: int) -> None:
+    with pytest.raises(ValueError, match=rf"^sample, token {at}: the logits have 1 of 6 .*\(1, 2\): are the model"):
+        nn.sample(turning(bad, at), [0, 1], 4, rng=0)
+    with pytest.raises(ValueError, match=rf"^beam_search, token {at}: the logits have 1 of \d .*, 2\): are the model"):
+        nn.beam_search(turning(bad, at), 0, 4, 2)
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    network, head = nn.GRU(3, 4, rng=0), nn.Linear(4, 3, rng=0)
+    network.cells[0].W.data = np.full_like(network.cells[0].W.data, np.nan)
+
+    def step(tokens: Any, state: Any) -> Any:
+        outputs, state = network(tokens[None], state)
+        return head(outputs[0]), state
+
+    for write in (lambda: nn.sample(step, [0], 3, temperature=0), lambda: nn.beam_search(step, 0, 3, 2)):
+        with pytest.raises(ValueError, match="are the model's weights finite"):
+            write()
+
+
+def test_a_beam_that_cannot_go_on_is_dropped_and_none_at_all_is_refused() -> None:
+    table = np.array([[0.0, 0.0, -np.inf], [-np.inf] * 3, [0.0] * 3])
+    step = lambda tokens, s: (mg.tensor(table[tokens]), s)
+    assert {tuple(tokens) for tokens, _ in nn.beam_search(step, 0, 2, 9)} == {(0, 0), (0, 1)}
+    with pytest.raises(ValueError, match=r"beam_search, token 0: no sequence is possible"):
+        nn.beam_search(step, 1, 2, 9)
+    with pytest.raises(ValueError, match=r"sample, token 0: the logits have a row of nothing but -inf"):
+        nn.sample(step, [1], 2)
+
+
 @pytest.mark.parametrize("options", [{"length": 0, "width": 1}, {"length": 1, "width": 0}])
 def test_no_length_or_width_raises(options: Any) -> None:
     with pytest.raises(ValueError, match="length and width must be at least 1"):

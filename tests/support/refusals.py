@@ -17,4 +17,5 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> str:
 def lacking(package: str) -> str:
     """That line where a package cannot be imported."""
     shown = {"sklearn": "scikit-learn"}.get(package, package)
-    return f"error: this example needs the package {shown}: pip install {shown}"
+    line = f"error: this example needs the package {shown}: pip install {shown}"
+    return f"{line}, or pip install -e '.[examples]' in a clone"
