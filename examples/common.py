@@ -81,9 +81,8 @@ def at_least(low: float, kind: Callable[[str], Any] = int, below: float = math.i
             value = math.nan
         if not low <= value < below:
             what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(
-                f"must be {what} of at least {low:g}{f' and below {below:g}' if below < math.inf else ''}, got {text!r}"
-            )
+            bounds = f"at least {low:g}" + (f" and below {below:g}" if low <= value < math.inf else "")
+            raise argparse.ArgumentTypeError(f"must be {what} of {bounds}, got {text!r}")
         return value
 
     return read
