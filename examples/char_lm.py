@@ -32,9 +32,9 @@ import numpy as np
 
 from . import char_lm_checkpoint as checkpoints
 from .char_lm_compare import compare
-from .char_lm_data import check_known, encode, frequency_loss, read_text, split
+from .char_lm_data import check_known, frequency_loss, read_corpus
 from .char_lm_explore import explore
-from .char_lm_model import Run, both, generate, new_run, printable, train
+from .char_lm_model import Run, both, evaluate, generate, new_run, printable, train
 from .char_lm_options import PROGRAM, parse, parse_sample, settle
 from .common import (
     BLUE,
@@ -123,32 +123,28 @@ def main(argv: Sequence[str]) -> int:
     need("rich", "matplotlib", "safetensors")
     saved = checkpoints.read(resume) if resume else None
     settings = settle(given, saved and saved.settings, quick=options.quick)
-    text = read_text(settings.text)
-    if saved and saved.text != checkpoints.digest(text):
+    corpus = read_corpus(settings)
+    if saved and saved.text != checkpoints.digest(corpus.text):
         raise UserError(f"{resume} was trained on another text than {' '.join(settings.text) or 'the default one'}")
-    vocabulary, ids = encode(text)
-    training, validation = split(ids, settings)
-    run = new_run(settings, vocabulary)
+    run = new_run(settings, corpus.vocabulary, corpus.training)
     if saved:
         checkpoints.restore(run, saved)
         if run.done >= 1:
-            raise UserError(f"{resume} has done all of its {number(run.step)} steps: give larger --steps to go on")
+            larger = "--steps" if run.patient else "--patience"
+            raise UserError(f"{resume} has done all of its {number(run.step)} steps: give larger {larger} to go on")
     folder = output_folder(options.out or (str(Path(resume).parent) if resume else "runs/char_lm"))
-    keeper = checkpoints.Keeper(folder, run, checkpoints.digest(text), resume)
+    keeper = checkpoints.Keeper(folder, run, checkpoints.digest(corpus.text), resume)
     with stop_signal() as signals, Progress(run.done, options.quiet) as progress:
-        progress.say(
-            f"{number(len(ids))} characters, {len(vocabulary)} different, {number(validation.characters)} to validate "
-            f"on; {run.title}, {number(run.weights)} weights"
-        )
+        progress.say(f"{corpus.figures}; {run.title}, {number(run.weights)} weights")
         over_all = settings.schedule != "constant" and settings.schedule_steps is None
         if saved and over_all and saved.settings.steps != settings.steps:
             progress.say(f"the {settings.schedule} schedule now runs over another number of steps")
-        train(run, training, validation, keeper.save, progress, signals)
+        train(run, corpus, keeper.save, progress, signals)
     if run.done < 1:
         again = f"{PROGRAM} --resume {shlex.quote(str(keeper.last))}" + (" -" if "-" in settings.text else "")
         print(f"stopped at step {number(run.step)}, saved; go on with: {again}", file=sys.stderr)
         return 128 + signals[0]
-    frequencies = frequency_loss(training, validation, len(vocabulary))
+    frequencies = frequency_loss(corpus.training, corpus.validation, len(corpus.vocabulary))
     image = folder / "loss.png"
     draw(image, run, frequencies)
     last, best = run.validations[-1], run.best or run.validations[-1]
@@ -156,6 +152,9 @@ def main(argv: Sequence[str]) -> int:
     print(f"{number(run.step)} steps in {clock(run.seconds)}; checkpoint {keeper.last}, picture {image}")
     after = ": then the model began to learn by heart" if last[1] > best[1] + 0.01 else ""
     print(f"its lowest validation, {both(best[1])} at step {number(best[0])}, is in {keeper.best}{after}")
+    if corpus.test:
+        loss = evaluate(checkpoints.read_model(str(keeper.best))[1], corpus.test, settings.seq_length)
+        print(f"test {both(loss)} per character, with these weights")
     print(f"write with: {PROGRAM} sample {shlex.quote(str(keeper.best))}")
     print(f"see what its units do: {PROGRAM} explore {shlex.quote(str(keeper.best))}")
     return 0

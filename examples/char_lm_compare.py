@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .char_lm_data import encode, frequency_loss, read_text, split
-from .char_lm_model import Run, new_run, train
+from .char_lm_data import frequency_loss, read_corpus
+from .char_lm_model import Run, evaluate, new_run, train
 from .char_lm_options import COMPARED, check, parse_compare, settle
 from .common import COLOURS, GREY, Progress, need, number, output_folder, picture, write_json
 
@@ -28,25 +28,30 @@ def compare(argv: Sequence[str]) -> None:
     each = [dataclasses.replace(base, cell=cell, layers=n) for cell, n in kinds]
     for settings in each:
         check(settings, {})
-    vocabulary, ids = encode(read_text(base.text))
-    training, validation = split(ids, base)
+    corpus = read_corpus(base)
     folder = output_folder(options.out)
-    runs = []
+    runs: list[Run] = []
+    tests: list[float] = []  # losses of the weights that validated best
     for k, settings in enumerate(each):
-        runs.append(run := new_run(settings, vocabulary))
+        runs.append(run := new_run(settings, corpus.vocabulary, corpus.training))
         with Progress(quiet=options.quiet) as progress:
             progress.say(f"{k + 1} of {len(each)}: {run.title}")
-            train(run, training, validation, lambda: None, progress, [])
+            watch = train(run, corpus, lambda: None, progress, [])
+        if corpus.test:
+            watch.use_best()
+            tests.append(evaluate(run.model, corpus.test, settings.seq_length))
         run.gradients = None  # the memory of a compiled step
     baselines = {
-        "single-character frequencies": frequency_loss(training, validation, len(vocabulary)),
-        "all characters alike": math.log(len(vocabulary)),
+        "single-character frequencies": frequency_loss(corpus.training, corpus.validation, len(corpus.vocabulary)),
+        "all characters alike": math.log(len(corpus.vocabulary)),
     }
     draw(folder / "compare.png", runs, baselines)
     rows = [figures(run) for run in runs]
+    for row, loss in zip(rows, tests):
+        row["test loss"] = loss
     write_json(folder / "result.json", {"networks": rows, "baselines": baselines})
     print_table(rows, baselines)
-    print(f"losses in nats per character, of training the mean of its last 100 steps; {number(base.steps or 0)} steps")
+    print(f"losses in nats per character, of training the mean of its last 100 steps; {number(runs[0].step)} steps")
     print(f"picture: {folder / 'compare.png'}")
 
 

@@ -73,41 +73,101 @@ class Part(NamedTuple):
 VALIDATION_ROWS, ROW = 16, 500  # at most so many rows, of at least so many characters: each starts knowing nothing
 
 
-def split(ids: np.ndarray, settings: Settings) -> tuple[Part, Part]:
-    """Training and validation text, laid out in rows as the help of --split says.
+class Corpus(NamedTuple):
+    """What there is to learn, validate and, perhaps, test on."""
+
+    text: str  # all of it
+    vocabulary: str
+    training: Part
+    validation: Part
+    test: Part | None
+
+    @property
+    def figures(self) -> str:
+        """Its sizes in words."""
+        tested = f" and {number(self.test.characters)} to test on" if self.test else ""
+        return (
+            f"{number(len(self.text))} characters, {len(self.vocabulary)} different, "
+            f"{number(self.validation.characters)} to validate{tested or ' on'}"
+        )
+
+
+def read_corpus(settings: Settings) -> Corpus:
+    """The text of the settings' files, split as they say."""
+    texts = [read_text(settings.text), *(read_text(files) for files in (settings.validation, settings.test) if files)]
+    text = "".join(texts)
+    vocabulary, ids = encode(text)
+    if not settings.validation:
+        return Corpus(text, vocabulary, *split(ids, settings))
+    first, *others = np.split(ids, np.cumsum([len(part) for part in texts])[:-1])
+    for part, name in zip(others, ("--validation", "--test")):
+        if len(part) < 2:
+            raise UserError(f"{name} must have at least two characters")
+    B, T = settings.batch_size, settings.seq_length
+    if len(first) <= B * T:
+        raise UserError(
+            f"--train has {number(len(first))} characters; with --batch-size {B} and --seq-length {T} it must have at "
+            f"least {number(B * T + 1)}"
+        )
+    validation, test = [*map(held_rows, others), None][:2]
+    return Corpus(text, vocabulary, training_rows(first, B, T), validation, test)
+
+
+def split(ids: np.ndarray, settings: Settings) -> tuple[Part, Part, Part | None]:
+    """Training, validation and, if asked for, test text, laid out in rows as the help of --split says.
 
     Raises:
         UserError: if the text is too short.
     """
-    B, T, fraction = settings.batch_size, settings.seq_length, settings.val_fraction
+    B, T, tested = settings.batch_size, settings.seq_length, settings.test_fraction
+    fraction = settings.val_fraction
 
-    def sizes(n: int) -> tuple[int, int]:
-        """Of a text of n characters: batches for training; batches (rows) or characters to predict for validation."""
+    def sizes(n: int) -> list[int]:
+        """Of a text of n characters: batches for training; batches (rows) or characters for validation and test."""
         if settings.split == "rows":
             batches = n // (B * T)
-            kept = math.floor(batches * (1 - fraction) + 1e-9)
-            return kept, batches - kept
-        held_out = round(n * fraction)
-        return (n - held_out - 1) // (B * T), held_out - 1
+            kept = math.floor(batches * (1 - fraction - tested) + 1e-9)
+            validated = math.floor(batches * fraction + 1e-9) if tested else batches - kept
+            return [kept, validated, batches - kept - validated]
+        validated, last = round(n * fraction), round(n * tested)
+        return [(n - validated - last - 1) // (B * T), validated, last]
 
-    batches, held_out = sizes(len(ids))
-    if batches < 1 or held_out < 1:
-        shortest = bisect.bisect_left(range(10**15), True, key=lambda n: min(sizes(n)) >= 1)
+    def enough(n: int) -> bool:
+        least = 1 if settings.split == "rows" else 2  # characters: the first is not predicted
+        batches, validated, last = sizes(n)
+        return batches >= 1 and validated >= least and (last >= least or not tested)
+
+    if not enough(len(ids)):
+        shortest = bisect.bisect_left(range(10**15), True, key=enough)
+        test = f" and --test-fraction {tested:g}" if tested else ""
         raise UserError(
             f"the text has {number(len(ids))} characters; with --batch-size {B}, --seq-length {T}, --split "
-            f"{settings.split} and --val-fraction {fraction:g} it must have at least {number(shortest)}"
+            f"{settings.split} and --val-fraction {fraction:g}{test} it must have at least {number(shortest)}"
         )
+    batches, validated, last = sizes(len(ids))
     if settings.split == "rows":
-        n = (batches + held_out) * B * T
+        n = (batches + validated + last) * B * T
         x, y = in_rows(ids[:n], B), in_rows(np.roll(ids[:n], -1), B)
-        return Part(x[: batches * T], y[: batches * T]), Part(x[batches * T :], y[batches * T :])
-    n = batches * B * T
-    training = Part(in_rows(ids[:n], B), in_rows(ids[1 : n + 1], B))
-    rest = ids[len(ids) - held_out - 1 :]
-    rows = min(VALIDATION_ROWS, max(1, held_out // ROW))
-    missing = -held_out % rows
-    x, y = np.pad(rest[:-1], (0, missing)), np.pad(rest[1:], (0, missing), constant_values=-1)
-    return training, Part(in_rows(x, rows), in_rows(y, rows))
+        ends = [batches * T, (batches + validated) * T]
+        training, validation, test = map(Part, np.split(x, ends), np.split(y, ends))
+        return training, validation, test if tested else None
+    end = len(ids) - last
+    test = held_rows(ids[end:]) if tested else None
+    return training_rows(ids[: end - validated], B, T), held_rows(ids[end - validated : end]), test
+
+
+def training_rows(ids: np.ndarray, B: int, T: int) -> Part:
+    """B rows, as long as whole batches of T columns reach."""
+    n = (len(ids) - 1) // (B * T) * B * T
+    return Part(in_rows(ids[:n], B), in_rows(ids[1 : n + 1], B))
+
+
+def held_rows(ids: np.ndarray) -> Part:
+    """A text to validate or test on in up to 16 rows; all of it but the first character is predicted."""
+    rows = min(VALIDATION_ROWS, max(1, (len(ids) - 1) // ROW))
+    missing = -(len(ids) - 1) % rows
+    x, y = np.pad(ids[:-1], (0, missing)), np.pad(ids[1:], (0, missing), constant_values=-1)
+    return Part(in_rows(x, rows), in_rows(y, rows))
 
 
 def in_rows(ids: np.ndarray, rows: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import sys
@@ -15,10 +16,10 @@ import numpy as np
 import minigrad as mg
 import nn
 
-from .char_lm_data import Part, frequency_loss
+from .char_lm_data import Corpus, Part, frequency_loss
 from .char_lm_options import Settings
 from .common import Progress, UserError, number
-from .training import Watch
+from .training import Watch, epoch_decay
 
 # --- model ----------------------------------------------------------------------------------------------------------
 
@@ -65,6 +66,7 @@ class Run:
     model: CharLM
     optimizer: nn.Optimizer
     rng: np.random.Generator
+    per_epoch: int  # steps
     state: Any  # of each layer, carried from batch to batch
     gradients: Any  # `loss_and_gradients` of the model, compiled unless --eager
     losses: list[float] = field(default_factory=list)  # of each step
@@ -79,8 +81,16 @@ class Run:
         return len(self.losses)
 
     @property
+    def patient(self) -> bool:
+        """Whether --patience is not at an end."""
+        since = [step for step, _ in self.validations if self.best and step > self.best[0]]
+        return self.settings.patience is None or len(since) < self.settings.patience
+
+    @property
     def done(self) -> float:
-        """The fraction of the run that is done, by --steps or by --minutes."""
+        """The fraction of the run that is done, by --steps or by --minutes; 1 also when --patience is at an end."""
+        if not self.patient:
+            return 1.0
         if self.settings.minutes is not None:
             return self.seconds / (60 * self.settings.minutes)
         return self.step / (self.settings.steps or 1)
@@ -102,8 +112,11 @@ class Run:
         return sizes.cumsum() - sizes / 2 - 0.5, parts
 
 
-def new_run(settings: Settings, vocabulary: str) -> Run:
+def new_run(settings: Settings, vocabulary: str, training: Part) -> Run:
     """A model with its initial weights, and all else that training needs."""
+    per_epoch = len(training.x) // settings.seq_length
+    if settings.epochs is not None:
+        settings = dataclasses.replace(settings, steps=settings.epochs * per_epoch)
     s, rng = settings, np.random.default_rng(settings.seed)
     model = CharLM(len(vocabulary), s, rng)
     extra: dict[str, Any] = {"rmsprop": {"decay": s.rms_decay}, "sgd": {"momentum": s.momentum}}.get(s.optimizer, {})
@@ -111,7 +124,7 @@ def new_run(settings: Settings, vocabulary: str) -> Run:
     optimizer = kinds[s.optimizer](model.parameters(), s.lr, weight_decay=s.weight_decay, **extra)
     gradients = functools.partial(loss_and_gradients, model)
     state = model.recurrent.initial_state(s.batch_size)
-    return Run(s, vocabulary, model, optimizer, rng, state, gradients if s.eager else mg.compile(gradients))
+    return Run(s, vocabulary, model, optimizer, rng, per_epoch, state, gradients if s.eager else mg.compile(gradients))
 
 
 TICKS = 10_000  # a schedule runs over this many, whether the run is measured in steps or in minutes
@@ -125,6 +138,8 @@ SCHEDULES: dict[str, Any] = {
 def learning_rate(run: Run) -> float:
     """The learning rate of the next step."""
     s = run.settings
+    if s.schedule == "epochs":
+        return float(s.lr) * epoch_decay(run.step, run.per_epoch, s.decay, s.decay_after)
     done = run.step / s.schedule_steps if s.schedule_steps else run.done
     return float(SCHEDULES[s.schedule](s.lr)(min(1.0, done) * TICKS))
 
@@ -164,26 +179,30 @@ def evaluate(model: CharLM, part: Part, T: int) -> float:
     return total / part.characters
 
 
-def train(run: Run, training: Part, validation: Part, save: Any, progress: Progress, signals: list[int]) -> None:
+def train(run: Run, corpus: Corpus, save: Any, progress: Progress, signals: list[int]) -> Watch:
     """Train until the run is done or a signal asks to stop; `save` keeps the run from time to time.
+
+    Returns:
+        what has watched over it, and knows the weights that validated best.
 
     Raises:
         DivergenceError: see `Watch`; then nothing more is saved.
     """
+    training, validation = corpus.training, corpus.validation
     guess, name = frequency_loss(training, validation, len(run.vocabulary)), "single-character frequencies have"
     clip = "--clip-norm or --clip-value"
     with Watch(run.model, guess, run.settings, run.title, baseline=name, losses=run.losses, clip=clip) as watch:
         _train(run, training, validation, watch, save, progress, signals)
+    return watch
 
 
 def _train(
     run: Run, training: Part, validation: Part, watch: Watch, save: Any, progress: Progress, signals: list[int]
 ) -> None:
     s, T = run.settings, run.settings.seq_length
-    batches = len(training.x) // T
     before, began = run.seconds, time.monotonic()
     while run.done < 1 and not signals:
-        k = run.step % batches * T
+        k = run.step % run.per_epoch * T
         if k == 0 and s.split == "tail":  # else the state grows beyond what a text read from its start would lead to
             run.state = run.model.recurrent.initial_state(s.batch_size)
         before_step = time.monotonic()

@@ -23,7 +23,9 @@ how the text is split:
   rows   The whole text is laid out in --batch-size rows, and cut into batches of --seq-length columns (what does not
          fill a batch is left out). The last --val-fraction of these batches is for validation. The state is carried
          from batch to batch, and on into the next epoch.
-  Validation starts from a zero state.
+  Where a test is held out, it comes after the validation. --split 80 10 10 is --val-fraction 0.1 --test-fraction 0.1,
+  --split rows 80 10 10 the same in rows. Validation and test start from a zero state. The weights that validated best
+  are tested. --train, --validation and --test name files of a text that is split already: nothing else is held out.
 
 commands:
   {PROGRAM}                                   Python's language reference, about two minutes
@@ -59,8 +61,12 @@ class Settings:
     """What a run is made of. None stands for "not used"; `complete` fills in defaults that depend on other options."""
 
     text: tuple[str, ...] = ()
-    split: str = option("text", "tail", "what is held out for validation, see below", choices=("tail", "rows"))
-    val_fraction: float = option("text", 0.05, "the part held out", low=0, high=1, open=True)
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    split: str = option("text", "tail", "how the text is laid out, and what is held out, see below; percentages of "
+                        "training, validation and test may follow: 80 10 10", choices=("tail", "rows"))  # fmt: skip
+    val_fraction: float = option("text", 0.05, "the part held out to validate on", low=0, high=1, open=True)
+    test_fraction: float = option("text", 0.0, "the part held out to test on, at the end", low=0, high=1)
     seq_length: int = option("text", 50, "steps of backpropagation through time", low=1, high=100_000)
     batch_size: int = option("text", 32, "rows of text read in parallel", low=1, high=1_000_000)
 
@@ -81,11 +87,15 @@ class Settings:
                               + ", ".join(f"{lr:g} for {name}" for name, lr in LEARNING_RATES.items()),
                               low=0, high=1e6, open=True)  # fmt: skip
     schedule: str = option("training", "cosine", "the learning rate over time: constant, warmed up and then falling "
-                           "as half a cosine, or falling exponentially to a hundredth",
-                           choices=("constant", "cosine", "exponential"))  # fmt: skip
+                           "as half a cosine, falling exponentially to a hundredth, or by --decay after each epoch",
+                           choices=("constant", "cosine", "exponential", "epochs"))  # fmt: skip
     schedule_steps: int | None = option("training", None, "steps over which the schedule runs; by default all",
                                         low=1, high=10**12, free=True, only=("schedule", "cosine", "exponential"),
                                         )  # fmt: skip
+    decay: float = option("training", 0.97, "what the rate is multiplied by after an epoch", low=0, high=1, open=True,
+                          only=("schedule", "epochs"))  # fmt: skip
+    decay_after: int = option("training", 10, "so many epochs have the full rate", low=1, high=10**9,
+                              only=("schedule", "epochs"))  # fmt: skip
     rms_decay: float = option(
         "training", 0.95, "decay of the mean square", low=0, high=1, only=("optimizer", "rmsprop")
     )
@@ -98,6 +108,10 @@ class Settings:
     steps: int | None = option("training", 3000, "weight updates in all", low=1, high=10**12, free=True)
     minutes: float | None = option("training", None, "train for this time instead of --steps",
                                    low=0, high=1e6, open=True, free=True)  # fmt: skip
+    epochs: int | None = option("training", None, "train so often on the whole text instead of for --steps",
+                                low=1, high=10**9, free=True)  # fmt: skip
+    patience: int | None = option("training", None, "stop when so many validations in a row were not the best so far; "
+                                  "by default at the end", low=1, high=10**9, free=True)  # fmt: skip
     eager: bool = option("training", False, "record every step anew instead of compiling it once", low=0, high=2)
     seed: int = option("training", 0, "of initial weights, dropout and samples", low=0, high=2**63)
 
@@ -112,7 +126,7 @@ class Settings:
     def from_json(cls, text: str) -> Settings:
         """Raises ValueError or TypeError if these are no settings."""
         values = json.loads(text)
-        settings = cls(**{**values, "text": tuple(values["text"])})
+        settings = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
         check(settings, {})
         return settings
 
@@ -123,6 +137,7 @@ class Settings:
         return dataclasses.replace(self, lr=lr, clip_norm=clip_norm)
 
 
+FILES, LAYOUTS = ("text", "validation", "test"), ("tail", "rows")
 OPTIONS = {field.name: field for field in dataclasses.fields(Settings) if field.metadata}
 
 
@@ -189,6 +204,8 @@ def add_settings(parser: Parser, base: Settings, leave_out: Sequence[str] = ()) 
     """Every setting as an option, with the defaults of `base`, and the texts."""
     parser.add_argument("text", nargs="*", help="UTF-8 text files, read one after the other, or - for standard input; "
                         "by default the language reference that comes with Python")  # fmt: skip
+    for part, use in (("train", "the same as text"), ("validation", "to validate on"), ("test", "to test on")):
+        parser.add_argument(f"--{part}", nargs="+", metavar="FILE", help=f"files, {use}")
     groups: dict[str, Any] = {}
     for name, field in OPTIONS.items():
         if name in leave_out:
@@ -202,19 +219,56 @@ def add_settings(parser: Parser, base: Settings, leave_out: Sequence[str] = ()) 
             continue
         kind = {"int": int, "float": float}.get(field.type.removesuffix(" | None"), str)
         shown = "" if default is None else f" (default: {default})"
-        group.add_argument(flag(name), type=kind, choices=rules.get("choices"), help=rules["text"] + shown,
-                           metavar=None if "choices" in rules else {int: "N", float: "X"}[kind])  # fmt: skip
+        choices = None if name == "split" else rules.get("choices")  # percentages may follow
+        metavar = "{tail,rows}" if name == "split" else None if choices else {int: "N", float: "X"}[kind]
+        group.add_argument(flag(name), type=kind, choices=choices, help=rules["text"] + shown, metavar=metavar)
     groups["reports"].add_argument("--quiet", action="store_true", help="show the result only")
 
 
 def given_settings(parser: Parser, argv: Sequence[str]) -> tuple[dict[str, Any], Any]:
     """The settings that were given, by name, and the parser's other options."""
-    options = parser.parse_intermixed_args(argv)
-    values = {name: getattr(options, name, None) for name in ("text", *OPTIONS)}
+    options = parser.parse_intermixed_args(split_as_one(argv))
+    values = {name: getattr(options, name, None) for name in (*FILES, *OPTIONS)}
     given = {name: value for name, value in values.items() if value not in (None, [])}
-    if "text" in given:
-        given["text"] = tuple(given["text"])
+    if options.train:
+        if options.text:
+            raise UserError("give the text to train on once: as --train, or without")
+        given["text"] = options.train
+    given |= {name: tuple(given[name]) for name in FILES if name in given}
+    if any(word[0].isdigit() for word in given.get("split", "").split()):
+        given |= fractions(given.pop("split"))
+    if "test" in given and "validation" not in given:
+        raise UserError("--test goes with --validation")
+    clash = given.keys() & {"split", "val_fraction", "test_fraction"} if "validation" in given else set()
+    if clash:
+        raise UserError(f"{flag(min(clash))} and --validation do not go together: the files are the split")
     return given, options
+
+
+def split_as_one(argv: Sequence[str]) -> list[str]:
+    """The arguments with what follows --split, a word or up to three numbers or both, joined to one."""
+    before, found, after = list(argv), [], []
+    if "--split" in before:
+        k = before.index("--split") + 1
+        before, after = before[:k], before[k:]
+        while (
+            after and len(found) < 4 and (after[0].replace(".", "").isdecimal() or (not found and after[0] in LAYOUTS))
+        ):
+            found.append(after.pop(0))
+    return [*before, *([" ".join(found)] if found else []), *after]
+
+
+def fractions(split: str) -> dict[str, Any]:
+    """What percentages of training, validation and, if there is one, test mean, behind a layout or not."""
+    words = split.split()
+    layout = words.pop(0) if words[0] in LAYOUTS else None
+    parts = [float(word) for word in words]
+    if len(parts) not in (2, 3) or abs(sum(parts) - 100) > 1e-9 or not min(parts) > 0:
+        raise UserError(
+            f"--split {split}: percentages of training, validation and test, as 80 10 10, must add up to 100"
+        )
+    test = parts[2] / 100 if len(parts) == 3 else 0.0
+    return {"val_fraction": parts[1] / 100, "test_fraction": test} | ({"split": layout} if layout else {})
 
 
 def settle(
@@ -227,20 +281,23 @@ def settle(
     """
     if quick and saved:
         raise UserError("--quick has no effect with --resume: give --steps")
-    if "steps" in given and "minutes" in given:
-        raise UserError("give --steps or --minutes, not both")
+    budgets = ("steps", "minutes", "epochs")
+    if len(given.keys() & budgets) > 1:
+        raise UserError("give --steps, --minutes or --epochs, not both")
     base = saved or defaults
     for name, value in given.items():
-        if saved and name != "text" and not OPTIONS[name].metadata.get("free") and value != getattr(base, name):
+        if saved and name not in FILES and not OPTIONS[name].metadata.get("free") and value != getattr(base, name):
             raise UserError(
                 f"{flag(name)} {value}: the checkpoint to resume was trained with {flag(name)} {getattr(base, name)}, "
                 "which cannot be changed"
             )
     if quick:
         base = dataclasses.replace(base, **QUICK, sample_every=base.sample_every and QUICK["steps"])
-    budget = {"steps": None} if "minutes" in given else {"minutes": None} if "steps" in given else {}
-    settings = dataclasses.replace(base, **{**given, **budget})
+    budget = dict.fromkeys(budgets) if given.keys() & budgets else {}
+    settings = dataclasses.replace(base, **{**budget, **given})
     check(settings, given)
+    if settings.val_fraction + settings.test_fraction >= 1:
+        raise UserError("--val-fraction and --test-fraction leave nothing to train on")
     return settings.complete()
 
 

@@ -41,11 +41,13 @@ class Parser(argparse.ArgumentParser):
 def example_parser(doc: str, **training: Any) -> Parser:
     """A parser with the options that every example has, and some of `TRAINING` with these defaults.
 
-    It says what the example's docstring says first, whose third line is the command: `    python -m examples.NAME`.
+    It says what the example's docstring says first, whose third line is the command: `    python -m examples.NAME`,
+    and what a paragraph there says of data of one's own.
     """
     title, _, run, *_ = doc.split("\n")
     name = run.strip().rpartition(".")[2]
-    parser = Parser(prog=run.strip(), description=title)
+    own = [part.strip() for part in doc.split("\n\n") if part.strip().startswith(("Own ", "Your own cell:"))]
+    parser = Parser(prog=run.strip(), description=title, epilog="\n\n".join(own))
     parser.add_argument("--out", default=f"runs/{name}", help="folder of the results (default: %(default)s)")
     add_options(parser, **training)
     return parser

@@ -12,7 +12,8 @@ the last step the output is a probability for each class:
 A fifth of the images is held out. The baseline is logistic regression on all pixels at once, on the same split.
 
 Own images: `--images FOLDER` with one folder of equally large pictures for each class, or `--images FILE.npz` with the
-arrays `images` (N, height, width) and `labels` (N,).
+arrays `images` (N, height, width) and `labels` (N,); or, where the test is given, `--train` and `--test` with any
+number of these, and `--validation` to choose weights by.
 """
 
 from pathlib import Path
@@ -25,7 +26,7 @@ import nn
 
 from . import common
 from .common import COLOURS, GREY, Progress, UserError, command, number, output_folder, picture
-from .training import Watch
+from .training import PARTS, Watch, add_split, given_split, learning_rate, mean_loss, tenth
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 BATCH = 32
@@ -33,8 +34,11 @@ BATCH = 32
 # --- data -----------------------------------------------------------------------------------------------------------
 
 
-def load_images(source: str | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Images (N, height, width) from 0 to 1, the number of each one's class (N,), and the classes' names."""
+Images = tuple[np.ndarray, np.ndarray]  # (N, height, width) and labels (N,)
+
+
+def load_images(option: str, source: str | None) -> Images:
+    """The images and the labels that an option names, or scikit-learn's digits."""
     if source is None:
         from sklearn.datasets import load_digits
 
@@ -43,14 +47,46 @@ def load_images(source: str | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
     elif Path(source).is_dir():
         images, labels = read_folder(Path(source))
     else:
-        images, labels = common.read_npz("--images", source, "images", "labels")
+        images, labels = common.read_npz(option, source, "images", "labels")
     if images.ndim != 3 or labels.shape != images.shape[:1] or not (images.size and np.isfinite(images).all()):
         shapes = f"{images.shape}, {labels.shape}"
         raise UserError(f"{source}: images must be finite numbers (N, height, width) with N labels: {shapes}")
-    names, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    if len(names) < 2 or counts.min() < 5:
-        raise UserError(f"{source}: at least two classes of at least five images are needed, each in training and test")
-    return (images / max(1e-12, np.abs(images).max())).astype(np.float32), classes, [str(name) for name in names]
+    return images, labels
+
+
+def load(o: Any) -> tuple[list[Images], list[str]]:
+    """Images to learn from, to test on and, if any are asked for, to validate on, with class numbers; their names."""
+    if given_split(o, "images"):
+        parts = [[load_images(f"--{part}", source) for source in getattr(o, part) or []] for part in PARTS]
+        if len(shapes := {images.shape[1:] for part in parts for images, _ in part}) > 1:
+            raise UserError(f"--train, --validation and --test have images of several sizes: {shapes}")
+        training, validation, test = (
+            tuple(map(np.concatenate, zip(*part))) if part else tuple(a[:0] for a in parts[0][0]) for part in parts
+        )
+        least = 1
+    else:
+        training = load_images("--images", o.images)
+        least = 5
+    names, counts = np.unique(training[1], return_counts=True)
+    if len(names) < 2 or counts.min() < least:
+        raise UserError(
+            f"{o.images or '--train'}: at least two classes of at least {'five images' if least > 1 else 'one image'} "
+            "are needed, each in training and test"
+        )
+    if o.train is None:
+        from sklearn.model_selection import train_test_split
+
+        split = train_test_split(*training, test_size=0.2, random_state=o.seed, stratify=training[1])
+        training, test, validation = split[::2], split[1::2], tuple(a[:0] for a in training)
+    if o.patience and not o.validation:
+        training, validation = (tuple(a[part] for a in training) for part in tenth(len(training[1]), o.seed))
+    if unknown := {*validation[1], *test[1]} - {*names}:
+        raise UserError(
+            f"--train has no image that is labelled {' or '.join(map(str, sorted(unknown)[:5]))}, as others are"
+        )
+    scale = max(1e-12, np.abs(training[0]).max())
+    parts = [((a / scale).astype(np.float32), np.searchsorted(names, b)) for a, b in (training, test, validation)]
+    return parts, [str(name) for name in names]
 
 
 def read_folder(source: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -101,15 +137,14 @@ class Reader(nn.Module):
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def train(cell: str, view: str, data: Any, o: Any, progress: Progress) -> tuple[Reader, list[float]]:
-    """Train one network: it, and its held-out accuracy after each epoch."""
-    images, test_images, labels, test_labels = data
-    xs, test_xs = as_sequences(images, view), as_sequences(test_images, view)
+def train(cell: str, view: str, data: list[Images], o: Any, progress: Progress) -> tuple[Reader, list[float], float]:
+    """Train one network: it, its held-out accuracy after each epoch, and that with the weights that are kept."""
+    (xs, labels), (test_xs, test_labels), (held_xs, held) = ((as_sequences(x, view), y) for x, y in data)
     rng = np.random.default_rng(o.seed)
     model = Reader(cell, xs.shape[2], int(labels.max()) + 1, o, rng)
-    steps = o.epochs * -(-len(labels) // BATCH)
-    optimizer = nn.AdamW(model.parameters(), nn.cosine_decay(o.lr, steps, warmup=steps // 20), weight_decay=1e-3)
-    accuracies: list[float] = []
+    per_epoch = -(-len(labels) // BATCH)
+    rate = learning_rate(o, per_epoch, o.epochs * per_epoch)
+    optimizer = nn.AdamW(model.parameters(), rate, weight_decay=1e-3)
 
     @mg.compile
     def loss_and_gradients(xs: Any, labels: Any) -> Any:
@@ -117,6 +152,10 @@ def train(cell: str, view: str, data: Any, o: Any, progress: Progress) -> tuple[
         loss.backward()
         return loss
 
+    def accuracy() -> float:
+        return float(np.mean(model.beliefs(test_xs)[-1].argmax(axis=-1) == test_labels))
+
+    accuracies: list[float] = []
     with Watch(model, np.log(labels.max() + 1), o, f"{cell.upper()} by {view}") as watch:
         for epoch in range(o.epochs):
             model.train()
@@ -127,19 +166,23 @@ def train(cell: str, view: str, data: Any, o: Any, progress: Progress) -> tuple[
                 watch.loss(loss.item())
                 nn.clip_grad_norm(optimizer.params, o.clip)
                 optimizer.step()
-            accuracies.append(float(np.mean(model.beliefs(test_xs)[-1].argmax(axis=-1) == test_labels)))
+            accuracies.append(accuracy())
             done = (epoch + 1) / o.epochs
             progress.update(done, f"{watch.name}, {done:.0%}", f"held-out accuracy {accuracies[-1]:.3f}")
-    return model, accuracies
+            if len(held) and watch.validated(mean_loss(model.beliefs(held_xs)[-1], held)):
+                break
+    watch.use_best(progress.say)
+    return model, accuracies, accuracy()
 
 
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
-def draw(path: Path, curves: dict[Any, list[float]], baseline: float, models: Any, data: Any, names: Any) -> None:
+def draw(path: Path, curves: Any, found: Any, baseline: float, models: Any, test: Images, names: list[str]) -> None:
     """The accuracies over the epochs, and how the best network's belief changes while it reads four images."""
-    _, images, _, labels = data
-    best = max(curves, key=lambda run: curves[run][-1])
+    images, labels = test
+    best = max(found, key=lambda run: found[run])
+    low = max(0, min(0.6, baseline, *found.values()) - 0.1)
     beliefs = models[best].beliefs(as_sequences(images, best[1]))  # (T, N, classes)
     beliefs = beliefs.reshape(images.shape[1], -1, *beliefs.shape[1:])[:, -1]  # (height, N, classes), after each row
     p = beliefs[:, np.arange(len(labels)), labels]
@@ -150,9 +193,10 @@ def draw(path: Path, curves: dict[Any, list[float]], baseline: float, models: An
         for view, axes in zip(views, top.subplots(1, len(views), sharey=True, squeeze=False)[0]):
             for (cell, of), curve in curves.items():
                 if of == view:
-                    axes.plot(curve, color=COLOURS[cell], label=f"{cell.upper()} {curve[-1]:.3f}")
+                    label = f"{cell.upper()} {found[cell, of]:.3f}"
+                    axes.plot(range(1, len(curve) + 1), curve, color=COLOURS[cell], label=label)
             axes.axhline(baseline, color=GREY, linestyle="--", label=f"logistic regression {baseline:.3f}")
-            axes.set(xlabel="epoch", title=f"held-out accuracy, by {view}", ylim=(min(0.5, baseline - 0.1), 1.005))
+            axes.set(xlabel="epoch", title=f"held-out accuracy, by {view}", ylim=(low, 1.005))
             axes.legend(loc="lower right")
         bottom.suptitle(f"what the {best[0].upper()} by {best[1]} believes after each row of an image")
         for axes, n in zip(bottom.subplots(1, 4), np.argsort(-doubt)):
@@ -168,29 +212,29 @@ def main(argv: list[str]) -> None:
     """Compare the cells on one way of reading or two."""
     parser = common.example_parser(__doc__, hidden=64, epochs=60, lr=5e-3, clip=1.0, dropout=0.3)
     parser.add_argument("--images", help="folder of folders, or npz file (default: scikit-learn's digits)")
+    add_split(parser, "folders of folders, or npz files")
     parser.add_argument("--views", nargs="+", choices=("rows", "pixels"), default=["rows", "pixels"])
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
     o = common.parse_example(parser, argv, "sklearn", views=["rows"], cells=["gru"], epochs=12)
-    images, labels, names = load_images(o.images)
+    data, names = load(o)
     folder = output_folder(o.out)
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import train_test_split
 
-    data = train_test_split(images, labels, test_size=0.2, random_state=o.seed, stratify=labels)
-    flat, test_flat = (part.reshape(len(part), -1) for part in data[:2])
-    baseline = LogisticRegression(max_iter=5000).fit(flat, data[2]).score(test_flat, data[3])
-    print(f"{number(len(data[0]))} images to learn from, {len(data[1])} held out, {len(names)} classes")
-    models, curves = {}, {}
+    flat, test_flat = (images.reshape(len(images), -1) for images, _ in data[:2])
+    baseline = LogisticRegression(max_iter=5000).fit(flat, data[0][1]).score(test_flat, data[1][1])
+    print(f"{number(len(flat))} images to learn from, {number(len(test_flat))} held out, {len(names)} classes")
+    models, curves, found = {}, {}, {}
     for view in o.views:
         for cell in o.cells:
             with Progress() as progress:
-                models[cell, view], curves[cell, view] = train(cell, view, data, o, progress)
-                progress.say(f"{cell.upper()} by {view}: held-out accuracy {curves[cell, view][-1]:.3f}")
-    draw(folder / "accuracy.png", curves, baseline, models, data, names)
-    found = {f"{cell} {view}": curve[-1] for (cell, view), curve in curves.items()}
-    found["logistic regression"] = baseline
-    common.write_json(folder / "result.json", found)
-    print("result: held-out accuracy " + ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in found.items()))
+                run = cell, view
+                models[run], curves[run], found[run] = train(cell, view, data, o, progress)
+                progress.say(f"{cell.upper()} by {view}: held-out accuracy {found[run]:.3f}")
+    draw(folder / "accuracy.png", curves, found, baseline, models, data[1], names)
+    figures = {f"{cell} {view}": accuracy for (cell, view), accuracy in found.items()}
+    figures["logistic regression"] = baseline
+    common.write_json(folder / "result.json", figures)
+    print("result: held-out accuracy " + ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in figures.items()))
     print(f"picture: {folder / 'accuracy.png'}")
 
 

@@ -12,8 +12,11 @@ another order may mean the opposite, and no bag of words can tell. The network s
     p(label = k | x_1 ... x_T) = softmax(V max_t h_t + c)_k
 
 Each fifth of the sentences is held out once. The baselines, naive Bayes on counts of words and logistic regression on
-TF-IDF weights, are fitted to the same folds. Own sentences: `--data FILE ...`, UTF-8, on each line a label and a
-sentence with a tab between, in either order.
+TF-IDF weights, are fitted to the same folds.
+
+Own sentences: `--data FILE ...` for folds, or `--train FILE ... --test FILE ...`, and `--validation FILE ...` to choose
+weights by; UTF-8, on each line a label and a sentence with a tab between, in either order. `--vectors FILE` has a word
+and its numbers on each line, as GloVe's and word2vec's text files do.
 """
 
 import re
@@ -27,7 +30,7 @@ import nn
 
 from . import common
 from .common import BLUE, ORANGE, Progress, UserError, at_least, command, number, output_folder, picture
-from .training import Watch
+from .training import PARTS, Watch, add_split, given_split, learning_rate, mean_loss, tenth
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 BATCH = 32
@@ -57,19 +60,56 @@ def generated(count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
     return [(label, sentence) for sentence, label in found.items()]
 
 
-def read(path: str) -> list[list[str]]:
+def read(path: str, option: str = "--data") -> list[list[str]]:
     """The pairs in a file; the labels are in the column with fewer different entries, or in the first."""
-    lines = common.read_lines("--data", path)
+    lines = common.read_lines(option, path)
     for n, line in enumerate(lines, 1):
         if line.strip() and line.count("\t") != 1:
-            raise UserError(f"--data: {path}, line {n}: a label and a sentence with one tab between are needed")
+            raise UserError(f"{option}: {path}, line {n}: a label and a sentence with one tab between are needed")
     rows = [[part.strip() for part in line.split("\t")] for line in lines if line.strip()]
     return rows if len({a for a, _ in rows}) <= len({b for _, b in rows}) else [row[::-1] for row in rows]
+
+
+def load(o: Any, given: bool) -> tuple[list[np.ndarray], list[Any]]:
+    """The numbers of the pairs to learn from, to validate and to test on (all are the first, if not given), and all."""
+    if given:
+        parts = [[pair for path in getattr(o, part) or [] for pair in read(path, f"--{part}")] for part in PARTS]
+        if not parts[2]:
+            raise UserError("--test: there is no sentence")
+    else:
+        count, rng = 3000 if o.quick else 6000, np.random.default_rng(o.seed)
+        parts = [[pair for path in o.data for pair in read(path)] if o.data else generated(count, rng), [], []]
+    ends = np.cumsum([len(part) for part in parts])
+    return np.split(np.arange(ends[-1]), ends[:-1]), [pair for part in parts for pair in part]
 
 
 def tokens(sentence: str) -> list[str]:
     """Words, exclamation and question marks, in small letters; one empty word if there are none."""
     return re.findall(r"[\w']+|[!?]", sentence.lower()) or [""]
+
+
+def read_vectors(path: str, wanted: set[str]) -> dict[str, np.ndarray]:
+    """The vectors of these words in a text file: a word and its numbers on each line; a first line may say how many."""
+    found: dict[str, np.ndarray] = {}
+    size = 0
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
+            for n, line in enumerate(file, 1):
+                word, _, rest = line.rstrip().partition(" ")
+                if not size and (n > 1 or not (word + rest).isdecimal()):  # the first line with a word
+                    size = len(rest.split())
+                if word not in wanted or not size or len(numbers := rest.split()) > size:  # a word with a space in it
+                    continue
+                found[word] = vector = np.array(numbers, np.float32)
+                if len(vector) < size or not np.isfinite(vector).all():
+                    raise ValueError
+    except OSError as error:
+        raise UserError(f"--vectors: cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"--vectors: {path}, line {n}: {size} finite numbers are needed after a word") from error
+    if not found:
+        raise UserError(f"--vectors: {path}: none of the sentences' words stands there with its numbers")
+    return found
 
 
 # --- model ----------------------------------------------------------------------------------------------------------
@@ -78,12 +118,24 @@ def tokens(sentence: str) -> list[str]:
 class Reader(nn.Module):
     """Words (T, B) of sentences of some lengths (B,) -> the logits (B, classes) of their labels."""
 
-    def __init__(self, sentences: list[list[str]], classes: int, o: Any, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        sentences: list[list[str]],
+        classes: int,
+        o: Any,
+        rng: np.random.Generator,
+        vectors: dict[str, np.ndarray] | None = None,
+    ) -> None:
         words, counts = np.unique(np.concatenate(sentences, dtype=object), return_counts=True)
-        self.vocabulary = {word: n for n, word in enumerate(words[counts > 1].tolist(), 1)}
-        self.embedding = nn.Embedding(1 + len(self.vocabulary), o.hidden, rng=rng)
-        self.embedding.W.data = 0.1 * self.embedding.W.data  # a word means little before it is learnt
-        self.recurrent = CELLS[o.cell](o.hidden, o.hidden, bidirectional=True, rng=rng)
+        known = dict.fromkeys([*words[counts > 1].tolist(), *(vectors or {})])
+        self.vocabulary = {word: n for n, word in enumerate(known, 1)}
+        size = len(next(iter(vectors.values()))) if vectors else o.hidden
+        self.embedding = nn.Embedding(1 + len(self.vocabulary), size, rng=rng)
+        rows = 0.1 * self.embedding.W.data  # a word means little before it is learnt
+        for word, vector in (vectors or {}).items():
+            rows[self.vocabulary[word]] = vector
+        self.embedding.W.data = rows
+        self.recurrent = CELLS[o.cell](size, o.hidden, bidirectional=True, rng=rng)
         self.dropout = nn.Dropout(o.dropout, rng)
         self.output = nn.Linear(2 * o.hidden, classes, rng=rng)
 
@@ -107,13 +159,14 @@ class Reader(nn.Module):
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def train(sentences: list[list[str]], labels: np.ndarray, o: Any, progress: Progress, fold: int) -> Reader:
-    """Train on batches of sentences of similar lengths."""
+def train(seen: Any, held: Any, o: Any, vectors: Any, progress: Progress, fold: int, folds: int) -> Reader:
+    """Train on sentences and labels `seen`, in batches of similar lengths; `held` are to validate on, if any."""
+    sentences, labels = seen
     rng = np.random.default_rng(o.seed)
-    model = Reader(sentences, labels.max() + 1, o, rng)
-    batches = [batch for _ in range(o.epochs) for batch in nn.bucket_by_length(list(map(len, sentences)), BATCH, rng)]
-    rate = nn.cosine_decay(o.lr, len(batches), warmup=len(batches) // 20)
-    optimizer = nn.AdamW(model.parameters(), rate, weight_decay=0.01)
+    model = Reader(sentences, labels.max() + 1, o, rng, vectors)
+    epochs = [nn.bucket_by_length(list(map(len, sentences)), BATCH, rng) for _ in range(o.epochs)]
+    steps = sum(map(len, epochs))
+    optimizer = nn.AdamW(model.parameters(), learning_rate(o, len(epochs[0]), steps), weight_decay=0.01)
 
     @mg.compile
     def loss_and_gradients(xs: Any, lengths: Any, labels: Any) -> Any:
@@ -121,14 +174,20 @@ def train(sentences: list[list[str]], labels: np.ndarray, o: Any, progress: Prog
         loss.backward()
         return loss
 
-    with Watch(model, np.log(labels.max() + 1), o, f"fold {fold + 1}") as watch:
-        for step, batch in enumerate(batches):
-            optimizer.zero_grad()
-            loss = loss_and_gradients(*model.numbered([sentences[n] for n in batch]), labels[batch])
-            watch.loss(loss.item())
-            nn.clip_grad_norm(optimizer.params, o.clip)
-            optimizer.step()
-            progress.update((fold + step / len(batches)) / o.folds, watch.name, f"loss {loss.item():.3f}")
+    with Watch(model, np.log(labels.max() + 1), o, f"fold {fold + 1}" if folds > 1 else "") as watch:
+        for batches in epochs:
+            model.train()
+            for batch in batches:
+                optimizer.zero_grad()
+                loss = loss_and_gradients(*model.numbered([sentences[n] for n in batch]), labels[batch])
+                watch.loss(loss.item())
+                nn.clip_grad_norm(optimizer.params, o.clip)
+                optimizer.step()
+                done = len(watch.losses) / steps
+                progress.update((fold + done) / folds, watch.name or f"{done:.0%}", f"loss {loss.item():.3f}")
+            if held[0] and watch.validated(mean_loss(model.probabilities(held[0]), held[1])):
+                break
+    watch.use_best(progress.say)
     return model
 
 
@@ -151,7 +210,8 @@ def bags_of_words(words: list[list[str]], labels: np.ndarray, folds: Any) -> dic
 def draw(path: Path, title: str, model: Reader, sentences: list[list[str]], labels: np.ndarray) -> None:
     """Sentences, each word in the colour of the label that the network would give if it were the last; the label."""
     with picture(path, 9.2, 3.6) as figure:
-        axes = figure.add_subplot(xlim=(0, 135), ylim=(len(labels) - 0.5, -0.5), title=title)
+        longest = max(len(" ".join(words)) for words in sentences)
+        axes = figure.add_subplot(xlim=(0, max(135, longest + 15)), ylim=(len(labels) - 0.5, -0.5), title=title)
         axes.axis("off")
         for y, (words, label) in enumerate(zip(sentences, labels)):
             p = model.probabilities([words[:t] for t in range(1, len(words) + 1)])  # (T, classes)
@@ -171,33 +231,53 @@ def main(argv: list[str]) -> None:
         "--folds", type=at_least(2, below=10_001), default=5, help="parts, each held out once (default: %(default)s)"
     )
     parser.add_argument("--cell", choices=CELLS, default="gru", help="(default: %(default)s)")
+    parser.add_argument("--vectors", metavar="FILE", help="of words, to begin with (default: random ones)")
+    add_split(parser, "files of labels and sentences")
     o = common.parse_example(parser, argv, "sklearn", folds=2, epochs=8, dropout=0.2)  # fewer sentences, too
     from sklearn.model_selection import StratifiedKFold
 
-    count, rng = 3000 if o.quick else 6000, np.random.default_rng(o.seed)
-    pairs: list[Any] = [pair for path in o.data for pair in read(path)] if o.data else generated(count, rng)
+    given = given_split(o, "data")
+    (first, second, third), pairs = load(o, given)
     words = [tokens(sentence) for _, sentence in pairs]
-    names, labels, counts = np.unique([label for label, _ in pairs], return_inverse=True, return_counts=True)
-    if len(names) < 2 or counts.min() < o.folds:
-        raise UserError(f"--data: at least two labels are needed, each on as many sentences as --folds, {o.folds}")
+    names, counts = np.unique([pairs[n][0] for n in first], return_counts=True)
+    if len(names) < 2 or (counts.min() < o.folds and not given):
+        each = "" if given else f", each on as many sentences as --folds, {o.folds}"
+        raise UserError(f"--{'train' if given else 'data'}: at least two labels are needed{each}")
+    if unknown := sorted({label for label, _ in pairs} - {*names}):
+        raise UserError(f"--train has no sentence that is labelled {' or '.join(unknown[:5])}, as others are")
+    labels = np.searchsorted(names, [label for label, _ in pairs])
+    vectors = read_vectors(o.vectors, {word for sentence in words for word in sentence}) if o.vectors else None
     folder = output_folder(o.out)
-    folds = list(StratifiedKFold(o.folds, shuffle=True, random_state=o.seed).split(labels, labels))
+    if given:
+        folds, tested = [(first, third)], "on the test data"
+    else:
+        folds = list(StratifiedKFold(o.folds, shuffle=True, random_state=o.seed).split(labels, labels))
+        tested = f"over {o.folds} folds"
     right = {o.cell.upper(): [], **bags_of_words(words, labels, folds)}
     with Progress() as progress:
-        progress.say(f"{number(len(words))} sentences, the most frequent label on {counts.max() / len(words):.3f}")
+        frequent = np.bincount(labels).max() / len(words)
+        progress.say(f"{number(len(words))} sentences, the most frequent label on {frequent:.3f}")
+        if vectors:
+            progress.say(f"{number(len(vectors))} words with vectors of {len(next(iter(vectors.values())))} numbers")
         for fold, (seen, new) in enumerate(folds):
-            model = train([words[n] for n in seen], labels[seen], o, progress, fold)
-            hit = model.probabilities([words[n] for n in new]).argmax(axis=1) == labels[new]
+            held = second
+            if o.patience and not o.validation:
+                seen, held = (seen[part] for part in tenth(len(seen), o.seed))
+            data = [([words[n] for n in numbers], labels[numbers]) for numbers in (seen, held, new)]
+            model = train(data[0], data[1], o, vectors, progress, fold, len(folds))
+            hit = model.probabilities(data[2][0]).argmax(axis=1) == data[2][1]
             right[o.cell.upper()].append(float(hit.mean()))
-            progress.say(f"fold {fold + 1}: " + ", ".join(f"{name} {of[fold]:.3f}" for name, of in right.items()))
+            name = "test" if given else f"fold {fold + 1}"
+            progress.say(f"{name}: " + ", ".join(f"{name} {of[fold]:.3f}" for name, of in right.items()))
     figures = ", ".join(f"{name} {np.mean(of):.3f}" for name, of in right.items())
     colours = f"{names[0]} (orange) to {names[-1]} (blue)"
     title = f"Right: {figures}\nWhat the {o.cell.upper()} would say if a sentence ended there: {colours}; the truth"
-    short = np.array([len(" ".join(words[n])) < 120 for n in new])
+    lengths = np.array([len(" ".join(words[n])) for n in new])
+    short = lengths < max(120, sorted(lengths)[:9][-1] + 1)
     shown = [*new[short & hit][:6], *new[short & ~hit][:3]]
     draw(folder / "sentiment.png", title, model, [words[n] for n in shown], names[labels[shown]])
     common.write_json(folder / "result.json", right)
-    print(f"result: accuracy over {o.folds} folds: {figures}")
+    print(f"result: accuracy {tested}: {figures}")
     print(f"picture: {folder / 'sentiment.png'}")
 
 

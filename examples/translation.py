@@ -15,7 +15,11 @@ translated as well. An encoder reads the words x_1 ... x_T in both directions, a
 
 In training y_{s-1} is the right word (teacher forcing); afterwards a beam search looks for the most probable sentence.
 The baseline is the same network without attention, where all that was read must fit into h_0 (Sutskever, Vinyals & Le
-2014; attention: Bahdanau, Cho & Bengio 2015). Own sentences, judged by BLEU-4: `--pairs FILE`.
+2014; attention: Bahdanau, Cho & Bengio 2015).
+
+Own sentences, judged by BLEU-4: `--pairs FILE`, of which the first tenth (at most 1 000) is the test, or `--train
+FILE ... --test FILE ...`, and `--validation FILE ...` to choose weights by; on each line a sentence, a tab and its
+translation.
 """
 
 import re
@@ -29,7 +33,7 @@ import nn
 
 from . import common
 from .common import GREY, Progress, UserError, at_least, command, number, output_folder, picture
-from .training import Watch
+from .training import PARTS, Watch, add_split, given_split, learning_rate, tenth
 
 END, RARE = 0, 1  # the first two of each vocabulary
 BATCH, DROPOUT = 64, 0.2
@@ -64,14 +68,37 @@ def name_numbers(o: Any) -> tuple[list[Any], list[Any]]:
     return [pair for pair in names if len(pair[0]) <= median], [pair for pair in names if len(pair[0]) > median]
 
 
-def read_pairs(path: str, level: str) -> list[Any]:
+def read_pairs(path: str, level: str, option: str = "--pairs") -> list[Any]:
     """The pairs in a file; columns after the second are not read."""
-    lines = common.read_lines("--pairs", path)
+    lines = common.read_lines(option, path)
     pairs = [[split(part.strip(), level) for part in line.split("\t")[:2]] for line in lines]
     for n, pair in enumerate(pairs, 1):
         if pair != [[]] and (len(pair) < 2 or not all(pair)):
-            raise UserError(f"{path}, line {n}: a sentence, a tab and its translation are needed")
+            raise UserError(f"{option}: {path}, line {n}: a sentence, a tab and its translation are needed")
     return [pair for pair in pairs if pair != [[]]]
+
+
+def load(o: Any) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+    """Pairs to learn from, to validate on (if --validation or --patience is given), to test on, and longer ones."""
+    if given_split(o, "pairs"):
+        training, validation, test = (
+            [pair for path in getattr(o, part) or [] for pair in read_pairs(path, o.level, f"--{part}")]
+            for part in PARTS
+        )
+        if len(training) < 10 or not test:
+            raise UserError(
+                f"--train and --test: at least ten pairs and one are needed, not {len(training)}, {len(test)}"
+            )
+        longer = []
+    else:
+        pairs, longer = (read_pairs(o.pairs, o.level), []) if o.pairs else name_numbers(o)
+        count = min(len(pairs) // 10, 1000)
+        if not count:
+            raise UserError(f"{o.pairs or '--numbers'}: at least ten pairs are needed, not {len(pairs)}")
+        training, validation, test, longer = pairs[count:], [], pairs[:count], longer[:count]
+    if o.patience and not o.validation:
+        training, validation = ([training[n] for n in part] for part in tenth(len(training), o.seed))
+    return training, validation, test, longer
 
 
 def vocabulary(sentences: list[list[str]]) -> dict[str, int]:
@@ -151,30 +178,55 @@ class Translator(nn.Module):
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def train(model: Translator, pairs: list[Any], o: Any, progress: Progress, name: str, done: float) -> None:
+def loss_of(model: Translator, xs: Any, lengths: Any, ys: Any, reduction: str = "mean") -> Any:
     """Teacher forcing. Padding and rare words are no targets, so that neither is ever written."""
+    return nn.cross_entropy(model(xs, lengths, ys[:-1]), ys[1:], ignore_index=RARE, reduction=reduction)
+
+
+def batch_of(model: Translator, pairs: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sources (T, B), their lengths (B,), and targets (S, B) with an END before and after each."""
+    ys, _ = numbered([["(end)", *target, "(end)"] for _, target in pairs], model.targets)
+    return *numbered([source for source, _ in pairs], model.sources), ys
+
+
+@mg.no_grad()
+def validate(model: Translator, pairs: list[Any]) -> float:
+    """The mean cross-entropy of the words of these translations."""
+    batches = [batch_of(model.eval(), pairs[k : k + BATCH]) for k in range(0, len(pairs), BATCH)]
+    words = sum((ys[1:] != RARE).sum() for _, _, ys in batches)
+    return sum(loss_of(model, *batch, reduction="sum").item() for batch in batches) / max(1, int(words))
+
+
+def train(
+    model: Translator, pairs: list[Any], held: list[Any], o: Any, progress: Progress, name: str, at: float
+) -> None:
+    """Train on pairs in batches of like lengths; the weights become those that validated best, if pairs are held."""
     rng = np.random.default_rng(o.seed)
     lengths = [1000 * len(source) + len(target) for source, target in pairs]  # that both differ little in a batch
-    batches = [batch for _ in range(o.epochs) for batch in nn.bucket_by_length(lengths, BATCH, rng)]
-    optimizer = nn.Adam(model.parameters(), nn.cosine_decay(o.lr, len(batches), warmup=len(batches) // 20))
+    epochs = [nn.bucket_by_length(lengths, BATCH, rng) for _ in range(o.epochs)]
+    steps = sum(map(len, epochs))
+    optimizer = nn.Adam(model.parameters(), learning_rate(o, len(epochs[0]), steps))
 
     def loss_and_gradients(xs: Any, lengths: Any, ys: Any) -> Any:
-        loss = nn.cross_entropy(model(xs, lengths, ys[:-1]), ys[1:], ignore_index=RARE)
+        loss = loss_of(model, xs, lengths, ys)
         loss.backward()
         return loss
 
     short = max(len(target) for _, target in pairs) <= 32  # each T and S needs a program: too many of them otherwise
     step = mg.compile(loss_and_gradients) if short else loss_and_gradients
-    model.train()
     with Watch(model, np.log(len(model.targets)), o, name) as watch:
-        for k, batch in enumerate(batches):
-            ys, _ = numbered([["(end)", *pairs[n][1], "(end)"] for n in batch], model.targets)
-            optimizer.zero_grad()
-            loss = step(*numbered([pairs[n][0] for n in batch], model.sources), ys)
-            watch.loss(loss.item())
-            nn.clip_grad_norm(optimizer.params, o.clip)
-            optimizer.step()
-            progress.update(done + k / len(batches) / 2, name, f"loss {loss.item():.4f}")
+        for batches in epochs:
+            model.train()
+            for batch in batches:
+                optimizer.zero_grad()
+                loss = step(*batch_of(model, [pairs[n] for n in batch]))
+                watch.loss(loss.item())
+                nn.clip_grad_norm(optimizer.params, o.clip)
+                optimizer.step()
+                progress.update(at + len(watch.losses) / steps / 2, name, f"loss {loss.item():.4f}")
+            if held and watch.validated(validate(model, held)):
+                break
+    watch.use_best(progress.say)
 
 
 # --- the program ----------------------------------------------------------------------------------------------------
@@ -193,7 +245,7 @@ def draw(path: Path, source: Any, written: Any, weights: Any, curves: Any, title
         for name, curve in curves.items():
             right.plot(*zip(*curve), "o-", label=name)
         right.set(title=title, xlabel="length of the source", ylim=(0, None))
-        right.legend()
+        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, columnspacing=1.2, fontsize=9)
 
 
 @command
@@ -202,7 +254,8 @@ def main(argv: list[str]) -> None:
     parser = common.example_parser(__doc__, hidden=128, epochs=10, lr=3e-3, clip=1.0)
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--languages", nargs=2, default=["en", "fr"], help="of num2words, from and to (default: en fr)")
-    data.add_argument("--pairs", help="sentence, tab, translation on each line; the first tenth (or 1 000) is the test")
+    data.add_argument("--pairs", metavar="FILE", help="of sentences and translations, of which the first are the test")
+    add_split(parser, "files of sentences and translations")
     parser.add_argument(
         "--numbers", type=at_least(1, below=10**7), default=40000, help="to draw (default: %(default)s)"
     )
@@ -211,20 +264,17 @@ def main(argv: list[str]) -> None:
         "--beam", type=at_least(1, below=10_001), default=4, help="its width; 1 is greedy (default: %(default)s)"
     )
     o = common.parse_example(parser, argv, "num2words", "sacrebleu", numbers=4000, hidden=64, lr=0.01)
-    pairs, longer = (read_pairs(o.pairs, o.level), []) if o.pairs else name_numbers(o)
-    count = min(len(pairs) // 10, 1000)
-    if not count:
-        raise UserError(f"{o.pairs or '--numbers'}: at least ten pairs are needed, not {len(pairs)}")
+    training, held, test, longer = load(o)
     folder = output_folder(o.out)
-    training, test = pairs[count:], [*pairs[:count], *longer[:count]]
+    count, test = len(test), [*test, *longer]
     lengths = [len(source) for source, _ in test]
-    measure, what = (bleu, "BLEU-4") if o.pairs else (exact, "right in every word")
+    measure, what = (bleu, "BLEU-4") if o.pairs or o.train else (exact, "right in every word")
     figures, curves = {}, {}
     with Progress() as progress:
         progress.say(f"{number(len(training))} pairs to learn from")
         for k, name in enumerate(("no attention", "attention")):
             model = Translator(training, name == "attention", o)
-            train(model, training, o, progress, name, k / 2)
+            train(model, training, held, o, progress, name, k / 2)
             progress.update((k + 1) / 2, name, "translating", at_once=True)
             found = [model.translate(source, o.beam) for source, _ in test]
             results = [(target, words) for (_, target), (words, _) in zip(test, found)]

@@ -12,10 +12,10 @@ digit and direction. No single frame shows the direction, and those behind the w
 
 The digits of the test videos are in no training video. The baseline is logistic regression on single frames.
 
-Own videos or measurements over time: `--train FILE ... --test FILE ...`, a video each. In csv each line but the first
-is a frame: numbers, none of them the time, and its label at the end; npz holds `frames` (T, ...) and `labels` (T,).
-Each number is scaled to mean 0 and deviation 1. With `--both-directions` a second network reads from the end of videos
-that are there whole.
+Own videos or measurements over time: `--train FILE ... --test FILE ...`, and `--validation FILE ...` to choose weights
+by, a video each. In csv each line but the first is a frame: numbers, none of them the time, and its label at the end;
+npz holds `frames` (T, ...) and `labels` (T,). Each number is scaled to mean 0 and deviation 1. With `--both-directions`
+a second network reads from the end of videos that are there whole.
 """
 
 import csv
@@ -29,7 +29,7 @@ import nn
 
 from . import common
 from .common import ORANGE, Progress, UserError, command, number, output_folder, picture
-from .training import Watch
+from .training import PARTS, Watch, add_split, given_split, learning_rate, mean_loss, tenth
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 LENGTH, WIDTH, WALL = 32, 28, slice(8, 20)
@@ -56,6 +56,21 @@ def moving_digits(some: np.ndarray, count: int, rng: np.random.Generator) -> lis
         frames[:, :, WALL] = 0
         videos.append((frames.reshape(LENGTH, -1), np.array(labels)))
     return videos
+
+
+def load(o: Any) -> list[list[Any]]:
+    """Videos to learn from, to validate on (if that is asked for), and to test on."""
+    if given_split(o):
+        parts = [[read_video(f"--{part}", path) for path in getattr(o, part) or []] for part in PARTS]
+    else:
+        rng = np.random.default_rng(o.seed)
+        order = rng.permutation(1797)  # scikit-learn's digits
+        parts = [moving_digits(order[:1437], 3000, rng), [], moving_digits(order[1437:], 300, rng)]
+    if o.patience and not o.validation:
+        if len(parts[0]) < 2:
+            raise UserError("--patience: with a single video to learn from, give --validation")
+        parts[:2] = [[parts[0][n] for n in part] for part in tenth(len(parts[0]), o.seed)]
+    return parts
 
 
 def read_video(option: str, path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -101,12 +116,14 @@ class Watcher(nn.Module):
 # --- training -------------------------------------------------------------------------------------------------------
 
 
-def train(videos: list[Any], names: np.ndarray, o: Any, progress: Progress) -> Watcher:
-    """Train on stretches of random videos, with a little noise."""
+def train(videos: list[Any], held: list[Any], names: np.ndarray, o: Any, progress: Progress) -> Watcher:
+    """Train on stretches of random videos, with a little noise; an epoch has as many frames as the videos have."""
     rng = np.random.default_rng(o.seed)
     model = Watcher(videos[0][0].shape[1], len(names), o, rng)
-    optimizer = nn.AdamW(model.parameters(), nn.cosine_decay(o.lr, o.steps, warmup=o.steps // 20), weight_decay=0.01)
     T = min(STRETCH, *(len(labels) for _, labels in videos))
+    per_epoch = max(1, sum(len(labels) for _, labels in videos) // (T * BATCH))
+    optimizer = nn.AdamW(model.parameters(), learning_rate(o, per_epoch, o.steps), weight_decay=0.01)
+    held_labels = np.searchsorted(names, [label for _, labels in held for label in labels])
     stretches = [(xs[t : t + T], labels[t : t + T]) for xs, labels in videos for t in range(len(labels) - T + 1)]
 
     @mg.compile
@@ -126,6 +143,12 @@ def train(videos: list[Any], names: np.ndarray, o: Any, progress: Progress) -> W
             nn.clip_grad_norm(optimizer.params, o.clip)
             optimizer.step()
             progress.update(step / o.steps, f"step {number(step)}", f"loss {loss.item():.3f}")
+            if held and (step % per_epoch == 0 or step == o.steps):
+                p = np.concatenate([model.probabilities(frames) for frames, _ in held])
+                model.train()
+                if watch.validated(mean_loss(p, held_labels)):
+                    break
+    watch.use_best(progress.say)
     return model
 
 
@@ -164,29 +187,22 @@ def draw(path: Path, frames: Any, labels: Any, names: np.ndarray, p: dict[str, n
 def main(argv: list[str]) -> None:
     """Label the frames of videos that training did not see."""
     parser = common.example_parser(__doc__, hidden=96, steps=2500, lr=3e-3, clip=1.0)
-    parser.add_argument("--train", nargs="+", help="csv or npz files of one video each")
-    parser.add_argument("--test", nargs="+", help="the same, to test on")
+    add_split(parser, "csv or npz files of one video each")
     parser.add_argument("--cell", choices=CELLS, default="gru", help="(default: %(default)s)")
     parser.add_argument("--both-directions", action="store_true", help="read from the end as well")
     o = common.parse_example(parser, argv, "sklearn", steps=250, lr=1e-2, hidden=64)
-    if bool(o.train) != bool(o.test):
-        parser.error("--train and --test go together")
-    if o.train:
-        training = [read_video("--train", path) for path in o.train]
-        test = [read_video("--test", path) for path in o.test]
-    else:
-        rng = np.random.default_rng(o.seed)
-        order = rng.permutation(1797)  # scikit-learn's digits
-        training, test = moving_digits(order[:1437], 3000, rng), moving_digits(order[1437:], 300, rng)
+    training, held, test = load(o)
     names = np.unique(np.concatenate([labels for _, labels in training]))
-    if len(names) < 2 or len({xs.shape[1] for xs, _ in training + test}) > 1:
+    if len(names) < 2 or len({xs.shape[1] for xs, _ in training + held + test}) > 1:
         raise UserError("the videos must have at least two labels, and equally many numbers in all frames")
+    if unknown := {label for _, labels in held for label in labels} - {*names}:
+        raise UserError(f"--validation: no video to learn from has the label {' or '.join(sorted(unknown)[:5])}")
     folder = output_folder(o.out)
     xs, truth = (np.concatenate(of) for of in zip(*test))
     with Progress() as progress:
         progress.say(f"{number(len(training))} videos to learn from, {len(test)} to test on, {len(names)} labels")
         single = logistic_regression(training, xs, o.seed)
-        model = train(training, names, o, progress)
+        model = train(training, held, names, o, progress)
     network = np.concatenate([model.probabilities(frames) for frames, _ in test])
     p = {o.cell.upper(): network, "logistic regression on single frames": single}
     right = {title: names[of.argmax(axis=1)] == truth for title, of in p.items()}

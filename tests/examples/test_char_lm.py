@@ -27,7 +27,7 @@ from examples.char_lm_options import LEARNING_RATES, OPTIONS, Settings
 def test_it_learns_a_periodic_text(trained: Path) -> None:
     arrays, _ = nn.load(trained)
     _, ids = encode(PERIOD * 50)
-    training, validation = split(ids, Settings(batch_size=4, seq_length=10))
+    training, validation, _ = split(ids, Settings(batch_size=4, seq_length=10))
     last = arrays["history.validations"][-1]
     assert last[0] == 250
     assert last[1] < 0.1 * frequency_loss(training, validation, ids.max() + 1)
@@ -92,18 +92,20 @@ def test_every_option_trains(options: str, text: str, tmp_path: Path) -> None:
 def test_there_is_no_option_without_effect(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(char_lm, "draw", lambda *picture: None)  # takes longer than these runs
     changed = {
-        "split": "rows", "val_fraction": 0.2, "seq_length": 9, "batch_size": 3, "cell": "gru", "hidden": 9, "layers": 2,
-        "dropout": 0.5, "init": "uniform", "init_scale": 0.3, "forget_bias": 3, "optimizer": "sgd", "lr": 0.5,
-        "schedule": "constant", "schedule_steps": 9, "rms_decay": 0.5, "momentum": 0.2, "weight_decay": 0.1,
-        "clip_norm": 1e-3, "clip_value": 1e-4, "steps": 11, "minutes": 1e-9, "seed": 1, "validate_every": 3,
+        "split": "rows", "val_fraction": 0.2, "test_fraction": 0.1, "seq_length": 9, "batch_size": 3, "cell": "gru",
+        "hidden": 9, "layers": 2, "dropout": 0.5, "init": "uniform", "init_scale": 0.3, "forget_bias": 3,
+        "optimizer": "sgd", "lr": 0.5, "schedule": "constant", "schedule_steps": 9, "rms_decay": 0.5, "momentum": 0.2,
+        "weight_decay": 0.1, "clip_norm": 1e-3, "clip_value": 1e-4, "steps": 11, "minutes": 1e-9, "epochs": 1,
+        "seed": 1, "validate_every": 3,
     }  # fmt: skip
-    assert changed.keys() | {"sample_every", "eager"} == OPTIONS.keys()
+    elsewhere = {"sample_every", "eager", "decay", "decay_after", "patience"}  # in tests of their own
+    assert changed.keys() | elsewhere == OPTIONS.keys()
     for name, value in changed.items():
         only = OPTIONS[name].metadata.get("only", ())
         together = [f"--{only[0]}", only[1]] if only else []
         results = []
         for k, option in enumerate(([], [f"--{name.replace('_', '-')}", str(value)])):
-            steps = [] if option and name in ("steps", "minutes") else ["--steps", "10"]
+            steps = [] if option and name in ("steps", "minutes", "epochs") else ["--steps", "10"]
             assert train(text, *steps, *together, *option, "--quiet", "--out", tmp_path / f"{name}{k}") == 0
             results.append(contents(tmp_path / f"{name}{k}")[0])
         same = results[0].keys() == results[1].keys() and all(

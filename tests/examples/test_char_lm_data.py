@@ -32,7 +32,7 @@ def layouts(draw: st.DrawFn) -> tuple[np.ndarray, Settings]:
 def test_tail_split_predicts_every_validation_character_but_the_first_once(case: tuple[np.ndarray, Settings]) -> None:
     ids, settings = case
     try:
-        training, validation = split(ids, settings)
+        training, validation, _ = split(ids, settings)
     except UserError:
         return
     n = round(len(ids) * settings.val_fraction)
@@ -52,7 +52,7 @@ def test_tail_split_predicts_every_validation_character_but_the_first_once(case:
 def test_rows_split_lays_the_whole_text_out_and_cuts_its_last_batches_off(case: tuple[np.ndarray, Settings]) -> None:
     ids, settings = case[0], Settings(**{**vars(case[1]), "split": "rows"})
     try:
-        training, validation = split(ids, settings)
+        training, validation, _ = split(ids, settings)
     except UserError:
         return
     B, T = settings.batch_size, settings.seq_length
@@ -64,7 +64,7 @@ def test_rows_split_lays_the_whole_text_out_and_cuts_its_last_batches_off(case: 
 
 
 def test_the_published_layout_of_shakespeare() -> None:
-    training, validation = split(np.zeros(1_115_394, int), Settings(split="rows", batch_size=50))
+    training, validation, _ = split(np.zeros(1_115_394, int), Settings(split="rows", batch_size=50))
     assert (len(training.x) // 50, len(validation.x) // 50) == (423, 23)
     assert training.x.shape[1] == validation.x.shape[1] == 50
 
@@ -77,7 +77,7 @@ def test_the_length_demanded_of_a_short_text_is_the_shortest_that_works(
     with pytest.raises(UserError) as caught:
         split(np.arange(0), settings)
     shortest = int(str(caught.value).rpartition("at least")[2].replace(" ", ""))
-    training, validation = split(np.arange(shortest), settings)
+    training, validation, _ = split(np.arange(shortest), settings)
     assert training.x.size >= settings.batch_size * settings.seq_length
     assert validation.characters >= 1
     with pytest.raises(UserError):
@@ -88,8 +88,8 @@ def test_validation_does_not_depend_on_how_it_is_chunked() -> None:
     text = "the quick brown fox jumps over the lazy dog. " * 10
     settings = Settings(hidden=8, batch_size=2, seq_length=5)
     vocabulary, ids = encode(text)
-    _, validation = split(ids, Settings(batch_size=2, seq_length=5, val_fraction=0.5))
-    run = char_lm_model.new_run(settings.complete(), vocabulary)
+    training, validation, _ = split(ids, Settings(batch_size=2, seq_length=5, val_fraction=0.5))
+    run = char_lm_model.new_run(settings.complete(), vocabulary, training)
     whole = char_lm_model.evaluate(run.model, validation, 1000)
     assert char_lm_model.evaluate(run.model, validation, 3) == pytest.approx(whole, rel=1e-6)
     logits, _ = run.model(validation.x)

@@ -195,11 +195,11 @@ def test_training_tells_the_words_before_and_asks_for_the_next(monkeypatch: pyte
     monkeypatch.setattr(mg, "compile", lambda function: function)
     monkeypatch.setattr(Translator, "forward", tell)
     monkeypatch.setattr(nn, "cross_entropy", ask)
-    pairs, o = [(["a", "b"], ["c", "d", "c"])] * 2, Namespace(hidden=4, seed=0, epochs=1, lr=0.01, clip=1.0)
+    pairs, o = [(["a", "b"], ["c", "d", "c"])] * 2, Namespace(hidden=4, seed=0, epochs=1, lr=0.01, clip=1.0, decay=None)
     model = Translator(pairs, True, o)
     c, d = model.targets["c"], model.targets["d"]
     with translation.Progress(quiet=True) as progress:
-        translation.train(model, pairs, o, progress, "", 0)
+        translation.train(model, pairs, [], o, progress, "", 0)
     assert told[0].T.tolist() == [[END, c, d, c, END, RARE, RARE]] * 2
     assert asked[0].T.tolist() == [[c, d, c, END, RARE, RARE, RARE]] * 2
 
@@ -207,11 +207,11 @@ def test_training_tells_the_words_before_and_asks_for_the_next(monkeypatch: pyte
 def test_long_sentences_are_trained_on_without_a_program_for_each_length(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = []
     monkeypatch.setattr(mg, "compile", lambda function: compiled.append(function) or function)
-    o = Namespace(hidden=4, seed=0, epochs=1, lr=0.01, clip=1.0)
+    o = Namespace(hidden=4, seed=0, epochs=1, lr=0.01, clip=1.0, decay=None)
     for count in (32, 33):
         pairs = [(["a"], ["b"] * count)] * 2
         with translation.Progress(quiet=True) as progress:
-            translation.train(Translator(pairs, True, o), pairs, o, progress, "", 0)
+            translation.train(Translator(pairs, True, o), pairs, [], o, progress, "", 0)
         assert bool(compiled) == (count == 32)
         compiled.clear()
 
