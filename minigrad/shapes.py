@@ -184,6 +184,13 @@ getitem = primitive(
     name="getitem",
     doc="x[index] with every NumPy index; the gradients of an entry selected several times add up.",
 )
+
+
+def _stacked(out: Any, axis: int) -> Any:
+    rows = np.moveaxis(out, axis, 0)
+    return [rows[k, ...] for k in range(len(rows))]  # views, even of one entry
+
+
 _concatenate = primitive(
     lambda *xs, axis, ends, out=None: np.concatenate(xs, axis=axis, out=out),
     joint=lambda g, y, *xs, axis, ends: split(g, ends[:-1], axis),
@@ -194,7 +201,7 @@ _stack = primitive(
     lambda *xs, axis, out=None: np.stack(xs, axis=axis, out=out),
     joint=lambda g, y, *xs, axis: moveaxis(g, axis, 0) if axis else g,  # a sequence of its parts
     name="stack",
-    parts=lambda out, axis: [_view(np.moveaxis(out, axis, 0), k) for k in range(out.shape[axis])],
+    parts=_stacked,
 )
 
 

@@ -1,39 +1,37 @@
-"""Where a program's values lie, and the steps that compute them.
+"""Where a program's values lie: each in a piece of memory of its own, or within another's.
 
-Every value has a place: a piece of memory of its own, or one within another's. `collected` has what a stack, a
-concatenation or a gradient collects computed right there, `laid_out` makes views places in what they are views of,
-`schedule` turns instructions into steps, and `plan` lets places take turns in one block of memory.
+`laid_out` makes views places in what they are views of, and `plan` lets pieces of memory take turns in one block.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .instruction import Instruction, Value, short
 from .passes import NEVER, packed
-from .trace import Instruction, Value, values
-
-# --- places ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
 class Root:
     """A piece of memory of its own, from byte `low` to `high` (a later pass may find that it extends further).
 
-    `source` is a leaf tensor whose memory it is; else it lies at `start` in the program's memory.
+    `source` is a leaf tensor whose memory it is; else it lies at `start` in the program's memory. It is touched by the
+    steps from number `first` to `last`.
     """
 
-    low: int
-    high: int
-    source: Any = None
-    start: int = 0
-    first: int = NEVER  # the steps that touch it
-    last: int = -1
+    __slots__ = ("low", "high", "source", "start", "first", "last")
+
+    def __init__(self, low: int, high: int, source: Any = None) -> None:
+        self.low, self.high, self.source = low, high, source
+        self.start, self.first, self.last = 0, NEVER, -1
+
+    def __repr__(self) -> str:
+        return f"m[{self.start}]" if self.source is None else "leaf"
 
 
 class Place(NamedTuple):
@@ -51,24 +49,51 @@ class Place(NamedTuple):
             return np.empty(self.shape, self.dtype)
         return np.ndarray(self.shape, self.dtype, memory, start + self.offset - self.root.low, self.strides)
 
-    def moved(self, part: np.ndarray, base: np.ndarray) -> Place:
-        """The place of `part`, a view, if `base` lies here."""
-        return Place(self.root, self.offset + address(part) - address(base), part.shape, part.dtype, part.strides)
+    def part(self, view: View) -> Place:
+        """The place of a view, if what it is a view of lies here."""
+        return Place(self.root, self.offset + view.offset, view.shape, view.dtype, view.strides)
 
     def matches(self, other: Place) -> bool:
         """Whether entries of both lie in the same pattern."""
-        steps = [[s for s, n in zip(p.strides, p.shape) if n > 1] for p in (self, other)]
-        return self.shape == other.shape and self.dtype == other.dtype and steps[0] == steps[1]
+        if self.shape != other.shape or self.dtype != other.dtype:
+            return False
+        return self.strides == other.strides or all(
+            [s == t for s, t, n in zip(self.strides, other.strides, self.shape) if n > 1]
+        )
 
     def whole(self) -> bool:
         """Whether nothing else is in the root."""
-        return self.root.high - self.root.low == math.prod(self.shape) * self.dtype.itemsize
+        return self.root.high - self.root.low == c_order(self.shape, self.dtype)[1]
+
+    def __repr__(self) -> str:
+        return f"{self.root!r}+{self.offset}:{short(self.dtype, self.shape)}"
+
+
+class View(NamedTuple):
+    """How a view lies within an array, from byte `offset`."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    strides: tuple[int, ...]
+
+    @classmethod
+    def of(cls, part: np.ndarray, start: int) -> View:
+        """`part` within the array whose first entry is at address `start`."""
+        return cls(address(part) - start, part.shape, part.dtype, part.strides)
+
+
+@functools.lru_cache(1024)
+def c_order(shape: tuple[int, ...], dtype: np.dtype) -> tuple[tuple[int, ...], int]:
+    """Strides and bytes of an array whose entries lie in C's order."""
+    strides = tuple([dtype.itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape))])
+    return strides, dtype.itemsize * math.prod(shape)
 
 
 def fresh(x: Value) -> Place:
     """A root for one value, its entries in C's order."""
-    strides = tuple(x.dtype.itemsize * math.prod(x.shape[k + 1 :]) for k in range(len(x.shape)))
-    return Place(Root(0, x.nbytes), 0, x.shape, x.dtype, strides)
+    strides, nbytes = c_order(x.shape, x.dtype)
+    return Place(Root(0, nbytes), 0, x.shape, x.dtype, strides)
 
 
 def apart(x: Value) -> Place:
@@ -76,8 +101,7 @@ def apart(x: Value) -> Place:
     row = x.shape[-1] * x.dtype.itemsize
     row += 64 if row % 1024 == 0 else 0
     outer = tuple(row * math.prod(x.shape[k + 1 : -1]) for k in range(len(x.shape) - 1))
-    root = Root(0, row * math.prod(x.shape[:-1]))
-    return fresh(x)._replace(root=root, strides=(*outer, x.dtype.itemsize))
+    return Place(Root(0, row * math.prod(x.shape[:-1])), 0, x.shape, x.dtype, (*outer, x.dtype.itemsize))
 
 
 def address(array: np.ndarray) -> int:
@@ -85,180 +109,74 @@ def address(array: np.ndarray) -> int:
     return address
 
 
-def _pieces(i: Instruction, place: Place) -> list[Place]:
-    """Where the inputs of a collecting instruction go if its result lies at `place`."""
-    stand_in = np.lib.stride_tricks.as_strided(np.empty(1, place.dtype), place.shape, place.strides)  # never read
-    assert i.primitive.parts is not None
-    return [place.moved(part, stand_in) for part in i.primitive.parts(stand_in, **i.static)]
-
-
-@dataclass
-class Collection:
-    """A collecting instruction: where its inputs go, which of them are added to others, and what is left to be 0."""
-
-    pieces: list[Place]
-    added: list[bool]
-    gap: Place | None
-    first: int = NEVER
-
-
-def _coverage(i: Instruction) -> tuple[list[bool], Any] | None:
-    """Which inputs are added to entries that others went to before, and the box of entries that are to start as 0."""
-    split = i.primitive.parts
-    covered, touched = np.zeros(i.out.shape, bool), np.zeros(i.out.shape, bool)
-    if split is None or not covered.size or (parts := split(covered, **i.static)) is None:
-        return None
-    added = []
-    for part, mark in zip(parts, split(touched, **i.static), strict=True):
-        added.append(bool(mark.any()))
-        mark[...] = True
-        if not added[-1]:
-            part[...] = True
-    if covered.all():
-        return added, None
-    box = []
-    for axis in range(covered.ndim):
-        open_ = np.flatnonzero(~covered.all(axis=tuple(k for k in range(covered.ndim) if k != axis)))
-        box.append(slice(int(open_[0]), int(open_[-1]) + 1))
-    return added, tuple(box) if not covered[tuple(box)].any() else (slice(None),) * covered.ndim
-
-
-def collected(
-    instructions: Sequence[Instruction], results: Sequence[Value]
-) -> tuple[dict[Value, Place], dict[Value, Collection]]:
-    """Have parts computed where they are collected. Returns places, and the collections by their result.
-
-    From the last instruction to the first, so that a collection that is itself a part is in its place already. A value
-    may go to a place that is later added to only if nobody needs it afterwards.
-    """
-    places: dict[Value, Place] = {}
-    collections: dict[Value, Collection] = {}
-    until: dict[Value, int] = {}  # the number of the instruction that adds to a value's place
-    last: dict[Value, int] = dict.fromkeys(results, NEVER)
-    computed = {i.out for i in instructions if i.view is None}
-    for n in reversed(range(len(instructions))):
-        i = instructions[n]
-        end = n if i.view is None else last.get(i.out, n)
-        for x in values(i):
-            last[x] = max(last.get(x, n), end)
-        coverage = _coverage(i)
-        if coverage is None:
-            continue
-        added, gap = coverage
-        if i.out not in places:
-            alone = gap is None and not any(added)
-            places[i.out] = (_overlay(i, places, until) if alone else None) or fresh(i.out)
-        place = places[i.out]
-        pieces = _pieces(i, place)
-        limit = min(until.get(i.out, NEVER), n if any(added) else NEVER)
-        for x, piece, adds in zip(i.inputs, pieces, added, strict=True):
-            movable = isinstance(x, Value) and x in computed and x not in places and not adds
-            if movable and (x.shape, x.dtype) == (piece.shape, piece.dtype) and last[x] <= limit and 0 not in x.shape:
-                places[x], until[x] = piece, limit
-        gap_place = None
-        if gap is not None:
-            stand_in = np.lib.stride_tricks.as_strided(np.empty(1, place.dtype), place.shape, place.strides)
-            gap_place = place.moved(stand_in[(*gap, ...)], stand_in)
-        collections[i.out] = Collection(pieces, added, gap_place)
-    return places, collections
-
-
-def _overlay(i: Instruction, places: dict[Value, Place], until: dict[Value, int]) -> Place | None:
-    """A place for a collection around parts that already lie together just as it wants them, or None."""
-    wanted = fresh(i.out)
-    pairs = list(zip(i.inputs, _pieces(i, wanted), strict=True))
-    there = [(places[x], piece) for x, piece in pairs if isinstance(x, Value) and x in places]
-    if not there or any(until.get(x, NEVER) != NEVER for x, _ in pairs if isinstance(x, Value)):
-        return None
-    root, shift = there[0][0].root, there[0][0].offset - there[0][1].offset
-    if not all(p.root is root and p.offset - q.offset == shift and p.matches(q) for p, q in there):
-        return None
-    for x, piece in pairs:
-        if not (isinstance(x, Value) and x in places):
-            start = piece.offset + shift
-            size = sum(s * (n - 1) for s, n in zip(piece.strides, piece.shape)) + piece.dtype.itemsize
-            if start < root.high and start + size > root.low:
-                return None
-    root.low, root.high = min(root.low, shift), max(root.high, shift + i.out.nbytes)
-    return wanted._replace(root=root, offset=shift)
-
-
 def laid_out(instructions: Sequence[Instruction], places: dict[Value, Place]) -> None:
-    """Give every other value a place: a view within what it is a view of, what is computed a root of its own.
-
-    A view is found by making it, in memory that nobody reads; if there is none in this layout, it will be a copy.
-    """
-    memory = np.empty(0, np.uint8)
+    """Give every other value a place: a view within what it is a view of, what is computed a root of its own."""
+    views: dict[Any, View | None] = {}  # found for instructions of one kind, of arrays that lie alike
     for i in instructions:
-        base = i.inputs[i.view] if i.view is not None else None
         if i.out in places:
             continue
-        if isinstance(base, Value) and 0 not in i.out.shape and 0 not in base.shape:
+        base = None if i.view is None else i.inputs[i.view]
+        if type(base) is Value:
             place = places[base]
-            if len(memory) < place.root.high - place.root.low:
-                memory = np.empty(place.root.high - place.root.low, np.uint8)
-            x = place.array(memory, 0)
-            y = i.primitive.function(*[x if k == i.view else v for k, v in enumerate(i.inputs)], **i.static)
-            if np.may_share_memory(x, y):
-                places[i.out] = place.moved(y, x)
+            key = (i.kind, *place[2:]) if i.kind is not None and len(i.reads) == 1 else None
+            if key is None or key not in views:
+                views[key] = _view(i, place)
+            if (view := views[key]) is not None:
+                places[i.out] = place.part(view)
                 continue
         i.view = None
         places[i.out] = apart(i.out) if i.primitive is packed else fresh(i.out)
 
 
+def _view(i: Instruction, base: Place) -> View | None:
+    """How the result of `i` lies in its base: found by making it in memory that nobody reads.
+
+    None if there is no such view in this layout, so that it will be a copy.
+    """
+    if 0 in i.out.shape or 0 in base.shape:
+        return None
+    x = base.array(np.empty(base.root.high - base.root.low, np.uint8), 0)
+    y = i.primitive.function(*[x if k == i.view else v for k, v in enumerate(i.inputs)], **i.static)
+    return View.of(y, address(x)) if np.may_share_memory(x, y) else None
+
+
 # --- steps ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass
 class Step:
-    """One call of the replay: function(*inputs, **static), its result at `out`; `kind` says how it gets there."""
+    """One call of the replay: function(*inputs, **static), its result at `out`; `kind` says how it gets there.
 
-    kind: str  # "out": by out=, "copy": copied, "fill", "move", "add": of a collection
-    name: str
-    function: Callable[..., Any]
-    inputs: tuple[Any, ...]
-    static: dict[str, Any] = field(default_factory=dict)
-    out: Any = None
-    calls: Callable[..., Any] | None = None
-    reads: list[Place] = field(default_factory=list)
+    "out": by out=, "copy": copied; "fill", "move", "add": of a collection. `reads` are the places of the inputs.
+    """
+
+    __slots__ = ("kind", "name", "function", "inputs", "static", "out", "calls", "reads")
+
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        function: Callable[..., Any],
+        inputs: tuple[Any, ...],
+        static: dict[str, Any] | None = None,
+        *,
+        out: Place,
+        calls: Callable[..., Any] | None = None,
+        reads: Sequence[Place] = (),
+    ) -> None:
+        self.kind, self.name, self.function, self.inputs, self.static = kind, name, function, inputs, static or {}
+        self.out, self.calls, self.reads = out, calls, reads
 
     @property
     def elementwise(self) -> bool:
         """Whether each entry of the result is computed from the entries at the same place: it may replace them."""
         return self.kind == "out" and isinstance(self.function, np.ufunc) and self.function.signature is None
 
+    def __repr__(self) -> str:
+        return f"{self.out!r} = {self.name}({', '.join(map(repr, self.reads))})"
 
-def schedule(
-    instructions: Sequence[Instruction], places: dict[Value, Place], collections: dict[Value, Collection]
-) -> list[Step]:
-    """The steps in order: views need none, a collection only those for what does not lie in its place yet."""
-    first: dict[Value, int] = {}  # the instruction before which a collection's gap is filled
-    fills: dict[int, list[Step]] = defaultdict(list)
-    for n, i in enumerate(instructions):
-        first[i.out] = n
-        if (c := collections.get(i.out)) is not None:
-            first[i.out] = min(
-                [n, *[first.get(x, n) for x, p in zip(i.inputs, c.pieces) if isinstance(x, Value) and places[x] == p]]
-            )
-            if c.gap is not None:
-                fills[first[i.out]].insert(0, Step("fill", "fill", np.copyto, (0,), out=c.gap))
-    steps: list[Step] = []
-    for n, i in enumerate(instructions):
-        steps += fills[n]
-        c, place = collections.get(i.out), places[i.out]
-        if c is not None:
-            for x, piece, adds in zip(i.inputs, c.pieces, c.added, strict=True):
-                if not (isinstance(x, Value) and places[x] == piece):
-                    kind = "add" if adds else "move"
-                    steps.append(Step(kind, f"{kind} {i.primitive.name}", np.add, (x,), out=piece))
-        elif i.view is None:
-            kind = "out" if i.primitive.takes_out and 0 not in i.out.shape else "copy"
-            steps.append(
-                Step(kind, i.primitive.name, i.primitive.function, i.inputs, i.static, place, i.primitive.calls)
-            )
-    for s in steps:
-        s.reads = [places[x] for x in values(s)]
-    return steps
+
+#: Up to so many pieces are put into the block one by one, more in bundles of alike ones: then a plan's time is linear.
+PIECES = 1024
 
 
 def plan(steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Place]) -> int:
@@ -268,38 +186,99 @@ def plan(steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Pl
     The largest come first, each to the lowest start where nothing lies that lives at the same time ("greedy by size",
     Pisarchyk & Lee 2020, arXiv:2001.03288). Returns the size of the block.
     """
+    chains = _chains(_spans(steps, arguments, results), steps)
+    pieces = [
+        _Piece(_size(root), min(root.first, len(steps)), chain[-1].last, [(chain, 0)])
+        for root, chain in chains.items()
+        if chain[0] is root
+    ]
+    bundles = sorted(_bundled(pieces), key=lambda piece: piece.size, reverse=True)
+    first, last = np.zeros((2, len(bundles)), np.int32)
+    start, end = np.zeros((2, len(bundles)), np.int64)
+    for n, piece in enumerate(bundles):
+        first[n], last[n] = piece.first, piece.last
+        meets = np.flatnonzero((first[:n] <= piece.last) & (last[:n] >= piece.first))
+        at = _lowest_gap(start[meets], end[meets], piece.size) if len(meets) else 0
+        start[n], end[n] = at, at + piece.size
+        for chain, offset in piece.chains:
+            for root in chain:
+                root.start = at + offset
+    return int(end.max(initial=0))
+
+
+class _Piece(NamedTuple):
+    """Memory that is taken from one step to another, by chains of roots at offsets within it."""
+
+    size: int
+    first: int
+    last: int
+    chains: list[tuple[list[Root], int]]
+
+
+def _bundled(pieces: list[_Piece]) -> list[_Piece]:
+    """Pieces of one size that live about as long, from about the same time, as one: side by side or in turn."""
+    many = -(-len(pieces) // PIECES)
+    if many <= 1:
+        return pieces
+    alike: dict[Any, list[_Piece]] = defaultdict(list)
+    for piece in pieces:
+        alike[piece.size, (piece.last - piece.first).bit_length()].append(piece)
+    bundles = []
+    for (size, _), group in alike.items():
+        group.sort(key=lambda piece: piece.first)
+        for k in range(0, len(group), many):
+            lanes: list[int] = []  # until when each is taken
+            chains = []
+            for piece in group[k : k + many]:
+                lane = next((n for n, until in enumerate(lanes) if until < piece.first), len(lanes))
+                lanes[lane : lane + 1] = [piece.last]
+                chains += [(chain, lane * size) for chain, _ in piece.chains]
+            bundles.append(_Piece(len(lanes) * size, group[k].first, max(lanes), chains))
+    return bundles
+
+
+def _lowest_gap(start: np.ndarray, end: np.ndarray, size: int) -> int:
+    """The lowest address from which `size` bytes are free, if others lie from `start` to `end`."""
+    order = start.argsort()
+    start, end = start[order], np.maximum.accumulate(end[order])  # up to where all is taken, before each gap
+    if start[0] >= size:
+        return 0
+    fits = start[1:] - end[:-1] >= size
+    k = int(fits.argmax()) if len(fits) else 0
+    return int(end[k] if len(fits) and fits[k] else end[-1])
+
+
+def _spans(steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Place]) -> list[Root]:
+    """All roots, with the steps that touch each set in it."""
     roots: dict[Root, None] = {}
     for n, s in enumerate(steps):
         for place in (s.out, *s.reads):
             root = place.root
             roots[root] = None
-            root.first, root.last = min(root.first, n), max(root.last, n)
+            if root.first > n:
+                root.first = n
+            root.last = n
     for place in arguments:
         place.root.first = -1
         roots[place.root] = None
     for place in results:
         place.root.last = len(steps)
         roots[place.root] = None
-    chains = {root: [root] for root in roots if root.source is None}
+    return [root for root in roots if root.source is None]
+
+
+def _chains(roots: Sequence[Root], steps: Sequence[Step]) -> dict[Root, list[Root]]:
+    """For each root those that take its place one after the other, of which it is one."""
+    chains = {root: [root] for root in roots}
     for n, s in enumerate(steps):
-        if s.elementwise and s.out.whole() and s.out.root.first == n:
-            dying = [p.root for p in s.reads if p.root.last == n and p.whole() and p.matches(s.out)]
-            if chain := next((chains[root] for root in dying if root in chains), None):
-                chain.append(s.out.root)
-                chains[s.out.root] = chain
-    heads = sorted([root for root in chains if chains[root][0] is root], key=_size, reverse=True)
-    first, last = np.zeros((2, len(heads)), np.int32)
-    start, end = np.zeros((2, len(heads)), np.int64)
-    for n, root in enumerate(heads):
-        size, first[n], last[n] = _size(root), min(root.first, len(steps)), chains[root][-1].last
-        meets = np.flatnonzero((first[:n] <= last[n]) & (last[:n] >= first[n]))
-        meets = meets[np.argsort(start[meets])]
-        ends = np.maximum.accumulate(np.append(0, end[meets]))  # up to where all is taken, before each gap
-        start[n] = ends[np.argmax(np.append(start[meets], NEVER) - ends >= size)]
-        end[n] = start[n] + size
-        for part in chains[root]:
-            part.start = int(start[n])
-    return int(end.max(initial=0))
+        if s.out.root.first == n and s.elementwise and s.out.whole():
+            for p in s.reads:
+                if p.root.last == n and p.root in chains and p.whole() and p.matches(s.out):
+                    chain = chains[p.root]
+                    chain.append(s.out.root)
+                    chains[s.out.root] = chain
+                    break
+    return chains
 
 
 def _size(root: Root) -> int:

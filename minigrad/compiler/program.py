@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
+import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from types import MethodType
 from typing import Any
 
@@ -16,11 +19,14 @@ from ..modes import anomaly, recording, tracing
 from ..naming import held_as
 from ..primitive import primitive
 from ..record import Node, Variable
-from ..tree import flatten, tree_map
+from ..tree import flatten
 from .batches import with_batches
-from .passes import with_direct_products, with_packed_factors, without_dead_code, without_repeats
-from .places import Place, Root, Step, address, collected, fresh, laid_out, plan, schedule
-from .trace import Trace, Value, signature
+from .calls import Arrays, calls_of, described, shown_in
+from .collecting import Collecting, schedule
+from .instruction import Value
+from .passes import with_direct_products, with_packed_factors, without_dead_code
+from .places import Place, Root, address, fresh, laid_out, plan
+from .trace import Trace
 
 #: Programs kept for one function; the one that was made first goes first.
 KEPT = 64
@@ -78,7 +84,8 @@ class Program:
         value = trace.value_of(x)
         if value.source is x and id(x) not in trace.inside:
             return x, None, False  # a tensor from outside, handed through
-        return value, np.ndarray if value.plain else type(x), x.node is not None
+        plain = getattr(x, "traced", value).plain
+        return value, np.ndarray if plain else type(x), x.node is not None
 
     def _gradients(self, trace: Trace, arguments: dict[Node | None, int]) -> list[tuple[Any, bool, Any]]:
         """What `backward()` leaves behind: (leaf's node or number of an argument, was it reset, what to add)."""
@@ -94,17 +101,34 @@ class Program:
         self, trace: Trace, given: list[Value], results: list[Any], gradients: list[Any], moving: Set[Variable]
     ) -> None:
         """All passes, one after the other, then the memory, the arrays in it, and the calls that use them."""
-        instructions, stands_for = without_repeats(trace.instructions)
-        results, gradients = ([_lookup(stands_for, x) for x in found] for found in (results, gradients))
         kept = [x for x in (*results, *gradients) if isinstance(x, Value)]
-        instructions = with_direct_products(instructions, trace._count)
-        instructions, _ = without_repeats(without_dead_code(instructions, kept))
-        instructions = with_packed_factors(instructions, 2 * trace._count)
-        instructions = with_batches(instructions, 3 * trace._count)
-        places, collections = collected(instructions, kept)
-        memory_of: dict[Root, np.ndarray] = {}
+        numbers = itertools.count(trace.count)
+        instructions = with_direct_products(trace.instructions, numbers)
+        instructions = without_dead_code(instructions, kept)
+        instructions = with_batches(with_packed_factors(instructions, numbers), numbers)
+        collecting = Collecting(instructions, kept)
+        places = collecting.places
+        memory_of = self._place_leaves(trace, places, moving)
+        places.update([(value, fresh(value)) for value in given])
+        laid_out(instructions, places)
+        steps = schedule(instructions, places, collecting.collections)
+        self.nbytes = plan(steps, [places[value] for value in given], [places[value] for value in kept])
+        if len(self.block) < self.nbytes + 64:
+            self.block = np.empty(max(self.nbytes + 64, 2 * len(self.block)), np.uint8)
+        self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
+        arrays = Arrays(places, self.memory, memory_of)
+        self.inputs = [arrays.of(value) for value in given]
+        calls = [(call, s.name) for s in steps for call in calls_of(s, arrays)]
+        self.calls = [call for call, _ in calls]
+        self.names = [name for _, name in calls]
+        self.outputs = [arrays.of(x) for x in results]
+        self.added = [arrays.of(g) for g in gradients]
+
+    def _place_leaves(self, trace: Trace, places: dict[Value, Place], moving: Set[Variable]) -> dict[Root, np.ndarray]:
+        """Give leaves their places, in their own memory or in a copy's; returns the memory of each root."""
         self.read: list[tuple[Variable, np.ndarray]] = []  # leaves in the memory that the calls read
         self.copied: list[tuple[Variable, np.ndarray]] = []  # leaves that are copied at each replay
+        memory_of: dict[Root, np.ndarray] = {}
         for leaf, value in trace.leaves.values():
             array, place = leaf._data, fresh(value)
             if array.flags.f_contiguous:
@@ -117,35 +141,7 @@ class Program:
             else:
                 memory_of[place.root] = array.reshape(-1, order="A").view(np.uint8)
                 self.read.append((leaf, array))
-        for value in given:
-            places[value] = fresh(value)
-        laid_out(instructions, places)
-        steps = schedule(instructions, places, collections)
-        self.nbytes = plan(steps, [places[value] for value in given], [places[value] for value in kept])
-        if len(self.block) < self.nbytes + 64:
-            self.block = np.empty(max(self.nbytes + 64, 2 * len(self.block)), np.uint8)
-        self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
-
-        # one array for all that lie alike at the same address: NumPy then knows without a search that they overlap
-        made: dict[Any, np.ndarray] = {}
-
-        def array_at(place: Place) -> np.ndarray:
-            root = place.root if place.root in memory_of else None
-            start = place.root.start
-            key = root, start + place.offset - place.root.low, *place[2:]
-            if key not in made:
-                made[key] = place.array(self.memory if root is None else memory_of[root], start)
-            return made[key]
-
-        def arrays(x: Any) -> Any:
-            return array_at(places[x]) if isinstance(x, Value) else x
-
-        self.inputs = [arrays(value) for value in given]
-        calls = [(call, s.name) for s in steps for call in _calls(s, array_at(s.out), arrays)]
-        self.calls = [call for call, _ in calls]
-        self.names = [name for _, name in calls]
-        self.outputs = [arrays(x) for x in results]
-        self.added = [arrays(g) for g in gradients]
+        return memory_of
 
     # --- replay ------------------------------------------------------------------------------------------------------
 
@@ -205,80 +201,45 @@ class Program:
         regions = [("m", self.memory)]
         for leaf, array in (*self.read, *self.copied):
             regions.append((f"{'constant' if leaf.node is None else 'parameter'}{len(regions)}", array))
-        starts = [(address(array), array.nbytes, name) for name, array in regions]
-
-        def shown(x: Any) -> str:
-            if not isinstance(x, np.ndarray):
-                return getattr(x, "__qualname__", None) or repr(x)
-            at = address(x)
-            found = [f"{name}[{at - start}]" for start, size, name in starts if start <= at < start + size]
-            if not found and x.size == 1:
-                return repr(x.item())
-            return f"{found[0] if found else 'array'}:{x.dtype.kind}{x.dtype.itemsize * 8}{[*x.shape]}".replace(" ", "")
-
+        shown = shown_in(regions)
         lines = [f"{len(self.calls)} calls, {self.nbytes:,} bytes at the peak"]
         lines += [f"      {shown(array)} is argument{k}" for k, array in zip(self.arguments, self.inputs)]
-        for n, ((function, operands), name) in enumerate(zip(self.calls, self.names)):
-            called, inputs, static, out = _parts(function, operands)
-            words = [str(tree_map(shown, x)).replace("'", "") for x in inputs]
-            words += [f"{key}={tree_map(shown, x)!s}".replace("'", "") for key, x in static.items()]
-            plain = getattr(called, "__name__", "_")
-            made_by, remark = (name, "") if plain.startswith(("_", "<")) or plain == name else (plain, f"  # {name}")
-            lines.append(f"{n:5} {shown(out)} = {made_by}({', '.join(words)}){remark}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *described(self.calls, self.names, shown)])
 
 
-def _lookup(stands_for: dict[Value, Value], x: Any) -> Any:
-    return stands_for.get(x, x) if isinstance(x, Value) else x
-
-
-def _calls(s: Step, out: np.ndarray, arrays: Callable[[Any], Any]) -> Any:
-    """A step as functions and their operands, with `arrays` in place of Values; `_parts` reads these forms."""
-    inputs, static = tree_map(arrays, (s.inputs, s.static))
-    if s.kind == "fill":
-        return [(out.fill, (0,))]
-    if s.kind == "move":
-        return [(out.__setitem__, (..., *inputs))]
-    if s.kind == "add":
-        return [(np.add, (out, *inputs, out))]
-    if s.kind == "out" and s.calls is not None and (prepared := s.calls(out, *inputs, **static)) is not None:
-        return prepared
-    if s.kind == "copy":
-        return [(functools.partial(_copied, s.function, out, **static), inputs)]
-    if isinstance(s.function, np.ufunc) and not static and s.function not in (np.maximum, np.minimum):
-        return [(s.function, (*[_number(x, inputs) for x in inputs], out))]
-    return [(functools.partial(s.function, out=out, **static), inputs)]
-
-
-def _parts(function: Any, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], dict[str, Any], np.ndarray]:
-    """A call's function, inputs, keywords, and the array that it writes."""
-    if isinstance(function, functools.partial):
-        static = dict(function.keywords)
-        if function.func is _copied:
-            return function.args[0], operands, static, function.args[1]
-        out = static.pop("out")
-        return function.func, operands, static, out
-    if isinstance(getattr(function, "__self__", None), np.ndarray):  # out.fill(0), out[...] = x
-        return function, operands[-1:], {}, function.__self__
-    return function, operands[:-1], {}, operands[-1]
-
-
-def _copied(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
-    y = function(*inputs, **static)
-    if np.shape(y) != out.shape:
-        raise RuntimeError(f"compile: a result has shape {np.shape(y)}, while the function was traced {out.shape}")
-    out[...] = y
-
-
-def _number(x: Any, inputs: Sequence[Any]) -> Any:
-    """A Python number as an array of the other operands' dtype, as NumPy itself would read it, but once."""
-    dtypes = {v.dtype for v in inputs if isinstance(v, np.ndarray)}
-    if type(x) not in (int, float) or len(dtypes) != 1 or next(iter(dtypes)).kind != "f":
-        return x
-    return np.array(x, dtypes.pop())
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """A trace makes many objects and no garbage: the collector would go through all of them, again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 # --- compile --------------------------------------------------------------------------------------------------------
+
+
+def signature(x: Any) -> Any:
+    """What two calls must have in common to share a trace: structure, shapes, dtypes, and Python's values."""
+    if isinstance(x, Variable):
+        return type(x), x._data.shape, x._data.dtype, x.node is not None
+    if isinstance(x, (np.ndarray, np.generic)):
+        return np.ndarray, x.shape, x.dtype
+    if isinstance(x, dict):
+        return dict, *[(key, signature(part)) for key, part in x.items()]
+    if isinstance(x, (tuple, list)):
+        return type(x), *[signature(part) for part in x]
+    try:
+        hash(x)
+    except TypeError as error:
+        raise TypeError(
+            f"compile: an argument is a {type(x).__name__}; it must be a tensor, an array, a hashable Python value, "
+            "or a tuple, list or dict of these"
+        ) from error
+    return type(x), repr(x) if isinstance(x, (int, float)) else x
 
 
 class Compiled:
@@ -306,7 +267,8 @@ class Compiled:
                 candidates.remove(outdated)
             program = next((p for p in candidates if p.current()), None)
             if program is None:
-                program = Program(self.function, args, kwargs, self.moving, self.block)
+                with _without_garbage_collection():
+                    program = Program(self.function, args, kwargs, self.moving, self.block)
                 return_freed_memory()  # the trace took more than the program does
                 self.block = program.block
                 candidates.append(program)

@@ -103,8 +103,8 @@ from pathlib import Path
 import numpy as np
 import minigrad as mg
 {asked}
-def held():
-    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmRSS"))
+def held(key="VmRSS"):
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(key))
     return int(line.split()[1]) // 1024
 
 @mg.compile
@@ -116,12 +116,13 @@ def f(x, w):
 x, w = np.ones((512, 512)), mg.tensor(np.eye(512), requires_grad=True)
 before = held()
 f(x, w)
-print(f.program.nbytes >> 20, held() - before)
+print(f.program.nbytes >> 20, held() - before, held("VmHWM") - before)
 """
 
 
 @pytest.mark.parametrize("asked", ["", "mg.keep_freed_memory()"])
-def test_making_a_program_leaves_no_more_memory_taken_than_it_needs(asked: str) -> None:
-    needed, taken = run(TRACE.format(asked=asked))
+def test_making_a_program_takes_little_more_memory_than_it_needs(asked: str) -> None:
+    needed, taken, most = run(TRACE.format(asked=asked))
     assert needed < 20
-    assert taken < 60  # the trace took 400 MiB
+    assert taken < 60
+    assert most < 100  # to keep what was computed would take 400 MiB

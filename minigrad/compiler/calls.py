@@ -1,0 +1,134 @@
+"""The calls that a program makes: each step as NumPy functions and the arrays that they get; and how they are shown."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..tree import tree_map
+from .instruction import Value, short
+from .places import Place, Root, Step, address
+
+Call = tuple[Callable[..., Any], Sequence[Any]]
+
+
+class Arrays:
+    """The arrays at places: one for all that lie alike at the same address.
+
+    NumPy then knows without a search that they overlap. `memory_of` holds the memory of roots that are no part of
+    the program's own.
+    """
+
+    def __init__(self, places: dict[Value, Place], memory: np.ndarray, memory_of: dict[Root, np.ndarray]) -> None:
+        self.places, self.memory, self.memory_of = places, memory, memory_of
+        self.made: dict[Any, np.ndarray] = {}
+        self.of_value: dict[Value, np.ndarray] = {}
+        self.numbers: dict[Any, np.ndarray] = {}
+
+    def at(self, place: Place) -> np.ndarray:
+        """The array at a place."""
+        root = place.root
+        memory = self.memory_of.get(root)
+        key = root.start + place.offset - root.low, None if memory is None else root, *place[2:]
+        array = self.made.get(key)
+        if array is None:
+            array = self.made[key] = place.array(self.memory if memory is None else memory, root.start)
+        return array
+
+    def of(self, x: Any) -> Any:
+        """The array of a Value; any other x as it is."""
+        if type(x) is not Value:
+            return x
+        array = self.of_value.get(x)
+        if array is None:
+            array = self.of_value[x] = self.at(self.places[x])
+        return array
+
+    def number(self, x: float, inputs: Sequence[Any]) -> Any:
+        """A Python number as an array of the other operands' dtype, as NumPy itself would read it, but once."""
+        dtypes = {v.dtype for v in inputs if isinstance(v, np.ndarray)}
+        if len(dtypes) != 1 or next(iter(dtypes)).kind != "f":
+            return x
+        dtype = dtypes.pop()
+        key = dtype, type(x), repr(x)
+        if key not in self.numbers:
+            self.numbers[key] = np.array(x, dtype)
+        return self.numbers[key]
+
+
+def calls_of(s: Step, arrays: Arrays) -> Sequence[Call]:
+    """A step as functions and their operands; `_parts` reads these forms."""
+    out, function, static = arrays.at(s.out), s.function, s.static
+    if s.kind == "fill":
+        return [(out.fill, (0,))]
+    inputs = tuple([tree_map(arrays.of, x) if isinstance(x, (tuple, list, dict)) else arrays.of(x) for x in s.inputs])
+    if s.kind == "move":
+        return [(out.__setitem__, (..., *inputs))]
+    if s.kind == "add":
+        return [(np.add, (out, *inputs, out))]
+    if static:
+        static = tree_map(arrays.of, static)
+    if s.kind == "out" and s.calls is not None and (prepared := s.calls(out, *inputs, **static)) is not None:
+        return prepared  # type: ignore[no-any-return]
+    if s.kind == "copy":
+        return [(functools.partial(_copied, function, out, **static), inputs)]
+    if isinstance(function, np.ufunc) and not static and function is not np.maximum and function is not np.minimum:
+        if any([type(x) is float or type(x) is int for x in inputs]):
+            inputs = tuple([arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs])
+        return [(function, (*inputs, out))]
+    return [(functools.partial(function, out=out, **static), inputs)]
+
+
+def _copied(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
+    y = function(*inputs, **static)
+    if np.shape(y) != out.shape:
+        raise RuntimeError(f"compile: a result has shape {np.shape(y)}, while the function was traced {out.shape}")
+    out[...] = y
+
+
+# --- display --------------------------------------------------------------------------------------------------------
+
+
+def described(calls: Sequence[Call], names: Sequence[str], shown: Callable[[Any], str]) -> list[str]:
+    """A line for each call: the array that it writes, what is called, and with what."""
+    lines = []
+    for n, ((function, operands), name) in enumerate(zip(calls, names)):
+        called, inputs, static, out = _parts(function, operands)
+        words = [str(tree_map(shown, x)).replace("'", "") for x in inputs]
+        words += [f"{key}={tree_map(shown, x)!s}".replace("'", "") for key, x in static.items()]
+        plain = getattr(called, "__name__", "_")
+        made_by, remark = (name, "") if plain.startswith(("_", "<")) or plain == name else (plain, f"  # {name}")
+        lines.append(f"{n:5} {shown(out)} = {made_by}({', '.join(words)}){remark}")
+    return lines
+
+
+def shown_in(regions: Sequence[tuple[str, np.ndarray]]) -> Callable[[Any], str]:
+    """A function that gives an array as `name[byte]:f32[3,4]`, by which of these named pieces of memory it lies in."""
+    starts = [(address(array), array.nbytes, name) for name, array in regions]
+
+    def shown(x: Any) -> str:
+        if not isinstance(x, np.ndarray):
+            return getattr(x, "__qualname__", None) or repr(x)
+        at = address(x)
+        found = [f"{name}[{at - start}]" for start, size, name in starts if start <= at < start + size]
+        if not found and x.size == 1:
+            return repr(x.item())
+        return f"{found[0] if found else 'array'}:{short(x.dtype, x.shape)}"
+
+    return shown
+
+
+def _parts(function: Any, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], dict[str, Any], np.ndarray]:
+    """A call's function, inputs, keywords, and the array that it writes."""
+    if isinstance(function, functools.partial):
+        static = dict(function.keywords)
+        if function.func is _copied:
+            return function.args[0], operands, static, function.args[1]
+        out = static.pop("out")
+        return function.func, operands, static, out
+    if isinstance(getattr(function, "__self__", None), np.ndarray):  # out.fill(0), out[...] = x
+        return function, operands[-1:], {}, function.__self__
+    return function, operands[:-1], {}, operands[-1]
