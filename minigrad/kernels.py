@@ -66,9 +66,13 @@ def _short_rows(x: Any, axis: Axis) -> bool:
     return is_array and axis in (-1, x.ndim - 1) and 0 < x.shape[-1] <= 128 and x.size > 1024
 
 
+_add: Any = np.add.reduce  # np.sum without its layers in Python
+
+
 def sum(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> Any:
-    if not _short_rows(x, axis) or not (out is None or out.flags.c_contiguous):
-        return np.sum(x, axis=axis, keepdims=keepdims, out=out)
+    small = type(x) is np.ndarray and x.size <= 1024
+    if small or not _short_rows(x, axis) or not (out is None or out.flags.c_contiguous):
+        return _add(x, axis, None, out, keepdims)
     return np.dot(x, np.ones((x.shape[-1], *(1,) * keepdims), x.dtype), out=out)
 
 

@@ -185,6 +185,15 @@ def _kept(g: Any, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Any:
     return g if keepdims or axis is None or not shape else expand_dims(g, axis)
 
 
+def _spread(g: Any, shape: tuple[int, ...]) -> Any:
+    """g broadcast to this shape; a small array is sooner filled than shown to be larger than it is."""
+    if type(g) is not np.ndarray or math.prod(shape) > 1024:
+        return broadcast_to(g, shape)
+    whole = np.empty(shape, g.dtype)
+    whole[...] = g
+    return whole
+
+
 def _size(shape: tuple[int, ...], axis: Axis) -> int:
     """How many entries of an array of this shape go into one entry of its reduction."""
     if axis is None or not shape:
@@ -213,13 +222,13 @@ def _cumsum(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
 
 sum = primitive(
     kernels.sum,
-    lambda g, y, x, axis=None, keepdims=False: broadcast_to(_kept(g, x.shape, axis, keepdims), x.shape),
+    lambda g, y, x, axis=None, keepdims=False: _spread(_kept(g, x.shape, axis, keepdims), x.shape),
     name="sum",
     doc="Σ x over `axis` (an int, a tuple, or None for all).",
 )
 mean = primitive(
     lambda x, axis=None, keepdims=False, out=None: np.mean(x, axis=axis, keepdims=keepdims, out=out),
-    lambda g, y, x, axis=None, keepdims=False: broadcast_to(
+    lambda g, y, x, axis=None, keepdims=False: _spread(
         _kept(g, x.shape, axis, keepdims) / _size(x.shape, axis), x.shape
     ),
     name="mean",

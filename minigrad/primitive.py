@@ -142,7 +142,7 @@ class Primitive:
         node.inputs = tuple(sources)
         node.operands = tuple(operands)
         node.value = None if value_unread else y
-        node.static = {name: frozen(x) for name, x in static.items()} if static else NO_STATIC
+        node.static = kept(static) if static else NO_STATIC
         node.order = clock()
         node.kind = kind
         node.shape = y.shape
@@ -284,6 +284,13 @@ def frozen(x: Any) -> Any:
     if isinstance(x, Variable):
         return x._data.copy()
     return tuple([frozen(part) for part in x]) if type(x) is tuple else x
+
+
+def kept(static: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments that a record keeps: these themselves where nobody can change them."""
+    if _IMMUTABLE.issuperset(map(type, static.values())):
+        return static
+    return {name: frozen(x) for name, x in static.items()}
 
 
 def describe(x: Any) -> str:
