@@ -27,10 +27,10 @@ def _minigrad(setting: Setting, parameters: dict[str, np.ndarray], compiled: boo
         h, state = model.recurrent(x, state)
         return model.output(h), state
 
-    step = mg.compile(forward) if compiled else forward
+    without_record = mg.no_grad()(forward)
+    step = mg.compile(without_record) if compiled else without_record
     start = model.recurrent.initial_state(1)
 
-    @mg.no_grad()
     def advance(k: int, state: Any) -> Any:
         logits, state = step(np.array([[k]]), state or start)
         return logits.data[0, 0], state

@@ -178,10 +178,20 @@ def _getitem(x: Any, index: Any, out: Any = None) -> Any:
     return out
 
 
+def _getitem_calls(out: Any, x: Any, index: Any) -> Any:
+    rows = isinstance(index, np.ndarray) and index.dtype.kind == "i" and index.size and len(x)
+    return [(_taken, (x, index, out))] if rows and out.size <= 4096 else None
+
+
+def _taken(x: Any, index: Any, out: Any) -> None:
+    x.take(index, 0, out, "raise")  # for a few rows faster than to look for indices out of range before
+
+
 getitem = primitive(
     _getitem,
     lambda g, y, x, index: At(index, g),
     name="getitem",
+    calls=_getitem_calls,
     doc="x[index] with every NumPy index; the gradients of an entry selected several times add up.",
 )
 

@@ -49,6 +49,8 @@ def _kind(x: Any) -> Any:
 
 
 def _within(indices: np.ndarray, V: int, who: str) -> np.ndarray:
+    if indices.size == 1 and 0 <= indices.item() < V:  # one symbol at a time: two reductions would take longer than it
+        return indices
     if indices.size and not 0 <= indices.min() <= indices.max() < V:
         low, high = indices.min(), indices.max()
         what = "integer inputs" if who == "linear" else f"index {low if low < 0 else high}, {V} rows: indices"

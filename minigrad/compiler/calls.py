@@ -58,6 +58,21 @@ class Arrays:
             self.numbers[key] = np.array(x, dtype)
         return self.numbers[key]
 
+    def without_leading_ones(self, operands: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Views without first axes of size 1 if they are then of one shape: NumPy need not find how to broadcast."""
+        shape = operands[-1].shape
+        if not all([isinstance(x, np.ndarray) for x in operands]) or all([x.shape == shape for x in operands]):
+            return operands
+        while shape[:1] == (1,):
+            shape = shape[1:]
+        views = []
+        for x in operands:
+            ones = x.ndim - len(shape)
+            if x.shape != (1,) * ones + shape:
+                return operands
+            views.append(self.made.setdefault((id(x), shape), x[(*[0] * ones, ...)]) if ones else x)
+        return tuple(views)
+
 
 def calls_of(s: Step, arrays: Arrays) -> Sequence[Call]:
     """A step as functions and their operands; `_parts` reads these forms."""
@@ -78,7 +93,7 @@ def calls_of(s: Step, arrays: Arrays) -> Sequence[Call]:
     if isinstance(function, np.ufunc) and not static and function is not np.maximum and function is not np.minimum:
         if any([type(x) is float or type(x) is int for x in inputs]):
             inputs = tuple([arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs])
-        return [(function, (*inputs, out))]
+        return [(function, arrays.without_leading_ones((*inputs, out)) if out.shape[:1] == (1,) else (*inputs, out))]
     return [(functools.partial(function, out=out, **static), inputs)]
 
 

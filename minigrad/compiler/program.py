@@ -19,7 +19,8 @@ from ..modes import anomaly, recording, tracing
 from ..naming import held_as
 from ..primitive import primitive
 from ..record import Node, Variable
-from ..tree import flatten
+from ..tree import flatten, tree_leaves, tree_map
+from .arguments import built, read
 from .batches import with_batches
 from .calls import Arrays, calls_of, described, shown_in
 from .collecting import Collecting, schedule
@@ -61,7 +62,8 @@ class Program:
                 for k in self.arguments:
                     stand_ins[k] = trace.argument(arrays[k], k)
                 inner_args, inner_kwargs = rebuild(stand_ins)
-                parts, self.rebuild = flatten(function(*inner_args, **inner_kwargs))
+                returned = function(*inner_args, **inner_kwargs)
+                parts, self.structure = tree_leaves(returned), tree_map(lambda _: None, returned)
             trace.check_constants()
             self.watched = list(trace.watched.values())
             results = [self._result(trace, part) for part in parts]
@@ -70,10 +72,10 @@ class Program:
         finally:
             trace.forget()
         leaves = [leaf for leaf, _ in trace.leaves.values()]
-        self.nodes = [(leaf, leaf.node) for leaf in leaves]
         self.made_from = [leaf.node for leaf in leaves if leaf.node is not None and leaf.node.order < trace.start]
         self.kinds = [(kind, requires_grad) for _, kind, requires_grad in results]
         self.targets = [(target, reset) for target, reset, _ in gradients]
+        self.reached = [target for target, _ in self.targets if isinstance(target, int)]
         self.block = block
         self._build(trace, given, [x for x, _, _ in results], [g for _, _, g in gradients], moving)
 
@@ -117,17 +119,17 @@ class Program:
             self.block = np.empty(max(self.nbytes + 64, 2 * len(self.block)), np.uint8)
         self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
         arrays = Arrays(places, self.memory, memory_of)
-        self.inputs = [arrays.of(value) for value in given]
+        self.inputs = [(arrays.of(value), k) for value, k in zip(given, self.arguments)]
         calls = [(call, s.name) for s in steps for call in calls_of(s, arrays)]
         self.calls = [call for call, _ in calls]
         self.names = [name for _, name in calls]
-        self.outputs = [arrays.of(x) for x in results]
+        self.outputs = [(arrays.of(x), kind) for x, kind in zip(results, self.kinds)]
         self.added = [arrays.of(g) for g in gradients]
 
     def _place_leaves(self, trace: Trace, places: dict[Value, Place], moving: Set[Variable]) -> dict[Root, np.ndarray]:
         """Give leaves their places, in their own memory or in a copy's; returns the memory of each root."""
-        self.read: list[tuple[Variable, np.ndarray]] = []  # leaves in the memory that the calls read
-        self.copied: list[tuple[Variable, np.ndarray]] = []  # leaves that are copied at each replay
+        self.leaves: list[tuple[Variable, Node | None, np.ndarray | None]] = []  # in the memory that the calls read,
+        self.copied: list[tuple[Variable, np.ndarray]] = []  # or copied at each replay
         memory_of: dict[Root, np.ndarray] = {}
         for leaf, value in trace.leaves.values():
             array, place = leaf._data, fresh(value)
@@ -138,31 +140,33 @@ class Program:
             if leaf in moving or not array.flags.forc:
                 memory_of[place.root] = np.empty(place.root.high, np.uint8)
                 self.copied.append((leaf, place.array(memory_of[place.root], 0)))
+                self.leaves.append((leaf, leaf.node, None))
             else:
                 memory_of[place.root] = array.reshape(-1, order="A").view(np.uint8)
-                self.read.append((leaf, array))
+                self.leaves.append((leaf, leaf.node, array))
         return memory_of
 
     # --- replay ------------------------------------------------------------------------------------------------------
 
     def current(self) -> bool:
-        """Whether what was read from Python while tracing is still so."""
-        return all([getattr(owner, name) == value for owner, name, value in self.watched]) and all(
-            [leaf.node is node for leaf, node in self.nodes]
-        )
+        """Whether what was read from Python while tracing is still so, and leaves are where the calls read them."""
+        for leaf, node, array in self.leaves:
+            if leaf.node is not node or (leaf._data is not array and array is not None):
+                return False
+        return not self.watched or all([getattr(owner, name) == value for owner, name, value in self.watched])
 
     def moved(self) -> list[Variable]:
         """Leaves whose array was replaced, as by `t.data = new`: the calls read the old one."""
-        return [leaf for leaf, array in self.read if leaf._data is not array]
+        return [leaf for leaf, _, array in self.leaves if array is not None and leaf._data is not array]
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
-        for target, _ in self.targets:
-            if isinstance(target, int) and leaves[target].primitive is not None:
+        for k in self.reached:
+            if leaves[k].primitive is not None:
                 raise RuntimeError(
                     "backward() inside of a compiled function reaches an argument that is itself the result of "
-                    f"{leaves[target].primitive.name}; pass it detached: `x.detach()`"
+                    f"{leaves[k].primitive.name}; pass it detached: `x.detach()`"
                 )
-        for buffer, k in zip(self.inputs, self.arguments):
+        for buffer, k in self.inputs:
             x = leaves[k]
             buffer[...] = x._data if isinstance(x, Variable) else x
         for leaf, array in self.copied:
@@ -171,7 +175,7 @@ class Program:
             function(*operands)
         for (target, reset), g in zip(self.targets, self.added):
             self._add_gradient(leaves[target].node if isinstance(target, int) else target, reset, g)
-        return self.rebuild([self._returned(x, *kind, leaves) for x, kind in zip(self.outputs, self.kinds)])
+        return built(self.structure, iter([self._returned(x, *kind, leaves) for x, kind in self.outputs]))
 
     @staticmethod
     def _add_gradient(t: Node, reset: bool, g: Any) -> None:
@@ -185,10 +189,11 @@ class Program:
     def _returned(self, x: Any, kind: Any, requires_grad: bool, leaves: Sequence[Any]) -> Any:
         if kind is None:
             return x
-        array = np.array(x, order="C")
+        array = x.copy()
         if kind is np.ndarray:
             return array
-        t = kind._sharing(array)
+        t = object.__new__(kind)
+        t._data, t.node = array, None
         if requires_grad:
             sources = [x.node for x in leaves if isinstance(x, Variable) and x.node is not None]
             t.node = Node(kind, array, _compiled, (*self.made_from, *sources))
@@ -199,11 +204,11 @@ class Program:
     def describe(self) -> str:
         """The program as text: every call with the places that it writes and reads, and of which primitive it is."""
         regions = [("m", self.memory)]
-        for leaf, array in (*self.read, *self.copied):
+        for leaf, array in [(leaf, array) for leaf, _, array in self.leaves if array is not None] + self.copied:
             regions.append((f"{'constant' if leaf.node is None else 'parameter'}{len(regions)}", array))
         shown = shown_in(regions)
         lines = [f"{len(self.calls)} calls, {self.nbytes:,} bytes at the peak"]
-        lines += [f"      {shown(array)} is argument{k}" for k, array in zip(self.arguments, self.inputs)]
+        lines += [f"      {shown(array)} is argument{k}" for array, k in self.inputs]
         return "\n".join([*lines, *described(self.calls, self.names, shown)])
 
 
@@ -222,26 +227,6 @@ def _without_garbage_collection() -> Iterator[None]:
 # --- compile --------------------------------------------------------------------------------------------------------
 
 
-def signature(x: Any) -> Any:
-    """What two calls must have in common to share a trace: structure, shapes, dtypes, and Python's values."""
-    if isinstance(x, Variable):
-        return type(x), x._data.shape, x._data.dtype, x.node is not None
-    if isinstance(x, (np.ndarray, np.generic)):
-        return np.ndarray, x.shape, x.dtype
-    if isinstance(x, dict):
-        return dict, *[(key, signature(part)) for key, part in x.items()]
-    if isinstance(x, (tuple, list)):
-        return type(x), *[signature(part) for part in x]
-    try:
-        hash(x)
-    except TypeError as error:
-        raise TypeError(
-            f"compile: an argument is a {type(x).__name__}; it must be a tensor, an array, a hashable Python value, "
-            "or a tuple, list or dict of these"
-        ) from error
-    return type(x), repr(x) if isinstance(x, (int, float)) else x
-
-
 class Compiled:
     """A function that is replayed; see `compile`."""
 
@@ -257,25 +242,33 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if tracing() is not None or anomaly():
             return self.function(*args, **kwargs)
-        kwargs = dict(sorted(kwargs.items()))
-        leaves, _ = flatten((args, kwargs))
-        key = recording(), signature((args, kwargs))
+        if kwargs:
+            kwargs = dict(sorted(kwargs.items()))
+        leaves: list[Any] = []
+        key: list[Any] = [recording()]
+        read((args, kwargs), leaves, key)
         with self.lock:
-            candidates = self.programs[key]
-            for outdated in [p for p in candidates if p.moved()]:
-                self.moving.update(outdated.moved())
-                candidates.remove(outdated)
-            program = next((p for p in candidates if p.current()), None)
-            if program is None:
-                with _without_garbage_collection():
-                    program = Program(self.function, args, kwargs, self.moving, self.block)
-                return_freed_memory()  # the trace took more than the program does
-                self.block = program.block
-                candidates.append(program)
-                if sum(map(len, self.programs.values())) > KEPT:
-                    del self.programs[next(iter(self.programs))]
+            for program in self.programs.get(tuple(key), ()):
+                if program.current():
+                    break
+            else:
+                program = self._traced(self.programs[tuple(key)], args, kwargs)
             self.program = program
             return program(leaves)
+
+    def _traced(self, candidates: list[Program], args: Any, kwargs: Any) -> Program:
+        """A new program, one of the candidates from now on; those whose leaves have moved are none any more."""
+        for outdated in [p for p in candidates if p.moved()]:
+            self.moving.update(outdated.moved())
+            candidates.remove(outdated)
+        with _without_garbage_collection():
+            program = Program(self.function, args, kwargs, self.moving, self.block)
+        return_freed_memory()  # the trace took more than the program does
+        self.block = program.block
+        candidates.append(program)
+        if sum(map(len, self.programs.values())) > KEPT:
+            del self.programs[next(iter(self.programs))]
+        return program
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)

@@ -1,0 +1,53 @@
+"""What a compiled function is called with and what it returns: trees of arrays, read and built at every call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..record import Variable
+from ..tree import tree_map
+
+
+def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
+    """Append to `leaves` those of x, and to `key` what two calls must have in common to share a trace.
+
+    That is structure, shapes, dtypes, whether a gradient is required, and Python's values.
+    """
+    if isinstance(x, Variable):
+        data = x._data
+        key += type(x), data.shape, data.dtype, x.node is not None
+        leaves.append(x)
+    elif isinstance(x, (np.ndarray, np.generic)):
+        key += np.ndarray, x.shape, x.dtype
+        leaves.append(x)
+    elif isinstance(x, (tuple, list)):
+        key += type(x), len(x)
+        for part in x:
+            read(part, leaves, key)
+    elif isinstance(x, dict):
+        key += dict, len(x)
+        for name, part in x.items():
+            key.append(name)
+            read(part, leaves, key)
+    else:
+        try:
+            hash(x)
+        except TypeError as error:
+            raise TypeError(
+                f"compile: an argument is a {type(x).__name__}; it must be a tensor, an array, a hashable Python "
+                "value, or a tuple, list or dict of these"
+            ) from error
+        key += type(x), repr(x) if isinstance(x, (int, float)) else x
+        leaves.append(x)
+
+
+def built(structure: Any, leaves: Iterator[Any]) -> Any:
+    """A tree of the structure of another, which has None in place of its leaves."""
+    if structure is None:
+        return next(leaves)
+    if type(structure) is tuple:
+        return tuple([built(part, leaves) for part in structure])
+    return tree_map(lambda _: next(leaves), structure)

@@ -1,0 +1,73 @@
+"""compile: what a replay reads and returns, and calls that are prepared for it."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
+Pair = namedtuple("Pair", ["a", "b"])
+
+
+def same(a: Any, b: Any) -> None:
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(b), strict=True)
+
+
+def test_results_come_in_the_structure_of_the_function() -> None:
+    f = mg.compile(lambda x: {"p": Pair(x + 1, [x * 2, (x,)]), "q": (), "r": [[], ((x - 1, None), 3)]})
+    for _ in range(2):
+        found = f(X)
+        assert type(found["p"]) is Pair
+        assert found["q"] == ()
+        assert found["r"][0] == []
+        assert found["r"][1][0][1] is None
+        assert found["r"][1][1] == 3
+        for x, expected in [(found["p"].a, X + 1), (found["p"].b[0], X * 2), (found["r"][1][0][0], X - 1)]:
+            same(x, expected)
+
+
+ALIKE = [((1,), 2), (1, (2,)), ((1, 2), ()), ([1], 2), ((True,), 2), ((1.0,), 2), ({"a": 1}, 2), ({"b": 1}, 2)]
+ALIKE += [("a", "b"), ("ab", ""), (None, None), ((None, None), ())]
+
+
+def test_arguments_of_other_structure_or_type_have_programs_of_their_own() -> None:
+    calls: list[Any] = []
+    f = mg.compile(lambda x, *args: calls.append(args) or x * 2)
+    for _ in range(2):
+        for args in ALIKE:
+            same(f(X, *args), X * 2)
+    assert len(calls) == len(ALIKE)
+    assert [*map(repr, calls)] == [*map(repr, ALIKE)]
+
+
+@pytest.mark.parametrize("rows", [3, 2000])
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
+def test_rows_are_picked_by_indices_of_either_sign_and_none_out_of_range(rows: int, dtype: Any) -> None:
+    f = mg.compile(lambda x, k: x[k])
+    k = np.arange(rows).astype(dtype) % 2
+    same(f(X, k), X[k])
+    if dtype != np.uint8:
+        same(f(X, k - 2), X[k - 2])
+    wrong = k + (k == 1)
+    for _ in range(2):
+        with pytest.raises(IndexError, match="index 2 is out of bounds"):
+            f(X, wrong)
+    same(f(X, k), X[k])
+
+
+SHAPES = [[(1, 1, 3), (3,)], [(1, 1), ()], [(1, 3, 1), (4,)], [(1, 1, 3), (1, 3)], [(1, 0), (0,)], [(1, 2, 3), (2, 1)]]
+
+
+@pytest.mark.parametrize("shapes", [*SHAPES, [(1, 1, 1), (1,)]], ids=str)
+def test_first_axes_of_size_1_change_no_result(shapes: list[tuple[int, ...]]) -> None:
+    a, b = (np.random.default_rng(0).standard_normal(shape) for shape in shapes)
+    f = lambda a, b: (mg.tanh((a + b) * a - b) * 2, mg.maximum(b, a * a), a > b)
+    compiled = mg.compile(f)
+    for scale in (1.0, -0.5):
+        for found, expected in zip(compiled(a * scale, b), f(a * scale, b), strict=True):
+            same(found, expected)
