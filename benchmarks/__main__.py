@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import language_model, micro, picture, scaling, throughput, workers
+from benchmarks import first, language_model, micro, picture, scaling, throughput, workers
 from benchmarks.by_hand import GATES, SIZES, Setting
 
 # What must be importable for a framework to take part.
@@ -93,6 +93,14 @@ def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
     table["writing"] = Row(
         f"writing one character at a time, LSTM V={setting.V} H={setting.H}", scaling.Writing, writers, (setting,),
         lambda _: "/s",
+    )  # fmt: skip
+    table["first"] = Row(
+        "first LSTM training step of a fresh model, V,H,B,T,layers; minigrad, not compiled: a later step",
+        first.First, first.FRAMEWORKS, (setting,), lambda _: "ms",
+    )  # fmt: skip
+    table["ragged"] = Row(
+        "LSTM training from the start, H=64 B=16, batches of 40 lengths: torch packs them, jax pads to the longest",
+        first.Ragged, tuple(first.RAGGED), (setting,), lambda _: "s",
     )  # fmt: skip
     for name, (size, values, differing) in scaling.GROWTHS.items():
         grown = replace(setting, **differing)

@@ -44,11 +44,13 @@ class TorchFused:
         blocks = np.split(array, len(GATES[self.setting.cell]), axis=-1)
         return np.concatenate([blocks[k] for k in order], axis=-1)
 
+    def outputs(self, one_hot: Any) -> Any:
+        return self.recurrent(one_hot)[0]
+
     def step(self, ids: np.ndarray, targets: np.ndarray) -> float:
         functional = self.torch.nn.functional
         one_hot = functional.one_hot(self.torch.from_numpy(ids), self.setting.V).to(self.output.weight.dtype)
-        outputs, _ = self.recurrent(one_hot)
-        logits = self.output(outputs).flatten(0, 1)
+        logits = self.output(self.outputs(one_hot)).flatten(0, 1)
         loss = functional.cross_entropy(logits, self.torch.from_numpy(targets).flatten())
         for tensor in self.named.values():
             tensor.grad = None
@@ -92,22 +94,28 @@ class Jax:
                 h = jnp.tanh(x + h @ W)
             return (h, C), h
 
-        def loss(P: Any, ids: Any, targets: Any) -> Any:
+        def loss(P: Any, ids: Any, targets: Any, T: Any) -> Any:
             zeros = jnp.zeros((setting.B, H), setting.dtype)
             hs = None
             for k in suffixes(setting):
                 xs = (P["U"][ids] if hs is None else hs @ P[f"U{k}"]) + P[f"b{k}"]
                 _, hs = jax.lax.scan(functools.partial(cell, P[f"W{k}"]), (zeros, zeros), xs)
             log_p = jax.nn.log_softmax(hs @ P["V_out"] + P["c"])
-            return -jnp.mean(jnp.take_along_axis(log_p, targets[..., None], axis=-1))
+            losses = -jnp.take_along_axis(log_p, targets[..., None], axis=-1)[..., 0]
+            # beyond T is padding, if a T is given
+            return (
+                losses.mean()
+                if T is None
+                else jnp.where(jnp.arange(len(ids)) < T, losses.sum(1), 0).sum() / (T * setting.B)
+            )
 
         self.value_and_grad = jax.jit(jax.value_and_grad(loss))
         self.arrays = {name: array.copy() for name, array in parameters.items()}
         self.adam = Adam(list(self.arrays.values()), setting)
 
-    def step(self, ids: np.ndarray, targets: np.ndarray) -> float:
+    def step(self, ids: np.ndarray, targets: np.ndarray, T: int | None = None) -> float:
         # copied, since JAX works on its own time and Adam changes them in place
-        value, gradients = self.value_and_grad({k: v.copy() for k, v in self.arrays.items()}, ids, targets)
+        value, gradients = self.value_and_grad({k: v.copy() for k, v in self.arrays.items()}, ids, targets, T)
         self.last = {name: np.array(gradients[name]) for name in self.arrays}
         self.adam.step(list(self.last.values()))
         return float(value)
