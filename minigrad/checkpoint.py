@@ -163,7 +163,7 @@ def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:
             return
     raise RuntimeError(
         "checkpoint: run again for its derivative, the function gave another result than the first time; "
-        "draw random numbers by mg.draw, which draws the same again, or name the generator in checkpoint(f, "
+        "draw random numbers by mg.sample, which draws the same again, or name the generator in checkpoint(f, "
         "generators=[...]), or draw outside of the function and pass the numbers as arguments"
     )
 

@@ -201,7 +201,7 @@ class Dropout(Module):
         p = mg.watched(self, "p")
         if not mg.watched(self, "training") or p == 0:
             return x
-        kept = mg.less(mg.draw(self.rng.random, self.mask_shape(x), np.float32), 1 - p)
+        kept = mg.less(mg.sample(self.rng.random, self.mask_shape(x), np.float32), 1 - p)
         return x * (mg.astype(kept, x.dtype) / (1 - p))
 
     def mask_shape(self, x: Any) -> tuple[int, ...]:

@@ -288,7 +288,7 @@ def compile(function: Callable[..., Any]) -> Compiled:
     same Python values among them; another such signature is traced in turn. Arrays and tensors that are passed are read
     afresh at each call, arrays inside of the function arriving as Tensors. So are tensors and arrays that the function
     closes over and computes with; what Python computes from these while tracing is a constant. `backward()` inside of
-    the function adds to `.grad` at each call. Random numbers come from `minigrad.draw`. Results belong to the caller.
+    the function adds to `.grad` at each call. Random numbers come from `minigrad.sample`. Results belong to the caller.
 
     Raises:
         TypeError: while tracing, for `float(t)`, `if t:`, `t.data` and what else would make a value a constant.

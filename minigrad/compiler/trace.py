@@ -251,15 +251,15 @@ def _drawn(method: Any, *args: Any, **static: Any) -> Any:
     return method(*args, **static)
 
 
-#: `draw(generator.standard_normal, shape)`: random numbers, which a compiled function draws anew at each call.
-draw = primitive(
+#: `sample(generator.standard_normal, shape)`: random numbers, which a compiled function draws anew at each call.
+sample = primitive(
     _drawn,
-    name="draw",
+    name="sample",
     pure=False,
-    doc="""method(*args), a draw of a `numpy.random.Generator`'s method, which a compiled function repeats at each call.
+    doc="""method(*args), numbers from a `numpy.random.Generator`'s method; a compiled function draws anew at each call.
 
     >>> import numpy as np
-    >>> draw(np.random.default_rng(0).random, (2,)).shape
+    >>> sample(np.random.default_rng(0).random, (2,)).shape
     (2,)
     """,
 )

@@ -153,7 +153,7 @@ def test_random_numbers_are_those_of_eager_calls_with_the_same_seed() -> None:
     draws = []
     for wrap in (mg.compile, lambda f: f):
         rng = np.random.default_rng(3)
-        f = wrap(lambda x, rng=rng: x * mg.draw(rng.standard_normal, (3,)) + mg.draw(rng.random, (3,)))
+        f = wrap(lambda x, rng=rng: x * mg.sample(rng.standard_normal, (3,)) + mg.sample(rng.random, (3,)))
         draws.append([f(X) for _ in range(3)])
     for a, b in zip(*draws, strict=True):
         same(a, b)
@@ -162,7 +162,7 @@ def test_random_numbers_are_those_of_eager_calls_with_the_same_seed() -> None:
 
 def test_two_equal_draws_are_two_draws() -> None:
     random = np.random.default_rng(0).random
-    a, b = mg.compile(lambda: (mg.draw(random, (3,)), mg.draw(random, (3,))))()
+    a, b = mg.compile(lambda: (mg.sample(random, (3,)), mg.sample(random, (3,))))()
     assert not np.array_equal(a, b)
 
 
@@ -181,7 +181,7 @@ def test_an_unused_draw_still_advances_the_generator() -> None:
     draws = []
     for wrap in (mg.compile, lambda f: f):
         rng = np.random.default_rng(3)
-        f = wrap(lambda rng=rng: [mg.draw(rng.random, (2,)) for _ in range(2)][1])
+        f = wrap(lambda rng=rng: [mg.sample(rng.random, (2,)) for _ in range(2)][1])
         draws.append([f() for _ in range(2)])
     for a, b in zip(*draws, strict=True):
         same(a, b)

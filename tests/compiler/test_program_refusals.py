@@ -84,7 +84,7 @@ def test_an_error_while_tracing_leaves_generators_and_modes_as_they_were() -> No
     rng = np.random.default_rng(0)
 
     def f(x: Any) -> Any:
-        return mg.draw(rng.random, (3,)) * float(x.sum())
+        return mg.sample(rng.random, (3,)) * float(x.sum())
 
     with pytest.raises(TypeError):
         mg.compile(f)(X)

@@ -100,7 +100,7 @@ def test_what_was_drawn_is_not_drawn_again_to_be_looked_at() -> None:
     results = []
     for wrap in (mg.compile, lambda f: f):
         rng = np.random.default_rng(0)
-        f = wrap(lambda x, rng=rng: largest(mg.abs(mg.draw(rng.standard_normal, (3,)) * x)) + mg.draw(rng.random))
+        f = wrap(lambda x, rng=rng: largest(mg.abs(mg.sample(rng.standard_normal, (3,)) * x)) + mg.sample(rng.random))
         results.append(f(np.ones(3)))
     same(*results)
 

@@ -202,7 +202,7 @@ def test_a_checkpoint_draws_the_same_numbers_again_and_leaves_the_generator_wher
         x = leaf(X)
 
         def f(x: Any, drawn: Any = drawn, named: Any = named) -> Any:
-            return mg.tanh(x * mg.draw(drawn.random, x.shape)) * named.standard_normal(x.shape)
+            return mg.tanh(x * mg.sample(drawn.random, x.shape)) * named.standard_normal(x.shape)
 
         twice = wrap(f, generators=[named])
         (twice(x) * twice(x)).sum().backward()

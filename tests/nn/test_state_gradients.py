@@ -219,7 +219,7 @@ def test_states_without_a_record_are_handed_out_as_before() -> None:
 
 
 class Noisy(nn.RNNCell):
-    """Three ways to draw: a part that drops, `mg.draw`, and a generator of its own."""
+    """Three ways to draw: a part that drops, `mg.sample`, and a generator of its own."""
 
     def __init__(self, way: str) -> None:
         super().__init__(2, 3, rng=0, dtype=np.float64)
@@ -230,7 +230,7 @@ class Noisy(nn.RNNCell):
         if self.way == "part":
             h = self.drop(h)
         elif self.way == "draw":
-            h = h * mg.draw(self.rng.random, h.shape)
+            h = h * mg.sample(self.rng.random, h.shape)
         else:
             h = h * self.rng.random(h.shape)
         return h, h
