@@ -13,6 +13,7 @@ from . import ops, shapes
 from .checkpoint import checkpoint
 from .compiler.program import compile
 from .compiler.trace import sample, watched
+from .details import detailed, label, record_details, scope, steps
 from .einsum import einsum
 from .memory import keep_freed_memory
 from .modes import detect_anomaly, enable_grad, no_grad
@@ -29,8 +30,9 @@ from .tree import tree_leaves, tree_map
 __version__ = "0.1.0"
 
 __all__ = [
-    "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "detect_anomaly", "einsum",
-    "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "keep_freed_memory", "no_grad", "primitive", "sample",
-    "tap", "tensor", "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched", "with_gradient",
+    "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "detailed", "detect_anomaly",
+    "einsum", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "keep_freed_memory", "label", "no_grad",
+    "primitive", "record_details", "sample", "scope", "steps", "tap", "tensor", "tree_leaves", "tree_map",
+    "value_and_grad", "vjp", "watched", "with_gradient",
 ]  # fmt: skip
 __all__ += ops.__all__ + shapes.__all__

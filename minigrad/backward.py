@@ -189,7 +189,7 @@ def _check(term: Any, g: Any, t: Node, k: int) -> None:
     for part in term if isinstance(term, tuple) else (term,):
         value = part._data if isinstance(part, Variable) else part
         sources = [x._data if isinstance(x, Variable) else x for x in (g, *t.operands)]
-        check_finite(f"{t.primitive.name}: cotangent of input {k}", value, sources, getattr(t, "line", None))
+        check_finite(f"{t.primitive.name}: cotangent of input {k}", value, sources, getattr(t, "origin", None))
 
 
 def backward(output: Node, g: Any = None) -> None:

@@ -53,7 +53,6 @@ class Switch:
 
 recording = Switch(default=True)
 anomaly = Switch(default=False)
-keeping = Switch(default=False)
 tracing = Switch(default=None)  # or the `Trace` that every call of a primitive is added to
 
 
@@ -156,9 +155,3 @@ class detect_anomaly(Mode):
     """
 
     switch, value = anomaly, True
-
-
-class keep_values(Mode):
-    """Keep every array in the record, also those that no derivative rule reads, for someone who looks at it."""
-
-    switch, value = keeping, True

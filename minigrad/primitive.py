@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from .modes import anomaly, innermost, keeping, recording, tracing
+from .details import detailed, origin
+from .modes import anomaly, innermost, recording, tracing
 from .naming import held_as, signature
 from .reads import arguments_read, reads_values
 from .record import NO_STATIC, Node, Variable, clock
@@ -106,9 +107,9 @@ class Primitive:
             y = np.asarray(y)
 
         out: Any = object.__new__(kind)  # here and below: __init__ would take as long as all the rest
-        line = None if default or not anomaly() else user_line()
-        if line is not None:
-            check_finite(f"{self.name}: forward value", y, operands, line)
+        made = None if default or not (detailed() or anomaly()) else origin()
+        if made is not None and anomaly():
+            check_finite(f"{self.name}: forward value", y, operands, str(made))
         wanted = len(sources) - sources.count(None)  # how many inputs require gradients
         if not wanted or not (default or recording()):
             # a view of a parameter would change with its next update
@@ -127,7 +128,7 @@ class Primitive:
             value_unread, unread = self.unread[one]
         except KeyError:
             value_unread, unread = self.find_unread(one)
-        if not default and (line is not None or keeping()):
+        if made is not None:
             value_unread, unread = False, ()
         for k in unread:
             if k >= len(inputs):
@@ -150,8 +151,8 @@ class Primitive:
         node.view = y.base is not None
         node.grad = None
         node.retains_grad = False
-        if line is not None:
-            node.line = line
+        if made is not None:
+            node.origin = made
         out._data = y
         out.node = node
         return out
@@ -304,14 +305,6 @@ def explained(name: str, error: Exception, operands: list[Any]) -> Exception:
     kinds = (np.exceptions.AxisError, IndexError, TypeError, ValueError)
     kind: type[Exception] = next(k for k in kinds if isinstance(error, k))
     return kind(f"{name}: {' and '.join(describe(x) for x in operands)}: {error}")
-
-
-def user_line() -> str:
-    """`file:line in function` of the innermost caller outside of minigrad and nn."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("minigrad", "nn"):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
 def check_finite(what: str, value: Any, sources: list[Any], line: str | None) -> None:

@@ -20,14 +20,14 @@ class Node:
     `operands` is what rules are called with, arrays and plain values, and `value` the result. An array that no rule
     reads is not kept: its Node, which knows shape and dtype, stands for it (and `value` is None).
     `static` holds the keyword arguments, `order` the number from `clock`, `kind` the class of the tensor; `view` tells
-    whether it shares its memory, `line` is the user's source line (under `detect_anomaly` only), `traced` what this
-    stands for in a compiled program (if it was made while one was traced), `collector` the node that has its gradient,
-    if that is another one, or None if none has it (see `tap`).
+    whether it shares its memory, `origin` where it was made (under `record_details` and `detect_anomaly` only),
+    `traced` what this stands for in a compiled program (if it was made while one was traced), `collector` the node that
+    has its gradient, if that is another one, or None if none has it (see `tap`).
     """
 
     __slots__ = (
         "primitive", "inputs", "operands", "value", "static", "order", "kind", "shape", "dtype", "view",
-        "grad", "retains_grad", "line", "traced", "collector", "__weakref__",
+        "grad", "retains_grad", "origin", "traced", "collector", "__weakref__",
     )  # fmt: skip
 
     primitive: Any  # a `Primitive` or None
@@ -42,7 +42,7 @@ class Node:
     view: bool
     grad: np.ndarray | None
     retains_grad: bool
-    line: str | None
+    origin: Any
     traced: Any
     collector: Node | None
 

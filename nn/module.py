@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -40,7 +42,12 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        if not mg.detailed():
+            return self.forward(*args, **kwargs)
+        with inside(self):
+            result = self.forward(*args, **kwargs)
+            mg.label(result, "output")
+            return result
 
     # --- parts and parameters ----------------------------------------------------------------------------------------
 
@@ -186,6 +193,31 @@ def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
         yield path, value
     for name, part in _items(value):
         yield from _walk(part, f"{path}.{name}" if path else name, seen)
+
+
+#: The paths of all modules in the outermost one that is being called, by id, and the path of the innermost one.
+_calls: ContextVar[tuple[dict[int, str], str]] = ContextVar("nn.calls", default=({}, ""))
+
+
+def inside(module: Module) -> AbstractContextManager[None]:
+    """A block for what a module computes; the record then knows the module's path, for who looks at it."""
+    return _inside(module) if mg.detailed() else nullcontext()
+
+
+@contextmanager
+def _inside(module: Module) -> Iterator[None]:
+    paths, parent = _calls.get()
+    if id(module) not in paths:  # the outermost: paths begin here
+        paths, parent = {id(part): path for path, part in _walk(module, "", set()) if isinstance(part, Module)}, ""
+        for name, p in module.named_parameters():
+            mg.label(p, name)
+    path = paths[id(module)]
+    token = _calls.set((paths, path))
+    try:
+        with mg.scope(path.removeprefix(f"{parent}.") if parent else path):
+            yield
+    finally:
+        _calls.reset(token)
 
 
 def weights_dtype(module: Module) -> np.dtype:

@@ -14,7 +14,7 @@ import minigrad as mg
 from . import init
 from .cells import GRUCell, LSTMCell, RNNCell
 from .layers import Dropout, is_integer
-from .module import Module
+from .module import Module, inside
 from .protocol import Cell, FunctionCell, State, is_tree, read_inputs
 from .scan import scan
 from .sequences import padding_mask
@@ -136,7 +136,8 @@ class Recurrent(Module):
             inputs, sides = self.dropout(xs) if layer else xs, []
             for k in range(layer * self.directions, (layer + 1) * self.directions):
                 reverse = self.reverse or k % self.directions == 1
-                ys, final, history = self._run(self.cells[k], inputs, states[k], reverse, active, return_states)
+                with inside(self.cells[k]):
+                    ys, final, history = self._run(self.cells[k], inputs, states[k], reverse, active, return_states)
                 sides.append(ys)
                 finals.append(final)
                 histories.append(history)

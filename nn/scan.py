@@ -29,7 +29,7 @@ def scan(
     full: Any = active.all(axis=1).tolist() if isinstance(active, np.ndarray) else [active is None] * T
     outputs, states = [], []
     keep = taps is not None
-    for t in reversed(range(T)) if reverse else range(T):
+    for t in mg.steps(range(T)[::-1] if reverse else range(T), start):
         x = mg.tree_map(lambda part, t=t: part[t], xs) if several else xs[t]
         here = mg.tree_map(lambda e, t=t: e if e is None else e[t], taps) if keep else None
         try:
@@ -48,6 +48,7 @@ def scan(
         if keep:
             output, new = _tapped(output, new, here)
         state = new if full[t] else _where(active[t], new, state)
+        mg.label(state, "state")
         outputs.append(output)
         if keep:
             states.append(state)

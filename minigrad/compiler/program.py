@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..details import detailed, remark
 from ..memory import return_freed_memory
 from ..modes import anomaly, recording, tracing
 from ..naming import held_as
@@ -242,6 +243,10 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if tracing() is not None or anomaly():
             return self.function(*args, **kwargs)
+        if detailed():
+            name = getattr(self.function, "__name__", "")
+            with remark(f"the compiled function {name} ran as plain Python, for looking"):
+                return self.function(*args, **kwargs)
         if kwargs:
             kwargs = dict(sorted(kwargs.items()))
         leaves: list[Any] = []

@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .. import shapes
+from ..details import origin
 from ..modes import Mode, recording, tracing
-from ..primitive import Primitive, explained, primitive, user_line
+from ..primitive import Primitive, explained, primitive
 from ..record import Node, Variable, clock
 from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
@@ -182,8 +183,8 @@ class Trace(Listing, Mode):
     def refuse(self, what: str) -> NoReturn:
         """Raise for a look at values."""
         raise TypeError(
-            f"compile: {what} looks at values at {user_line()}, but the function is being traced, once for all values "
-            "that may come; compute with Tensors (mg.where instead of `if`), or do this outside of the function"
+            f"compile: {what} looks at values at {origin().line}, but the function is being traced, once for all "
+            "values that may come; compute with Tensors (mg.where instead of `if`), or do this outside of the function"
         )
 
     def add_gradient(self, t: Node, g: Any) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..backward import lineage
-from ..modes import detect_anomaly, enable_grad, keep_values
+from ..details import record_details
+from ..modes import detect_anomaly, enable_grad
 from ..primitive import describe
 from ..record import Node
 from ..tensor import Tensor
@@ -56,8 +57,8 @@ def _step(number: int, steps: Sequence[Node]) -> str:
 
 
 def _where(t: Node, locate: Locate | None) -> str:
-    line = getattr(t, "line", None)
-    return f"{f' {locate(t)}' if locate is not None else ''}{f', called at {line}' if line else ''}"
+    made = getattr(t, "origin", None)
+    return f"{f' {locate(t)}' if locate is not None else ''}{f', called at {made.line}' if made else ''}"
 
 
 def _arguments(t: Node) -> list[str]:
@@ -74,7 +75,7 @@ def recorded(f: TensorFunction, xs: Arrays) -> list[Node]:
         with enable_grad(), detect_anomaly():  # which notes each step's line
             outputs = floating_parts(f(*leaves))
     except FloatingPointError:
-        with enable_grad(), keep_values():
+        with enable_grad(), record_details():
             outputs = floating_parts(f(*leaves))
     steps = lineage([y.node for y in outputs if y.node is not None])[0]
     return [t for t in steps[::-1] if t.primitive is not None]

@@ -14,7 +14,6 @@ from table import EQUATIONS, TABLE, Case, binary, primitives, sums_of_products
 
 import minigrad as mg
 from minigrad import Primitive, Tensor
-from minigrad.modes import keep_values
 from minigrad.testing import check_grad, check_primitive
 
 each_entry = pytest.mark.parametrize("entry", TABLE, ids=lambda entry: getattr(entry, "name", entry.__name__))
@@ -107,7 +106,7 @@ def test_every_primitive_passes_check_primitive(entry: Any, data: st.DataObject)
     if getattr(entry, "name", "") == "checkpoint":
         pytest.skip("a checkpoint belongs to one call at one point; test_checkpoint has its derivatives")
     case = data.draw(TABLE[entry])
-    with keep_values():
+    with mg.record_details():
         results = mg.tree_leaves(case.function(*tensors_of(case)))
     for y in results:
         check_primitive(y.primitive, *y.node.operands, **y.node.static)

@@ -11,7 +11,6 @@ import pytest
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.modes import keep_values
 
 X = np.linspace(0.5, 1.5, 6).reshape(2, 3)
 
@@ -142,8 +141,8 @@ def test_an_array_of_the_users_that_no_rule_reads_is_not_copied() -> None:
     assert (leaf() * a).node.operands[1] is not a
 
 
-def test_keep_values_keeps_what_no_rule_reads() -> None:
-    with keep_values():
+def test_record_details_keeps_what_no_rule_reads() -> None:
+    with mg.record_details():
         assert kept(plus, mg.tanh)
 
 
@@ -154,7 +153,7 @@ def test_a_record_that_keeps_all_has_the_same_derivatives() -> None:
         (mg.stack([y, y[::-1]]).sum() * y[1, 1]).backward()
         return x.grad
 
-    with keep_values():
+    with mg.record_details():
         everything = gradient()
     np.testing.assert_array_equal(gradient(), everything)
 

@@ -1,0 +1,215 @@
+"""What the record notes for someone who looks at it: lines of source, all values, modules, time steps and names.
+
+Nothing is noted unless a `record_details` block (or `detect_anomaly`) is open: `scope`, `steps` and `label` then do
+nothing, so layers and loops may use them freely.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from types import FrameType
+from typing import Any, NamedTuple, TypeVar
+
+from .modes import Mode, Switch
+from .record import Variable
+from .tree import flatten, tree_leaves
+
+X = TypeVar("X")
+OWN = ("minigrad", "nn")  # whose frames are not the user's
+
+
+#: `detailed()`: whether a `record_details` block is open.
+detailed = Switch(default=False)
+
+
+class record_details(Mode):
+    """Note in the record what `minigrad.tape` and `minigrad.explain` can show besides: lines of source and all values.
+
+    Of each entry that is made while this block (or function) runs, the record keeps the line of source and the
+    function, the module and the time step that made it, and its value, which it otherwise keeps only if a derivative
+    rule reads it. Parts under `checkpoint` are recorded whole, compiled functions run as plain Python. For looking at a
+    computation: it costs some microseconds an entry. Per context, as `no_grad`.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor(0.5, requires_grad=True)
+    >>> with mg.record_details():
+    ...     y = x * mg.tanh(x)
+    >>> mg.tape(y)[1].function
+    '<module>'
+    """
+
+    switch, value = detailed, True
+
+
+class Line(NamedTuple):
+    """A line of source."""
+
+    file: str
+    number: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.number} in {self.function}"
+
+
+class Group(NamedTuple):
+    """A tree of tensors that was labelled: the word for it, how many leaves, and what builds such a tree of them."""
+
+    word: str
+    shapes: list[Any]  # (shape, dtype) of each leaf, None of what is no tensor
+    rebuild: Any
+
+
+class Label(NamedTuple):
+    """What a tensor is called: the leaf number of a labelled tree, at a place."""
+
+    place: Place
+    group: Group
+    leaf: int
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return str(self), self.place.step, self.leaf
+
+    def __str__(self) -> str:
+        return ".".join([part for part in (self.place.path, self.group.word) if part])
+
+
+class Place(NamedTuple):
+    """The part of a program: the path of scopes, and within a loop the time step of so many; remarks on how it ran."""
+
+    path: str = ""
+    step: int | None = None
+    of: int = 0
+    remarks: tuple[str, ...] = ()
+
+
+NOWHERE = Place()
+
+
+class Origin:
+    """Where an entry of the record was made: the user's line, the innermost line outside of the engine, the place."""
+
+    __slots__ = ("line", "inner", "place", "labels")
+
+    def __init__(self, line: Line | None, inner: Line | None) -> None:
+        self.line, self.inner, self.place = line, inner, _place.get()
+        self.labels: tuple[Label, ...] = ()
+
+    def add(self, label: Label) -> None:
+        """Add a label, unless the same was given before (as to parameters, at every call of their module)."""
+        if all([old.key != label.key for old in self.labels]):
+            self.labels += (label,)
+
+    def __str__(self) -> str:
+        path, step, *_ = self.place
+        return f"{self.line}" + (f", {path}" if path else "") + ("" if step is None else f", step {step}")
+
+
+_place: ContextVar[Place] = ContextVar("minigrad.place", default=NOWHERE)
+
+
+def origin() -> Origin:
+    """Where the program stands: the innermost callers outside of minigrad, and outside of nn as well."""
+    frame: FrameType = sys._getframe(1)
+    inner = None
+    while frame.f_back is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package != OWN[0] and inner is None:
+            inner = _line(frame)
+        if package not in OWN:
+            break
+        frame = frame.f_back
+    line = _line(frame)
+    return Origin(line, inner or line)
+
+
+def _line(frame: FrameType) -> Line:
+    return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+@contextmanager
+def _at(place: Place) -> Iterator[None]:
+    outer = _place.get()
+    _place.set(place)
+    try:
+        yield
+    finally:
+        _place.set(outer)
+
+
+_NOTHING = nullcontext()
+
+
+def scope(name: str) -> AbstractContextManager[None]:
+    """A block whose entries of the record carry this name, below that of the block around it: `encoder.cells.0`.
+
+    An empty name changes nothing. It is there for who looks: outside of `record_details` it does nothing. `nn`'s
+    modules open one for each part.
+    """
+    if not name or not detailed():
+        return _NOTHING
+    place = _place.get()
+    return _at(place._replace(path=f"{place.path}.{name}" if place.path else name))
+
+
+def remark(text: str) -> AbstractContextManager[None]:
+    """A block of whose entries a tape has something to say."""
+    place = _place.get()
+    return _at(place._replace(remarks=(*place.remarks, text)))
+
+
+def steps(times: Iterable[X], start: int = 0) -> Iterable[X]:
+    """The same numbers, for a loop over time: what is recorded in a turn of the loop knows its number, plus `start`.
+
+    Outside of `record_details` these are `times` themselves.
+
+    >>> import minigrad as mg
+    >>> for t in mg.steps(range(3)):
+    ...     pass
+    """
+    return _stepping(times, start) if detailed() else times
+
+
+def _stepping(times: Iterable[Any], start: int) -> Iterator[Any]:
+    place = _place.get()
+    of = start + len(times) if isinstance(times, Sized) else 0
+    try:
+        for t in times:
+            _place.set(place._replace(step=start + t, of=of))
+            yield t
+    finally:
+        _place.set(place)
+
+
+def label(tree: Any, word: str) -> None:
+    """Name a tensor, or a tree of tensors (a state), in the record: so a tape shows it, and `gradients` finds it.
+
+    Outside of `record_details` it does nothing.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with mg.record_details():
+    ...     y = mg.tanh(x)
+    ...     mg.label(y, "y")
+    ...     loss = y.sum()
+    >>> mg.explain(loss).gradients["y"]
+    array([1., 1.])
+    """
+    if detailed():
+        attach(tree, word, _place.get())
+
+
+def attach(tree: Any, word: str, place: Place) -> None:
+    """Add a label to the nodes of a tree's tensors."""
+    leaves, timeless = tree_leaves(tree), place._replace(step=None, of=0)
+    shapes = [(x._data.shape, x._data.dtype) if isinstance(x, Variable) else None for x in leaves]
+    group = Group(word, shapes, flatten(tree)[1])
+    for k, x in enumerate(leaves):
+        if isinstance(x, Variable) and x.node is not None:
+            if not hasattr(x.node, "origin"):
+                x.node.origin = Origin(None, None)
+            x.node.origin.add(Label(timeless if x.node.primitive is None else place, group, k))
