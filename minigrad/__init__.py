@@ -15,6 +15,7 @@ from .compiler.program import compile
 from .compiler.trace import sample, watched
 from .details import detailed, label, record_details, scope, steps
 from .einsum import einsum
+from .inspect import explain, tape
 from .memory import keep_freed_memory
 from .modes import detect_anomaly, enable_grad, no_grad
 from .ops import *
@@ -31,8 +32,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "detailed", "detect_anomaly",
-    "einsum", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "keep_freed_memory", "label", "no_grad",
-    "primitive", "record_details", "sample", "scope", "steps", "tap", "tensor", "tree_leaves", "tree_map",
-    "value_and_grad", "vjp", "watched", "with_gradient",
+    "einsum", "enable_grad", "explain", "grad", "hessian", "hvp", "jacobian", "jvp", "keep_freed_memory", "label",
+    "no_grad", "primitive", "record_details", "sample", "scope", "steps", "tap", "tape", "tensor", "tree_leaves",
+    "tree_map", "value_and_grad", "vjp", "watched", "with_gradient",
 ]  # fmt: skip
 __all__ += ops.__all__ + shapes.__all__

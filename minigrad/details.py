@@ -56,9 +56,10 @@ class Line(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A tree of tensors that was labelled: the word for it, how many leaves, and what builds such a tree of them."""
+    """A tree of tensors that was labelled: the word for it, what its leaves are, what builds such a tree of others."""
 
     word: str
+    keys: list[str]  # the way to each leaf: "" or ".0" or ".h"
     shapes: list[Any]  # (shape, dtype) of each leaf, None of what is no tensor
     rebuild: Any
 
@@ -163,9 +164,10 @@ def remark(text: str) -> AbstractContextManager[None]:
 
 
 def steps(times: Iterable[X], start: int = 0) -> Iterable[X]:
-    """The same numbers, for a loop over time: what is recorded in a turn of the loop knows its number, plus `start`.
+    """The same `times`, for a loop over them: what is recorded in a turn of the loop knows that time step.
 
-    Outside of `record_details` these are `times` themselves.
+    It is the number t itself, or that of the turn if `times` are no integers, plus `start`. Outside of
+    `record_details` these are `times` themselves.
 
     >>> import minigrad as mg
     >>> for t in mg.steps(range(3)):
@@ -178,8 +180,8 @@ def _stepping(times: Iterable[Any], start: int) -> Iterator[Any]:
     place = _place.get()
     of = start + len(times) if isinstance(times, Sized) else 0
     try:
-        for t in times:
-            _place.set(place._replace(step=start + t, of=of))
+        for k, t in enumerate(times):
+            _place.set(place._replace(step=start + (t if isinstance(t, int) else k), of=of))
             yield t
     finally:
         _place.set(place)
@@ -207,9 +209,16 @@ def attach(tree: Any, word: str, place: Place) -> None:
     """Add a label to the nodes of a tree's tensors."""
     leaves, timeless = tree_leaves(tree), place._replace(step=None, of=0)
     shapes = [(x._data.shape, x._data.dtype) if isinstance(x, Variable) else None for x in leaves]
-    group = Group(word, shapes, flatten(tree)[1])
+    group = Group(word, _keys(tree), shapes, flatten(tree)[1])
     for k, x in enumerate(leaves):
         if isinstance(x, Variable) and x.node is not None:
             if not hasattr(x.node, "origin"):
                 x.node.origin = Origin(None, None)
             x.node.origin.add(Label(timeless if x.node.primitive is None else place, group, k))
+
+
+def _keys(tree: Any) -> list[str]:
+    if not isinstance(tree, (tuple, list, dict)):
+        return [""]
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    return [f".{key}{rest}" for key, part in pairs for rest in _keys(part)]

@@ -37,7 +37,8 @@ KEPT = 64
 def _no_derivative(g: Any, y: Any, *inputs: Any) -> Any:
     raise RuntimeError(
         "a compiled function keeps no record, its results have no derivative; compile the whole: "
-        "mg.compile(mg.value_and_grad(f)), or a function that calls loss.backward() itself"
+        "mg.compile(mg.value_and_grad(f)), or a function that calls loss.backward() itself; mg.explain(f, *args) "
+        "explains the function, run as plain Python"
     )
 
 

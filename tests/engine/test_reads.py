@@ -15,7 +15,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.modes import keep_values
 from minigrad.reads import reads_values, variables_read
 
 
@@ -333,6 +332,6 @@ def test_random_rules_give_the_same_gradients_with_and_without_arrays_that_they_
 ) -> None:
     names: dict[str, Any] = {}
     exec(HELPERS + source(statements, expressions, wrapper), names)
-    with keep_values():
+    with mg.record_details():
         everything = gradient(names["made"])
     np.testing.assert_array_equal(gradient(names["made"]), everything)

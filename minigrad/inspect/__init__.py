@@ -1,0 +1,11 @@
+"""Look at a record: `tape` prints, draws and shows it, `explain` goes through its backward pass step by step.
+
+Where to read: `entries` (the tape as a sequence), `folding` (what repeats), `table` (the tape as text), `rules` (the
+text of a derivative rule), `explanation` (the backward pass, step by step), `draw` (pictures), `run` (`tape` and `explain` themselves). Nothing here is needed to compute; the engine knows nothing of it.
+"""
+
+from .entries import Entry, Tape
+from .explanation import Explanation
+from .run import explain, tape
+
+__all__ = ["Entry", "Explanation", "Tape", "explain", "tape"]
