@@ -9,14 +9,14 @@ correlation of their activation with a feature of the text. The page is `char_lm
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 import minigrad as mg
+from minigrad.inspect.html import filled
 
 from . import char_lm_checkpoint as checkpoints
 from .char_lm_data import check_known, read_text
@@ -25,7 +25,6 @@ from .char_lm_options import parse_explore
 from .common import UserError, need, number, output_folder, written_whole
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-PLACE = "{{DATA}}"
 TEMPERATURES = [k / 10 for k in range(2, 16)]
 BEST = 5  # probabilities shown
 NO_BREAK = "\u00a0"
@@ -102,12 +101,6 @@ def correlations(values: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray
 # --- the page -------------------------------------------------------------------------------------------------------
 
 
-def page(data: dict[str, Any]) -> str:
-    """The template with the data in it; as JSON in ASCII without a `<` no text in it can end the script."""
-    before, after = TEMPLATE.read_text(encoding="utf-8").split(PLACE)
-    return before + json.dumps(data, separators=(",", ":")).replace("<", "\\u003c") + after
-
-
 def packed(a: np.ndarray) -> str:
     return base64.b64encode(a.tobytes()).decode()
 
@@ -160,7 +153,7 @@ def explore(argv: Sequence[str]) -> None:
         "samples": samples,
     }
     with written_whole(out, keep=False) as file:
-        file.write_text(page(data), encoding="utf-8")
+        file.write_text(filled(TEMPLATE, data), encoding="utf-8")
     for k, name in enumerate(found):
         best = int(abs(r[:, k]).argmax())
         layer, kind, n = reading.units[best]

@@ -211,8 +211,8 @@ def draw(tape: Any, path: str, fold: bool = True) -> None:
         graphviz: Any = importlib.import_module("graphviz")
     except ImportError as error:
         raise ImportError(
-            "draw: the package graphviz is missing: pip install graphviz; tape.to_dot() and "
-            "tape.to_mermaid() need nothing"
+            "draw: the package graphviz is missing: pip install graphviz; tape.to_dot(), tape.to_mermaid() and "
+            "tape.page(file) need nothing"
         ) from error
     suffix = Path(path).suffix[1:]
     if suffix not in graphviz.FORMATS:

@@ -14,6 +14,7 @@ from ..backward import lineage
 from ..details import NOWHERE, Group, Label, Origin, Place
 from ..record import Node, Variable
 from .draw import draw, to_dot, to_mermaid
+from .explanation import Explanation
 from .table import html_of, line_of, text_of
 
 #: What is one entry, since of what it is made of no record was kept: how to see more.
@@ -241,6 +242,20 @@ class Tape(Sequence[Entry]):
     def to_mermaid(self, fold: bool = True) -> str:
         """The graph in Mermaid's language, within that renderer's limits; see `minigrad.inspect.draw.to_mermaid`."""
         return to_mermaid(self, fold)
+
+    def page(self, path: str, g: Any = None, title: str = "") -> None:
+        """Write one HTML page, which needs no network, that steps through the tape, forwards and backwards.
+
+        Args:
+            path: the file.
+            g: the cotangent of the result, as for `explain`.
+            title: of the page.
+
+        Raises:
+            ValueError: if there are more than 50 000 entries, or g does not fit.
+            RuntimeError: if there is no way back, see `explain`.
+        """
+        Explanation(self, g).page(path, title)
 
     def draw(self, path: str, fold: bool = True) -> None:
         """Draw the graph to a file by the package graphviz and its program dot; see `minigrad.inspect.draw.draw`."""

@@ -16,6 +16,7 @@ from ..record import Variable
 from ..tree import tree_leaves
 from . import telling, words
 from .lookup import ByEntry
+from .page import write
 from .rules import Rule, rule_of
 
 
@@ -60,12 +61,7 @@ class Step:
     @property
     def gave(self) -> list[Term]:
         """The terms that its rules returned, one for each input that is on the tape."""
-        return [
-            term
-            for x in dict.fromkeys(self.entry.inputs)
-            for term in self.explanation.arrived[x]
-            if term.user == self.number
-        ]
+        return self.explanation.gave[self.number]
 
     @property
     def rules(self) -> dict[int, Rule]:
@@ -91,6 +87,7 @@ class Explanation:
         self.tape = tape
         self.given = _cotangents(tape, g)
         self.arrived: list[list[Term]] = [[] for _ in tape.nodes]
+        self.gave: list[list[Term]] = [[] for _ in tape.nodes]
         self._totals: list[np.ndarray | None] = [None] * len(tape.nodes)
         self._walk()
 
@@ -133,6 +130,8 @@ class Explanation:
             collected = sums[term.to] = ArraySum(self.tape.nodes[term.to])
         collected.add(term.term, shape)
         self.arrived[term.to].append(term)
+        if term.user is not None:
+            self.gave[term.user].append(term)
 
     def gradient(self, number: int) -> np.ndarray:
         """The gradient of an entry, as a read-only array; 0 where nothing arrived."""
@@ -156,7 +155,7 @@ class Explanation:
         `explanation.norms["cells.0"]` is that of dL/dh_t for all t, (T,): from step to step it shows by what factor the
         gradient shrinks or grows on its way back.
         """
-        return ByEntry(self.tape, lambda n: float(np.linalg.norm(self.gradient(n))), lambda shape, dtype: 0.0)
+        return ByEntry(self.tape, lambda n: _norm(self.gradient(n)), lambda shape, dtype: 0.0)
 
     @property
     def steps(self) -> Sequence[Step]:
@@ -227,8 +226,18 @@ class Explanation:
     def __repr__(self) -> str:
         return self.text()
 
+    def page(self, path: str, title: str = "") -> None:
+        """Write one HTML page that steps through the tape, forwards and backwards; see `Tape.page`."""
+        write(self, path, title)
+
     def _repr_html_(self) -> str:
         return telling.html_of(self)
+
+
+def _norm(g: np.ndarray) -> float:
+    """The Euclidean norm, of numbers of any size."""
+    largest = float(abs(g).max(initial=0))
+    return largest * float(np.linalg.norm(g / largest)) if 0 < largest < np.inf else float(np.sum(abs(g)))
 
 
 def _array(x: Any) -> np.ndarray:

@@ -16,7 +16,7 @@ class Rule(NamedTuple):
     """A rule as text: the names of its arguments, what it returns, and the functions that it leaves that to.
 
     `text` is one expression for a lambda, the whole of a function otherwise, and `call` that function's first line in
-    short; where there is no source, the text says so.
+    short, `defaults` those of its arguments; where there is no source, the text says so.
     `symbols` are the pieces of the text, each with the number of the argument that it names (0 for g, 1 for the
     output, 2 for the first input), or None.
     """
@@ -26,6 +26,7 @@ class Rule(NamedTuple):
     symbols: tuple[tuple[str, int | None], ...] = ()
     helpers: tuple[str, ...] = ()
     function: str = ""
+    defaults: tuple[str | None, ...] = ()
 
     @property
     def call(self) -> str:
@@ -54,7 +55,8 @@ def rule_of(function: Callable[..., Any] | None) -> Rule:
     names = tuple([a.arg for a in (*found.args.posonlyargs, *found.args.args)])
     if found.args.vararg is not None:
         names += (found.args.vararg.arg,)
-    return Rule(text, names, tuple(_symbols(text, names)), tuple(_helpers(body, inner.__globals__)))
+    helpers = tuple(_helpers(body, inner.__globals__))
+    return Rule(text, names, tuple(_symbols(text, names)), helpers, "", _defaults(inner, names))
 
 
 def _whole(function: Any, inner: Any) -> Rule:
@@ -71,7 +73,14 @@ def _whole(function: Any, inner: Any) -> Rule:
     if isinstance(function, functools.partial):
         text = f"# {function.func.__qualname__} with {len(function.args)} arguments given before\n{text}"
     names = inner.__code__.co_varnames[: inner.__code__.co_argcount]
-    return Rule(text, names, tuple(_symbols(text, names)), (), inner.__name__)
+    return Rule(text, names, tuple(_symbols(text, names)), (), inner.__name__, _defaults(inner, names))
+
+
+def _defaults(function: FunctionType, names: tuple[str, ...]) -> tuple[str | None, ...]:
+    """The default of each argument, as text."""
+    parameters = inspect.signature(function).parameters
+    found = [parameters[name].default for name in names]
+    return tuple([None if x is inspect.Parameter.empty else repr(x) for x in found])
 
 
 @functools.lru_cache(maxsize=64)

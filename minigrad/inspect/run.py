@@ -82,7 +82,7 @@ def tape(y: Any, *args: Any, names: Mapping[str, Any] | None = None) -> Tape:
 
     `print(tape)` has one line an entry, `%7 (2, 3) = tanh(%6)`, with its value and line of source. `tape[7]` and
     `tape[x]` are entries, `tape.find(path=, step=, name=)` those of a module, a time step or a primitive;
-    `tape.draw(file)`, `tape.to_dot()`, `tape.to_mermaid()` draw it.
+    `tape.draw(file)`, `tape.to_dot()`, `tape.to_mermaid()` draw it, `tape.page(file)` writes a page to step through.
 
     Args:
         y: a Tensor, or a tuple, list or dict of them. Or a function, which is called with `args`, as by `mg.grad`:

@@ -64,7 +64,9 @@ def constant(x: Any) -> str:
         return number(x[()]) if not x.ndim else numbers(x) if x.size <= FEW else f"{shape(x.shape)} array"
     if isinstance(x, (float, np.floating)):
         return number(x)
-    if isinstance(x, (slice, tuple)) and (isinstance(x, slice) or any(isinstance(p, slice) or p is ... for p in x)):
+    if isinstance(x, slice) or (
+        isinstance(x, tuple) and any(isinstance(p, (slice, np.ndarray)) or p is ... for p in x)
+    ):
         return f"[{index(x)}]"
     if isinstance(x, np.dtype):
         return str(x)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from browser import data_of
 from char_lm_runs import HOSTILE, explored, hostile, train  # noqa: F401
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +20,7 @@ from examples import char_lm, char_lm_checkpoint, char_lm_explore
 from examples.char_lm_explore import correlations, features, read
 from examples.char_lm_model import CharLM
 from examples.char_lm_options import Settings
+from minigrad.inspect.html import filled
 
 # --- features and correlations --------------------------------------------------------------------------------------
 
@@ -88,16 +88,6 @@ def test_units_and_probabilities_are_those_of_single_steps(cell: str, chunk: int
 # --- the page -------------------------------------------------------------------------------------------------------
 
 
-def data_of(page: Path) -> Any:
-    """What is between the tags, as a browser cuts it out."""
-    (inside,) = re.findall(
-        r'<script type="application/json" id="data">(.*?)</script', page.read_text(encoding="utf-8"), re.DOTALL
-    )
-    assert not set(inside) & set("<>\u2028") - {">"}
-    assert inside.isascii()
-    return json.loads(inside)
-
-
 def unpacked(text: str, dtype: str, *shape: int) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype).reshape(shape)
 
@@ -136,10 +126,10 @@ def test_samples_are_what_sample_writes(explored: Path, hostile: Path, capsys: p
 
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:
-    template = char_lm_explore.TEMPLATE.read_text(encoding="utf-8")
-    assert template.count(char_lm_explore.PLACE) == 1
-    assert not re.search(r"https?:|//[a-z]+\.|\bsrc=|<link|@import|url\(|fetch\(|innerHTML", template)
-    assert "default-src 'none'" in template
+    page = filled(char_lm_explore.TEMPLATE, {})
+    assert not re.search(r"https?:|//[a-z]+\.|\bsrc=|<link|@import|url\(|fetch\(|innerHTML", page)
+    assert "default-src 'none'" in page
+    assert "unsafe" not in page
 
 
 def test_a_text_of_ones_own_is_read(hostile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,68 +3,27 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import browser
 import numpy as np
 import pytest
+from browser import driver  # noqa: F401
 from char_lm_runs import explored, hostile, text, train  # noqa: F401
-from test_char_lm_explore import data_of, unpacked
+from test_char_lm_explore import unpacked
 
 from examples import char_lm
 
-ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1300,900"]
 
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    """A browser without a window."""
-    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
-    service = shutil.which("chromedriver")
-    if not found or not service:
-        pytest.skip("no browser to open the page in: neither chromium nor google-chrome, or no chromedriver, is found")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed, which drives the browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = found[0]
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for argument in ARGUMENTS:
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(service))
-    yield driver
-    driver.quit()
-
-
-class Page:
+class Page(browser.Page):
     """What a reader of the page sees and does."""
 
     def __init__(self, driver: Any, path: Path) -> None:
-        self.driver, self.data = driver, data_of(path)
+        super().__init__(driver, path)
         self.T = len(self.data["text"])
         self.values = unpacked(self.data["values"], "i1", len(self.data["units"]), self.T)
-        driver.get(path.as_uri())
-        self.point_at(self.one("h1"))  # not where the test before left the pointer
-
-    def point_at(self, element: Any) -> None:
-        from selenium.webdriver.common.action_chains import ActionChains
-
-        ActionChains(self.driver).move_to_element(element).perform()
-
-    def all(self, selector: str) -> list[Any]:
-        return self.driver.find_elements("css selector", selector)
-
-    def one(self, selector: str) -> Any:
-        (found,) = self.all(selector)
-        return found
-
-    def text(self, selector: str) -> str:
-        return self.one(selector).get_property("textContent")
-
-    def keys(self, *keys: str, to: str = "body") -> None:
-        from selenium.webdriver.common.keys import Keys
-
-        self.one(to).send_keys(*(getattr(Keys, key, key) for key in keys))
 
     def select(self, name: str, choice: str) -> None:
         from selenium.webdriver.support.select import Select
@@ -101,17 +60,13 @@ class Page:
                  for li in self.all("#bars li")]  # fmt: skip
         return [(c, p, li.get_dom_attribute("class") == "actual") for (c, p), li in zip(parts, self.all("#bars li"))]
 
-    def log(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser")]
-
 
 @pytest.fixture
 def page(driver: Any, explored: Path) -> Iterator[Page]:
     """The page, newly opened; nothing may have gone wrong in it when the test is over."""
     page = Page(driver, explored)
     yield page
-    assert page.log() == []
-    assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
+    page.assert_clean()
 
 
 def test_any_text_is_shown_and_nothing_in_it_is_run(page: Page) -> None:
@@ -228,16 +183,11 @@ def test_a_character_that_was_not_expected_is_shown_with_its_probability(page: P
 
 
 def test_a_click_stays_and_shift_with_arrows_moves_on(page: Page) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
-    from selenium.webdriver.common.keys import Keys
-
     spans = page.all("#text span")
     spans[5].click()
     page.point_at(page.one("h1"))
     assert page.one("#text .at") == spans[5]
-    ActionChains(page.driver).key_down(Keys.SHIFT).send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT).key_up(
-        Keys.SHIFT
-    ).perform()
+    page.shifted("ARROW_RIGHT", "ARROW_RIGHT")
     assert page.one("#text .at") == spans[7]
     value = page.values[page.shown(), 7] / 127
     assert float(page.text("#value").rpartition("= ")[2].replace("−", "-")) == pytest.approx(value, abs=0.0051)
@@ -266,25 +216,12 @@ def test_the_slider_changes_temperature_and_text(page: Page) -> None:
 
 
 def test_light_and_dark(page: Page) -> None:
-    background = lambda: page.one("body").value_of_css_property("background-color")
-    before = background()
-    page.one("#theme").click()
-    assert background() != before
-    page.one("#theme").click()
-    assert background() == before
+    page.assert_light_and_dark()
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(page: Page) -> None:
-    page.driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 700, "deviceScaleFactor": 1, "mobile": True}
-    )
-    try:
-        widths = page.driver.execute_script("return [innerWidth, document.documentElement.scrollWidth]")
-        assert widths == [360, 360]
-    finally:
-        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    page.assert_fits(360)
 
 
 def test_every_control_has_a_name(page: Page) -> None:
-    for control in page.all("button, input, select, [role], ol"):
-        assert control.accessible_name, control.get_property("outerHTML")
+    page.assert_controls_have_names()
