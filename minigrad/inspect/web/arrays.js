@@ -67,7 +67,7 @@ function numbersOf(a, parent) {
 }
 
 function heatMap(a, parent) {
-  const cell = Math.max(5, Math.min(22, Math.floor(230 / a.columns), Math.floor(230 / a.rows)));
+  const cell = Math.max(5, Math.min(innerWidth < 480 ? 18 : 22, Math.floor(230 / a.columns), Math.floor(230 / a.rows)));
   const canvas = element("canvas", parent), context = canvas.getContext("2d");
   canvas.width = a.columns * cell;
   canvas.height = a.rows * cell;
