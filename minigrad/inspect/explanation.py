@@ -177,9 +177,12 @@ class Explanation:
             if found is not None:
                 return found
         for n in range(len(self.tape) - 1, -1, -1):
-            for term in [t for t in self.arrived[n] if t.user is None] + Step(self, n).gave:
-                found = self._backward(n, term)
+            given = [term for term in self.arrived[n] if term.user is None]
+            for found in (*[self._backward(n, term) for term in given], self._summed(n)):
                 if found is not None:
+                    return found
+            for term in self.gave[n]:
+                if (found := self._backward(n, term)) is not None:
                     return found
         return None
 
@@ -199,6 +202,12 @@ class Explanation:
         if unknown:
             what += f" (or of %{unknown[0]}, whose value was not kept: compute it in `with mg.record_details():`)"
         return NonFinite(entry, "forward", what)
+
+    def _summed(self, number: int) -> NonFinite | None:
+        terms = [part for t in self.arrived[number] for part in (t.term if isinstance(t.term, tuple) else (t.term,))]
+        if np.isfinite(self.gradient(number)).all() or not all([np.isfinite(_array(x)).all() for x in terms]):
+            return None
+        return NonFinite(self.tape[number], "backward", "the sum of what arrives is not finite")
 
     def _backward(self, number: int, term: Term) -> NonFinite | None:
         parts = [_array(x) for x in (term.term if isinstance(term.term, tuple) else (term.term,))]

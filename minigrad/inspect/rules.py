@@ -36,7 +36,7 @@ class Rule(NamedTuple):
         return " ".join([line.strip() for line in self.text.split("\n")])
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def rule_of(function: Callable[..., Any] | None) -> Rule:
     """The text of a rule."""
     if function is None:
@@ -92,7 +92,7 @@ def _lambdas(source: str) -> list[ast.Lambda]:
 
 
 def _lambda_of(code: CodeType, source: str) -> ast.Lambda | None:
-    """The lambda in a file that was compiled to this code: the smallest that holds all that the code was made from."""
+    """The lambda in a file that was compiled to this code: the innermost that holds all that the code was made from."""
     # what only opens or closes the function has no width
     spans = [p for p in code.co_positions() if None not in p and (p[0], p[2]) != (p[1], p[3])]
     if not spans:
@@ -107,7 +107,7 @@ def _lambda_of(code: CodeType, source: str) -> ast.Lambda | None:
         and high <= _stop(node.body)
         and [a.arg for a in node.args.args] == [*code.co_varnames[len(node.args.posonlyargs) : code.co_argcount]]
     ]
-    return min(fits, key=lambda node: (_stop(node)[0] - _start(node)[0], _stop(node)[1]), default=None)
+    return max(fits, key=lambda node: _start(node.body), default=None)
 
 
 def _start(node: Any) -> tuple[int, int]:

@@ -50,6 +50,12 @@ def recorded(what: str, f: Callable[..., Any], args: tuple[Any, ...]) -> Tape:
         for name, x in _arguments(f, inputs):
             attach(x, name, NOWHERE)
         result = f(*inputs)
+    if not any([isinstance(x, Variable) and x.node is not None for x in tree_leaves(result)]):
+        raise RuntimeError(
+            f"{what}: the result of the function has no record: it depends on no tensor with requires_grad=True. "
+            "Floats and arrays of floats among the arguments become such tensors, integers do not: write 1.0 for 1; "
+            "inside of the function float(t), t.data and mg.no_grad end the record"
+        )
     made = Tape(outputs_of(what, [x for x in tree_leaves(result) if isinstance(x, Variable)]))
     made.aliases = {id(old): (old, new.node) for old, new in zip(leaves, fresh) if new is not old}
     return made

@@ -60,6 +60,22 @@ def test_steps_after_the_one_that_the_loss_reads_have_a_gradient_of_zero() -> No
     assert (found[3:] == 0).all()
 
 
+def test_steps_that_are_not_on_the_tape_have_a_gradient_of_zero() -> None:
+    def run(x: Any) -> Any:
+        states = []
+        for _ in mg.steps(range(5)):
+            x = mg.tanh(x)
+            mg.label(x, "h")
+            states.append(x)
+        return states[2].sum()
+
+    found = mg.explain(run, np.ones(3))
+    assert len(found.tape.find("tanh")) == 3
+    assert found.gradients["h"].shape == (5, 3)
+    assert (found.gradients["h"][3:] == 0).all()
+    assert found.norms["h"].tolist()[3:] == [0, 0]
+
+
 def test_a_state_of_several_parts_gives_as_many_in_its_own_structure() -> None:
     net = nn.LSTM(3, 4, rng=0, dtype=float)
     h, C = mg.explain(loss_of(net), XS).gradients["cells.0"]
@@ -181,6 +197,20 @@ def test_a_mask_of_infinities_passes_through() -> None:
     explanation = mg.explain(lambda x: mg.log_softmax(x + mask)[0], np.ones(2))
     assert explanation.first_non_finite is None
     assert np.isfinite(explanation.gradients["x"]).all()
+
+
+def test_an_infinite_constant_passes_through_backwards_as_well() -> None:
+    explanation = mg.explain(lambda x: mg.sum(mg.tanh(x) * np.inf), np.ones(2))
+    assert np.isinf(explanation.gradients["x"]).all()
+    assert explanation.first_non_finite is None
+
+
+def test_a_sum_of_finite_cotangents_that_overflows_is_named() -> None:
+    with np.errstate(over="ignore"):
+        found = mg.explain(lambda x: (x * 1e308 + x * 1e308).sum(), np.full(2, 1e-3)).first_non_finite
+    assert found is not None
+    assert (found.entry.name, found.direction) == ("leaf", "backward")
+    assert "the sum of what arrives" in found.what
 
 
 def test_where_values_were_not_kept_it_says_so() -> None:

@@ -266,7 +266,9 @@ def test_time_is_folded_and_the_same_entry_is_found_at_other_steps(opened: Any) 
     page = opened(tape, f"#b{last.number}")
     assert page.text(".row.block").startswith("× 6◀step 5▶")
     assert len(page.all(".row")) == len(tape) + 1 - 5 * 3
+    assert not page.all("#rows path.cotangent.other")
     page.one(".row.block [aria-label='Previous turn']").click()
+    assert page.all("#rows path.cotangent.other")  # from the next step, whose entries are not shown
     assert page.text("#what").startswith(f"%{last.number - 3} = tanh")
     assert page.where().endswith("time step 4")
     page.shifted("ARROW_LEFT")

@@ -13,6 +13,7 @@ from minigrad.inspect.rules import rule_of
 
 first, second = lambda g, y, x: g * 1, lambda g, y, x: g * 2
 pair = (lambda g, y, x: (g, lambda h: h), lambda g, y, x: g)
+nested = lambda g, y, x: lambda g, y, x: g + 1
 same = [lambda g: g, lambda g: g, lambda y: y]
 ä = lambda ö, y, x: ö * "é" * x  # letters of two bytes stand before and in it
 long = lambda g, y, x: mg.where(
@@ -54,8 +55,9 @@ def test_a_lambda_is_cut_out_of_its_lines(rule: Any, text: str) -> None:
 
 
 def test_the_lambda_inside_of_another_is_its_own() -> None:
-    inner = pair[0](1, 2, 3)[1]
-    assert rule_of(inner).text == "h"
+    assert rule_of(pair[0](1, 2, 3)[1]).text == "h"
+    assert rule_of(nested).text == "lambda g, y, x: g + 1"
+    assert rule_of(nested(1, 2, 3)).text == "g + 1"
 
 
 def test_a_function_is_shown_whole_and_its_call_in_short() -> None:

@@ -102,6 +102,7 @@ def test_a_function_runs_with_all_lines_values_and_the_names_of_its_arguments() 
     assert (tape[1].file, tape[1].line, tape[1].function) == (__file__, line_here(), "product")
     assert tape[1].source == "y = mg.tanh(x)  # here"
     assert not tape.remarks
+    assert all(e.value is not None for e in mg.tape(lambda x: mg.tanh(x + 1.0) - 2.0, 0.5))  # also what no rule reads
 
 
 def test_record_details_keeps_the_same_of_what_is_computed_inside() -> None:
@@ -154,7 +155,7 @@ def test_a_leaf_whose_data_were_replaced_stands_before_what_was_made_of_it_and_i
         (3.0, TypeError, "got float"),
         (np.ones(2), TypeError, "got ndarray"),
         (mg.tensor([1.0]), RuntimeError, "there is no record"),
-        (lambda: mg.tensor(1.0), RuntimeError, "there is no record"),
+        (lambda: mg.tensor(1.0), RuntimeError, "write 1.0 for 1"),
     ],
 )
 def test_what_has_no_record_is_refused(y: Any, kind: type[Exception], words: str) -> None:
@@ -185,6 +186,24 @@ def test_entries_of_a_recurrent_net_know_path_and_time_step() -> None:
     assert {e.path for e in tape.find("matmul") + tape.find("sum")} <= {"head", ""}
     names = [e.labels[0] for e in tape if e.name == "leaf"]
     assert sorted(names) == sorted(["args.0", *[name for name, _ in model.named_parameters()]])
+
+
+def test_the_users_line_and_the_one_of_nn_are_both_known() -> None:
+    net = nn.RNN(3, 4, rng=0, dtype=float)
+
+    def here(xs: Any) -> Any:
+        return net(xs)[0].sum()
+
+    entry = mg.tape(here, XS).find("tanh")[0]
+    assert (entry.function, entry.file) == ("here", __file__)
+    assert entry.source == "h = mg.tanh(mg.linear(state, self.W, x))"
+    assert entry.where.startswith("cells.py:")
+
+
+def test_parameters_have_one_name_however_often_they_are_used() -> None:
+    net = nn.Linear(3, 3, rng=0, dtype=float)
+    tape = mg.tape(lambda x: net(net(net(x))).sum(), np.ones((1, 3)))
+    assert tape[net.W].labels == ("W",)
 
 
 def test_a_users_cell_and_its_parts_have_paths_as_well() -> None:

@@ -85,6 +85,15 @@ def test_turns_that_read_something_else_are_not_folded() -> None:
     assert not blocks
 
 
+def test_a_block_ends_where_its_turns_begin_to_read_something_else() -> None:
+    x, y = leaf(0.5), leaf(0.25)
+    z = x
+    for k in range(12):
+        z = mg.tanh(z * (x if k < 5 else y))
+    blocks = [item for item in fold(mg.tape(z)) if isinstance(item, Block)]
+    assert [(b.period, b.turns) for b in blocks] == [(2, 5), (2, 7)]
+
+
 def test_loops_in_loops_fold_as_such() -> None:
     x = y = leaf(0.5)
     for _ in range(6):
