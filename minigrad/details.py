@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
-from .modes import Mode, Switch
+from .modes import Mode, Switch, innermost
 from .record import Variable
 from .tree import flatten, tree_leaves
 
@@ -97,7 +97,7 @@ class Origin:
     __slots__ = ("line", "inner", "place", "labels")
 
     def __init__(self, line: Line | None, inner: Line | None) -> None:
-        self.line, self.inner, self.place = line, inner, _place.get()
+        self.line, self.inner, self.place = line, inner, _here()
         self.labels: tuple[Label, ...] = ()
 
     def add(self, label: Label) -> None:
@@ -110,7 +110,17 @@ class Origin:
         return f"{self.line}" + (f", {path}" if path else "") + ("" if step is None else f", step {step}")
 
 
-_place: ContextVar[Place] = ContextVar("minigrad.place", default=NOWHERE)
+#: The newest place, and the block of the modes that was innermost when it was set.
+_newest: ContextVar[tuple[Any, Place]] = ContextVar("minigrad.place", default=(None, NOWHERE))
+
+
+def _here() -> Place:
+    block, place = _newest.get()
+    return place if block is not None and block.open else NOWHERE  # a loop that an error left may not have cleaned up
+
+
+def _go(place: Place) -> None:
+    _newest.set((innermost.get(), place))
 
 
 def origin() -> Origin:
@@ -134,12 +144,12 @@ def _line(frame: FrameType) -> Line:
 
 @contextmanager
 def _at(place: Place) -> Iterator[None]:
-    outer = _place.get()
-    _place.set(place)
+    outer = _here()
+    _go(place)
     try:
         yield
     finally:
-        _place.set(outer)
+        _go(outer)
 
 
 _NOTHING = nullcontext()
@@ -153,13 +163,13 @@ def scope(name: str) -> AbstractContextManager[None]:
     """
     if not name or not detailed():
         return _NOTHING
-    place = _place.get()
+    place = _here()
     return _at(place._replace(path=f"{place.path}.{name}" if place.path else name))
 
 
 def remark(text: str) -> AbstractContextManager[None]:
     """A block of whose entries a tape has something to say."""
-    place = _place.get()
+    place = _here()
     return _at(place._replace(remarks=(*place.remarks, text)))
 
 
@@ -177,14 +187,15 @@ def steps(times: Iterable[X], start: int = 0) -> Iterable[X]:
 
 
 def _stepping(times: Iterable[Any], start: int) -> Iterator[Any]:
-    place = _place.get()
+    outer = here = _here()
     of = start + len(times) if isinstance(times, Sized) else 0
     try:
         for k, t in enumerate(times):
-            _place.set(place._replace(step=start + (t if isinstance(t, int) else k), of=of))
+            _go(here := outer._replace(step=start + (t if isinstance(t, int) else k), of=of))
             yield t
     finally:
-        _place.set(place)
+        if _here() is here:  # else this ends late: an error left the loop, and the scope around it
+            _go(outer)
 
 
 def label(tree: Any, word: str) -> None:
@@ -202,7 +213,7 @@ def label(tree: Any, word: str) -> None:
     array([1., 1.])
     """
     if detailed():
-        attach(tree, word, _place.get())
+        attach(tree, word, _here())
 
 
 def attach(tree: Any, word: str, place: Place) -> None:

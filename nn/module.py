@@ -206,18 +206,18 @@ def inside(module: Module) -> AbstractContextManager[None]:
 
 @contextmanager
 def _inside(module: Module) -> Iterator[None]:
-    paths, parent = _calls.get()
+    paths, parent = outer = _calls.get()
     if id(module) not in paths:  # the outermost: paths begin here
         paths, parent = {id(part): path for path, part in _walk(module, "", set()) if isinstance(part, Module)}, ""
         for name, p in module.named_parameters():
             mg.label(p, name)
     path = paths[id(module)]
-    token = _calls.set((paths, path))
+    _calls.set((paths, path))
     try:
         with mg.scope(path.removeprefix(f"{parent}.") if parent else path):
             yield
     finally:
-        _calls.reset(token)
+        _calls.set(outer)
 
 
 def weights_dtype(module: Module) -> np.dtype:

@@ -59,8 +59,9 @@ def _row(tape: Any, number: int, depth: int = 0, block: Block | None = None) -> 
         call = " ".join(["leaf", *entry.labels[:1]])
     else:
         call = f"{entry.name}({', '.join([*words.few(inside), *words.static(node)])})"
-    mixed = len({t.dtype for t in tape.nodes[:1]} | {node.dtype}) > 1
-    text = f"%{number} {words.shape(node.shape)} = {call}" + (f" {node.dtype}" if mixed else "")
+    text = f"%{number} {words.shape(node.shape)} = {call}"
+    if node.dtype != tape.nodes[0].dtype:
+        text += f" {node.dtype}"
     if node.primitive is not None and entry.labels:
         text += f"  [{', '.join(entry.labels)}]"
     if number in tape.outputs:

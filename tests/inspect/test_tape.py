@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -262,6 +263,29 @@ def test_scopes_steps_and_labels_do_nothing_while_nobody_looks() -> None:
         y = x * 2.0
     assert not hasattr(x.node, "origin")
     assert not hasattr(y.node, "origin")
+
+
+def test_a_loop_that_an_error_leaves_leaves_its_step_and_its_path() -> None:
+    net, kept = nn.RNN(3, 4, rng=0, dtype=float), []
+    broken = nn.Recurrent(lambda x, h: (mg.tanh(x @ np.ones((7, 7))), h))
+
+    def scoped() -> None:
+        with mg.scope("a"):
+            print([1 / (t - 1) for t in mg.steps(range(3))])
+
+    for run in (lambda: broken(XS, (np.zeros((2, 3)),)), scoped, lambda: [1 / (t - 1) for t in mg.steps(range(3))]):
+        with mg.record_details():
+            try:
+                run()
+            except (ValueError, ZeroDivisionError) as error:
+                kept.append(error)  # and with it the frames, and the loop in them
+    with mg.record_details():
+        x = leaf(1.0) * 2.0
+        kept.clear()
+        gc.collect()  # now they end
+        y = x * 3.0
+    assert [(e.path, e.step) for e in mg.tape(y)] == [("", None)] * 3
+    assert {e.path for e in mg.tape(lambda xs: net(xs)[0].sum(), XS)} == {"", "cells.0"}
 
 
 def test_a_loop_that_ends_early_leaves_its_step() -> None:
