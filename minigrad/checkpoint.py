@@ -181,7 +181,7 @@ def checkpoint(f: Callable[..., Any], generators: Sequence[np.random.Generator] 
 
     Args:
         f: a function of Tensors, or trees of them and of constants, that returns a Tensor or a tree of them. It may use
-            other tensors (parameters), which get their gradients as well. What it draws by `minigrad.draw` it draws
+            other tensors (parameters), which get their gradients as well. What it draws by `minigrad.sample` it draws
             again.
         generators: random generators that it draws from in other ways; they give the same numbers again.
 

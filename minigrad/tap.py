@@ -48,9 +48,9 @@ def tap(y: Any, e: Any) -> Any:
 def _tapped(p: Any, inputs: int) -> Primitive:
     """The primitive with one input more, of which no value depends, and whose cotangent is that of the output."""
     if p.joint is not None:
-        return Primitive(
-            p.function, (), lambda g, y, *xs, **static: [*p.joint(g, y, *xs[:-1], **static), g], p.name, None
-        )
+        joint: Any = lambda g, y, *xs, **static: [*p.joint(g, y, *xs[:-1], **static), g]
+        joint.__wrapped__ = p.joint  # whose text is that of this rule
+        return Primitive(p.function, (), joint, p.name, None)
     rules = [rule and _without_last(p, k) for k, rule in enumerate(p.rules)]
     rules = (rules + [None] * inputs)[:inputs]
     return Primitive(p.function, (*rules, lambda g, y, *xs, **static: g), None, p.name, None)
@@ -58,7 +58,9 @@ def _tapped(p: Any, inputs: int) -> Primitive:
 
 def _without_last(p: Any, k: int) -> Rule:
     """The rule of p for input k, whatever it is by then, called without the last input."""
-    return lambda g, y, *xs, **static: p.rules[k](g, y, *xs[:-1], **static)
+    rule: Any = lambda g, y, *xs, **static: p.rules[k](g, y, *xs[:-1], **static)
+    rule.__wrapped__ = p.rules[k]
+    return rule  # type: ignore[no-any-return]
 
 
 def with_gradient(y: Any, e: Any) -> Any:

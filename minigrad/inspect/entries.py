@@ -144,7 +144,7 @@ class Tape(Sequence[Entry]):
         return (Entry(self, n) for n in range(len(self)))
 
     def number_of(self, key: Any) -> int:
-        """The number of an entry, given as a number, an Entry or a Tensor.
+        """The number of an entry, given as a number, an Entry, a Tensor or its Node.
 
         Raises:
             KeyError: if the Tensor is not on this tape.
@@ -154,7 +154,7 @@ class Tape(Sequence[Entry]):
             key = key.node
         elif isinstance(key, Variable):
             key = self.aliases[id(key)][1] if id(key) in self.aliases else key.node
-        else:
+        elif not isinstance(key, Node):
             return int(range(len(self))[key])
         if key not in self.numbers:
             raise KeyError("this tensor is not on the tape: it requires no gradient, or nothing that was asked for "

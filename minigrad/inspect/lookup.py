@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..details import Label
+from ..record import Variable
 
 
 class ByEntry(Mapping[int, Any]):
@@ -41,6 +42,8 @@ class ByEntry(Mapping[int, Any]):
             if len(key) != 2 or not isinstance(key[0], str):
                 raise KeyError(f"expected a number, an Entry, a Tensor, a name, or (name, time step), got {key!r}")
             return self._named(*key)
+        if isinstance(key, Variable):  # another tensor may have its gradient: as of the states that a network returns
+            key = getattr(key.node, "collector", None) or key
         return self._value(self._tape.number_of(key))
 
     def _named(self, name: str, step: int | None = None) -> Any:

@@ -41,6 +41,7 @@ def rule_of(function: Callable[..., Any] | None) -> Rule:
     """The text of a rule."""
     if function is None:
         return Rule("no rule")
+    function = inspect.unwrap(function)
     inner: Any = function
     while isinstance(inner, (functools.partial, MethodType)):
         inner = inner.func if isinstance(inner, functools.partial) else inner.__func__

@@ -214,5 +214,5 @@ def test_a_checkpoint_draws_the_same_numbers_again_and_leaves_the_generator_wher
 def test_numbers_that_a_checkpoint_does_not_know_of_are_refused_with_what_to_write() -> None:
     rng = np.random.default_rng(0)
     y = mg.checkpoint(lambda x: x * rng.random(x.shape))(leaf(X))
-    with pytest.raises(RuntimeError, match=r"mg\.draw.*generators=\[\.\.\.\]"):
+    with pytest.raises(RuntimeError, match=r"mg\.sample.*generators=\[\.\.\.\]"):
         y.sum().backward()

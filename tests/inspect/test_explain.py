@@ -157,6 +157,20 @@ def test_users_primitives_and_joint_rules_are_explained() -> None:
     assert "part 1 of (g * b, g * a)  ->  %0 8" in text
 
 
+def test_a_tap_does_not_hide_the_rule_and_gets_its_gradient() -> None:
+    def tapped(x: Any, e: Any) -> Any:
+        return mg.tap(mg.tanh(x), e) * 3.0
+
+    explanation = mg.explain(tapped, 0.5, 0.0)
+    assert "g * (1 - y * y)  ->  %0" in str(explanation)
+    assert explanation.gradients["e"] == 3.0
+    net = nn.RNN(3, 4, rng=0, dtype=float)
+    explanation = mg.explain(lambda xs: (net(xs, return_states=True)[0][-1] ** 2).sum(), XS)
+    assert "g * (1 - y * y)" in str(explanation)
+    plain = mg.explain(lambda xs: (net(xs)[0][-1] ** 2).sum(), XS)
+    np.testing.assert_allclose(explanation.gradients["cells.0"], plain.gradients["cells.0"])
+
+
 def test_a_rule_that_does_not_fit_is_named() -> None:
     wrong = mg.primitive(lambda x: x * 1.0, lambda g, y, x: np.ones(7), name="wrong")
     with pytest.raises(ValueError, match="wrong: the rule for input 0 returned a cotangent of shape"):

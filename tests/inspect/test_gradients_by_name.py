@@ -104,6 +104,18 @@ def test_states_of_a_net_backwards_in_time_stand_at_their_own_time() -> None:
     assert (np.diff(found) < 0).all()  # it vanishes towards the last time, which is read first
 
 
+@pytest.mark.parametrize("options", [{}, {"checkpoint": 2}])
+def test_states_that_a_net_returns_have_the_gradient_of_retain_grad(options: Any) -> None:
+    net = nn.LSTM(3, 4, rng=0, dtype=float, **options)
+    outputs, _, ((h, C),) = net(XS, return_states=True)
+    h.retain_grad()
+    loss = (outputs[-1] ** 2).sum()
+    found = mg.explain(loss).gradients
+    loss.backward()
+    np.testing.assert_allclose(found[h], h.grad)
+    assert found[C].shape == (5, 2, 4)
+
+
 def test_parameters_modules_and_labels_are_found_by_name() -> None:
     class Model(nn.Module):
         def __init__(self) -> None:
