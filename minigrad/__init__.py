@@ -6,7 +6,8 @@
 
 Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of derivatives), `accumulate` (how
 cotangents are summed), `backward` (the walk), `tensor` and `operators`, `transforms` (grad and its relatives),
-`checkpoint` (less memory for one more forward pass), `compiler` (`compile`: a record that is kept and replayed).
+`checkpoint` (less memory for one more forward pass), `compiler` (`compile`: a record that is kept and replayed),
+`inspect` (`tape` and `explain`: a record that is looked at).
 """
 
 from . import ops, shapes
