@@ -97,7 +97,7 @@ def _blocks(start: int, stop: int, kind: Any, inputs: Any, first: Any) -> list[B
         alike = np.concatenate([[0], (part[:-period] == part[period:]).astype(np.int8), [0]])
         edges = np.flatnonzero(np.diff(alike))
         for low, high in zip(edges[::2].tolist(), edges[1::2].tolist()):
-            if high - low < (LEAST - 1) * period or high + period > n:
+            if high - low < max((LEAST - 1) * period, SAVED):
                 continue
             # a turn begins where the time step changes, if that is known
             begin = start + low

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..primitive import immutable
 from . import words
 from .folding import Block, fold
 
@@ -82,8 +83,12 @@ def _turning(tape: Any, block: Block, number: int, k: int, text: str) -> str:
     if second is None:
         if first is not None:
             return f"{text} -> {words.arguments(tape, number + period)[k]}"
-        given = [words.constant(nodes[n].operands[k]) for n in every]
-        return text if len(set(given)) == 1 else f"{given[0]} ... {given[-1]}"
+        given = [nodes[n].operands[k] for n in every]
+        last = words.constant(given[-1])
+        if immutable(given[0]):
+            same = all([type(x) is type(given[0]) and x == given[0] for x in given])
+            return text if same else f"{text} ... {last}"
+        return text if text == last else f"{text} ... {last}"
     if second == third:
         return text if first == second else f"{text} -> %{second}"
     if third - second == period and second >= block.start + period:  # an entry of the same turn
