@@ -36,9 +36,9 @@ class record_details(Mode):
     >>> import minigrad as mg
     >>> x = mg.tensor(0.5, requires_grad=True)
     >>> with mg.record_details():
-    ...     y = x * mg.tanh(x)
-    >>> mg.tape(y)[1].function
-    '<module>'
+    ...     y = mg.tanh(x + 1.0)
+    >>> float(mg.tape(y)[1].value)
+    1.5
     """
 
     switch, value = detailed, True

@@ -91,8 +91,7 @@ def _folded(start: int, stop: int, kind: Any, inputs: Any, first: Any) -> list[I
 
 def _blocks(start: int, stop: int, kind: Any, inputs: Any, first: Any) -> list[Block]:
     """All blocks of the likely periods that lie in a range."""
-    n, part = stop - start, kind[start:stop]
-    found = []
+    part, found = kind[start:stop], []
     for period in _periods(part):
         alike = np.concatenate([[0], (part[:-period] == part[period:]).astype(np.int8), [0]])
         edges = np.flatnonzero(np.diff(alike))

@@ -150,7 +150,7 @@ def explain(y: Any, *args: Any, g: Any = None, names: Mapping[str, Any] | None =
     >>> print(e.step(1).rules[0].text)
     g * (1 - y * y)
     >>> round(float(e.gradients["x"]), 4)
-    0.8554
+    0.8553
     """
     if callable(y):
         made = recorded("explain", y, args)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import gc
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 
 import minigrad as mg
 import nn
-from minigrad import Tensor
+from minigrad import Tensor, details
+from minigrad.inspect import run
 
 XS = np.random.default_rng(0).standard_normal((5, 2, 3))
 
@@ -174,6 +176,12 @@ def test_what_is_not_on_the_tape_is_not_found() -> None:
         mg.tape(other, other)
 
 
+@pytest.mark.parametrize("module", [details, run])
+def test_examples_in_docstrings_print_what_they_say(module: Any) -> None:
+    assert doctest.testmod(module).failed == 0
+    assert doctest.testmod(module).attempted > 4
+
+
 # --- modules and time -----------------------------------------------------------------------------------------------
 
 
@@ -273,10 +281,10 @@ def test_a_loop_that_an_error_leaves_leaves_its_step_and_its_path() -> None:
         with mg.scope("a"):
             print([1 / (t - 1) for t in mg.steps(range(3))])
 
-    for run in (lambda: broken(XS, (np.zeros((2, 3)),)), scoped, lambda: [1 / (t - 1) for t in mg.steps(range(3))]):
+    for attempt in (lambda: broken(XS, (np.zeros((2, 3)),)), scoped, lambda: [1 / (t - 1) for t in mg.steps(range(3))]):
         with mg.record_details():
             try:
-                run()
+                attempt()
             except (ValueError, ZeroDivisionError) as error:
                 kept.append(error)  # and with it the frames, and the loop in them
     with mg.record_details():
