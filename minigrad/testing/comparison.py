@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .differences import EPS, QUICK, Slopes, careful_slopes, quick_slopes, scales, unit
+from .differences import EPS, FINER, QUICK, Line, Slopes, scales, unit
 from .problem import GradientError, KinkError, Options, Problem, random_signs
 from .report import count, side_by_side
 
@@ -21,7 +21,8 @@ ENTRIES = {1: (64, 40), 2: (12, 8)}  # inputs, outputs up to which every entry i
 SAFETY = 10.0  # times the estimated error of the differences
 SHARP = 1e-5  # an error of this share of the slope leaves nothing to wish for
 SHOWN = 64  # entries of a Jacobian that a report shows
-COUNTED = 2000  # entries of an input up to which a report counts the wrong ones
+TRIED = 32  # entries of a larger input that a report tries
+SAME = 1e200  # more than any fault: the verdict is the same
 
 
 class Seen(NamedTuple):
@@ -45,6 +46,19 @@ class Seen(NamedTuple):
         kinked = ~np.isfinite(self.error)
         verdict = (self.error <= self.clear) | (kinked & np.isfinite(self.jump) & (on_kink == "subgradient"))
         return np.where(verdict, np.where(close, "right", "wrong"), "kink")
+
+    def settles(self, least: np.ndarray) -> bool:
+        """Whether every row is right, and seen so sharply that nothing else need be tried; `least` is no slope."""
+        sharp = self.error <= np.maximum(0.1 * SHARP * np.abs(self.numeric), least)
+        return bool(((self.kinds("raise") == "right") & sharp).all())
+
+    def is_wrong(self) -> bool:
+        """Whether a row is wrong beyond doubt, if the noise of f is no more than it seems."""
+        return bool(((self.kinds("raise") == "wrong") & (self.error <= SHARP * np.abs(self.numeric))).any())
+
+    def is_off(self) -> bool:
+        with np.errstate(invalid="ignore"):
+            return not (np.abs(self.rule - self.numeric) <= self.tolerance).all()
 
     def per(self, length: float) -> Seen:
         with np.errstate(over="ignore"):
@@ -107,21 +121,27 @@ class Comparison:
             clear = np.maximum(clear, _nothing(rows, d))
         return Seen(rule, numeric, error, jump, tolerance, clear)
 
-    def _quick(self, rows: np.ndarray, slopes: np.ndarray | None, v: np.ndarray, known: float = 0.0) -> Seen:
-        p, d = self.problem, self.sizes[0] * v
-        return self._look(rows, slopes, d, quick_slopes(p.f, p.x, p.y, d, p.noise), known)
+    def _line(self, v: np.ndarray) -> Line:
+        """f along v times the likeliest sizes of steps."""
+        p = self.problem
+        return Line(p.f, p.x, p.y, self.sizes[0] * v, p.noise)
 
-    def _careful(self, rows: np.ndarray, slopes: np.ndarray | None, v: np.ndarray, known: float = 0.0) -> Seen:
+    def _from(self, first: int, line: Line, rows: np.ndarray, slopes: np.ndarray | None, known: float = 0.0) -> Seen:
+        return self._look(rows, slopes, line.d, line.near(first), known)
+
+    def _careful(
+        self, line: Line, v: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None, known: float = 0.0
+    ) -> Seen:
         """With steps of every size, for each row along v times that of x's sizes which shows it most sharply."""
         p = self.problem
-        coarsest = 1.0 if self.options.eps is None else QUICK[0]
+        lines = {size.tobytes(): Line(p.f, p.x, p.y, size, p.noise) for size in [s * v for s in self.sizes]}
+        lines[line.d.tobytes()] = line
         best: Seen | None = None
-        for size in self.sizes:
-            d = size * v
-            if not d.any():
+        for one in lines.values():
+            if not one.d.any():
                 continue
-            found = self._look(rows, slopes, d, careful_slopes(p.f, p.x, p.y, d, p.noise, coarsest), known)
-            found = found.per(float(np.max(np.abs(d))))
+            found = self._look(rows, slopes, one.d, one.careful(0 if self.options.eps is None else QUICK), known)
+            found = found.per(float(np.max(np.abs(one.d))))
             if best is not None:
                 sharper = (found.error < best.error) | np.isnan(best.numeric)
                 found = Seen(*[np.where(sharper, new, old) for new, old in zip(found, best)])
@@ -132,35 +152,46 @@ class Comparison:
         return best
 
     def run(self) -> None:
-        """Compare everything: quickly first, then with care whatever that does not settle.
+        """Compare everything: quickly first, then with finer steps, then with care whatever that does not settle.
 
         Raises:
             GradientError: at a wrong entry.
             KinkError: at a point where no verdict is possible.
         """
         self._check_infinite_entries()
-        if not self.problem.m:
-            return
-        quick = [self._quick(self.rows, self.slopes, v) for v in self.weights]
+        self._check_something_is_finite()
+        lines = [self._line(v) for v in self.weights]
+        quick = [self._from(QUICK, line, self.rows, self.slopes) for line in lines]
         sharp = [np.where(seen.error <= SHARP * np.abs(seen.numeric), np.abs(seen.numeric), 0.0) for seen in quick]
         known = np.max(sharp, axis=0, initial=0.0)
         least = np.maximum(1e-9 * known, 1e-12 * np.abs(self.rows) @ self.problem.noise / EPS)
         least = np.maximum(least, _nothing(self.rows, self.sizes[0]))
-        doubts = []
-        for seen, v in zip(quick, self.weights):
-            settled = seen.error <= np.maximum(0.1 * SHARP * np.abs(seen.numeric), least)
-            if not ((seen.kinds("raise") == "right") & settled).all():
-                doubts.append(v)
         kinks = []
-        for v in doubts:
-            seen = self._careful(self.rows, self.slopes, v, known)
-            for u, kind in zip(self.rows, seen.kinds(self.options.on_kink)):
-                if kind == "wrong":
-                    self._refuse(u, v, "wrong")
-                if kind == "kink":
-                    kinks.append((u, v))
-        for u, v in kinks[:1]:
-            self._refuse(u, v, "kink")
+        latest = FINER[0]
+        for seen, line, v in zip(quick, lines, self.weights):
+            if seen.settles(least):
+                continue
+            nearest = sorted(FINER, key=lambda first: abs(first - latest))  # noqa: B023
+            for first in nearest if self.options.eps is None and not seen.is_wrong() else ():
+                if self._from(first, line, self.rows, self.slopes, known).settles(least):
+                    latest = first
+                    break
+            else:
+                seen = self._careful(line, v, self.rows, self.slopes, known)
+                for k, kind in enumerate(seen.kinds(self.options.on_kink)):
+                    if kind == "wrong":
+                        self._refuse(self.rows[k], v, kind, float(np.abs(seen.rule - seen.numeric)[k]))
+                    if kind == "kink":
+                        kinks.append((self.rows[k], v, kind, float(np.abs(seen.jump)[k])))
+        for kink in kinks[:1]:
+            self._refuse(*kink)
+
+    def _check_something_is_finite(self) -> None:
+        p = self.problem
+        if p.outputs and not p.m and any(y.size for y in p.outputs):
+            raise KinkError("every entry of the result is infinite here, so that there is nothing to compare")
+        if p.m and p.n and not np.isfinite(p.x).any():
+            raise KinkError("every entry of the inputs is infinite, so that none can be moved and nothing be compared")
 
     def _check_infinite_entries(self) -> None:
         p = self.problem
@@ -177,15 +208,17 @@ class Comparison:
 
     # --- the entry to blame ------------------------------------------------------------------------------------------
 
-    def _refuse(self, u: np.ndarray, v: np.ndarray, kind: str) -> None:
+    def _refuse(self, u: np.ndarray, v: np.ndarray, kind: str, size: float) -> None:
+        """Raise with the entry of u and that of v at which the fault lies, which along u and v is so large."""
         p = self.problem
-        j = self._bisected(v, lambda part: self._fault(u, part, kind))
+        j = self._bisected(v, lambda part: self._fault(u, part, self._line(part), kind, size))
         unit = np.eye(1, p.n, j)[0]
-        i = self._bisected(u, lambda part: self._fault(part, unit, kind))
-        entry = self._careful(np.eye(1, p.m, i), None, unit)
+        line = self._line(unit)
+        i = self._bisected(u, lambda part: self._fault(part, unit, line, kind, size))
+        entry = self._careful(line, unit, np.eye(1, p.m, i), None)
         alone = entry.kinds(self.options.on_kink)[0] == kind
         if not alone:
-            entry = self._careful(u[None], None, v)
+            entry = self._careful(self._line(v), v, u[None], None)
         rule, numeric, _, jump, tolerance, _ = (float(part[0]) for part in entry)
         label, index = p.place(j)
         head = f"{label}, derivative of order {p.order}: "
@@ -204,45 +237,73 @@ class Comparison:
             f"{head}at index {index} (value {p.x[j]:.10g}) the gradient of {name} at {output_index} "
             f"{'' if alone else 'along a random direction '}is {rule:.10g}, finite differences give {numeric:.10g} "
             f"(difference {abs(rule - numeric):.3g}, tolerance {tolerance:.3g}{between}); "
-            f"{self._overview(int(p.owner[j]), u)}"
+            f"{self._overview(j, u)}"
         )
 
-    def _fault(self, u: np.ndarray, v: np.ndarray, kind: str) -> float:
-        """How bad it looks along v, in the same way; more than anything if the verdict is the same."""
-        seen = self._quick(u[None], None, v)
-        if kind != "wrong" or not seen.error[0] <= 1e-6 * max(abs(seen.rule[0]), abs(seen.numeric[0])):
-            seen = self._careful(u[None], None, v)
-        same = 1e200 if seen.kinds(self.options.on_kink)[0] == kind else 0.0
+    def _fault(self, u: np.ndarray, v: np.ndarray, line: Line, kind: str, size: float) -> float:
+        """How bad it looks along the line of v; more than anything if the verdict is the same."""
+        for first in (QUICK, *(FINER if self.options.eps is None else ())):
+            seen = self._from(first, line, u[None], None)
+            sharp = seen.error[0] <= 1e-6 * max(abs(seen.rule[0]), abs(seen.numeric[0]), np.nan_to_num(size))
+            if sharp and (first == QUICK or not seen.is_off()):
+                break
+        else:
+            if kind == "wrong":
+                seen = self._careful(line, v, u[None], None)
+        same = SAME if seen.kinds(self.options.on_kink)[0] == kind else 0.0
         with np.errstate(invalid="ignore", divide="ignore"):
             part = np.abs(seen.rule - seen.numeric) / seen.tolerance if kind == "wrong" else seen.error + seen.jump
-        return same + float(np.nan_to_num(part[0], nan=1e199, posinf=1e199))
+        return same + float(np.nan_to_num(part[0], nan=0.1 * SAME, posinf=0.1 * SAME))
 
     @staticmethod
     def _bisected(v: np.ndarray, fault: Callable[[np.ndarray], float]) -> int:
-        """The entry that is left of v when the half with more fault is kept, again and again."""
+        """The entry that is left of v when the half with the fault is kept, again and again."""
         support = np.flatnonzero(v)
         while len(support) > 1:
             halves = np.array_split(support, 2)
             parts = [np.where(np.isin(np.arange(len(v)), half), v, 0.0) for half in halves]
-            support = halves[int(np.argmax([fault(part) for part in parts]))]
+            first = fault(parts[0])
+            support = halves[0] if first >= SAME or first >= fault(parts[1]) else halves[1]
         return int(support[0])
 
-    def _overview(self, k: int, u: np.ndarray) -> str:
-        """How many entries of input k are wrong, and the whole Jacobian by it if it is small."""
+    def _overview(self, j: int, u: np.ndarray) -> str:
+        """How many entries are wrong of the input that x[j] belongs to, and the whole Jacobian by it if it is small."""
         p = self.problem
+        k = int(p.owner[j])
         mine = np.flatnonzero(p.owner == k)
-        if len(mine) > COUNTED:
-            return f"input of {len(mine)} entries"
         small = len(mine) * p.m <= SHOWN
         rows = np.eye(p.m) if small else u[None]
         slopes = None if p.map.forward else self._pulled(rows)
-        units = np.eye(p.n)[mine]
-        seen = [self._quick(rows, slopes, v).per(float(np.max(self.sizes[0] * v)) or 1.0) for v in units]
+        if len(mine) > SHOWN:
+            return self._counted(j, mine, rows, slopes)
+        seen = [self._entries(np.array([i]), rows, slopes) for i in mine]
         rule, numeric, _, _, tolerance, _ = (np.array(part).T for part in zip(*seen))
         with np.errstate(invalid="ignore"):
             wrong = ~(np.abs(rule - numeric) <= tolerance)
         text = f"{count(int(wrong.any(axis=0).sum()), len(mine))} wrong"
         return text + (f"\n{side_by_side(rule, numeric, wrong, p, k)}" if small else "")
+
+    def _entries(self, entries: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None) -> Seen:
+        """What is seen when these entries of x move, by random signs if they are several."""
+        v = np.zeros(self.problem.n)
+        v[entries] = 1.0 if len(entries) == 1 else random_signs(np.random.default_rng(0), len(entries))
+        line = self._line(v)
+        return self._from(QUICK, line, rows, slopes).per(float(np.max(np.abs(line.d))) or 1.0)
+
+    def _counted(self, j: int, mine: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None) -> str:
+        """How many of many entries are wrong, of which j is one: of some that are drawn, else of ever smaller groups."""
+        others = mine[mine != j]
+        tried = np.random.default_rng(0).choice(others, TRIED, replace=False)
+        wrong = sum(self._entries(np.array([i]), rows, slopes).is_off() for i in tried)
+        if wrong:
+            return f"of its {len(mine)} entries {TRIED} others were tried, {count(wrong, TRIED)} wrong"
+        groups, found, left = [others], 1, 4 * TRIED
+        while groups and left:
+            group, left = groups.pop(), left - 1
+            if self._entries(group, rows, slopes).is_off():
+                found += len(group) == 1
+                groups += np.array_split(group, 2) if len(group) > 1 else []
+        return f"{'at least ' if groups else ''}{count(found, len(mine))} wrong"
 
 
 def _nothing(rows: np.ndarray, d: np.ndarray) -> np.ndarray:

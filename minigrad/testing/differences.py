@@ -14,7 +14,7 @@ Source: Ridders 1982 (the table and its error estimate); Moré & Wild 2011 (the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,8 @@ Function = Callable[[np.ndarray], np.ndarray]  # (n,) -> (m,)
 EPS = float(np.finfo(np.float64).eps)
 RATIO = 0.3**0.5  # of a step to the one before; no simple fraction, or a fast wave may meet all at the same phase
 LADDER = RATIO ** np.arange(1, 31)  # steps relative to the direction, 0.5 ... 1e-8
-QUICK = LADDER[4:8]  # those that suit most functions; the others are tried when these do not settle it
+QUICK = 4  # the first of those four that suit most functions; the others are tried when these do not settle it
+FINER = (8, 12, 16, 20, 24)  # the first of each four that are tried next
 PROBES = np.array([3e-9, 4e-8, 3e-7, 2e-6])  # spacings at which the noise of f is measured
 KINK = 1e-4  # a gap of this share of the one-sided slopes is a kink
 NO_KINK = 1e-9  # but one of this share of the slope seen from a typical step is nothing
@@ -45,15 +46,23 @@ class Slopes(NamedTuple):
 def scales(x: np.ndarray, typical: np.ndarray, eps: float | None = None) -> list[np.ndarray]:
     """Sizes of steps for each entry of x, the likeliest first: of |x|, of the `typical` |x| around it, of 1.
 
-    An infinite entry cannot be moved: its size is 0. `eps` fixes the first quick step to eps · max(1, |x|).
+    An infinite entry cannot be moved: its size is 0. `eps` fixes the first quick step to eps · max(1, |x|). Sizes that
+    are the same for all entries are given once.
+
+    Raises:
+        ValueError: if `eps` is not a positive number.
     """
+    if eps is not None and not 0 < eps < np.inf:
+        raise ValueError(f"eps must be a positive number, got {eps!r}")
     finite = np.isfinite(x)
     size = np.where(finite, np.abs(x), 0.0)
     if eps is not None:
-        return [np.where(finite, np.maximum(size, 1.0) * eps / QUICK[0], 0.0)]
+        return [np.where(finite, np.maximum(size, 1.0) * eps / LADDER[QUICK], 0.0)]
     around = np.where(typical == 0, 1.0, typical)
     choices = [np.where(size < 1e-3, 1.0, size), np.where(size == 0, around, size), np.ones_like(size)]
-    return [np.where(finite, choice, 0.0) for choice in choices]
+    different = [choices[0]]
+    different += [choice for choice in choices[1:] if not any(np.array_equal(choice, other) for other in different)]
+    return [np.where(finite, choice, 0.0) for choice in different]
 
 
 def unit(d: np.ndarray) -> float:
@@ -100,63 +109,80 @@ def _extrapolated(rows: np.ndarray, powers: Sequence[int]) -> Iterator[tuple[int
         previous = current
 
 
-def _slopes(f: Function, x: np.ndarray, f0: np.ndarray, d: np.ndarray, steps: np.ndarray, noise: np.ndarray) -> Slopes:
-    """The best cell at which F looks smooth; `noise` (m,) is the rounding error of one value of F."""
-    sides = np.array([[_safely(f, x + s * t * d, f0) for s in (1, -1)] for t in steps]).reshape(len(steps), 2, f0.size)
-    t = steps[:, None]
-    with np.errstate(all="ignore"):
-        right, left = (sides[:, 0] - f0) / t, (f0 - sides[:, 1]) / t  # (K, m)
-        central, gaps, size = (right + left) / 2, right - left, np.maximum(np.abs(right), np.abs(left))
-        noise = np.maximum(noise, EPS * np.max(np.abs(sides), axis=1))
-        if len(steps) > len(QUICK):
-            noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), unit(d))))
-        rounding = noise / t + EPS * size / t  # of f's result, and of x + t d
-        typical = np.nan_to_num(size[np.argmin(np.abs(steps - QUICK[0]))], posinf=0.0)
-        value, error = np.full(f0.shape, np.nan), np.full(f0.shape, np.inf)
-        cells = zip(_extrapolated(central, (2, 4, 6, 8)), _extrapolated(gaps, (1, 3, 5, 7)), strict=True)
-        for (k, j, slope, slope_error), (_, _, gap, gap_error) in cells:
-            total = slope_error + 2 * rounding[k]
-            limit = np.maximum(KINK * size[k - j], NO_KINK * typical) + 40 * rounding[k]
-            better = (np.abs(gap) + gap_error <= limit) & (total < error)
-            value, error = np.where(better, slope, value), np.where(better, total, error)
-        if np.isfinite(error).all():
-            return Slopes(value, error, np.zeros(f0.shape), typical)
-        # no such cell: one-sided slopes where they change least from one step to the next
-        change = np.abs(np.diff(right, axis=0)) + np.abs(np.diff(left, axis=0)) + 4 * rounding[1:]
-        best = np.argmin(np.where(np.isnan(change), np.inf, change), axis=0)[None] + 1
-        right, left = (np.take_along_axis(side, best, axis=0)[0] for side in (right, left))
-        kinked = ~np.isfinite(error)
-        mean, jump = np.where(kinked, (right + left) / 2, value), np.where(kinked, right - left, 0.0)
-        return Slopes(mean, error, jump, typical)
+class Line:
+    """F(t) = f(x + t d) for one direction d (n,), from f0 = f(x) and its rounding errors `noise`, both (m,).
 
-
-def quick_slopes(f: Function, x: np.ndarray, f0: np.ndarray, d: np.ndarray, noise: np.ndarray) -> Slopes:
-    """Slopes (m,) along d from eight values of f; f0 = f(x), `noise` (m,) its rounding error."""
-    return _slopes(f, x, f0, d, QUICK, noise)
-
-
-def careful_slopes(
-    f: Function, x: np.ndarray, f0: np.ndarray, d: np.ndarray, noise: np.ndarray, coarsest: float = 1.0
-) -> Slopes:
-    """Slopes (m,) along d from steps of every size, with the noise of f measured.
-
-    A kink within the largest probe's reach looks like noise: no slope is found then.
+    Values of F are kept: steps that were tried before cost nothing.
     """
-    with np.errstate(invalid="ignore", over="ignore"):
-        noise = np.fmax.reduce([noise, *[_noise(f, x, f0, probe * d) for probe in PROBES]])
-    return _slopes(f, x, f0, d, LADDER[coarsest >= LADDER], noise)
 
+    def __init__(self, f: Function, x: np.ndarray, f0: np.ndarray, d: np.ndarray, noise: np.ndarray) -> None:
+        self.f, self.x, self.f0, self.d, self.noise = f, x, f0, d, noise
+        self._sides: dict[int, list[np.ndarray]] = {}
 
-def _noise(f: Function, x: np.ndarray, f0: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """The standard deviation of F's rounding errors: those of fourth differences have 70 times the variance.
+    def _at(self, t: float) -> np.ndarray:
+        return _safely(self.f, self.x + t * self.d, self.f0)
 
-    Of both sides the lesser, and without F(0): noise is on both sides, a jump nearby on one.
-    """
-    sides = []
-    for s in (1, -1):
-        values = np.array([_safely(f, x + k * s * d, f0) for k in range(1, 8)])
-        sides.append(np.sqrt(np.mean(np.diff(values, 4, axis=0) ** 2, axis=0) / 70))
-    return np.fmin(*sides)  # type: ignore[no-any-return]
+    def near(self, first: int) -> Slopes:
+        """Slopes (m,) from four steps of the ladder, the first of this number, and from those known beside them."""
+        least, most = first, first + 4
+        while least - 1 in self._sides:
+            least -= 1
+        while most in self._sides:
+            most += 1
+        return self._slopes(range(least, most), self.noise)
+
+    def careful(self, first: int = 0) -> Slopes:
+        """Slopes (m,) from steps of every size, with the noise of F measured.
+
+        A kink within the largest probe's reach looks like noise: no slope is found then.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            noise = np.fmax.reduce([self.noise, *[self._noise(probe) for probe in PROBES]])
+        return self._slopes(range(first, len(LADDER)), noise)
+
+    def _noise(self, probe: float) -> np.ndarray:
+        """The standard deviation of F's rounding errors: those of fourth differences have 70 times the variance.
+
+        Of both sides the lesser, and without F(0): noise is on both sides, a jump nearby on one.
+        """
+        sides = []
+        for s in (1, -1):
+            values = np.array([self._at(k * s * probe) for k in range(1, 8)])
+            sides.append(np.sqrt(np.mean(np.diff(values, 4, axis=0) ** 2, axis=0) / 70))
+        return np.fmin(*sides)  # type: ignore[no-any-return]
+
+    def _slopes(self, steps: range, noise: np.ndarray) -> Slopes:
+        """The best cell at which F looks smooth; `noise` (m,) is the rounding error of one value of F."""
+        for k in steps:
+            if k not in self._sides:
+                self._sides[k] = [self._at(LADDER[k]), self._at(-LADDER[k])]
+        f0, numbers = self.f0, np.array(steps)
+        sides = np.array([self._sides[k] for k in steps]).reshape(len(steps), 2, f0.size)
+        t = LADDER[numbers][:, None]
+        with np.errstate(all="ignore"):
+            right, left = (sides[:, 0] - f0) / t, (f0 - sides[:, 1]) / t  # (K, m)
+            central, gaps, size = (right + left) / 2, right - left, np.maximum(np.abs(right), np.abs(left))
+            noise = np.maximum(noise, EPS * np.max(np.abs(sides), axis=1))
+            if len(steps) > 4:
+                noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), unit(self.d))))
+            rounding = noise / t + EPS * size / t  # of f's result, and of x + t d
+            typical = np.nan_to_num(size[np.argmin(np.abs(numbers - QUICK))], posinf=0.0)
+            value, error = np.full(f0.shape, np.nan), np.full(f0.shape, np.inf)
+            cells = zip(_extrapolated(central, (2, 4, 6, 8)), _extrapolated(gaps, (1, 3, 5, 7)), strict=True)
+            for (k, j, slope, slope_error), (_, _, gap, gap_error) in cells:
+                total = slope_error + 2 * rounding[k]
+                limit = np.maximum(KINK * size[k - j], NO_KINK * typical) + 40 * rounding[k]
+                better = (np.abs(gap) + gap_error <= limit) & (total < error)
+                value, error = np.where(better, slope, value), np.where(better, total, error)
+            if np.isfinite(error).all():
+                return Slopes(value, error, np.zeros(f0.shape), typical)
+            # no such cell: one-sided slopes where they change least from one step to the next
+            change = np.abs(np.diff(right, axis=0)) + np.abs(np.diff(left, axis=0)) + 4 * rounding[1:]
+            best = np.argmin(np.where(np.isnan(change), np.inf, change), axis=0)[None] + 1
+            right, left = (np.take_along_axis(side, best, axis=0)[0] for side in (right, left))
+            kinked = ~np.isfinite(error)
+            mean, jump = np.where(kinked, (right + left) / 2, value), np.where(kinked, right - left, 0.0)
+            return Slopes(mean, error, jump, typical)
 
 
 def numeric_gradient(
@@ -173,13 +199,17 @@ def numeric_gradient(
         The gradient and an estimate of its error, truncation and rounding, both of x's shape. At a kink or a jump the
         gradient is the mean of the one-sided slopes, and the error half their difference.
 
+    Raises:
+        TypeError: if f returns anything but one floating-point number.
+        ValueError: if `eps` is not positive.
+
     Source: Ridders 1982.
     """
     x = np.array(x, np.float64)
     flat = x.ravel()
 
     def F(values: np.ndarray) -> np.ndarray:
-        return np.array([float(f(values.reshape(x.shape)))])
+        return np.array([_number(f(values.reshape(x.shape)))])
 
     f0 = F(flat.copy())
     noise = EPS * np.abs(f0)
@@ -188,15 +218,21 @@ def numeric_gradient(
     sizes = scales(flat, typical, eps)
     for i in np.flatnonzero(np.isfinite(flat)):
         best = np.inf
-        for n, size in enumerate(sizes):
-            d = size * (np.arange(x.size) == i)
-            found = quick_slopes(F, flat, f0, d, noise)
+        for n, d in enumerate({float(size[i]): size * (np.arange(x.size) == i) for size in sizes}.values()):
+            line = Line(F, flat, f0, d, noise)
+            found = line.near(QUICK)
             if not found.error[0] <= 1e-9 * np.abs(found.value[0]) + 8 * noise[0]:
-                found = careful_slopes(F, flat, f0, d, noise, 1.0 if eps is None else QUICK[0])
+                found = line.careful(0 if eps is None else QUICK)
             value, bound, jump, _ = (float(part[0]) / d[i] for part in found)
-            blur = bound / (abs(value) or 1.0) if np.isfinite(bound) else np.inf
-            if n == 0 or blur < best or np.isnan(gradient[i]):
-                gradient[i], error[i], best = value, abs(jump) / 2 if np.isinf(bound) else bound, blur
-            if best <= 1e-7:
+            if n == 0 or bound < best or np.isnan(gradient[i]):
+                gradient[i], error[i], best = value, abs(jump) / 2 if np.isinf(bound) else bound, bound
+            if best <= 1e-7 * abs(gradient[i]):
                 break
     return gradient.reshape(x.shape), error.reshape(x.shape)
+
+
+def _number(y: Any) -> float:
+    kind = y.dtype.kind if hasattr(y, "dtype") else "f" if isinstance(y, float) else ""
+    if kind != "f" or getattr(y, "size", 1) != 1:
+        raise TypeError(f"numeric_gradient: f must return one floating-point number, got {y!r}; is a `return` missing?")
+    return float(y.reshape(())) if hasattr(y, "reshape") else float(y)
