@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -10,21 +11,43 @@ import numpy as np
 from .problem import Options
 from .recorded import dtype_of
 
+__tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
-def options_of(rtol: float, atol: float, eps: float | None, mode: str, on_kink: str, order: int = 1) -> Options:
+
+def options_of(
+    order: int = 1,
+    rtol: float = 1e-6,
+    atol: float = 0.0,
+    eps: float | None = None,
+    mode: str = "auto",
+    on_kink: str = "raise",
+    copies: bool = True,
+) -> Options:
+    """The options of a check, if it can fail with them."""
     for name, value, known in (
         ("mode", mode, ("auto", "full", "project")),
         ("on_kink", on_kink, ("raise", "reject", "subgradient")),
     ):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
-    if order < 1:
-        raise ValueError(f"order must be at least 1, got {order}")
-    return Options(rtol, atol, eps, mode, on_kink)
+    if not isinstance(order, (int, np.integer)) or order < 1:
+        raise ValueError(f"order must be an integer of at least 1, got {order!r}")
+    if not 0 <= rtol < 1:
+        raise ValueError(
+            f"rtol must be at least 0 and below 1, got {rtol!r}: a gradient of zeros would be close enough"
+        )
+    if not 0 <= atol < math.inf:
+        raise ValueError(f"atol must be a finite number of at least 0, got {atol!r}")
+    if eps is not None and not 0 < eps < math.inf:
+        raise ValueError(f"eps must be a positive number, got {eps!r}")
+    return Options(rtol, atol, eps, mode, on_kink, bool(copies))
 
 
 def chosen_inputs(name: str, inputs: Sequence[Any], wrt: Sequence[int] | None) -> list[int]:
     chosen = list(range(len(inputs)) if wrt is None else wrt)
+    if not chosen:
+        what = "there is no input" if wrt is None else "wrt chooses no input"
+        raise TypeError(f"{name}: {what}, so there is nothing to differentiate")
     for k in chosen:
         if not -len(inputs) <= k < len(inputs):
             raise ValueError(f"{name}: wrt names input {k}, there are {len(inputs)}")
@@ -36,8 +59,10 @@ def own_dtype(x: Any) -> np.dtype:
     return own if own.itemsize < 8 else np.dtype(np.float64)
 
 
-def shown(**values: tuple[Any, Any]) -> str:
-    return "".join(f", {name}={value!r}" for name, (value, default) in values.items() if value != default)
+def changed(options: Options, **others: tuple[Any, Any]) -> dict[str, Any]:
+    """The options that are not the default, and of others, (value, default), those that are not."""
+    mine = {name: value for name, value in options._asdict().items() if value != Options._field_defaults[name]}
+    return mine | {name: value for name, (value, default) in others.items() if value != default}
 
 
 def reject() -> NoReturn:

@@ -103,7 +103,7 @@ def _fault_of(t: Node, order: int, wanted: type[Exception], options: Options, mo
         for level in range(1, order + 1):
             problem = Problem(tensor_map(f), xs, labels, level)
             if wanted is GradientError:
-                check_structure(problem, dtypes, rng)
+                check_structure(problem, dtypes, rng, options.copies)
             Comparison(problem, options._replace(mode="auto", on_kink="raise"), rng).run()
             if level < order:
                 f, xs, labels, dtypes = _with_cotangents(f, problem, xs, labels, dtypes, rng)

@@ -9,14 +9,17 @@ import numpy as np
 
 from ..record import Variable
 from ..tree import flatten
-from .arguments import chosen_inputs, options_of, own_dtype, reject, shown
+from .arguments import changed, chosen_inputs, options_of, own_dtype, reject
 from .blame import Locate, culprit
 from .comparison import Comparison
 from .problem import Arrays, GradientError, KinkError, Options, Problem, random_signs
+from .progress import watched
 from .recorded import TensorFunction, dtype_of, paths, slope, tensor_map
 from .relations import forward_agrees, is_symmetric, same_tensor_twice
-from .report import reproduction
+from .reproduction import reproduction
 from .structure import check_structure
+
+__tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 
 def check_grad(
@@ -29,6 +32,7 @@ def check_grad(
     rtol: float = 1e-6,
     atol: float = 0.0,
     on_kink: str = "raise",
+    copies: bool = True,
     seed: int = 0,
 ) -> None:
     """Compare the derivatives of a function of Tensors with finite differences at `inputs`, and raise if they disagree.
@@ -40,8 +44,9 @@ def check_grad(
 
     Args:
         f: takes Tensors, or trees of them, and returns a Tensor or a tree of them, of any shapes.
-        inputs: where to check: floats, arrays, Tensors or trees of them. Values are compared in float64; float32 inputs
-            are differentiated in float32 as well, and must give float32 gradients.
+        inputs: where to check: floats, arrays, Tensors or trees of them. Values are compared in float64, and in float32
+            as well if f takes it; inputs that are float32 must give float32 gradients. (Of empty arrays, shape and
+            dtype of the gradient are all there is to compare.)
         wrt: positions of the inputs to differentiate; by default every floating-point leaf of every input.
         order: the highest derivative to check; every lower one is checked too.
         mode: "full" compares every entry of the Jacobian, "project" a few random projections of it (one wrong entry of
@@ -50,15 +55,33 @@ def check_grad(
         rtol, atol: how far an entry may be off, relative and absolute, beside the estimated error of the differences.
         on_kink: where f is not differentiable within the smallest step, "raise" a `KinkError`, "reject" the example
             (under hypothesis), or ask of a "subgradient" that it lie between the one-sided slopes.
+        copies: whether f is also tried with copies of the inputs that are strided, column-major, or float32, and with
+            one tensor for two inputs; False for an f that takes C-contiguous float64 arrays only.
         seed: of everything random.
 
     Raises:
         GradientError: if a derivative is wrong; the message names entry, values, the primitive to blame, and lines to
             paste.
         KinkError: (a ValueError) if no verdict is possible here.
-        TypeError: if no input can be differentiated.
+        TypeError: if there is nothing to compare: no input that can be differentiated, or a result without a
+            floating-point Tensor (a missing `return`).
+        ValueError: if f refuses a copy of its inputs, or an option admits any gradient.
     """
-    options = options_of(rtol, atol, eps, mode, on_kink, order)
+    options = options_of(order, rtol, atol, eps, mode, on_kink, copies)
+    given = changed(options, order=(order, 1), seed=(seed, 0), wrt=(wrt if wrt is None else list(wrt), None))
+    check_function(f, inputs, wrt, order, options, seed, lambda: reproduction("check_grad", {"f": f}, inputs, given))
+
+
+def check_function(
+    f: Callable[..., Any],
+    inputs: Sequence[Any],
+    wrt: Sequence[int] | None,
+    order: int,
+    options: Options,
+    seed: int,
+    reproduce: Callable[[], str],
+) -> None:
+    """`check_grad`, with another way to reproduce it."""
     chosen = chosen_inputs("check_grad", inputs, wrt)
     trees = [flatten(inputs[k]) for k in chosen]
     places, xs, dtypes, labels = [], [], [], []
@@ -81,11 +104,8 @@ def check_grad(
             full[k] = rebuild([new.get((k, j), leaf) for j, leaf in enumerate(leaves)])
         return f(*full)
 
-    repeated = shown(order=(order, 1), mode=(mode, "auto"), eps=(eps, None), on_kink=(on_kink, "raise"), seed=(seed, 0))
-    repeated += "" if wrt is None else f", wrt={list(wrt)}"
-    check_tensors(
-        call, xs, dtypes, labels, options, order, seed, lambda: reproduction("check_grad", {"f": f}, inputs, repeated)
-    )
+    with watched("check_grad"):
+        check_tensors(call, xs, dtypes, labels, options, order, seed, reproduce)
 
 
 def check_tensors(
@@ -106,11 +126,12 @@ def check_tensors(
     try:
         for level in range(1, order + 1):
             problem = Problem(tensor_map(function), xs, labels, level, magnitude)
-            check_structure(problem, dtypes, rng)
+            check_structure(problem, dtypes, rng, options.copies)
             comparison = Comparison(problem, options, rng)
             comparison.run()
             if level == 1:
-                same_tensor_twice(function, problem, rng)
+                if options.copies:
+                    same_tensor_twice(function, problem, rng)
                 first = problem
             else:
                 is_symmetric(comparison, rng)

@@ -14,9 +14,12 @@ Source: Ridders 1982 (the table and its error estimate); Moré & Wild 2011 (the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+
+__tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 Function = Callable[[np.ndarray], np.ndarray]  # (n,) -> (m,)
 
@@ -122,23 +125,27 @@ class Line:
     def _at(self, t: float) -> np.ndarray:
         return _safely(self.f, self.x + t * self.d, self.f0)
 
-    def near(self, first: int) -> Slopes:
-        """Slopes (m,) from four steps of the ladder, the first of this number, and from those known beside them."""
+    @cached_property
+    def measured(self) -> np.ndarray:
+        """The rounding errors of F, measured; a kink within the largest probe's reach looks like noise."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.fmax.reduce([self.noise, *[self._noise(probe) for probe in PROBES]])  # type: ignore[no-any-return]
+
+    def near(self, first: int, careful: bool = False) -> Slopes:
+        """Slopes (m,) from four steps of the ladder, the first of this number, and from those known beside them.
+
+        With `careful`, the noise of F is measured.
+        """
         least, most = first, first + 4
         while least - 1 in self._sides:
             least -= 1
         while most in self._sides:
             most += 1
-        return self._slopes(range(least, most), self.noise)
+        return self._slopes(range(least, most), careful)
 
     def careful(self, first: int = 0) -> Slopes:
-        """Slopes (m,) from steps of every size, with the noise of F measured.
-
-        A kink within the largest probe's reach looks like noise: no slope is found then.
-        """
-        with np.errstate(invalid="ignore", over="ignore"):
-            noise = np.fmax.reduce([self.noise, *[self._noise(probe) for probe in PROBES]])
-        return self._slopes(range(first, len(LADDER)), noise)
+        """Slopes (m,) from steps of every size, with the noise of F measured."""
+        return self._slopes(range(first, len(LADDER)), True)
 
     def _noise(self, probe: float) -> np.ndarray:
         """The standard deviation of F's rounding errors: those of fourth differences have 70 times the variance.
@@ -151,8 +158,8 @@ class Line:
             sides.append(np.sqrt(np.mean(np.diff(values, 4, axis=0) ** 2, axis=0) / 70))
         return np.fmin(*sides)  # type: ignore[no-any-return]
 
-    def _slopes(self, steps: range, noise: np.ndarray) -> Slopes:
-        """The best cell at which F looks smooth; `noise` (m,) is the rounding error of one value of F."""
+    def _slopes(self, steps: range, careful: bool) -> Slopes:
+        """The best cell at which F looks smooth."""
         for k in steps:
             if k not in self._sides:
                 self._sides[k] = [self._at(LADDER[k]), self._at(-LADDER[k])]
@@ -162,8 +169,8 @@ class Line:
         with np.errstate(all="ignore"):
             right, left = (sides[:, 0] - f0) / t, (f0 - sides[:, 1]) / t  # (K, m)
             central, gaps, size = (right + left) / 2, right - left, np.maximum(np.abs(right), np.abs(left))
-            noise = np.maximum(noise, EPS * np.max(np.abs(sides), axis=1))
-            if len(steps) > 4:
+            noise = np.maximum(self.measured if careful else self.noise, EPS * np.max(np.abs(sides), axis=1))
+            if careful or len(steps) > 4:
                 noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), unit(self.d))))
             rounding = noise / t + EPS * size / t  # of f's result, and of x + t d
             typical = np.nan_to_num(size[np.argmin(np.abs(numbers - QUICK))], posinf=0.0)

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import chosen_inputs, options_of, own_dtype, reject, shown
+from .arguments import changed, chosen_inputs, options_of, own_dtype, reject
 from .comparison import Comparison
-from .problem import Arrays, GradientError, KinkError, Map, Options, Problem
+from .problem import Arrays, GradientError, KinkError, Map, Options, Problem, nothing_in
+from .progress import watched
 from .recorded import dtype_of
-from .report import reproduction
+from .reproduction import reproduction
 from .structure import check_structure
+
+__tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 Function = Callable[..., Any]
 
@@ -27,6 +30,7 @@ def check_vjp(
     rtol: float = 1e-6,
     atol: float = 0.0,
     on_kink: str = "raise",
+    copies: bool = True,
     seed: int = 0,
 ) -> None:
     """Compare a hand-written pullback of a plain NumPy function, g -> Jᵀ g, with finite differences; no Tensor needed.
@@ -41,7 +45,7 @@ def check_vjp(
     Example:
         >>> check_vjp(np.sin, lambda g, x: g * np.cos(x), np.array([0.3, 2.0]))
     """
-    _check_plain("check_vjp", f, vjp, inputs, wrt, options_of(rtol, atol, eps, mode, on_kink), seed)
+    _check("check_vjp", f, vjp, inputs, wrt, options_of(1, rtol, atol, eps, mode, on_kink, copies), seed)
 
 
 def check_jvp(
@@ -54,6 +58,7 @@ def check_jvp(
     rtol: float = 1e-6,
     atol: float = 0.0,
     on_kink: str = "raise",
+    copies: bool = True,
     seed: int = 0,
 ) -> None:
     """Compare a hand-written forward rule of a plain NumPy function, v -> J v, with finite differences.
@@ -69,10 +74,10 @@ def check_jvp(
     Example:
         >>> check_jvp(np.sin, lambda v, x: v * np.cos(x), np.array([0.3, 2.0]))
     """
-    _check_plain("check_jvp", f, jvp, inputs, wrt, options_of(rtol, atol, eps, mode, on_kink), seed)
+    _check("check_jvp", f, jvp, inputs, wrt, options_of(1, rtol, atol, eps, mode, on_kink, copies), seed)
 
 
-def _check_plain(
+def _check(
     name: str,
     f: Function,
     rule: Function,
@@ -81,6 +86,22 @@ def _check_plain(
     options: Options,
     seed: int,
 ) -> None:
+    functions = {"f": f, name.removeprefix("check_"): rule}
+    given = changed(options, seed=(seed, 0), wrt=(wrt if wrt is None else list(wrt), None))
+    check_plain(name, f, rule, inputs, wrt, options, seed, lambda: reproduction(name, functions, inputs, given))
+
+
+def check_plain(
+    name: str,
+    f: Function,
+    rule: Function,
+    inputs: Sequence[Any],
+    wrt: Sequence[int] | None,
+    options: Options,
+    seed: int,
+    reproduce: Callable[[], str],
+) -> None:
+    """`check_vjp` or `check_jvp`, by name, with another way to reproduce it."""
     forward = name == "check_jvp"
     chosen = [k for k in chosen_inputs(name, inputs, wrt) if dtype_of(inputs[k]).kind == "f"]
     if not chosen:
@@ -97,7 +118,10 @@ def _check_plain(
         nonlocal single
         y = f(*full(xs))
         single = not isinstance(y, (tuple, list))
-        return [_floating(part) for part in ([y] if single else y)]
+        parts = [np.asarray(part) for part in ([y] if single else y)]
+        if not any(part.dtype.kind in "fc" for part in parts) or any(part.dtype.kind not in "fcbiu" for part in parts):
+            raise nothing_in(y, "a floating-point array, or a tuple of arrays that holds one")
+        return [_floating(part) for part in parts]
 
     def linearize(xs: Arrays) -> Callable[[Arrays], Arrays]:
         def pullback(gs: Arrays) -> Arrays:
@@ -108,47 +132,43 @@ def _check_plain(
                     f"vjp returned {len(results)} arrays for {len(inputs)} inputs; return one for each, None where "
                     "there is no derivative"
                 )
-            return [_result(r) for r in (results if len(results) != len(inputs) else [results[k] for k in chosen])]
+            return [
+                _result(name, r) for r in (results if len(results) != len(inputs) else [results[k] for k in chosen])
+            ]
 
         def pushforward(vs: Arrays) -> Arrays:
             tangents: list[Any] = [0.0] * len(inputs)
             for k, v in zip(chosen, vs):
                 tangents[k] = v
             result = rule(tangents[0] if len(inputs) == 1 else tuple(tangents), *full(xs))
-            return [_result(r) for r in (result if isinstance(result, (tuple, list)) else [result])]
+            return [_result(name, r) for r in (result if isinstance(result, (tuple, list)) else [result])]
 
         return pushforward if forward else pullback
 
     xs = [np.array(inputs[k], np.float64) for k in chosen]
-    repeated = shown(
-        mode=(options.mode, "auto"), eps=(options.eps, None), on_kink=(options.on_kink, "raise"), seed=(seed, 0)
-    )
-
-    def report(error: Exception) -> str:
-        functions = {"f": f, name.removeprefix("check_"): rule}
-        return f"{error}\n\n{reproduction(name, functions, inputs, repeated)}"
-
     rng = np.random.default_rng(seed)
     try:
-        problem = Problem(Map(value, linearize, forward), xs, [f"input {k}" for k in chosen])
-        check_structure(problem, [own_dtype(inputs[k]) for k in chosen], rng)
-        Comparison(problem, options, rng).run()
+        with watched(name):
+            problem = Problem(Map(value, linearize, forward), xs, [f"input {k}" for k in chosen])
+            check_structure(problem, [own_dtype(inputs[k]) for k in chosen], rng, options.copies)
+            Comparison(problem, options, rng).run()
     except GradientError as error:
-        raise GradientError(report(error)) from error.__cause__
+        raise GradientError(f"{error}\n\n{reproduce()}") from error.__cause__
     except KinkError as error:
         if options.on_kink == "reject":
             reject()
-        raise KinkError(report(error)) from None
+        raise KinkError(f"{error}\n\n{reproduce()}") from None
 
 
-def _floating(y: Any) -> np.ndarray:
-    array = np.asarray(y)
+def _floating(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "c":
         raise TypeError("the function returned complex numbers; return real and imaginary part")
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
-def _result(r: Any) -> np.ndarray:
+def _result(name: str, r: Any) -> np.ndarray:
     if r is None:
-        raise GradientError("vjp returned None for an input that is differentiated; name the others with wrt=")
+        whose = "an input that is differentiated" if name == "check_vjp" else "an output"
+        hint = "; name the others with wrt=" if name == "check_vjp" else ""
+        raise GradientError(f"{name.removeprefix('check_')} returned None for {whose}; is a `return` missing?{hint}")
     return np.asarray(r)

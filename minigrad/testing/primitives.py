@@ -10,14 +10,24 @@ import numpy as np
 from ..primitive import Primitive
 from ..record import Variable
 from ..tensor import Tensor
+from .arguments import changed, options_of
 from .check import check_tensors
-from .problem import Arrays, GradientError, Options, random_signs
+from .problem import Arrays, GradientError, random_signs
+from .progress import watched
 from .recorded import dtype_of, pulled
-from .report import reproduction
+from .reproduction import reproduction
+
+__tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 
 def check_primitive(
-    p: Primitive, *inputs: Any, order: int = 2, on_kink: str = "raise", seed: int = 0, **static: Any
+    p: Primitive,
+    *inputs: Any,
+    order: int = 2,
+    on_kink: str = "raise",
+    copies: bool = True,
+    seed: int = 0,
+    **static: Any,
 ) -> None:
     """Check a primitive at `inputs`: its function, its rules up to `order`, and how both behave in the engine.
 
@@ -29,13 +39,14 @@ def check_primitive(
     Args:
         p: made by `minigrad.primitive`.
         inputs: where to check: arrays and whatever else p takes.
-        order, on_kink, seed: as for `check_grad`.
+        order, on_kink, copies, seed: as for `check_grad`.
         static: p's keyword arguments.
 
     Raises:
         GradientError: if anything of that fails.
         KinkError: (a ValueError) if p is not differentiable at the inputs.
-        TypeError: if p has no rule for any of these inputs.
+        TypeError: if p has no rule for any of these inputs, or its result is not floating-point.
+        ValueError: if p refuses a copy of its inputs.
 
     Example:
         >>> @given(arrays(...))
@@ -51,29 +62,32 @@ def check_primitive(
     for k in places:
         values[k] = np.array(values[k], np.float64)
     case = _Case(p, values, places, static, np.random.default_rng(seed))
-    shown = "".join(f", {key}={value!r}" for key, value in static.items()) + (f", seed={seed}" if seed else "")
+    options = options_of(order, on_kink=on_kink, copies=copies)
+    given = static | changed(options, order=(order, 2), seed=(seed, 0))
 
     def reproduce() -> str:
-        return reproduction("check_primitive", {"p": p}, inputs, shown)
+        return reproduction("check_primitive", {"p": p}, inputs, given)
 
-    try:
-        case.check_dtype()
-    except GradientError as error:
-        raise GradientError(f"{p.name}: {error}\n\n{reproduce()}") from None
-    check_tensors(
-        case.call,
-        [values[k] for k in places],
-        [np.dtype(np.float32)] * len(places),
-        [f"{p.name}, input {k}" for k in places],
-        Options(on_kink=on_kink),
-        order,
-        seed,
-        reproduce,
-    )
-    try:
-        case.check_elementwise()
-    except GradientError as error:
-        raise GradientError(f"{p.name}: {error}\n\n{reproduce()}") from error.__cause__
+    with watched("check_primitive"):
+        if copies:
+            try:
+                case.check_dtype()
+            except GradientError as error:
+                raise GradientError(f"{p.name}: {error}\n\n{reproduce()}") from None
+        check_tensors(
+            case.call,
+            [values[k] for k in places],
+            [np.dtype(np.float32 if copies else np.float64)] * len(places),
+            [f"{p.name}, input {k}" for k in places],
+            options,
+            order,
+            seed,
+            reproduce,
+        )
+        try:
+            case.check_elementwise()
+        except GradientError as error:
+            raise GradientError(f"{p.name}: {error}\n\n{reproduce()}") from error.__cause__
 
 
 class _Case:

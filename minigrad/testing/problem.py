@@ -7,11 +7,14 @@ Nothing here knows of Tensors: arrays go in, arrays come out. `Problem` also lay
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .differences import EPS, scales
+
+__tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 Arrays = list[np.ndarray]
 
@@ -44,6 +47,7 @@ class Options(NamedTuple):
     eps: float | None = None
     mode: str = "auto"
     on_kink: str = "raise"
+    copies: bool = True
 
 
 class Problem:
@@ -80,6 +84,11 @@ class Problem:
         self.owner = np.repeat(np.arange(len(inputs)), [x.size for x in inputs])
         typical = [np.max(np.abs(x), initial=0.0, where=np.isfinite(x)) for x in inputs]
         self.typical = np.array(typical, np.float64)[self.owner]
+
+    @cached_property
+    def linear(self) -> Callable[[Arrays], Arrays]:
+        """The pullback (or pushforward) at the inputs."""
+        return self.map.linearize([x.copy() for x in self.inputs])
 
     n = property(lambda self: self.x.size)
     m = property(lambda self: self.y.size)
@@ -126,6 +135,16 @@ class Problem:
     def error(self, k: int, text: str) -> GradientError:
         """A fault of the derivative with respect to input k."""
         return GradientError(f"{self.labels[k]}, derivative of order {self.order}: {text}")
+
+
+def nothing_in(result: Any, wanted: str) -> TypeError:
+    """What to raise for a result of a user's function that holds nothing whose derivative could be compared."""
+    text = repr(result)
+    text = text if len(text) <= 60 and "\n" not in text else f"a {type(result).__name__}"
+    return TypeError(
+        f"the function returned {text}, and it must return {wanted}, or there is nothing to compare; is a `return` "
+        "missing? (Integers, comparisons and argmax have no derivative.)"
+    )
 
 
 def flattened(arrays: Arrays) -> np.ndarray:

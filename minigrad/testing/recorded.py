@@ -13,7 +13,9 @@ from ..record import Variable
 from ..tensor import Tensor
 from ..transforms import vjp
 from ..tree import flatten, tree_leaves
-from .problem import Arrays, GradientError, Map
+from .problem import Arrays, GradientError, Map, nothing_in
+
+__tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 TensorFunction = Callable[..., Any]
 
@@ -29,15 +31,23 @@ def floating_parts(tree: Any) -> list[Tensor]:
 
 def dtype_of(x: Any) -> np.dtype:
     """The dtype of a Tensor, an array or a number; object for anything else."""
-    return np.dtype(x.dtype) if hasattr(x, "dtype") else np.asarray(x).dtype
+    own = getattr(x, "dtype", None)
+    return own if isinstance(own, np.dtype) else np.asarray(x).dtype
 
 
 def tensor_map(f: TensorFunction) -> Map:
-    """f, a function of Tensors, as a function of arrays with a pullback."""
+    """f, a function of Tensors, as a function of arrays with a pullback.
+
+    Raises (where it is called):
+        TypeError: if the result holds no floating-point Tensor.
+    """
 
     def value(xs: Arrays) -> Arrays:
         with no_grad():
-            return [y._data for y in floating_parts(f(*[Tensor._sharing(x) for x in xs]))]
+            result = f(*[Tensor._sharing(x) for x in xs])
+        if not any(isinstance(y, Variable) and y._data.dtype.kind == "f" for y in tree_leaves(result)):
+            raise nothing_in(result, "a floating-point Tensor or a tree that holds one")
+        return [y._data for y in floating_parts(result)]
 
     def linearize(xs: Arrays) -> Callable[[Arrays], Arrays]:
         leaves = [Tensor._sharing(x, requires_grad=True) for x in xs]

@@ -1,205 +1,59 @@
-"""What every derivative must be, whatever its values: of the right shape and dtype, linear, pure, and unaliased."""
+"""Everything of a derivative but its values: what its results are like, for the inputs and for copies of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
+from .derivative import Derivative, check_function_of
 from .differences import EPS
-from .problem import Arrays, GradientError, Problem, evaluate_elsewhere, nudged, random_signs
+from .problem import Arrays, GradientError, Problem
 
-SAME = 1e-10  # two computations of one number agree to this share of the largest term
+__tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 
-def check_structure(problem: Problem, dtypes: list[np.dtype], rng: np.random.Generator) -> None:
+def check_structure(problem: Problem, dtypes: list[np.dtype], rng: np.random.Generator, copies: bool = True) -> None:
     """Run every check of this page; `dtypes` are those that the user's inputs came in.
 
     Raises:
         GradientError: at the first that fails.
+        ValueError: if a copy of the inputs is refused; `copies=False` makes none but of the user's dtypes.
     """
-    _check_function(problem)
-    derivative = _Derivative(problem, rng)
+    check_function_of(problem)
+    derivative = _Copied(problem, rng)
     derivative.check_shapes_and_dtypes()
     derivative.check_aliases()
     derivative.check_same_again()
     with np.errstate(all="ignore"):  # where a gradient is infinite
         derivative.check_linear()
     derivative.check_results_last()
-    derivative.check_layouts()
-    derivative.check_own_dtypes(dtypes)
+    short, double = any(dtype != np.float64 for dtype in dtypes), any(dtype == np.float64 for dtype in dtypes)
+    if short:
+        derivative.check_own_dtypes(dtypes)
+    if copies:
+        derivative.check_layouts()
+        if double:
+            derivative.check_float32()
 
 
-def _differs(a: np.ndarray, b: np.ndarray, tolerance: float | np.ndarray = 0.0) -> tuple[int, ...] | None:
-    """The first index at which two arrays of one shape differ by more than rounding; NaN equals NaN."""
-    with np.errstate(all="ignore"):
-        largest = max(np.max(np.abs(c), initial=0.0, where=np.isfinite(c)) for c in (a, b))
-        same = (np.abs(a - b) <= SAME * largest + tolerance) | (a == b) | (np.isnan(a) & np.isnan(b))
-    return None if same.all() else tuple(int(i) for i in np.argwhere(~same)[0])
+class _Copied(Derivative):
+    """The derivative for copies of the inputs: of another layout in memory, or of another precision."""
 
-
-def _check_function(problem: Problem) -> None:
-    inputs = [x.copy() for x in problem.inputs]
-    outputs = problem.map.value(inputs)
-    for k, (x, before) in enumerate(zip(inputs, problem.inputs)):
-        if not np.array_equal(x, before, equal_nan=True):
-            raise problem.error(k, "the function changed its input in place")
-    if [y.shape for y in outputs] != [y.shape for y in problem.outputs]:
-        raise GradientError("two calls with the same inputs gave outputs of different shapes; does f keep state?")
-    for k, (y, before) in enumerate(zip(outputs, problem.outputs)):
-        at = _differs(np.asarray(y, np.float64), before)
-        if at is not None:
-            raise GradientError(
-                f"two calls with the same inputs gave different results, {before[at]:.10g} and {float(y[at]):.10g} at "
-                f"index {at} of output {k}; is f random, or does it keep state from one call to the next?"
-            )
-
-
-def sensitivity(
-    linearize: Callable[[Arrays], Callable[[Arrays], Arrays]],
-    inputs: Arrays,
-    given: Arrays,
-    rng: np.random.Generator,
-    eps: float = EPS,
-) -> list[float]:
-    """How far each result moves when all that is given moves by a few units in its last place, as rounding may do."""
-    expected = linearize([x.copy() for x in inputs])([g.copy() for g in given])
-    moves = [0.0] * len(expected)
-    for _ in range(3):
+    def _derivative_of(self, inputs: Arrays, given: Arrays, what: str) -> Arrays:
+        """The derivative for copies of the inputs, which a function may refuse to take."""
         try:
-            with np.errstate(all="ignore"):
-                moved = linearize([nudged(x, 2 * eps, rng) for x in inputs])
-                changes = [np.abs(a - b) for a, b in zip(moved([nudged(g, 2 * eps, rng) for g in given]), expected)]
-        except (ArithmeticError, ValueError, AssertionError):
-            continue
-        largest = [float(np.max(c, initial=0.0, where=np.isfinite(c))) for c in changes]
-        moves = [max(pair) for pair in zip(moves, largest)]
-    return moves
-
-
-class _Derivative:
-    """The derivative's results for random cotangents (or, for a forward rule, tangents), and what they must be."""
-
-    def __init__(self, problem: Problem, rng: np.random.Generator) -> None:
-        self.problem, self.rng = problem, rng
-        self.noun = "tangent" if problem.map.forward else "cotangent"
-        self.like = problem.outputs if problem.map.forward else problem.inputs
-        self.given = self._random()
-        self.results = self._pure(self.given)
-        self.values = [np.array(g, np.float64) for g in self.results]
-        self._rounding: dict[float, list[float]] = {}
-
-    def _random(self) -> Arrays:
-        if self.problem.map.forward:
-            return [random_signs(self.rng, x.shape) * np.isfinite(x) for x in self.problem.inputs]
-        return self.problem.cotangents(random_signs(self.rng, self.problem.m))
-
-    def _name(self, k: int) -> str:
-        return f"output {k}" if self.problem.map.forward else self.problem.labels[k]
-
-    def _fault(self, k: int, text: str) -> GradientError:
-        return GradientError(f"{self._name(k)}, derivative of order {self.problem.order}: {text}")
-
-    def _pure(self, given: Arrays, interrupted: bool = False) -> Arrays:
-        """The derivative of `given`, which must leave everything as it was."""
-        p = self.problem
-        inputs, handed = [x.copy() for x in p.inputs], [g.copy() for g in given]
-        linear = p.map.linearize(inputs)
-        if interrupted:
-            evaluate_elsewhere(p.map, p.inputs)
-        results = linear(handed)
-        for k, (x, before) in enumerate(zip(inputs, p.inputs)):
-            if not np.array_equal(x, before, equal_nan=True):
-                raise p.error(k, "computing the derivative changed this input in place")
-        for k, (g, before) in enumerate(zip(handed, given)):
-            if not np.array_equal(g, before, equal_nan=True):
-                whose = f"{'input' if p.map.forward else 'output'} {k}"
-                raise GradientError(
-                    f"derivative of order {p.order}: the {self.noun} of {whose} was changed in place; "
-                    "write into a new array"
-                )
-        for k, result in enumerate(results):
-            for what, others in ((self.noun, handed), ("input", inputs)):
-                if result.size and any(np.shares_memory(result, other) for other in others):
-                    raise self._fault(k, f"the gradient shares memory with the {what}; return a copy")
-        return results
-
-    def _expect(self, results: Arrays, expected: Arrays, text: Callable[[str, float, float], str], eps: float) -> None:
-        """Raise with text(where, result, expected) if they differ by more than rounding errors of precision `eps`."""
-        floors = [floor * (1.0 if eps == EPS else 0.01) for floor in self.problem.rounding()]
-        for k, (result, value, floor) in enumerate(zip(results, expected, floors)):
-            result = np.asarray(result, np.float64)
-            if _differs(result, value, floor * (eps / EPS)) is None:
-                continue
-            safety = 100 if eps == EPS else 10
-            index = _differs(result, value, floor * (eps / EPS) + safety * self._sensitivity(eps)[k])
-            if index is not None:
-                raise self._fault(k, text(f"at index {index}", float(result[index]), float(value[index])))
-
-    def _sensitivity(self, eps: float) -> Sequence[float]:
-        if eps not in self._rounding:
-            self._rounding[eps] = sensitivity(
-                self.problem.map.linearize, self.problem.inputs, self.given, self.rng, eps
-            )
-        return self._rounding[eps]
-
-    # --- the checks --------------------------------------------------------------------------------------------------
-
-    def check_shapes_and_dtypes(self) -> None:
-        if len(self.results) != len(self.like):
-            raise GradientError(f"the derivative gave {len(self.results)} arrays where {len(self.like)} belong")
-        for k, (result, like) in enumerate(zip(self.results, self.like)):
-            if result.shape != like.shape or result.dtype != like.dtype:
-                raise self._fault(
-                    k, f"the gradient is {result.shape} {result.dtype}, it belongs to {like.shape} {like.dtype}"
-                )
-
-    def check_aliases(self) -> None:
-        for k, result in enumerate(self.results):
-            if not result.flags.writeable:
-                raise self._fault(k, "the gradient is a read-only view; return a copy")
-            for j in range(k):
-                if result.size and np.shares_memory(result, self.results[j]):
-                    raise self._fault(k, f"the gradient shares memory with that of {self._name(j)}; return copies")
-
-    def check_same_again(self) -> None:
-        text = (
-            "{} the gradient was {:.10g}, and after a call at another point it was {:.10g} for the same inputs; is it "
-            "random, or does it keep state between calls?"
-        )
-        for k, (again, before) in enumerate(zip(self._pure(self.given, interrupted=True), self.values)):
-            index = _differs(np.asarray(again, np.float64), before)
-            if index is not None:
-                raise self._fault(k, text.format(f"at index {index}", float(before[index]), float(again[index])))
-
-    def check_linear(self) -> None:
-        """J(0) = 0 and J(a g + b h) = a J(g) + b J(h)."""
-        linear = self.problem.map.linearize([x.copy() for x in self.problem.inputs])
-        for k, result in enumerate(linear([np.zeros(g.shape) for g in self.given])):
-            wrong = np.argwhere((result != 0) & ~np.isnan(result))
-            if len(wrong):
-                index = tuple(int(i) for i in wrong[0])
-                value = float(np.asarray(result)[index])
-                raise self._fault(k, f"at index {index} the gradient is {value:.10g} for a {self.noun} of zeros")
-        other = self._random()
-        second = [np.array(h, np.float64) for h in linear([h.copy() for h in other])]
-        mixed = linear([-0.75 * g + 1.5 * h for g, h in zip(self.given, other)])
-        self._expect(
-            mixed,
-            [-0.75 * a + 1.5 * b for a, b in zip(self.values, second)],
-            lambda where, found, expected: (
-                f"{where} the gradient is not linear in the {self.noun}: "
-                f"J(a g + b h) is {found:.10g}, a J(g) + b J(h) is {expected:.10g}"
-            ),
-            EPS,
-        )
-
-    def check_results_last(self) -> None:
-        for k, (result, value) in enumerate(zip(self.results, self.values)):
-            if not np.array_equal(result, value, equal_nan=True):
-                raise self._fault(
-                    k, "a later call overwrote the gradient that an earlier one returned; return a new array"
-                )
+            return self.problem.map.linearize(inputs)(given)
+        except Exception as error:
+            kind = type(error).__name__
+            text = str(error) if isinstance(error, GradientError) else f"the derivative raised {kind}: {error}"
+            refusal = GradientError if isinstance(error, GradientError) else ValueError
+            raise refusal(
+                f"derivative of order {self.problem.order}, for {what} copies of the inputs and of the {self.noun}: "
+                f"{text}\n(the checker tries such copies since a derivative must depend neither on how arrays lie in "
+                "memory nor on their precision; for a function that takes C-contiguous float64 arrays only, pass "
+                "copies=False)"
+            ) from error
 
     def check_layouts(self) -> None:
         """Inputs that are every second entry of a larger array, or transposed, have the same gradient."""
@@ -207,12 +61,12 @@ class _Derivative:
             "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x.copy(),
             "column-major": lambda x: x.T.copy().T,
         }
+        arrays = [*self.problem.inputs, *self.given]
         for name, layout in layouts.items():
-            if name == "column-major" and all(x.ndim < 2 for x in self.problem.inputs):
+            if all(x.size < 2 for x in arrays) or (name == "column-major" and all(x.ndim < 2 for x in arrays)):
                 continue
-            pulled = self.problem.map.linearize([layout(x) for x in self.problem.inputs])
             self._expect(
-                pulled([layout(g) for g in self.given]),
+                self._derivative_of([layout(x) for x in self.problem.inputs], [layout(g) for g in self.given], name),
                 self.values,
                 lambda where, found, expected: (
                     f"{where} the gradient is {expected:.10g}, and for {name} copies of the inputs {found:.10g}"  # noqa: B023
@@ -221,9 +75,7 @@ class _Derivative:
             )
 
     def check_own_dtypes(self, dtypes: list[np.dtype]) -> None:
-        """In the inputs' own dtype: results in it too, and the values of float64 to its precision."""
-        if all(dtype == np.float64 for dtype in dtypes):
-            return
+        """In the inputs' own dtypes: results in them too, and the values of float64 to their precision."""
         p = self.problem
         with np.errstate(all="ignore"):
             inputs = [x.astype(dtype) for x, dtype in zip(p.inputs, dtypes)]
@@ -238,12 +90,73 @@ class _Derivative:
         if any(np.isfinite(y).sum() < np.isfinite(before).sum() for y, before in zip(outputs, p.outputs)):
             return  # out of this dtype's range
         eps = max(float(np.finfo(dtype).eps) for dtype in dtypes)
-        close = [10 * eps**0.5 * np.max(np.abs(v), initial=0.0, where=np.isfinite(v)) for v in self.values]
+        shortest = min(dtypes, key=lambda dtype: dtype.itemsize)
+        self._expect_about(results, self._at_rounded(inputs), str(shortest), eps)
+
+    def check_float32(self) -> None:
+        """The values of float64 to the precision of float32, wherever f itself is that precise in float32."""
+        p = self.problem
+        eps = float(np.finfo(np.float32).eps)
+        left_range: list[str] = []
+        with np.errstate(all="ignore", over="call", under="call", call=lambda kind, _: left_range.append(kind)):
+            inputs = [x.astype(np.float32) for x in p.inputs]
+            try:
+                outputs = p.map.value([x.copy() for x in inputs])
+            except Exception:  # it takes none
+                return
+            if any(y.shape != before.shape for y, before in zip(outputs, p.outputs)):
+                return
+            models = inputs if p.map.forward else outputs
+            given = [g.astype(y.dtype) for g, y in zip(self.given, models)]
+            results = self._derivative_of([x.copy() for x in inputs], given, "float32")
+            for k, (result, like) in enumerate(zip(results, self.like)):
+                if result.shape != like.shape:
+                    raise self._fault(k, f"for float32 copies of the inputs the gradient is {result.shape}")
+            if left_range:  # 0/0 and inf - inf are float32's then, and not the rule's
+                results = [np.where(np.isfinite(r), r, v) for r, v in zip(results, self.values)]
+            if _is_close(results, self.values, eps) or not self._is_precise(inputs, outputs, eps):
+                return
+            self._expect_about(results, self._at_rounded(inputs), "float32", eps)
+
+    def _at_rounded(self, inputs: Arrays) -> Arrays:
+        """The derivative in float64 where rounding has moved the inputs to: a kink may be there, or a steep slope."""
+        exact = [x.astype(np.float64) for x in inputs]
+        if all(np.array_equal(x, y, equal_nan=True) for x, y in zip(exact, self.problem.inputs)):
+            return self.values
+        try:
+            return [np.asarray(g, np.float64) for g in self.problem.map.linearize(exact)(self.given)]
+        except Exception:  # it is outside of the domain
+            return self.values
+
+    def _is_precise(self, inputs: Arrays, outputs: Arrays, eps: float) -> bool:
+        """Whether f has the same values in both precisions, all of a size that float32 holds with room to spare."""
+        exact = [x.astype(np.float64) for x in inputs]
+        try:
+            expected = self.problem.map.value(exact)
+        except Exception:
+            return False
+        sizes = [_largest(y) for y in (*exact, *expected, *self.values)]
+        return all(size == 0 or 1e-9 < size < 1e9 for size in sizes) and _is_close(outputs, expected, eps)
+
+    def _expect_about(self, results: Arrays, expected: Arrays, dtype: str, eps: float) -> None:
+        close = [_allowed(v, eps) for v in expected]
         self._expect(
-            [np.where(np.abs(r - v) <= c, v, r) for r, v, c in zip(results, self.values, close)],
-            self.values,
-            lambda where, found, expected: (
-                f"{where} the gradient is {expected:.10g} in float64, and {found:.6g} in {own.dtype}"
-            ),
+            [np.where(np.abs(r - v) <= c, v, r) for r, v, c in zip(results, expected, close)],
+            expected,
+            lambda where, found, value: f"{where} the gradient is {value:.10g} in float64, and {found:.6g} in {dtype}",
             eps,
         )
+
+
+def _allowed(expected: np.ndarray, eps: float) -> float:
+    """How far a result of precision eps may be off."""
+    return float(10 * eps**0.5 * _largest(expected))
+
+
+def _largest(x: np.ndarray) -> float:
+    return float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
+
+
+def _is_close(found: Arrays, expected: Arrays, eps: float) -> bool:
+    pairs = zip(found, expected, strict=True)
+    return all(bool(np.all((np.abs(a - b) <= _allowed(b, eps)) | (a == b) | np.isnan(b))) for a, b in pairs)

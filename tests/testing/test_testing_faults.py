@@ -260,7 +260,8 @@ def test_a_value_taken_out_of_the_record_is_rejected(f: Any) -> None:
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_a_rule_that_is_wrong_only_in_a_short_dtype_is_rejected_there(dtype: Any) -> None:
     broken = cube(lambda g, y, x: 3 * g * x**2 * (1.5 if x.dtype == dtype else 1.0))
-    check_grad(broken, X)
+    if dtype == np.float16:  # float32 is tried with every input
+        check_grad(broken, X)
     with pytest.raises(GradientError, match="in float64, and"):
         check_grad(broken, X.astype(dtype))
     check_grad(cube(right), X.astype(dtype))

@@ -144,6 +144,6 @@ def test_an_exception_of_any_kind_at_a_step_means_outside_of_the_domain() -> Non
 # --- what a report shows ---------------------------------------------------------------------------------------------
 
 
-def test_lambdas_are_named_by_their_role_in_the_lines_to_paste() -> None:
-    with pytest.raises(GradientError, match=r"(?s)\n    vjp = \.\.\.  # the lambda of .*check_vjp\(np\.sin, vjp, x0\)"):
+def test_lambdas_are_written_out_in_the_lines_to_paste() -> None:
+    with pytest.raises(GradientError, match=r"\n    check_vjp\(np\.sin, lambda g, x: g, x0\)"):
         check_vjp(np.sin, lambda g, x: g, np.array([1.0, 2.0]))

@@ -84,6 +84,7 @@ def mutants(p: Primitive, inputs: int = 3) -> Iterator[Mutant]:
 
     Raises:
         TypeError: if p has no rule.
+        ValueError: if `inputs` is below 1.
 
     Example:
         >>> for mutant in mutants(sinh):
@@ -92,6 +93,8 @@ def mutants(p: Primitive, inputs: int = 3) -> Iterator[Mutant]:
     """
     if not isinstance(p, Primitive) or not p.differentiable:
         raise TypeError(f"mutants: {p!r} is no primitive with derivative rules; make one with mg.primitive")
+    if inputs < 1:
+        raise ValueError(f"mutants: inputs must be at least 1, got {inputs}")
     rules: dict[int, Rule] = {k: rule for k, rule in enumerate(p.rules[:inputs]) if rule is not None}
     if p.joint is not None:
         rules = {0: p.joint, -1: p.joint}

@@ -140,6 +140,13 @@ class Run:
                 raise FailedError(
                     "there is no mutant to try: no rule is called by the tests, or --only and --skip leave none"
                 )
+            if not any((m.primitive, m.k) in places for places in tests.called.values() for m in every):
+                names = ", ".join(dict.fromkeys(f"`{m.primitive.name}`" for m in every))
+                raise FailedError(
+                    f"no test calls a rule of {names}, so there is nothing to try the {len(every)} mutants on: is this "
+                    "the right suite, and do its tests compute gradients (`check_grad`, `backward()`)? Is a `return` "
+                    "missing in a function that they check?"
+                )
             self.progress.start([m.primitive.name for m in every])
             self._run_mutants(tests, every)
 

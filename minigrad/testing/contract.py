@@ -1,0 +1,253 @@
+"""The contract of cells, apart from gradients: state, batch, pieces, the plain call, integers, padding, parameters."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..modes import no_grad
+from ..ops import where
+from ..record import Variable
+from ..shapes import stack
+from ..tensor import Tensor
+from ..tree import tree_leaves, tree_map
+from .problem import Arrays, GradientError
+from .recorded import paths
+from .unrolled import Unrolled, at, described, states_of
+
+__tracebackhide__ = True  # pytest leaves this page's frames out of its report
+
+
+def _rows(tree: Any, rows: slice) -> Any:
+    return tree_map(lambda y: (y._data if isinstance(y, Variable) else y)[rows], tree)
+
+
+def _where_going(going: np.ndarray, new: Any, old: Any) -> Any:
+    return where(going.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+
+class Contract(Unrolled):
+    """What a cell must fulfil over one sequence; each check raises `GradientError` where it does not."""
+
+    random = False  # whether a run draws random numbers
+    projects_at_random = False
+
+    def check(self, names: list[str], I: int, integers: bool | None) -> None:
+        """Run every check of this page; `names` are the parameters', and I > 0 the size of inputs that are rows."""
+        self.check_state_is_kept()
+        self.check_repeatable()
+        self.check_rows()
+        self.check_two_pieces()
+        self.check_plain_call()
+        if I:
+            self.check_integers(I, integers)
+        self.check_padding()
+        self.check_parameters_matter(names)
+
+    def check_state_is_kept(self) -> None:
+        """In the dtype the cell was made in."""
+        cell = self.with_parameters(self.parameters)
+        before = cell.initial_state(self.B)
+        state = before
+        with no_grad():
+            projected = self.project(cell, self.tensors(self.xs, self.dtype))
+            for t in range(self.T):
+                result = self.step(cell, at(projected, t), state)
+                if not isinstance(result, tuple) or len(result) != 2:
+                    raise GradientError(
+                        f"a step must return (output, state), got {type(result).__name__}; is a `return` missing?"
+                    )
+                output, state = result
+                if paths(state) != self.state_paths:
+                    raise GradientError(f"time step {t} returns a state of another structure than initial_state(B)")
+                for path, old, new in zip(self.state_paths, tree_leaves(before), tree_leaves(state)):
+                    if not isinstance(new, Tensor) or (new.shape, new.dtype) != (old.shape, old.dtype):
+                        raise GradientError(
+                            f"time step {t} turns state{path} from {described(old)} into {described(new)}"
+                        )
+                for y in tree_leaves(output) or [output]:
+                    if not isinstance(y, Tensor) or not y.ndim or y.shape[0] != self.B or y.dtype != self.dtype:
+                        raise GradientError(
+                            f"the output at time step {t} is {described(y)}; it must be a Tensor with the batch "
+                            f"of {self.B} along its first axis, in the parameters' {self.dtype}"
+                        )
+
+    def _same(self, what: str, found: Any, expected: Any) -> None:
+        for a, b in zip(tree_leaves(found), tree_leaves(expected), strict=True):
+            a, b = (np.asarray(x._data if isinstance(x, Variable) else x) for x in (a, b))
+            if a.shape != b.shape:
+                raise GradientError(f"{what}: shapes {a.shape} and {b.shape}")
+            with np.errstate(invalid="ignore"):
+                largest = max(1.0, float(np.max(np.abs(b), initial=0.0, where=np.isfinite(b))))
+                gap = ~((np.abs(np.subtract(a, b, dtype=np.float64)) <= 1e-9 * largest) | (a == b))
+                gap &= ~(np.isnan(a) & np.isnan(b))
+            if gap.any():
+                index = tuple(int(i) for i in np.argwhere(gap)[0])
+                raise GradientError(f"{what}: {a[index]:.10g} and {b[index]:.10g} at index {index}")
+
+    def check_repeatable(self) -> None:
+        """The same cell twice, its generators put back in between."""
+        cell = self.cell()
+        generators = self.generators(cell)
+        begun = states_of(generators)
+        with no_grad():
+            self.project(cell, self.tensors(self.xs))
+        self.projects_at_random = repr(states_of(generators)) != repr(begun)
+        self.draw_again(generators, begun)
+        first = self.run(cell, self.xs, self.state())
+        self.random = repr(states_of(generators)) != repr(begun)
+        self.run(cell, tree_map(lambda x: x[::-1], self.xs), self.state())
+        self.draw_again(generators, begun)
+        text = (
+            "two runs from the same state differ; does the cell keep state of its own, or is it random? (Let it hold "
+            "its random generator as an attribute, which is then put back.)"
+        )
+        self._same(text, self.run(cell, self.xs, self.state()), first)
+
+    def _with_others(self, b: int, n: int) -> tuple[Any, Any]:
+        """Inputs and state of which row b is the same for n steps, and all else is other."""
+        turned = tree_map(lambda x: np.roll(np.roll(x, 1, axis=0), 1, axis=1), self.xs)
+        turned = tree_map(lambda x: 1.0 - 2.0 * x if x.dtype.kind == "f" else x, turned)
+        state = tree_map(lambda s: np.array(np.roll(s._data, 1, axis=0)), self.state())
+        for new, old in zip(tree_leaves(turned), tree_leaves(self.xs)):
+            new[:n, b] = old[:n, b]
+        for new, before in zip(tree_leaves(state), tree_leaves(self.state())):
+            new[b] = before._data[b]
+        return turned, tree_map(Tensor, state)
+
+    def _alone(self, b: int, n: int) -> Any:
+        """Outputs and final state of row b after n steps: by itself, or if the cell is random among other rows."""
+        rows = slice(b, b + 1)
+        if not self.random:
+            return self.run(self.cell(), at(self.xs, (slice(n), rows)), self.state(rows))
+        xs, state = self._with_others(b, n)
+        outputs, final = self._frozen(self.tensors(xs), state, b, n)
+        return _rows(outputs[:n], rows), _rows(final, rows)
+
+    def check_rows(self) -> None:
+        outputs, final = self.run(self.cell(), self.xs, self.state())
+        for b in range(self.B):
+            rows = slice(b, b + 1)
+            part = _rows(outputs, rows), _rows(final, rows)
+            whose = "with other rows" if self.random else "alone"
+            self._same(
+                f"row {b} of a batch of {self.B} and the same row {whose} differ; rows mix",
+                part,
+                self._alone(b, self.T),
+            )
+
+    def check_two_pieces(self) -> None:
+        if self.projects_at_random:
+            return  # a piece of the sequence draws other numbers
+        whole = self.run(self.cell(), self.xs, self.state())
+        for cut in range(1, self.T):
+            cell, state = self.cell(), self.state()
+            first, carried = self.run(cell, at(self.xs, slice(cut)), state)
+            second, final = self.run(cell, at(self.xs, slice(cut, None)), carried)
+            self._same(
+                f"a sequence cut after {cut} steps, with the state carried, differs", (first + second, final), whole
+            )
+
+    def check_plain_call(self) -> None:
+        cell = self.cell()
+        if self.projects_at_random:
+            return
+        if hasattr(cell, "project"):
+            with no_grad():
+                whole = self.project(cell, self.tensors(self.xs))
+                for t in range(self.T):
+                    self._same(
+                        f"project of all times and of time {t} alone differ",
+                        at(whole, t),
+                        self.project(cell, self.tensors(at(self.xs, t))),
+                    )
+        if not callable(cell) or not hasattr(cell, "step"):
+            return
+        expected, final = self.run(self.cell(), self.xs, self.state())
+        state = self.state()
+        cell = self.cell()
+        with no_grad():
+            for t in range(self.T):
+                try:
+                    output, state = cell(self.tensors(at(self.xs, t)), state)
+                except (TypeError, ValueError):
+                    if isinstance(self.xs, np.ndarray):
+                        raise
+                    return  # its plain call takes one array, as that of `nn.Cell`
+                self._same(f"step(project(x)) and the plain call differ at time step {t}", expected[t], output)
+        self._same("the final states of step(project(x)) and of the plain call differ", final, state)
+
+    def check_integers(self, I: int, wanted: bool | None) -> None:
+        if wanted is False:
+            return
+        numbers = self.rng.integers(0, I, (self.T, self.B))
+        state = self.state()
+        cell = self.cell()
+        found = []
+        try:
+            with no_grad():
+                projected = self.project(cell, numbers)
+                for t in range(self.T):
+                    output, state = self.step(cell, at(projected, t), state)
+                    found.append(tree_leaves(output))
+        except (TypeError, ValueError, IndexError) as error:
+            if wanted:
+                raise GradientError(f"integer inputs (T, B) = {numbers.shape} failed: {error}") from error
+            return  # it takes none
+        text = "integers and one-hot vectors differ (refuse integers with a TypeError, or pass integers=False)"
+        expected = self.state()
+        self._same(text, (found, state), self.run(self.cell(), np.eye(I)[numbers], expected))
+
+    def _frozen(self, xs: Any, state: Any, b: int | None = None, n: int = 0) -> tuple[list[Any], Any]:
+        """Outputs and final state when row b is frozen after n steps; without b, rows after T, T - 1, ... steps."""
+        lengths = np.array([max(1, self.T - row) for row in range(self.B)])
+        if b is not None:
+            lengths[b] = n
+        cell = self.cell()
+        projected, outputs = self.project(cell, xs), []
+        for t in range(self.T):
+            output, new = self.step(cell, at(projected, t), state)
+            state = tree_map(partial(_where_going, t < lengths), new, state)
+            outputs.append(output)
+        return outputs, state
+
+    def check_padding(self) -> None:
+        """Rows of lengths T, T - 1, ..., with the state frozen past each."""
+        xs = self.tensors(self.xs, requires_grad=True)
+        outputs, state = self._frozen(xs, self.state())
+        for b in range(self.B):
+            n, rows = max(1, self.T - b), slice(b, b + 1)
+            part = _rows(outputs[:n], rows), _rows(state, rows)
+            self._same(
+                f"row {b}, frozen after {n} of {self.T} steps, and the same row alone differ", part, self._alone(b, n)
+            )
+        floating = [s for s in tree_leaves(state) if s.requires_grad]
+        if floating:
+            stack([s.sum() for s in floating]).sum().backward()
+            gradients = [x.grad for x in tree_leaves(xs) if isinstance(x, Tensor)]
+            for b in range(self.B):
+                n = max(1, self.T - b)
+                for gradient in gradients:
+                    if gradient is not None and gradient[n:, b].any():
+                        raise GradientError(f"row {b} ends after {n} steps, and yet its padding has a gradient")
+
+    def check_parameters_matter(self, names: list[str]) -> None:
+        """A parameter without effect is not used, or is held where it cannot be replaced: in a closure or a global."""
+        leaves = _arrays(self.run(self.cell(), self.xs, self.state()))
+        for k, name in enumerate(names):
+            values = [Tensor(v + 0.1 * (j == k) * self.rng.standard_normal(v.shape)) for j, v in enumerate(self.values)]
+            cell = self.with_parameters(values)
+            with no_grad():
+                start = self.moved(cell.initial_state(self.B), self.start)
+            after = _arrays(self.run(cell, self.xs, start))
+            if values[k].size and all(np.array_equal(a, b) for a, b in zip(leaves, after)):
+                raise GradientError(
+                    f"parameter {name} has no effect on {self.T} steps; is it unused, or taken from a closure?"
+                )
+
+
+def _arrays(result: tuple[list[Arrays], Any]) -> Arrays:
+    """All outputs and the final state of a run."""
+    return [*tree_leaves(result[0]), *[s._data for s in tree_leaves(result[1])]]

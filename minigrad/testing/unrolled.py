@@ -1,0 +1,203 @@
+"""A recurrent cell over a sequence, for the checks of `check_cell`: the same values and the same draws in every run."""
+
+from __future__ import annotations
+
+import copy
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..modes import no_grad
+from ..record import Node, clock
+from ..tensor import Tensor
+from ..tree import flatten, tree_leaves, tree_map
+from .problem import Arrays
+from .recorded import paths
+
+__tracebackhide__ = True  # pytest leaves this page's frames out of its report
+
+METHODS = ("initial_state", "project", "step", "forward", "__call__", "f")
+
+
+class FunctionOf:
+    """A function (x, state) -> (output, state) as a cell whose state is one Tensor (B, H)."""
+
+    def __init__(self, f: Callable[..., Any], H: int) -> None:
+        self.f, self.H = f, H
+
+    def initial_state(self, B: int) -> Tensor:
+        return Tensor(np.zeros((B, self.H)))
+
+    def step(self, x: Any, state: Any) -> Any:
+        return self.f(x, state)
+
+
+def described(y: Any) -> str:
+    return f"a {type(y).__name__} of shape {np.shape(y)} and dtype {getattr(y, 'dtype', None)}"
+
+
+def at(tree: Any, index: Any) -> Any:
+    """Each leaf of a tree at an index."""
+    return tree_map(lambda leaf: leaf[index], tree)
+
+
+class Unrolled:
+    """A cell with random float64 parameters, inputs (a tree of (T, B, ...)) and a random state to start from.
+
+    Parameters are replaced, not changed: `copy.deepcopy` with a memo puts other tensors wherever the cell holds its
+    own, and copies its random generators as they were at first. So every run draws the same numbers.
+
+    Raises:
+        TypeError: if a part of the state is no Tensor of numbers with the batch along its first axis.
+    """
+
+    def __init__(self, made: Any, parameters: list[Tensor], xs: Any, rng: np.random.Generator) -> None:
+        self.made, self.parameters, self.xs, self.rng = made, parameters, xs, rng
+        self.values = [p.data.astype(np.float64) + 0.5 * rng.standard_normal(p.shape) for p in parameters]
+        leaves, self.rebuild_xs = flatten(xs)
+        self.T, self.B = leaves[0].shape[:2]
+        self.floating = [x.dtype.kind == "f" for x in leaves]
+        self.shared = list(_generators_around(made))
+        self.drawn = states_of(self.shared)
+        whose = parameters or [s for s in tree_leaves(made.initial_state(self.B)) if isinstance(s, Tensor)]
+        self.dtype = next((s.dtype for s in whose if s.dtype.kind == "f"), np.dtype(np.float64))
+        for B in (self.B + 1, self.B):
+            first, self.rebuild = flatten(self.cell().initial_state(B))
+            self.state_paths = paths(self.rebuild(first))
+            for leaf, path in zip(first, self.state_paths):
+                if not isinstance(leaf, Tensor) or leaf.shape[:1] != (B,) or leaf.dtype.kind not in "fiub":
+                    raise TypeError(
+                        f"check_cell: {type(made).__name__}: state{path} of initial_state({B}) must be a Tensor of "
+                        f"numbers with the batch of {B} along its first axis, got {described(leaf)}"
+                    )
+        self.moving = [leaf.dtype.kind == "f" for leaf in first]  # the others, such as counters, have no gradient
+        start = [rng.standard_normal(leaf.shape) if moves else None for leaf, moves in zip(first, self.moving)]
+        self.start = [d for d in start if d is not None]  # added to the initial state
+        self.marks: list[int] = []
+
+    # --- cells -------------------------------------------------------------------------------------------------------
+
+    def with_parameters(self, values: list[Any]) -> Any:
+        """The cell as it was made, with other tensors in the places of its parameters; they may be recorded ones."""
+        self.draw_again(self.shared, self.drawn)
+        return copy.deepcopy(self.made, {id(p): v for p, v in zip(self.parameters, values, strict=True)})
+
+    def cell(self) -> Any:
+        """The cell as it was made, with the random parameters."""
+        return self.with_parameters([Tensor(v) for v in self.values])
+
+    def generators(self, cell: Any) -> list[Any]:
+        """The random generators that the cell holds, or that its functions can see."""
+        memo: dict[int, Any] = {}
+        copy.deepcopy(cell, memo)
+        held = memo.get(id(memo), [])  # where deepcopy keeps alive what it has copied
+        return [*self.shared, *[x for x in held if isinstance(x, GENERATORS)]]
+
+    @staticmethod
+    def draw_again(generators: list[Any], states: list[Any]) -> None:
+        """Put generators (and those of the modules `random` and `np.random`) back into a state."""
+        for generator, state in zip(generators, states):
+            if isinstance(generator, np.random.Generator):
+                generator.bit_generator.state = state
+            elif isinstance(generator, np.random.RandomState):
+                generator.set_state(state)
+            else:
+                generator.setstate(state)
+
+    # --- steps -------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def step(cell: Any, x: Any, state: Any) -> Any:
+        """One step from what `project` made of x."""
+        return cell.step(x, state) if hasattr(cell, "step") else cell(x, state)
+
+    @staticmethod
+    def project(cell: Any, xs: Any) -> Any:
+        return cell.project(xs) if hasattr(cell, "project") else xs
+
+    def moved(self, initial: Any, by: list[Any]) -> Any:
+        """An initial state with something added to each of its floating-point parts."""
+        following = iter(by)
+        return tree_map(lambda s: s + next(following) if s.dtype.kind == "f" else s, initial)
+
+    def unrolled(self, *tensors: Any) -> list[Any]:
+        """Outputs and final state as functions of parameters, inputs, and what is added to the initial state."""
+        n, m = len(self.parameters), sum(self.floating)
+        cell, given = self.with_parameters(list(tensors[:n])), iter(tensors[n : n + m])
+        xs = tree_map(lambda x: next(given) if x.dtype.kind == "f" else x, self.xs)
+        state = self.moved(cell.initial_state(self.B), list(tensors[n + m :]))
+        projected = self.project(cell, xs)
+        outputs, marks = [], []
+        for t in range(self.T):
+            marks.append(clock())
+            output, state = self.step(cell, at(projected, t), state)
+            outputs.append(output)
+        self.marks = [*marks, clock()]
+        return [*outputs, state]
+
+    def locate(self, t: Node) -> str:
+        """The time step that a recorded step belongs to."""
+        k = bisect_right(self.marks, t.order) - 1
+        return "before the first time step" if k < 0 else f"at time step {min(k, self.T - 1)} of 0 ... {self.T - 1}"
+
+    def tensors(self, xs: Any, dtype: Any = None, requires_grad: bool = False) -> Any:
+        """Inputs as a cell gets them: floats as Tensors, integers as they are."""
+        make = lambda x: Tensor(x, dtype=dtype, requires_grad=requires_grad) if x.dtype.kind == "f" else x
+        return tree_map(make, xs)
+
+    def run(self, cell: Any, xs: Any, state: Any) -> tuple[list[Arrays], Any]:
+        """Outputs at each time, as arrays, and the final state; not recorded."""
+        outputs = []
+        with no_grad():
+            projected = self.project(cell, self.tensors(xs))
+            for t in range(len(tree_leaves(xs)[0])):
+                output, state = self.step(cell, at(projected, t), state)
+                outputs.append([np.array(y._data) for y in tree_leaves(output)])
+        return outputs, state
+
+    def state(self, rows: slice = slice(None)) -> Any:
+        """The state that the random start makes of the initial state, or some rows of it."""
+        with no_grad():
+            whole = self.moved(self.cell().initial_state(self.B), self.start)
+        self.draw_again(self.shared, self.drawn)
+        return tree_map(lambda s: Tensor(s._data[rows]), whole)
+
+
+GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+
+
+def _generators_around(made: Any) -> Iterator[Any]:
+    """Generators that are no part of the cell: those that its functions name or enclose, and the modules' own."""
+    yield np.random.mtrand._rand
+    yield random._inst
+    found = []
+    for name in METHODS:
+        f = getattr(made, name, None)
+        f = getattr(f, "__func__", f)
+        code = getattr(f, "__code__", None)
+        if f is None or code is None:
+            continue
+        found += [f.__globals__.get(word) for word in code.co_names]
+        found += map(_contents, f.__closure__ or ())
+    yield from {id(x): x for x in found if isinstance(x, GENERATORS)}.values()
+
+
+def _contents(variable: Any) -> Any:
+    try:
+        return variable.cell_contents
+    except ValueError:  # it is not bound yet
+        return None
+
+
+def states_of(generators: list[Any]) -> list[Any]:
+    """The state of each."""
+    states = []
+    for generator in generators:
+        if isinstance(generator, np.random.Generator):
+            states.append(generator.bit_generator.state)
+        else:
+            states.append(generator.get_state() if hasattr(generator, "get_state") else generator.getstate())
+    return states

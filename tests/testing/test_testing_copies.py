@@ -1,0 +1,171 @@
+"""Every checker tries float32 and other layouts of the inputs, says so if these are refused, or leaves them out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from minigrad.testing import (
+    GradientError,
+    arrays,
+    check_cell,
+    check_grad,
+    check_jvp,
+    check_primitive,
+    check_vjp,
+    given_grad,
+)
+
+X = np.array([[0.3, -1.2, 0.7], [1.1, 0.4, -0.6]])
+
+# --- float32 ---------------------------------------------------------------------------------------------------------
+
+
+def slope(g: Any, x: Any) -> Any:
+    """Of sin, half as steep in float32."""
+    return g * mg.cos(x) * (0.5 if x.dtype == np.float32 else 1.0)
+
+
+def slope_of_arrays(g: Any, x: Any) -> Any:
+    return g * np.cos(x) * x.dtype.type(0.5 if x.dtype == np.float32 else 1.0)
+
+
+halved = mg.primitive(np.sin, lambda g, y, x: slope(g, x), name="halved")
+
+
+class HalvedCell(nn.RNNCell):
+    def step(self, x: Any, state: Any) -> Any:
+        h = halved(x + state @ self.W)
+        return h, h
+
+
+@given_grad(x=arrays((2,), low=0.5, high=1.0))
+def decorated(x: Any) -> Any:
+    return halved(x)
+
+
+@given_grad(x=arrays((2,), low=0.5, high=1.0), vjp=slope_of_arrays)
+def decorated_plain(x: Any) -> Any:
+    return np.sin(x)
+
+
+WRONG_IN_FLOAT32 = {
+    "check_grad": lambda: check_grad(halved, X),
+    "check_grad, order 2": lambda: check_grad(lambda x: x * halved(x), X, order=2),
+    "check_vjp": lambda: check_vjp(np.sin, slope_of_arrays, X),
+    "check_jvp": lambda: check_jvp(np.sin, slope_of_arrays, X),
+    "check_primitive": lambda: check_primitive(halved, X),
+    "check_cell": lambda: check_cell(lambda I, H: HalvedCell(I, H, rng=0)),
+    "check_cell of float64": lambda: check_cell(lambda I, H: HalvedCell(I, H, rng=0, dtype=np.float64)),
+    "given_grad": decorated,
+    "given_grad with a vjp": decorated_plain,
+}
+
+
+@pytest.mark.parametrize("check", WRONG_IN_FLOAT32.values(), ids=WRONG_IN_FLOAT32)
+def test_a_rule_that_is_wrong_in_float32_only_is_refused_by_every_checker(check: Any) -> None:
+    with pytest.raises(GradientError, match=r"in float64, and .* in float32"):
+        check()
+
+
+def test_a_rule_that_raises_or_reshapes_in_float32_is_refused() -> None:
+    def refuses(g: Any, x: Any) -> Any:
+        if x.dtype == np.float32:
+            raise RuntimeError("only doubles")
+        return g * np.cos(x)
+
+    with pytest.raises(ValueError, match=r"for float32 copies .* RuntimeError: only doubles\n.*copies=False"):
+        check_vjp(np.sin, refuses, X)
+    check_vjp(np.sin, refuses, X, copies=False)
+    with pytest.raises(GradientError, match="for float32 copies of the inputs the gradient is"):
+        check_vjp(np.sin, lambda g, x: (g * np.cos(x))[: 1 if x.dtype == np.float32 else 2], X)
+
+
+def test_mixed_precisions_are_tried_as_they_came_and_in_float32() -> None:
+    with pytest.raises(GradientError, match=r"in float64, and .* in float32"):
+        check_grad(lambda x, y: x * halved(y), X.astype(np.float32), X)
+
+
+def only_doubles(x: Any) -> Any:
+    if x.dtype != np.float64:
+        raise TypeError("only doubles")
+    return np.sin(x)
+
+
+FINE = {
+    "a function that takes no float32": (only_doubles, lambda g, x: g * np.cos(x), X),
+    "constants of float64": (lambda x: x @ np.eye(3), lambda g, x: g @ np.eye(3), X),
+    "a kink that float32 cannot tell": (np.abs, lambda g, x: g * np.sign(x), np.array([1e-50, 1.0])),
+    "cancellation in float32": (
+        lambda x: (x + 1e6) ** 2 - 1e12,
+        lambda g, x: 2 * g * ((x + 1e6) - np.float64(0)),
+        np.array([0.3, 0.7]),
+    ),
+    "a slope too large for float32": (lambda x: 1e-30 / x, lambda g, x: -g * 1e-30 / x**2, np.array([1e-36])),
+    "underflow": (np.log, lambda g, x: g * np.exp(-x * 60) / (x * np.exp(-x * 60)), np.array([2.0, 3.0])),
+    "infinite entries": (lambda x: np.exp(x), lambda g, x: g * np.exp(x), np.array([-np.inf, 0.3])),
+}
+
+
+@pytest.mark.parametrize(("f", "vjp", "x"), FINE.values(), ids=FINE)
+def test_what_float32_cannot_hold_is_no_fault_of_a_right_rule(f: Any, vjp: Any, x: Any) -> None:
+    check_vjp(f, vjp, x)
+
+
+# --- layouts ---------------------------------------------------------------------------------------------------------
+
+
+def contiguous(x: Any) -> Any:
+    if not x.flags.c_contiguous:
+        raise ValueError("ndarray is not C-contiguous")
+    return x
+
+
+@pytest.mark.parametrize("x", [X, X[0]], ids=["a matrix", "a vector"])
+def test_a_refused_layout_is_named_with_the_way_to_leave_it_out(x: Any) -> None:
+    sine, slope = lambda x: np.sin(contiguous(x)), lambda g, x: g * np.cos(contiguous(x))
+    with pytest.raises(
+        ValueError, match=r"for strided copies of the inputs .* ndarray is not C-contiguous\n.*copies=False"
+    ):
+        check_vjp(sine, slope, x)
+    check_vjp(sine, slope, x, copies=False)
+    with pytest.raises(GradientError, match="finite differences give"):
+        check_vjp(sine, lambda g, x: 2 * slope(g, x), x, copies=False)
+
+
+def test_every_checker_leaves_copies_out_on_request() -> None:
+    strict = mg.primitive(lambda x: np.sin(contiguous(x)), lambda g, y, x: g * mg.cos(x), name="strict")
+
+    class Strict(nn.RNNCell):
+        def step(self, x: Any, state: Any) -> Any:
+            h = strict(x + state @ self.W)
+            return h, h
+
+    @given_grad(x=arrays((3,)), copies=False)
+    def decorated(x: Any) -> Any:
+        return strict(x)
+
+    check_grad(strict, X, copies=False, order=2)
+    check_primitive(strict, X, copies=False)
+    check_cell(Strict, copies=False, order=1)
+    decorated()
+    for check in (lambda: check_grad(strict, X), lambda: check_primitive(strict, X)):
+        with pytest.raises(ValueError, match=r"for strided copies .* ndarray is not C-contiguous"):
+            check()
+
+
+def test_a_function_that_refuses_one_tensor_for_two_inputs_says_so() -> None:
+    def f(x: Any, y: Any) -> Any:
+        if x is y:
+            raise RuntimeError("aliases")
+        return x * y
+
+    with pytest.raises(
+        ValueError, match=r"with the same tensor for input 0 and for input 1: .* aliases\n.*copies=False"
+    ):
+        check_grad(f, X, X + 1)
+    check_grad(f, X, X + 1, copies=False)

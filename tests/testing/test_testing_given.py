@@ -1,0 +1,156 @@
+"""given_grad leaves the settings of hypothesis to the user, and sets no deadline of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, seed, settings
+
+import minigrad as mg
+from minigrad.testing import GradientError, arrays, given_grad
+
+quick = settings(max_examples=2, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture
+def presets() -> Iterator[None]:
+    """hypothesis as it comes, without the profile of these tests."""
+    before = settings.get_current_profile_name()
+    settings.load_profile("default")
+    yield
+    settings.load_profile(before)
+
+
+def slow(x: Any) -> Any:
+    time.sleep(0.001)
+    return mg.sin(x)
+
+
+def too_slow(decorated: Any) -> None:
+    with pytest.raises(hypothesis.errors.DeadlineExceeded):
+        decorated()
+
+
+def test_there_is_no_deadline_unless_somebody_sets_one(presets: None) -> None:
+    ours = settings.get_profile("default").deadline
+    assert ours is not None
+    draw = given_grad(x=arrays((24,)))
+
+    def slower(x: Any) -> Any:  # some 250 calls
+        return slow(x)
+
+    draw(slower)
+    for s in (settings(max_examples=2), settings(max_examples=2, derandomize=True)):
+        assert s.deadline == ours
+        s(draw(slower))()
+        draw(s(slower.__class__(slower.__code__, globals(), closure=slower.__closure__)))()
+
+
+@pytest.mark.parametrize("deadline", [5, 200])
+def test_a_deadline_of_the_users_is_kept_in_either_order(presets: None, deadline: int) -> None:
+    s = settings(max_examples=2, deadline=deadline, derandomize=True, phases=[hypothesis.Phase.generate])
+
+    def f(x: Any) -> Any:
+        return slow(x)
+
+    def g(x: Any) -> Any:
+        return slow(x)
+
+    too_slow(s(given_grad(x=arrays((40,)))(f)))
+    too_slow(given_grad(x=arrays((40,)))(s(g)))
+
+
+def test_a_deadline_of_a_profile_is_kept(presets: None) -> None:
+    settings.register_profile("hurried", deadline=5, phases=[hypothesis.Phase.generate], max_examples=2)
+    settings.load_profile("hurried")
+
+    @given_grad(x=arrays((24,)))
+    def test(x: Any) -> Any:
+        return slow(x)
+
+    too_slow(test)
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_the_number_of_examples_is_the_users_in_either_order(above: bool) -> None:
+    points = set()
+
+    def f(x: Any) -> Any:
+        points.add(float(np.asarray(x.data).ravel()[0]))
+        return mg.sin(x)
+
+    def drawn() -> int:
+        return len({p for p in points if round(p, 2) == p})
+
+    s = settings(quick, max_examples=7)
+    test = s(given_grad(x=arrays(()))(f)) if above else given_grad(x=arrays(()))(s(f))
+    test()
+    assert 1 <= drawn() <= 7
+    first = set(points)
+    points.clear()
+    test()
+    assert points == first  # derandomised
+
+
+def test_two_settings_are_refused_as_hypothesis_does() -> None:
+    with pytest.raises(hypothesis.errors.InvalidArgument, match="already been decorated"):
+        quick(given_grad(x=arrays())(quick(lambda x: x)))
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_examples_seeds_and_marks_are_kept_in_either_order(above: bool) -> None:
+    seen = []
+
+    def f(x: Any) -> Any:
+        seen.append(np.asarray(x.data).tolist())
+        return mg.sin(x)
+
+    decorate = [example(x=np.array([7.0])), seed(3), pytest.mark.usefixtures("presets"), quick]
+    draw = given_grad(x=arrays((1,)))
+    for part in [draw, *decorate] if above else [*decorate, draw]:
+        f = part(f)
+    f(**{})
+    assert [7.0] in seen
+    assert [mark.name for mark in f.pytestmark] == ["usefixtures"]  # type: ignore[attr-defined]
+    assert hypothesis.is_hypothesis_test(f)
+
+
+def test_the_function_and_its_vjp_stay_within_reach() -> None:
+    vjp = lambda g, x: g * np.cos(x)
+
+    @given_grad(x=arrays(), vjp=vjp)
+    def test(x: Any) -> Any:
+        return np.sin(x)
+
+    assert test.function(0.0) == 0.0  # type: ignore[attr-defined]
+    assert test.vjp is vjp  # type: ignore[attr-defined]
+
+
+class TestMethods:
+    @quick
+    @given_grad(x=arrays((2,)))
+    def test_a_method_may_be_decorated(self, x: Any) -> Any:
+        return mg.sin(x)
+
+    @given_grad(x=arrays((2,)))
+    @quick
+    def test_a_method_may_be_decorated_in_the_other_order(self, x: Any) -> Any:
+        return mg.sin(x)
+
+
+def test_an_example_is_reported_with_the_checkers_message() -> None:
+    broken = mg.primitive(np.sin, lambda g, y, x: 2 * g * mg.cos(x), name="broken")
+
+    @settings(quick, phases=[hypothesis.Phase.generate])
+    @given_grad(x=arrays((1,)))
+    def test(x: Any) -> Any:
+        return broken(x)
+
+    with pytest.raises(GradientError, match="to blame: step 1 of 1, `broken`") as caught:
+        test()
+    assert any("test(" in note for note in caught.value.__notes__)

@@ -1,0 +1,176 @@
+"""A check that compares nothing, or that could not fail, is refused; it never passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from minigrad.testing import (
+    GradientError,
+    KinkError,
+    arrays,
+    check_cell,
+    check_grad,
+    check_jvp,
+    check_primitive,
+    check_vjp,
+    given_grad,
+    mutants,
+    numeric_gradient,
+)
+
+X = np.array([0.3, -1.2])
+NOTHING = {
+    "None": lambda x: None,
+    "an empty tuple": lambda x: (),
+    "an empty dict": lambda x: {},
+    "nested nothing": lambda x: [(), {"a": None}],
+    "text": lambda x: "a",
+    "a bool": lambda x: True,
+    "an integer": lambda x: 3,
+    "argmax": lambda x: np.argmax(x),
+    "a comparison": lambda x: x > 0,
+    "integers": lambda x: np.arange(3),
+    "a generator": lambda x: (part for part in x),
+    "a function": lambda x: np.sin,
+}
+ON_TENSORS = {
+    "argmax": lambda x: mg.argmax(x),
+    "a float": lambda x: 3.0,
+    "an array": lambda x: np.sin(x.data),
+    "a float taken out": lambda x: [x.sum().item(), "loss"],
+    "a Tensor of integers": lambda x: mg.tensor([1, 2]),
+}
+
+
+@pytest.mark.parametrize("f", [*NOTHING.values(), *ON_TENSORS.values()])
+def test_a_result_without_a_floating_tensor_is_refused(f: Any) -> None:
+    with pytest.raises(TypeError, match="is a `return` missing"):
+        check_grad(f, X)
+
+
+@pytest.mark.parametrize("f", NOTHING.values(), ids=NOTHING)
+def test_a_result_without_a_floating_array_is_refused(f: Any) -> None:
+    for check in (check_vjp, check_jvp):
+        with pytest.raises(TypeError, match="is a `return` missing"):
+            check(f, lambda g, x: np.zeros(2), X)
+
+
+@pytest.mark.parametrize("f", NOTHING.values(), ids=NOTHING)
+def test_numeric_gradient_refuses_what_is_no_number(f: Any) -> None:
+    with pytest.raises(TypeError, match="is a `return` missing"):
+        numeric_gradient(f, X)
+
+
+def test_a_rule_without_return_is_refused() -> None:
+    with pytest.raises(GradientError, match=r"vjp returned None .* is a `return` missing"):
+        check_vjp(np.sin, lambda g, x: None, X)
+    with pytest.raises(GradientError, match=r"jvp returned None .* is a `return` missing"):
+        check_jvp(np.sin, lambda v, x: None, X)
+
+
+@pytest.mark.parametrize("vjp", [None, lambda g, x: g])
+def test_a_decorated_test_without_return_is_refused(vjp: Any) -> None:
+    @given_grad(x=arrays((2,)), vjp=vjp)
+    def test(x: Any) -> None:
+        mg.sin(x)
+
+    with pytest.raises(TypeError, match="is a `return` missing"):
+        test()
+
+
+def test_a_primitive_whose_result_is_not_floating_is_refused() -> None:
+    sign = mg.primitive(lambda x: np.sign(x).astype(int), lambda g, y, x: 0 * x)
+    with pytest.raises(TypeError, match="is a `return` missing"):
+        check_primitive(sign, X)
+
+
+def test_a_step_without_return_is_refused() -> None:
+    with pytest.raises(GradientError, match="got NoneType; is a `return` missing"):
+        check_cell(lambda I, H: lambda x, h: None)
+    with pytest.raises(GradientError, match="the output at time step 0 is a tuple"):
+        check_cell(lambda I, H: lambda x, h: ((), h))
+
+
+CHECKS: dict[str, Any] = {
+    "check_grad": lambda *xs, **options: check_grad(lambda *xs: mg.sin(xs[0]), *xs, **options),
+    "check_vjp": lambda *xs, **options: check_vjp(np.sin, lambda g, x: g * np.cos(x), *xs, **options),
+    "check_jvp": lambda *xs, **options: check_jvp(np.sin, lambda v, x: v * np.cos(x), *xs, **options),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_inputs_without_an_entry_to_differentiate_are_refused(check: Any) -> None:
+    for inputs, options in [((), {}), ((X,), {"wrt": ()}), ((np.array([1, 2]),), {}), (("a",), {})]:
+        with pytest.raises(TypeError, match="nothing to differentiate"):
+            check(*inputs, **options)
+    with pytest.raises(TypeError, match="nothing to differentiate"):
+        check(X, np.array([1, 2]), wrt=(1,))
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rtol", np.inf),
+        ("rtol", 1.0),
+        ("rtol", np.nan),
+        ("rtol", -1.0),
+        ("atol", np.inf),
+        ("eps", 0.0),
+        ("eps", np.nan),
+    ],
+)
+def test_options_with_which_nothing_could_fail_are_refused(check: Any, name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        check(X, **{name: value})
+
+
+@pytest.mark.parametrize("order", [0, -1, 1.5, None])
+def test_an_order_that_checks_nothing_is_refused(order: Any) -> None:
+    for check in (
+        lambda: check_grad(mg.sin, X, order=order),
+        lambda: check_primitive(mg.sin, X, order=order),
+        lambda: check_cell(nn.RNNCell, order=order),
+        lambda: given_grad(x=arrays(), order=order),
+    ):
+        with pytest.raises(ValueError, match="order must be an integer of at least 1"):
+            check()
+
+
+def test_options_are_read_by_every_checker() -> None:
+    with pytest.raises(ValueError, match="on_kink must be"):
+        check_primitive(mg.sin, X, on_kink="rais")
+    with pytest.raises(ValueError, match="rtol must be"):
+        check_cell(nn.RNNCell, rtol=np.inf)
+    with pytest.raises(ValueError, match="eps must be"):
+        numeric_gradient(lambda x: float(x.sum()), X, eps=0.0)
+    with pytest.raises(ValueError, match="inputs must be at least 1"):
+        next(mutants(mg.sin, inputs=0))
+
+
+def test_a_decorator_with_nothing_to_draw_or_to_differentiate_is_refused() -> None:
+    with pytest.raises(TypeError, match="no strategy is given"):
+        given_grad()
+    with pytest.raises(TypeError, match="wrt names no parameter"):
+        given_grad(x=arrays(), wrt=[])
+
+
+def test_a_point_at_which_all_is_infinite_gives_no_verdict() -> None:
+    with np.errstate(all="ignore"), pytest.raises(KinkError, match="every entry of the result is infinite"):
+        check_vjp(lambda x: 1 / x, lambda g, x: -g / x**2, np.zeros(2))
+    with pytest.raises(KinkError, match="every entry of the inputs is infinite"):
+        check_jvp(np.tanh, lambda v, x: 0 * v, np.array([np.inf]))
+
+
+def test_a_sequence_without_steps_is_refused() -> None:
+    for options in ({"T": 0}, {"B": 0}):
+        with pytest.raises(ValueError, match="must be at least 1"):
+            check_cell(nn.RNNCell, **options)
+    for inputs in (np.zeros((0, 2, 4)), np.zeros(3), (), {"a": np.zeros((3, 2, 4)), "b": np.zeros((2, 2, 4))}):
+        with pytest.raises(ValueError, match="inputs must be arrays"):
+            check_cell(nn.RNNCell, inputs=inputs)
