@@ -6,9 +6,10 @@ to draw arguments from, and `given_grad`, which turns a function into a property
 are wrong rules to test your tests with.
 
 Where to read: `differences` (slopes of any function, with their error), `problem` (a function near a point),
-`comparison` (rule against differences), `structure` (shape, dtype, purity, linearity), `recorded` (functions of
-Tensors), `blame` (who is at fault), `check`, `primitives`, `cell`; `strategies`, `given`;
-`faults` and `mutants` (wrong rules), `mutate` (the command that tries them on a suite).
+`comparison` (rule against differences), `derivative` and `structure` (shape, dtype, purity, linearity, copies of the
+inputs), `recorded` (functions of Tensors), `blame` (who is at fault), `check`, `plain`, `primitives`; `unrolled`,
+`contract` and `cell` for cells; `report`, `reproduction` and `written` (what a failure says); `strategies`, `given`;
+`mutation` (wrong rules), `mutate` (the command that tries them on a suite).
 """
 
 from typing import TYPE_CHECKING, Any

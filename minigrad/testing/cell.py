@@ -89,9 +89,10 @@ def check_cell(
             f"return one, and returned {described(made)}"
         )
     parameters = named_parameters(made)
+    values = [p.data.astype(np.float64) + 0.5 * rng.standard_normal(p.shape) for p in parameters.values()]
     with watched("check_cell"):
         xs = rng.standard_normal((_at_least(1, "T", T), _at_least(1, "B", B), I)) if inputs is None else _read(inputs)
-        run = Contract(made, list(parameters.values()), xs, rng)
+        run = Contract(made, list(parameters.values()), values, xs, rng)
         given = {"I": I, "H": H} | ({"B": B, "T": T} if inputs is None else {"inputs": inputs})
         given |= changed(options, order=(order, 2), integers=(integers, None)) | {"seed": seed}
         try:

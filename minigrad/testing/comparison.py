@@ -23,6 +23,7 @@ PROJECTIONS = 3
 ENTRIES = {1: (64, 40), 2: (12, 8)}  # inputs, outputs up to which every entry is compared: by order
 SAFETY = 10.0  # times the estimated error of the differences
 SHARP = 1e-5  # an error of this share of the slope leaves nothing to wish for
+GROSS = 1000.0  # tolerances by which a slope may be off before better steps are needless
 SHOWN = 64  # entries of a Jacobian that a report shows
 TRIED = 32  # entries of a larger input that a report tries
 SAME = 1e200  # more than any fault: the verdict is the same
@@ -144,7 +145,7 @@ class Comparison:
             if not one.d.any():
                 continue
             found = self._look(rows, slopes, one.d, one.near(QUICK, careful=True), known)
-            gross = found.is_wrong(1000.0)
+            gross = found.is_wrong(GROSS)
             if not gross:
                 first = 0 if self.options.eps is None else QUICK
                 found = self._look(rows, slopes, one.d, one.careful(first), known)
@@ -191,8 +192,8 @@ class Comparison:
                 seen = self._careful(line, v, self.rows, self.slopes, known)
                 kinds = seen.kinds(self.options.on_kink)
                 if (kinds == "wrong").any():
-                    worst = int(np.argmax(np.where(kinds == "wrong", seen.excess(), -1.0)))
-                    self._refuse(self.rows[worst], v, line, "wrong", float(np.abs(seen.rule - seen.numeric)[worst]))
+                    wrong = int(np.argmax(np.where(kinds == "wrong", np.fmin(seen.excess(), GROSS), -1.0)))
+                    self._refuse(self.rows[wrong], v, line, "wrong", float(np.abs(seen.rule - seen.numeric)[wrong]))
                 for row in np.flatnonzero(kinds == "kink"):
                     kinks.append((self.rows[row], v, line, "kink", float(np.abs(seen.jump)[row])))
         for kink in kinks[:1]:

@@ -45,7 +45,7 @@ def at(tree: Any, index: Any) -> Any:
 
 
 class Unrolled:
-    """A cell with random float64 parameters, inputs (a tree of (T, B, ...)) and a random state to start from.
+    """A cell with float64 values for its parameters, inputs (a tree of (T, B, ...)) and a random state to start from.
 
     Parameters are replaced, not changed: `copy.deepcopy` with a memo puts other tensors wherever the cell holds its
     own, and copies its random generators as they were at first. So every run draws the same numbers.
@@ -54,9 +54,8 @@ class Unrolled:
         TypeError: if a part of the state is no Tensor of numbers with the batch along its first axis.
     """
 
-    def __init__(self, made: Any, parameters: list[Tensor], xs: Any, rng: np.random.Generator) -> None:
-        self.made, self.parameters, self.xs, self.rng = made, parameters, xs, rng
-        self.values = [p.data.astype(np.float64) + 0.5 * rng.standard_normal(p.shape) for p in parameters]
+    def __init__(self, made: Any, parameters: list[Tensor], values: Arrays, xs: Any, rng: np.random.Generator) -> None:
+        self.made, self.parameters, self.values, self.xs, self.rng = made, parameters, values, xs, rng
         leaves, self.rebuild_xs = flatten(xs)
         self.T, self.B = leaves[0].shape[:2]
         self.floating = [x.dtype.kind == "f" for x in leaves]

@@ -20,10 +20,10 @@ quick = settings(max_examples=2, derandomize=True, database=None, suppress_healt
 @pytest.fixture
 def presets() -> Iterator[None]:
     """hypothesis as it comes, without the profile of these tests."""
-    before = settings.get_current_profile_name()
+    settings.register_profile("before", settings())
     settings.load_profile("default")
     yield
-    settings.load_profile(before)
+    settings.load_profile("before")
 
 
 def slow(x: Any) -> Any:
@@ -98,8 +98,11 @@ def test_the_number_of_examples_is_the_users_in_either_order(above: bool) -> Non
 
 
 def test_two_settings_are_refused_as_hypothesis_does() -> None:
+    def f(x: Any) -> Any:
+        return mg.sin(x)
+
     with pytest.raises(hypothesis.errors.InvalidArgument, match="already been decorated"):
-        quick(given_grad(x=arrays())(quick(lambda x: x)))
+        quick(given_grad(x=arrays())(quick(f)))
 
 
 @pytest.mark.parametrize("above", [True, False])
@@ -117,7 +120,7 @@ def test_examples_seeds_and_marks_are_kept_in_either_order(above: bool) -> None:
     f(**{})
     assert [7.0] in seen
     assert [mark.name for mark in f.pytestmark] == ["usefixtures"]  # type: ignore[attr-defined]
-    assert hypothesis.is_hypothesis_test(f)
+    assert f.is_hypothesis_test  # type: ignore[attr-defined]
 
 
 def test_the_function_and_its_vjp_stay_within_reach() -> None:

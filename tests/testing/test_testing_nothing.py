@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from test_mutants import CHECKED, Suite
 
 import minigrad as mg
 import nn
@@ -174,3 +176,12 @@ def test_a_sequence_without_steps_is_refused() -> None:
     for inputs in (np.zeros((0, 2, 4)), np.zeros(3), (), {"a": np.zeros((3, 2, 4)), "b": np.zeros((2, 2, 4))}):
         with pytest.raises(ValueError, match="inputs must be arrays"):
             check_cell(nn.RNNCell, inputs=inputs)
+
+
+def test_a_suite_that_calls_no_mutated_rule_is_an_error_that_says_so(tmp_path: Path) -> None:
+    suite = Suite(tmp_path, CHECKED, "def test_nothing(): pass")
+    for options in (["--primitive", "own:unused"], ["--primitive", "own:cube", "--", "test_1.py"]):
+        code, out, err = suite.mutate(*options)
+        assert code == 2
+        assert "no test calls a rule of `" in err
+        assert "survived" not in out
