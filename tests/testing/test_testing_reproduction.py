@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import types
 from collections.abc import Callable
@@ -124,7 +125,7 @@ VALUES = {
     "long double": np.array([0.1, 0.2], np.longdouble),
     "big-endian": np.array([0.1, 0.2], ">f8"),
     "column-major": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-    "many": np.linspace(0.1, 2, 100),
+    "many": np.sqrt(np.arange(2.0, 102.0)),
     "many alike": np.ones((10, 20)),
 }
 
@@ -163,6 +164,12 @@ def test_a_helper_of_the_users_is_seen_from_inside() -> None:
         check_grad(f, *inputs)
 
     fails_again(lambda: helper(lambda x: doubled(x), X), {"f": doubled})
+
+
+def test_a_checker_that_a_library_calls_finds_the_names_around() -> None:
+    with pytest.raises(GradientError) as caught, contextlib.ExitStack() as stack:
+        stack.callback(check_grad, doubled, X)
+    assert "check_grad(doubled, x0)" in lines_of(str(caught.value))
 
 
 def test_a_checker_that_is_passed_on_finds_the_names_around() -> None:
