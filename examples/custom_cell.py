@@ -151,7 +151,8 @@ def train(name: str, cell: nn.Cell, o: Any) -> tuple[float, float, Model]:
 @command
 def main(argv: Sequence[str]) -> None:
     """Check, train, and print one line for each cell."""
-    parser = Parser(prog="python -m examples.custom_cell", description=str(__doc__).split("\n")[0])
+    title, *_, own = str(__doc__).strip().split("\n\n")
+    parser = Parser(prog="python -m examples.custom_cell", description=title, epilog=own)
     add_options(parser, hidden=32, steps=800, lr=1e-2, clip=1.0)
     parser.add_argument(
         "--length", type=at_least(4, below=100_001), default=30, help="of the longest sequences (default: 30)"

@@ -184,7 +184,7 @@ def main(argv: list[str]) -> None:
     """Learn to caption scenes, and caption others."""
     parser = common.example_parser(__doc__, hidden=128, steps=6000, lr=4e-3, clip=1.0, dropout=0.2)
     parser.add_argument("--data", help="npz file: images (N, height, width), captions (N,); a fifth is held out")
-    o = common.parse_example(parser, argv, "sklearn", steps=1200, dropout=0.0)
+    o = common.parse_example(parser, argv, "sklearn", steps=900, lr=6e-3, dropout=0.0)
     rng = np.random.default_rng(o.seed)
     if o.data:
         images, captions = read(o.data)

@@ -37,6 +37,7 @@ from .training import PARTS, Watch, add_split, given_split, learning_rate, tenth
 
 END, RARE = 0, 1  # the first two of each vocabulary
 BATCH, DROPOUT = 64, 0.2
+TEST = 1000  # pairs at most
 
 # --- data: pairs of lists of words ----------------------------------------------------------------------------------
 
@@ -92,7 +93,7 @@ def load(o: Any) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
         longer = []
     else:
         pairs, longer = (read_pairs(o.pairs, o.level), []) if o.pairs else name_numbers(o)
-        count = min(len(pairs) // 10, 1000)
+        count = min(len(pairs) // 10, TEST)
         if not count:
             raise UserError(f"{o.pairs or '--numbers'}: at least ten pairs are needed, not {len(pairs)}")
         training, validation, test, longer = pairs[count:], [], pairs[:count], longer[:count]

@@ -91,6 +91,7 @@ def test_every_option_trains(options: str, text: str, tmp_path: Path) -> None:
 
 def test_there_is_no_option_without_effect(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(char_lm, "draw", lambda *picture: None)  # takes longer than these runs
+    monkeypatch.setattr(mg, "compile", lambda f: f)
     changed = {
         "split": "rows", "val_fraction": 0.2, "test_fraction": 0.1, "seq_length": 9, "batch_size": 3, "cell": "gru",
         "hidden": 9, "layers": 2, "dropout": 0.5, "init": "uniform", "init_scale": 0.3, "forget_bias": 3,
@@ -182,11 +183,27 @@ RESUMABLE = {
 }
 
 
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The folder of a run of 70 steps with some options, made when it is first asked for."""
+    made: dict[str, Path] = {}
+
+    def run_of(options: str, text: str) -> Path:
+        if options not in made:
+            made[options] = tmp_path_factory.mktemp("whole")
+            assert train(text, *options.split(), "--steps", 70, "--out", made[options]) == 0
+        return made[options]
+
+    return run_of
+
+
 @pytest.mark.parametrize("options", RESUMABLE.values(), ids=RESUMABLE.keys())
 @pytest.mark.parametrize("stop", [14, 45, 60])  # an epoch has 53 batches
-def test_a_resumed_run_is_bit_identical(options: str, stop: int, text: str, tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert train(text, *options.split(), "--steps", 70, "--out", whole) == 0
+def test_a_resumed_run_is_bit_identical(
+    options: str, stop: int, text: str, tmp_path: Path, whole_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(char_lm, "draw", lambda *picture: None)
+    whole, parts = whole_run(options, text), tmp_path / "parts"
     assert train(text, *options.split(), "--steps", stop, "--out", parts) == 0
     assert len(contents(parts)[0]["history.losses"]) == stop
     assert char_lm.main(["--resume", str(parts / "checkpoint.safetensors"), "--steps", "70"]) == 0

@@ -168,9 +168,9 @@ def test_no_digit_and_no_new_layout_of_the_tests_is_trained_on(
 ) -> None:
     made = []
 
-    def scenes(layouts: Any, digits: np.ndarray, *others: Any, scenes: Any = example.scenes) -> Any:
+    def scenes(layouts: Any, digits: Any, labels: Any, count: int, rng: Any, scenes: Any = example.scenes) -> Any:
         made.append((set(layouts), {image.tobytes() for image in digits}))
-        return scenes(layouts, digits, *others)
+        return scenes(layouts, digits, labels, 9, rng)
 
     def stop(*given: Any) -> None:
         raise example.UserError("enough")

@@ -128,7 +128,7 @@ def test_order_counts_and_training_drops() -> None:
 
 
 def test_network_learns_what_bags_of_words_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--quick", "--out", tmp_path) == 0
+    assert run("--quick", "--epochs", 5, "--hidden", 32, "--lr", 0.01, "--out", tmp_path) == 0
     found = figures(tmp_path)
     assert found["GRU"] > 0.85  # a guess: 0.5
     assert found["naive Bayes"] < 0.6
@@ -185,6 +185,7 @@ def test_there_is_no_option_without_effect_and_a_seed_makes_a_run_reproducible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sentiment, "draw", lambda *picture: None)
+    monkeypatch.setattr(sentiment.mg, "compile", lambda f: f)  # takes longer than so few steps
     lines = reviews(80, np.random.default_rng(1))
     options = ["--data", write(tmp_path / "a.txt", lines), *SMALL, "--epochs", 4, "--out", tmp_path]
     assert run(*options) == 0

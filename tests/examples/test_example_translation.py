@@ -33,7 +33,9 @@ def figures(folder: Path) -> Any:
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quick")
-    assert run("--quick", "--out", folder) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(translation, "TEST", 60)
+        assert run("--quick", "--out", folder) == 0
     return folder
 
 
@@ -66,7 +68,8 @@ def write_pairs(path: Path, count: int) -> None:
 def test_sentences_of_a_file_are_learnt(
     level: str, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_pairs(tmp_path / "toy.tsv", 440)
+    write_pairs(tmp_path / "toy.tsv", 400)
+    monkeypatch.setattr(translation, "TEST", 20)
     monkeypatch.setattr(translation, "BATCH", 16)  # of few sentences, and no dropout
     monkeypatch.setattr(translation, "DROPOUT", 0)
     options = ["--level", level, "--hidden", 32, "--epochs", epochs, "--lr", 0.02, "--beam", 2]
@@ -233,6 +236,7 @@ def test_there_is_no_option_without_effect(tmp_path: Path, monkeypatch: pytest.M
         seen.append(arguments[2:4])
         return search(*arguments, **options)
 
+    monkeypatch.setattr(mg, "compile", lambda f: f)  # takes longer than so few steps
     monkeypatch.setattr(nn, "clip_grad_norm", clip)
     monkeypatch.setattr(nn, "beam_search", beam)
     monkeypatch.setattr(translation, "draw", lambda *picture: None)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from refusals import lacking, refusal
 
-from examples import common, video_classification
+from examples import common, long_memory, video_classification
 
 IMAGES = {
     "image_classification": "accuracy",
@@ -126,8 +126,9 @@ SMALL = {
 
 @pytest.mark.parametrize(("name", "options"), SMALL.items())
 def test_other_sizes_run_and_the_result_stands_beside_its_baseline(
-    name: str, options: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(long_memory, "NETWORKS", 1)
     assert run(name, *options.split(), "--out", tmp_path) == 0
     out = capsys.readouterr().out
     baseline = {"long_memory": "guess", "length_generalisation": "window"}.get(name, "logistic regression")
@@ -162,7 +163,10 @@ VIDEO = "--train {folder}/0.csv --test {folder}/1.csv --steps 20 --hidden 8 --lr
 def test_there_is_no_option_without_effect(
     name: str, options: str, changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.import_module(f"examples.{name}"), "draw", lambda *picture: None)
+    example = importlib.import_module(f"examples.{name}")
+    monkeypatch.setattr(example, "draw", lambda *picture: None)
+    monkeypatch.setattr(example.mg, "compile", lambda f: f)  # takes longer than so few steps
+    monkeypatch.setattr(long_memory, "NETWORKS", 1)
     if name == "video_classification":
         for k in range(2):
             write_gestures(tmp_path / f"{k}.csv", np.random.default_rng(k))
