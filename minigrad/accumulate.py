@@ -46,9 +46,11 @@ def check_product(term: Product, shape: tuple[int, ...]) -> None:
 
 def check_part(term: At, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless g has the shape of the part at the index."""
-    part = np.broadcast_to(False, shape)[plain_index(term.index)].shape
-    if np.shape(term.g) != part:
-        raise ValueError(f"returned a cotangent of shape {np.shape(term.g)} for a part of shape {part}")
+    whole = np.ndarray(shape, bool, b"\0", 0, (0,) * len(shape))  # of one entry's memory
+    part = whole[plain_index(term.index)].shape
+    found = term.g._data.shape if isinstance(term.g, Variable) else np.shape(term.g)
+    if found != part:
+        raise ValueError(f"returned a cotangent of shape {found} for a part of shape {part}")
 
 
 def check_dtype(term: Any, dtype: Any) -> None:

@@ -28,9 +28,6 @@ class _Block:
     def __init__(self, mode: Mode, outer: _Block | None, frame: FrameType | None) -> None:
         self.mode, self.outer, self.frame, self.open = mode, outer, frame, True
 
-    def holds(self) -> bool:
-        return self.open and (self.frame is None or self.frame.f_back is not None)
-
 
 #: The newest block of this context; None, the quick case, means that every switch has its default.
 innermost: ContextVar[_Block | None] = ContextVar("minigrad.modes", default=None)
@@ -45,8 +42,9 @@ class Switch:
     def __call__(self) -> Any:
         block = innermost.get()
         while block is not None:
-            if block.mode.switch is self and block.holds():
-                return block.mode.value
+            mode = block.mode
+            if mode.switch is self and block.open and (block.frame is None or block.frame.f_back is not None):
+                return mode.value
             block = block.outer
         return self.default
 
