@@ -207,6 +207,15 @@ def test_alike_steps_of_other_dtypes_and_of_views_are_computed_together() -> Non
     program(mg.grad(f, (0, 1)), X, X.T @ X * 0.1)
 
 
+def test_alike_steps_on_operands_of_other_dtypes_are_not_computed_together() -> None:
+    def f(a: Any, b: Any) -> Any:
+        narrow, wide = [mg.sin(row) for row in b], [mg.sin(row) for row in a]
+        return mg.stack([x * wide[0] for x in (*narrow, *wide)])
+
+    rng = np.random.default_rng(0)
+    program(f, rng.standard_normal((5, 3)), rng.standard_normal((5, 3)).astype(np.float32))
+
+
 def test_a_weight_of_many_products_is_turned_once() -> None:
     def f(x: Any, w: Any) -> Any:
         for _ in range(8):

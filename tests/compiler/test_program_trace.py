@@ -112,6 +112,13 @@ def test_an_index_that_was_computed_is_checked_while_tracing() -> None:
         f(X[0], np.array([0, 1, 2]))
 
 
+def test_an_index_that_depends_on_what_was_not_computed_is_checked_as_well() -> None:
+    f = mg.compile(lambda x, table: table[mg.argmax(mg.tanh(x) * 2.0, axis=1)])
+    same(f(X, np.arange(3.0)), np.array([2.0, 0.0]))
+    with pytest.raises(IndexError, match=r"getitem: \(2,\) float64 and \(2,\) int64"):
+        f(X, np.arange(2.0))
+
+
 def test_shapes_that_do_not_fit_are_named_while_tracing() -> None:
     for f in (lambda x: mg.tanh(x) + x[:, :2], lambda x: mg.tanh(x) @ mg.tanh(x), lambda x: x.sum() @ x):
         with pytest.raises(ValueError, match=r"(add|matmul): \(.*\) float64 and \(.*\) float64"):
