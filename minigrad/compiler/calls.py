@@ -59,18 +59,16 @@ class Arrays:
         return self.numbers[key]
 
     def without_leading_ones(self, operands: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Views without first axes of size 1 if they are then of one shape: NumPy need not find how to broadcast."""
+        """Views without the first axes of size 1: where all are then alike, NumPy need not find how to broadcast."""
         shape = operands[-1].shape
-        if not all([isinstance(x, np.ndarray) for x in operands]) or all([x.shape == shape for x in operands]):
+        if all([np.shape(x) == shape for x in operands]):
             return operands
         while shape[:1] == (1,):
             shape = shape[1:]
         views = []
         for x in operands:
-            ones = x.ndim - len(shape)
-            if x.shape != (1,) * ones + shape:
-                return operands
-            views.append(self.made.setdefault((id(x), shape), x[(*[0] * ones, ...)]) if ones else x)
+            ones = np.ndim(x) - len(shape)
+            views.append(self.made.setdefault((id(x), shape), x[(*[0] * ones, ...)]) if ones > 0 else x)
         return tuple(views)
 
 

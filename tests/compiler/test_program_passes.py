@@ -227,6 +227,12 @@ def test_a_weight_of_many_products_is_turned_once() -> None:
     assert found["matmul"] == 16
 
 
+def test_a_product_that_is_read_as_it_is_and_turned_is_computed_once() -> None:
+    turned = lambda x, w: mg.transpose(w @ mg.transpose(x))
+    assert names(program(lambda x, w: turned(x, w) * 2.0, X, np.eye(6)))["matmul"] == 1
+    assert names(program(lambda x, w: (turned(x, w) * 2.0, w @ mg.transpose(x) + 1.0), X, np.eye(6)))["matmul"] == 1
+
+
 def test_cotangents_of_a_layer_are_forgotten_once_its_weights_gradient_is_there() -> None:
     B, H, layers = 2048, 8, 12
 

@@ -32,7 +32,7 @@ def test_results_come_in_the_structure_of_the_function() -> None:
 
 
 ALIKE = [((1,), 2), (1, (2,)), ((1, 2), ()), ([1], 2), ((True,), 2), ((1.0,), 2), ({"a": 1}, 2), ({"b": 1}, 2)]
-ALIKE += [("a", "b"), ("ab", ""), (None, None), ((None, None), ())]
+ALIKE += [((1, 2),), ([1, 2],), ([1], [2]), ("a", "b"), ("ab", ""), (None, None), ((None, None), ())]
 
 
 def test_arguments_of_other_structure_or_type_have_programs_of_their_own() -> None:

@@ -119,6 +119,13 @@ def test_an_index_that_depends_on_what_was_not_computed_is_checked_as_well() -> 
         f(X, np.arange(2.0))
 
 
+def test_errors_that_depend_on_integers_are_named_while_tracing() -> None:
+    f = lambda k, n: k**n
+    same(mg.compile(f)(np.array([2, 3]), np.array([1, 2])), np.array([2, 9]))
+    with pytest.raises(ValueError, match=r"power: .* int64"):
+        mg.compile(f)(np.array([2, 3]), np.array([-1, 2]))
+
+
 def test_shapes_that_do_not_fit_are_named_while_tracing() -> None:
     for f in (lambda x: mg.tanh(x) + x[:, :2], lambda x: mg.tanh(x) @ mg.tanh(x), lambda x: x.sum() @ x):
         with pytest.raises(ValueError, match=r"(add|matmul): \(.*\) float64 and \(.*\) float64"):
