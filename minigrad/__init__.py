@@ -5,10 +5,13 @@
     tensor(1.)
 
 Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of derivatives), `accumulate` (how
-cotangents are summed), `backward` (the walk), `tensor` and `operators`, `transforms` (grad and its relatives),
+cotangents are summed), `backward` (the walk), `tensor` and `operators`, `values` (what Python sees of a Tensor),
+`transforms` (grad and its relatives), `derivation` (what these differentiate), `signatures` and `messages` (refusals),
 `checkpoint` (less memory for one more forward pass), `compiler` (`compile`: a record that is kept and replayed),
 `inspect` (`tape` and `explain`: a record that is looked at).
 """
+
+from typing import Any
 
 from . import ops, shapes
 from .checkpoint import checkpoint
@@ -18,6 +21,7 @@ from .details import detailed, label, record_details, scope, steps
 from .einsum import einsum
 from .inspect import explain, tape
 from .memory import keep_freed_memory
+from .messages import unknown
 from .modes import detect_anomaly, enable_grad, no_grad
 from .ops import *
 from .ops import absolute as abs
@@ -38,3 +42,7 @@ __all__ = [
     "tree_map", "value_and_grad", "vjp", "watched", "with_gradient",
 ]  # fmt: skip
 __all__ += ops.__all__ + shapes.__all__
+
+
+def __getattr__(name: str) -> Any:
+    raise unknown("minigrad", name)

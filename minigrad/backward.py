@@ -11,8 +11,9 @@ import numpy as np
 
 from .accumulate import ArraySum, RecordedSum
 from .kernels import turned
+from .messages import check_finite, check_real, of_rule
 from .modes import anomaly, no_grad, recording, tracing
-from .primitive import Primitive, check_finite
+from .primitive import Primitive
 from .record import Node, Variable
 from .shapes import getitem
 
@@ -124,11 +125,17 @@ def _walk(
             operands = (g, *t.opened())
         else:
             operands = (g, t if value is None else value, *t.operands)
-        terms = None if joint is None else joint(*operands, **static)
-        if terms is not None and len(terms) != len(t.inputs):
-            raise ValueError(
-                f"{made_by.name}: the joint rule returned {len(terms)} cotangents for {len(t.inputs)} inputs"
-            )
+        terms = None
+        if joint is not None:
+            try:
+                terms = joint(*operands, **static)
+            except Exception as error:
+                raise of_rule(made_by.name, "the joint rule", error, _line(t)) from error
+            if terms is None or len(terms) != len(t.inputs):
+                found = terms if terms is None else len(terms)
+                raise ValueError(
+                    f"{made_by.name}: the joint rule returned {found} cotangents for {len(t.inputs)} inputs"
+                )
         for k, x in enumerate(t.inputs):
             if x is None:
                 continue
@@ -138,10 +145,11 @@ def _walk(
                 continue
             if terms is not None:
                 term = terms[k]
-            elif static:
-                term = rules[k](*operands, **static)
-            else:  # the same, in less time
-                term = rules[k](*operands)
+            else:
+                try:
+                    term = rules[k](*operands, **static) if static else rules[k](*operands)  # quicker without
+                except Exception as error:
+                    raise of_rule(made_by.name, f"the rule for input {k}", error, _line(t)) from error
             whole = type(term) is np.ndarray and term.shape == x.shape and term.dtype is x.dtype
             view = whole and x.view and x.primitive is getitem and not x.static
             view = view and not (x.retains_grad if ends is None else x in ends)
@@ -184,12 +192,18 @@ def _changed(made_by: Primitive, k: int, x: Node) -> RuntimeError:
     )
 
 
+def _line(t: Node) -> str | None:
+    """The user's line of the forward call, if it is known."""
+    found = getattr(t, "origin", None)
+    return None if found is None else str(found)
+
+
 def _check(term: Any, g: Any, t: Node, k: int) -> None:
     assert t.primitive is not None
     for part in term if isinstance(term, tuple) else (term,):
         value = part._data if isinstance(part, Variable) else part
         sources = [x._data if isinstance(x, Variable) else x for x in (g, *t.operands)]
-        check_finite(f"{t.primitive.name}: cotangent of input {k}", value, sources, getattr(t, "origin", None))
+        check_finite(f"{t.primitive.name}: cotangent of input {k}", value, sources, _line(t))
 
 
 def backward(output: Node, g: Any = None) -> None:
@@ -202,6 +216,7 @@ def backward(output: Node, g: Any = None) -> None:
             )
         g = np.ones(output.shape, output.dtype)
     trace = tracing()
+    check_real("backward: cotangent g", g)
     if trace is None or not isinstance(g, Variable):
         g = np.asarray(g._data if isinstance(g, Variable) else g, output.dtype)
     if g.shape != output.shape:

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from .backward import lineage, walk
+from .derivation import Derivation, being_differentiated
 from .details import detailed, remark
+from .keeping import frozen
+from .messages import check_callable
 from .modes import dropped_record, enable_grad, no_grad, recording, tracing
 from .ops import positive
-from .primitive import frozen, primitive
+from .primitive import primitive
 from .record import Node, Variable, clock
 from .shapes import astype, getitem, reshape
 from .tensor import Tensor
@@ -33,9 +36,11 @@ class _Part:
         self.leaves = [_OPEN if _differentiable(x) else x if isinstance(x, Variable) else frozen(x) for x in leaves]
         self.inputs = [x for x in leaves if _differentiable(x)]
         start = clock()
+        inside = [being_differentiated(x) for x in self.inputs]
         with dropped_record(self):
             fresh = [type(x)._sharing(x._data, requires_grad=True) for x in self.inputs]
-            results, self.rebuild_results = flatten(f(*self._arguments(fresh)))
+            with Derivation([x.node for x, found in zip(fresh, inside) if found], start):
+                results, self.rebuild_results = flatten(f(*self._arguments(fresh)))
         self.chosen = [k for k, y in enumerate(results) if _differentiable(y)]
         self.outputs = [results[k] for k in self.chosen]
         self.results = [_OPEN if _differentiable(y) else y for y in results]
@@ -191,6 +196,8 @@ def checkpoint(f: Callable[..., Any], generators: Sequence[np.random.Generator] 
 
     Source: Chen, Xu, Zhang & Guestrin 2016, section 4.
     """
+
+    check_callable("checkpoint", f)
 
     @functools.wraps(f)
     def wrapped(*args: Any) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
+from .messages import not_taken
 from .primitive import primitive
 from .shapes import reshape
 
@@ -43,12 +44,14 @@ _einsum = primitive(
 )
 
 
-def einsum(subscripts: str, *operands: Any) -> Any:
+def einsum(subscripts: str, *operands: Any, **unknown: Never) -> Any:
     """The sum of products that `subscripts` spells, as np.einsum has it (implicit output and `...` included).
 
     Raises:
         ValueError: if the subscripts do not fit the operands.
     """
+    if unknown:
+        raise not_taken("einsum", unknown, ())
     terms, arrow, output = subscripts.replace(" ", "").partition("->")
     inputs = terms.split(",")
     if len(inputs) != len(operands):

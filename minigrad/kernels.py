@@ -60,6 +60,21 @@ def _masked(x: Any, kept: Any, out: Any) -> Any:
     return out
 
 
+def _all_finite(x: Any) -> bool:
+    return math.isfinite(np.vdot(x, x))  # which takes less time than a look at each entry; x² may overflow
+
+
+def passed(g: Any, y: Any, c: Any = None, out: Any = None) -> Any:
+    out = where(np.greater(y, 0) if c is None else c, g, 0.0, out)
+    if not _all_finite(y):
+        np.copyto(out, math.nan, where=np.isnan(y))
+    return out
+
+
+def divides(y: Any, g: Any = 1.0) -> Any:
+    return np.greater(y, 0) if _all_finite(y) else np.greater(y, 0) | (np.isnan(y) & np.not_equal(g, 0))
+
+
 def _short_rows(x: Any, axis: Axis) -> bool:
     """Whether `axis` is the last one, and so short that BLAS or `reduceat` is several times as fast as a reduction."""
     is_array = isinstance(x, np.ndarray) and x.ndim > 1 and x.dtype.char in "fd" and x.flags.c_contiguous

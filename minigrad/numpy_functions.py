@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import functools
+from typing import Any, Never
 
 import numpy as np
 
 from . import ops, shapes
+from .derivation import being_differentiated
 from .einsum import einsum
+from .messages import cut, not_taken, numpy_name, user_line
 from .modes import tracing
-from .primitive import Primitive, by_ufunc
+from .primitive import Primitive, by_function, by_ufunc
 from .record import Variable
+from .signatures import parameters
+from .tree import tree_leaves
 
 
 def plain(x: Any) -> Any:
@@ -21,7 +25,11 @@ def plain(x: Any) -> Any:
     return type(x)(plain(part) for part in x) if type(x) in (list, tuple) else x
 
 
-def _np_clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+def _np_clip(
+    a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None, **unknown: Never
+) -> Any:
+    if unknown:
+        raise not_taken("clip", unknown, ("min", "max"))
     return ops.clip(a, min if a_min is None else a_min, max if a_max is None else a_max)
 
 
@@ -33,18 +41,18 @@ def _np_pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_valu
 
 by_ufunc[np.power] = ops.power
 by_ufunc[np.matmul] = ops.matmul
-
 #: NumPy functions that are no ufuncs, and what they mean for Tensors.
-FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    getattr(np, f.__name__): f
-    for f in (
-        *(ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.cumsum, ops.where, ops.clip, einsum),
-        *(shapes.concatenate, shapes.stack, shapes.split, shapes.take, shapes.reshape, shapes.transpose),
-        *(shapes.swapaxes, shapes.moveaxis, shapes.expand_dims, shapes.squeeze, shapes.broadcast_to),
-        *(shapes.pad, shapes.flip, shapes.tril, shapes.triu),
-        *(ops.argmax, ops.argmin, ops.argsort),
-    )
-} | {np.amax: ops.max, np.amin: ops.min, np.clip: _np_clip, np.pad: _np_pad}
+FUNCTIONS = by_function
+for _ours in (
+    *(ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.cumsum, ops.where, einsum),
+    *(shapes.concatenate, shapes.stack, shapes.split, shapes.take, shapes.reshape, shapes.transpose),
+    shapes.broadcast_to,
+):
+    FUNCTIONS[getattr(np, _ours.__name__)] = _ours
+FUNCTIONS.update({np.amax: ops.max, np.amin: ops.min, np.clip: _np_clip, np.pad: _np_pad})
+
+#: What NumPy's functions take by position as well, and ours by name, if at all.
+OPTIONS = {"dtype", "out", "keepdims", "initial", "where", "ddof", "order", "mode", "subok", "casting", "kind"}
 
 #: NumPy functions that look at shape and dtype alone.
 SHAPES = {np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.result_type}
@@ -53,31 +61,63 @@ PLAIN = SHAPES | {
     *(np.allclose, np.isclose, np.array_equal, np.all, np.any, np.count_nonzero, np.nonzero, np.unique),
     *(np.round, np.searchsorted, np.shares_memory, np.may_share_memory),
 }
+#: Those whose results vary with values: of every argument, and of the one that fills.
+VALUES = {np.unique: 0, np.full_like: 1}
+
+
+def _no_rule(name: str, ours: str) -> TypeError:
+    """The error for a NumPy function that has no meaning for Tensors yet."""
+    word = f"mg.{ours}" if ours in {*ops.__all__, *shapes.__all__} else "functions of minigrad"
+    return TypeError(
+        f"{name} has no derivative rule for a Tensor, at {user_line()}; use {word}, declare one with mg.primitive, or "
+        "call it on np.asarray(t.detach()) for a value that hands on no gradient"
+    )
 
 
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **static: Any) -> Any:
     """What NumPy calls for `np.tanh(t)` and `array @ t`: the primitive that stands for the ufunc."""
     if method == "__call__" and not static and (trace := tracing()) is not None and trace.plain(inputs):
         return trace.call(by_ufunc.get(ufunc) or Primitive(ufunc, (), None, ufunc.__name__, None), inputs, {})
-    if method != "__call__" or static or ufunc not in by_ufunc:
-        called = ufunc.__name__ + ("" if method == "__call__" else f".{method}")
-        options = f" with {', '.join(static)}=" if static else ""
-        raise TypeError(
-            f"np.{called}{options} has no derivative rule for a Tensor; "
-            "use a function of minigrad, declare one with mg.primitive, or pass `t.data`"
-        )
+    name = numpy_name(ufunc) + ("" if method == "__call__" else f".{method}")
+    if method == "__call__" and static:
+        raise TypeError(f"{name} with {', '.join(static)}= on a Tensor: {not_taken(ufunc.__name__, static, ())}")
+    if method != "__call__" or ufunc not in by_ufunc:
+        raise _no_rule(name, ufunc.__name__ if method == "__call__" else "")
     return by_ufunc[ufunc](*inputs)
 
 
 def array_function(self: Any, function: Any, types: Any, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
     """What NumPy calls for `np.sum(t, axis=1)` and its like."""
     if function in FUNCTIONS:
-        return FUNCTIONS[function](*args, **static)
+        served = FUNCTIONS[function]
+        if isinstance(served, Primitive) and not any(isinstance(x, Variable) for x in args):
+            raise TypeError(f"{numpy_name(function)}: give a Tensor by position, not by name or inside of a list")
+        inputs, options = _by_name(function, args, static)
+        return served(*inputs, **options)
     if function in PLAIN:
         if function not in SHAPES and (trace := tracing()) is not None:
-            trace.refuse(f"np.{function.__name__}(t)")
+            trace.refuse(f"{numpy_name(function)}(t)")
+        if function in VALUES:
+            for x in tree_leaves((args[VALUES[function] :], static)):
+                if isinstance(x, Variable) and being_differentiated(x):
+                    raise cut(f"{numpy_name(function)}(t)", ())
         return function(*[plain(x) for x in args], **{key: plain(x) for key, x in static.items()})
-    raise TypeError(
-        f"np.{function.__name__} has no derivative rule for a Tensor; "
-        "use a function of minigrad, declare one with mg.primitive, or pass `t.data`"
-    )
+    raise _no_rule(numpy_name(function), function.__name__)
+
+
+def _by_name(function: Any, args: tuple[Any, ...], static: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """A call in which NumPy's options, which stand elsewhere in ours, are given by name, and not if as they are."""
+    options = _options(function)
+    static = static | {name: args[k] for k, name, _ in options if k < len(args)}
+    for _, name, default in options:
+        if name in static and static[name] is default:
+            del static[name]
+    places = {k for k, *_ in options}
+    return [x for k, x in enumerate(args) if k not in places], static
+
+
+@functools.cache
+def _options(function: Any) -> list[tuple[int, str, Any]]:
+    """The place, name and default of the options that a function of NumPy takes by position."""
+    found = enumerate(parameters(function) or ())
+    return [(k, p.name, p.default) for k, p in found if p.name in OPTIONS and p.kind is p.POSITIONAL_OR_KEYWORD]

@@ -9,12 +9,13 @@ Primitives that only move entries about are in `shapes.py`.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
 from . import kernels
 from .kernels import Axis
+from .messages import not_taken
 from .modes import tracing
 from .primitive import primitive
 from .record import Product
@@ -40,11 +41,11 @@ less_equal = primitive(np.less_equal)
 logical_and = primitive(np.logical_and)
 logical_or = primitive(np.logical_or)
 logical_not = primitive(np.logical_not)
-sign = primitive(np.sign)
-floor = primitive(np.floor)
-ceil = primitive(np.ceil)
-floor_divide = primitive(np.floor_divide, doc="⌊x / y⌋, without a derivative: a plain array.")
-rint = primitive(np.rint)
+sign = primitive(np.sign, piecewise_constant=True)
+floor = primitive(np.floor, piecewise_constant=True)
+ceil = primitive(np.ceil, piecewise_constant=True)
+floor_divide = primitive(np.floor_divide, piecewise_constant=True, doc="⌊x / y⌋, without a derivative: a plain array.")
+rint = primitive(np.rint, piecewise_constant=True)
 isfinite = primitive(np.isfinite)
 isinf = primitive(np.isinf)
 isnan = primitive(np.isnan)
@@ -107,7 +108,9 @@ power = primitive(
 )
 absolute = primitive(np.absolute, lambda g, y, x: g * sign(x), name="abs", doc="|x|; subgradient 0 at 0.")
 square = primitive(np.square, lambda g, y, x: g * (2 * x))
-sqrt = primitive(np.sqrt, lambda g, y, x: g / where(greater(y, 0), 2 * y, math.inf), doc="√x; subgradient 0 at x <= 0.")
+#: Where y is above 0, or NaN and asked for, unlike in a branch that `where` did not take.
+_divides = primitive(kernels.divides, name="divides")
+sqrt = primitive(np.sqrt, lambda g, y, x: g / where(_divides(y, g), 2 * y, math.inf), doc="√x; subgradient 0 at 0.")
 
 # --- exponentials and friends ---------------------------------------------------------------------------------------
 
@@ -133,9 +136,16 @@ softplus = primitive(
     name="softplus",
     doc="log(1 + e^x).",
 )
+_passed = primitive(
+    kernels.passed,
+    lambda h, z, g, y, c=None: _passed(h, y, c),
+    lambda h, z, g, y, c=None: np.zeros(y.shape, y.dtype),
+    name="passed",
+    doc="g where c is true (by default where y > 0), else 0, and NaN where y is: for a choice with the result y.",
+)
 relu = primitive(
     lambda x, out=None: np.maximum(x, 0.0, out=out),
-    lambda g, y, x: where(greater(x, 0), g, 0.0),
+    lambda g, y, x: _passed(g, y),
     name="relu",
     doc="max(x, 0); subgradient 0 at 0.",
 )
@@ -153,26 +163,20 @@ where = primitive(
 )
 
 
-def _won(g: Any, x: Any, y: Any) -> Any:
-    """g where x > y, half of it at a tie."""
-    return where(greater(x, y), g, where(equal(x, y), 0.5 * g, 0.0))
+def _won(g: Any, z: Any, x: Any, y: Any) -> Any:
+    """g where x is the result z of a choice between x and y, half of it at a tie."""
+    return _passed(where(equal(x, y), 0.5 * g, g), z, equal(x, z))
 
 
 maximum = primitive(
-    np.maximum,
-    lambda g, z, x, y: _won(g, x, y),
-    lambda g, z, x, y: _won(g, y, x),
-    doc="max(x, y); a tie shares the gradient equally.",
+    np.maximum, _won, lambda g, z, x, y: _won(g, z, y, x), doc="max(x, y); a tie shares the gradient equally."
 )
 minimum = primitive(
-    np.minimum,
-    lambda g, z, x, y: _won(g, y, x),
-    lambda g, z, x, y: _won(g, x, y),
-    doc="min(x, y); a tie shares the gradient equally.",
+    np.minimum, _won, lambda g, z, x, y: _won(g, z, y, x), doc="min(x, y); a tie shares the gradient equally."
 )
 clip = primitive(
     lambda x, low=None, high=None, out=None: np.clip(x, low, high, out=out),
-    lambda g, y, x, low=None, high=None: where(equal(x, y), g, 0.0),
+    lambda g, y, x, low=None, high=None: _passed(g, y, equal(x, y)),
     name="clip",
     doc="x kept within [low, high]; gradient 1 inside and on the bounds, 0 outside. The bounds have no gradient.",
 )
@@ -194,24 +198,23 @@ def _spread(g: Any, shape: tuple[int, ...]) -> Any:
     return whole
 
 
-def _size(shape: tuple[int, ...], axis: Axis) -> int:
-    """How many entries of an array of this shape go into one entry of its reduction."""
-    if axis is None or not shape:
-        return int(math.prod(shape))
-    return math.prod(shape[a] for a in (axis if isinstance(axis, tuple) else (axis,)))
+def _size(shape: tuple[int, ...], axis: Axis, ddof: float = 0) -> float:
+    """How many entries of an array of this shape go into one of its reduction, less ddof; NaN if none are left."""
+    sizes = shape if axis is None or not shape else [shape[a] for a in (axis if isinstance(axis, tuple) else (axis,))]
+    n = math.prod(sizes) - ddof
+    return n if n > 0 else math.nan
 
 
 def _extremum(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    hit = equal(x, _kept(y, x.shape, axis, keepdims))
+    y = _kept(y, x.shape, axis, keepdims)
+    hit = equal(x, y)
     ties = maximum(sum(astype(hit, g.dtype), axis=axis, keepdims=True), 1.0)
-    return where(hit, _kept(g, x.shape, axis, keepdims) / ties, 0.0)
+    return _passed(_kept(g, x.shape, axis, keepdims) / ties, y, hit)
 
 
 def _var(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Any:
     return (
-        _kept(g, x.shape, axis, keepdims)
-        * (x - mean(x, axis=axis, keepdims=True))
-        * (2 / (_size(x.shape, axis) - ddof))
+        _kept(g, x.shape, axis, keepdims) * (x - mean(x, axis=axis, keepdims=True)) * (2 / _size(x.shape, axis, ddof))
     )
 
 
@@ -342,6 +345,8 @@ def linear(x: Any, W: Any, b: Any) -> Any:
     return _linear(x, W, b)
 
 
-def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def norm(x: Any, axis: Axis = None, keepdims: bool = False, **unknown: Never) -> Any:
     """The Euclidean norm √Σx² over `axis` (an int, a tuple, or None for all); subgradient 0 at 0."""
+    if unknown:
+        raise not_taken("norm", unknown, ("axis", "keepdims"))
     return sqrt(sum(square(x), axis=axis, keepdims=keepdims))

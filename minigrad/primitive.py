@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import pickle
-import reprlib
 import sys
 from collections.abc import Callable, Sequence
 from types import MethodType
@@ -17,11 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from .derivation import being_differentiated, running
 from .details import detailed, origin
+from .keeping import frozen, immutable, kept
+from .messages import check_finite, explained, lost, not_taken, numpy_name, user_line
 from .modes import anomaly, innermost, recording, tracing
 from .naming import held_as, signature
 from .reads import arguments_read, reads_values
 from .record import NO_STATIC, Node, Variable, clock
+from .signatures import check_rules, keywords, most_inputs
 
 Rule = Callable[..., Any]
 
@@ -39,10 +42,12 @@ class Primitive:
         parts: Callable[..., Any] | None = None,
         calls: Callable[..., Any] | None = None,
         pure: bool = True,
+        piecewise_constant: bool = False,
     ) -> None:
         self.function = self.__wrapped__ = function
         self.declare(rules, joint)
         self.name = self.__name__ = name
+        self.piecewise_constant = piecewise_constant
         self.differentiable = bool(rules) or joint is not None
         self.parts, self.calls, self.pure = parts, calls, pure
         self.__doc__ = doc or function.__doc__
@@ -53,6 +58,10 @@ class Primitive:
         # inputs from this number on may have no rule
         self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
         self.unread: dict[int, tuple[bool, Sequence[int]]] = {}  # by `one`, see `find_unread`
+        readers = [rule for rule in (*rules, joint) if rule is not None]
+        self.most = most_inputs(self.function, readers)
+        self.keywords = keywords(self.function, readers)
+        self.takes = {"out"}.isdisjoint if self.keywords is None else self.keywords.issuperset
 
     def find_unread(self, one: int) -> tuple[bool, Sequence[int]]:
         """Whether the output's values are not read, and which inputs' are not.
@@ -97,14 +106,17 @@ class Primitive:
                 changeable = changeable or not immutable(x)
                 sources.append(None)
                 operands.append(x)
+        if static and kind is not None and not self.takes(static):
+            self.check_arguments(inputs, static)
         try:
             y = self.function(*operands, **static) if static else self.function(*operands)
         except (ValueError, TypeError, IndexError) as error:
+            self.check_arguments(inputs, static)
             raise explained(self.name, error, operands) from error
         if kind is None or not self.differentiable:
-            return y
-        if type(y) is not np.ndarray:
-            y = np.asarray(y)
+            return y if kind is None else self.constant(y, inputs)
+        if type(y) is not np.ndarray or (changeable and y.dtype.kind == "c"):
+            y = np.asarray(y) if isinstance(y, np.floating) else self.array_of(y)
 
         out: Any = object.__new__(kind)  # here and below: __init__ would take as long as all the rest
         made = None if default or not (detailed() or anomaly()) else origin()
@@ -112,6 +124,7 @@ class Primitive:
             check_finite(f"{self.name}: forward value", y, operands, str(made))
         wanted = len(sources) - sources.count(None)  # how many inputs require gradients
         if not wanted or not (default or recording()):
+            self.check_arguments(inputs, static)
             # a view of a parameter would change with its next update
             out._data = y.copy() if wanted and y.base is not None else y
             out.node = None
@@ -127,6 +140,7 @@ class Primitive:
         try:
             value_unread, unread = self.unread[one]
         except KeyError:
+            self.array_of(y)  # once, since only arrays in a call make other results complex
             value_unread, unread = self.find_unread(one)
         if made is not None:
             value_unread, unread = False, ()
@@ -157,7 +171,46 @@ class Primitive:
         out.node = node
         return out
 
+    def check_arguments(self, inputs: Sequence[Any], static: dict[str, Any]) -> None:
+        """Raise TypeError for what the function or a rule does not take, or what would get no gradient."""
+        if not self.takes(static):
+            taken = self.keywords if self.keywords is not None else [key for key in static if key != "out"]
+            raise not_taken(self.name, static, taken)
+        if len(inputs) > self.most:
+            raise TypeError(
+                f"{self.name}: takes at most {self.most} positional arguments, and no place for the result, "
+                f"got {len(inputs)}"
+            )
+        for x in static.values():
+            if isinstance(x, Variable) and x.node is not None and recording():
+                raise lost(self.name)
+
+    def constant(self, y: Any, inputs: Sequence[Any]) -> Any:
+        """The result y of a primitive without rules; TypeError where a transform would lose a gradient by it."""
+        self.check_arguments(inputs, {})
+        if self.piecewise_constant or running.get() is None or np.asarray(y).dtype.kind != "f":
+            return y
+        if any(isinstance(x, Variable) and being_differentiated(x) for x in inputs):
+            raise TypeError(
+                f"{self.name}: has no derivative rule, and an input is being differentiated, at {user_line()}; declare "
+                f"mg.primitive({numpy_name(self.function)}, rule), or pass `x.detach()` for a constant result"
+            )
+        return y
+
+    def array_of(self, y: Any) -> np.ndarray:
+        """What the function returned, as an array of real numbers or booleans."""
+        if isinstance(y, tuple):
+            raise TypeError(f"{self.name}: the function must return one array, got a tuple of {len(y)}; stack them")
+        if isinstance(y, Variable) and y.node is not None:
+            raise lost(self.name)
+        array = np.asarray(y._data if isinstance(y, Variable) else y)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{self.name}: a Tensor holds real numbers or booleans, this would be {array.dtype}")
+        return array
+
     def check_differentiable(self, sources: Sequence[Node | None]) -> None:
+        if len(sources) > self.most:
+            self.check_arguments(sources, {})
         for k, node in enumerate(sources[self.ruled :], self.ruled):
             if node is not None and (k >= len(self.rules) or self.rules[k] is None):
                 raise TypeError(f"{self.name}: input {k} has no derivative rule; pass it detached: `x.detach()`")
@@ -203,6 +256,8 @@ class method:
 
 #: The primitive that a NumPy universal function stands for when it is called on a Tensor; the first one declared.
 by_ufunc: dict[np.ufunc, Primitive] = {}
+#: What NumPy's other functions stand for, likewise.
+by_function: dict[Any, Callable[..., Any]] = {}
 
 
 def primitive(
@@ -214,6 +269,7 @@ def primitive(
     parts: Callable[..., Any] | None = None,
     calls: Callable[..., Any] | None = None,
     pure: bool = True,
+    piecewise_constant: bool = False,
 ) -> Primitive:
     """Declare a primitive: a function of arrays and one derivative rule per input.
 
@@ -226,7 +282,8 @@ def primitive(
     Args:
         function: takes arrays and static arguments, returns one array; must not change its inputs.
         rules: the rule of input 0, of input 1, ...; None where an input has no derivative. No rules at all: the
-            primitive is not differentiable and returns plain arrays.
+            primitive is not differentiable and returns plain arrays: constants. A transform refuses it on the way from
+            an argument to the result, unless they are integers or booleans (indices, masks).
         joint: for any number of inputs, instead of `rules`: one rule that returns the cotangents of all inputs in a
             sequence; called once.
         name: for messages; the function's own name by default.
@@ -238,15 +295,19 @@ def primitive(
             the result into the array `out`, or None: for a compiled function, which prepares its calls once.
         pure: False if a call does more than compute its result from its inputs (it draws a number, it checks values):
             a compiled function then makes every call, each time.
+        piecewise_constant: a primitive without rules whose slope is 0 wherever it has one, such as rounding: its
+            results may be floating-point, and are constants.
 
     A primitive is a function: as a class attribute it is not bound to instances, it is pickled by the name under which
     the module that declares it holds it, and a copy of it is itself.
 
     If the function takes an argument `out`, it must be able to write its result there, whatever that array's strides:
-    a compiled function then gives it memory that is used again and again.
+    a compiled function then gives it memory that is used again and again. A primitive of a NumPy function serves that
+    function's own name: `np.sinh(t)`, `np.fliplr(t)`, `np.linalg.inv(t)`; the first one declared does.
 
     Raises:
-        TypeError: if both `rules` and `joint` are given.
+        TypeError: if both `rules` and `joint` are given, there are more rules than inputs, or a rule cannot take the
+            cotangent, the output and all inputs. In a call: for keywords that the function or a rule does not take.
 
     Example:
         >>> sinh = primitive(np.sinh, lambda g, y, x: g * cosh(x))
@@ -254,69 +315,12 @@ def primitive(
     """
     if rules and joint is not None:
         raise TypeError("primitive: give `rules`, one per input, or `joint`, one for all inputs, not both")
-    made = Primitive(
-        function, rules, joint, name or str(getattr(function, "__name__", function)), doc, parts, calls, pure
-    )
+    name = name or str(getattr(function, "__name__", function))
+    check_rules(name, function, rules, joint)
+    made = Primitive(function, rules, joint, name, doc, parts, calls, pure, piecewise_constant)
     made.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")  # which is where it will be looked for
     if isinstance(function, np.ufunc):
         by_ufunc.setdefault(function, made)
+    elif isinstance(function, type(np.sum)):  # what NumPy offers to `__array_function__`
+        by_function.setdefault(function, made)
     return made
-
-
-_IMMUTABLE = {int, float, bool, str, slice, type(None), type(Ellipsis)}
-
-
-def immutable(x: Any) -> bool:
-    """Whether `x` is a number, a string, an index without arrays or the like, so that nobody can change it."""
-    if type(x) is not tuple:
-        return type(x) in _IMMUTABLE
-    for part in x:  # noqa: SIM110 (twice as fast as `all`)
-        if type(part) not in _IMMUTABLE:
-            return False
-    return True
-
-
-def frozen(x: Any) -> Any:
-    """`x` safe from later changes by its owner: arrays and lists that a record keeps are copied."""
-    if immutable(x):
-        return x
-    if isinstance(x, (np.ndarray, list)):
-        return np.array(x) if len(np.shape(x)) != 1 or len(x) else np.array(x, getattr(x, "dtype", np.intp))
-    if isinstance(x, Variable):
-        return x._data.copy()
-    return tuple([frozen(part) for part in x]) if type(x) is tuple else x
-
-
-def kept(static: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments that a record keeps: these themselves where nobody can change them."""
-    if _IMMUTABLE.issuperset(map(type, static.values())):
-        return static
-    return {name: frozen(x) for name, x in static.items()}
-
-
-def describe(x: Any) -> str:
-    """Shape and dtype of an operand, for messages: `(3, 4) float32`."""
-    if isinstance(x, (np.ndarray, np.generic)):
-        return f"{x.shape} {x.dtype}"
-    return f"{type(x).__name__} {reprlib.repr(x)}"
-
-
-def explained(name: str, error: Exception, operands: list[Any]) -> Exception:
-    kinds = (np.exceptions.AxisError, IndexError, TypeError, ValueError)
-    kind: type[Exception] = next(k for k in kinds if isinstance(error, k))
-    return kind(f"{name}: {' and '.join(describe(x) for x in operands)}: {error}")
-
-
-def check_finite(what: str, value: Any, sources: list[Any], line: str | None) -> None:
-    """Raise if `value` has a NaN, or an infinity where no source has one (a mask's -inf may pass through)."""
-    if not isinstance(value, (np.ndarray, np.generic)) or np.isfinite(value).all():
-        return
-    arrays = [x for x in sources if isinstance(x, (np.ndarray, np.generic, float))]
-    if not np.isnan(value).any() and any(np.isinf(x).any() for x in arrays):
-        return
-    bad = int(np.size(value) - np.isfinite(value).sum())
-    raise FloatingPointError(
-        f"{what} has {bad} non-finite of {np.size(value)} entries; "
-        f"shapes: {' and '.join(describe(x) for x in arrays)} -> {describe(value)}; "
-        f"forward call: {line or 'unknown: run the forward pass under detect_anomaly too'}"
-    )

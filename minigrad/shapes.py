@@ -6,10 +6,11 @@ Their rules move the cotangent's entries back. Read `lambda g, y, x: ...` as "gi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
+from .messages import check_real, not_taken
 from .primitive import primitive
 from .record import At, Variable
 
@@ -21,7 +22,17 @@ __all__ = [
 # --- shapes ---------------------------------------------------------------------------------------------------------
 
 
+def _padded(x: Any, pad_width: Any, constant_values: float = 0.0) -> Any:
+    check_real("pad: constant_values", constant_values)
+    return np.pad(x, pad_width, constant_values=constant_values)
+
+
 def _unpadded(g: Any, y: Any, x: Any, pad_width: Any, constant_values: float = 0.0) -> Any:
+    if isinstance(pad_width, dict):  # of axes
+        widths = np.zeros((x.ndim, 2), int)
+        for axis, width in pad_width.items():
+            widths[axis] = width
+        pad_width = widths
     before = np.broadcast_to(pad_width, (x.ndim, 2))[:, 0].tolist()
     return getitem(g, tuple(slice(b, b + n) for b, n in zip(before, x.shape, strict=True)))
 
@@ -35,7 +46,7 @@ reshape = primitive(
 transpose = primitive(
     lambda x, axes=None: np.transpose(x, axes),
     lambda g, y, x, axes=None: transpose(
-        g, None if axes is None else tuple(np.argsort([a % g.ndim for a in axes]).tolist())
+        g, None if axes is None else tuple(np.argsort(np.reshape(axes, -1) % g.ndim).tolist())
     ),
     name="transpose",
     doc="Axes in the order `axes`; None reverses them.",
@@ -51,7 +62,7 @@ broadcast_to = primitive(
     doc="x repeated to `shape`.",
 )
 pad = primitive(
-    lambda x, pad_width, constant_values=0.0: np.pad(x, pad_width, constant_values=constant_values),
+    _padded,
     _unpadded,
     name="pad",
     doc="x with `constant_values` around it; pad_width is n, (before, after), or such a pair for each axis.",
@@ -215,11 +226,13 @@ _stack = primitive(
 )
 
 
-def take(x: Any, indices: Any, axis: int | None = None) -> Any:
+def take(x: Any, indices: Any, axis: int | None = None, **unknown: Never) -> Any:
     """The slices of x at integer `indices` along `axis` (None: of the flattened x), as np.take.
 
     With axis=0 it is the product of one-hot rows with x that builds no one-hot row: e_k x = x[k].
     """
+    if unknown:
+        raise not_taken("take", unknown, ("axis",))
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     if not isinstance(indices, Variable):
@@ -232,20 +245,26 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     return getitem(x, rows)
 
 
-def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
+def concatenate(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
     """The arrays joined along an existing `axis`."""
+    if unknown:
+        raise not_taken("concatenate", unknown, ("axis",))
     arrays = tuple(arrays)
     ends = np.cumsum([np.shape(x)[axis] if -np.ndim(x) <= axis < np.ndim(x) else 0 for x in arrays])
     return _concatenate(*arrays, axis=axis, ends=tuple(ends.tolist()))
 
 
-def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+def stack(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
     """The arrays, all of one shape, joined along a new `axis`."""
+    if unknown:
+        raise not_taken("stack", unknown, ("axis",))
     return _stack(*arrays, axis=axis)
 
 
-def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
+def split(x: Any, sections: int | Sequence[int], axis: int = 0, **unknown: Never) -> list[Any]:
     """x cut along `axis` into equal `sections`, or at the given positions, as np.split."""
+    if unknown:
+        raise not_taken("split", unknown, ("axis",))
     if not -np.ndim(x) <= axis < np.ndim(x):
         raise ValueError(f"split: there is no axis {axis} in shape {np.shape(x)}")
     n = np.shape(x)[axis]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from .messages import describe
 from .ops import positive
-from .primitive import Primitive, Rule, describe
+from .primitive import Primitive, Rule
 from .record import Variable
 
 

@@ -10,14 +10,17 @@ import numpy.typing as npt
 
 from . import ops, shapes
 from .backward import backward
+from .derivation import being_differentiated, looked_at
+from .messages import check_real, cut
 from .modes import no_grad, recording, tracing
 from .numpy_functions import array_function, array_ufunc
 from .operators import Operators
 from .primitive import Primitive, method
 from .record import Node, Variable, clock
+from .values import OURS, Values, name_elsewhere
 
 
-class Tensor(Operators):
+class Tensor(Operators, Values):
     """An array that remembers how it was computed.
 
     Args:
@@ -37,9 +40,12 @@ class Tensor(Operators):
     def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
         trace, source = tracing(), data
         if isinstance(data, Variable):
+            if being_differentiated(data):
+                raise cut("mg.tensor(t)", OURS)
             data = data._data
         elif isinstance(data, (list, tuple)) and any(isinstance(x, Variable) for x in data):
             raise TypeError("tensor: got a sequence of Tensors; join them with mg.stack or mg.concatenate")
+        check_real("tensor: data", data)
         self._data = np.array(data, dtype=dtype)
         kind = self._data.dtype.kind
         if kind not in "fiub":
@@ -63,15 +69,10 @@ class Tensor(Operators):
 
     # --- data and gradient -----------------------------------------------------------------------------------------
 
-    def _value(self, what: str) -> np.ndarray:
-        """The array, for Python to look into; a compiled function cannot, what it saw would be a constant."""
-        if (trace := tracing()) is not None:
-            trace.refuse(what)
-        return self._data
-
     @property
     def data(self) -> np.ndarray:
         """The values, as a read-only array."""
+        looked_at(self)
         view = self._value("t.data").view()
         view.flags.writeable = False
         return view
@@ -79,6 +80,7 @@ class Tensor(Operators):
     @data.setter
     def data(self, value: Any) -> None:
         array = np.asarray(value._data if isinstance(value, Variable) else value)
+        check_real("data", array)
         if array.shape != self._data.shape:
             raise ValueError(f"data: this tensor has shape {self._data.shape}, the new data {array.shape}")
         self._stamp("t.data = ...")
@@ -228,26 +230,10 @@ class Tensor(Operators):
         alone = self.primitive is not None and self._data.base is None
         return self._sharing(self._data if alone else self._data.copy())  # what a leaf shares can change
 
-    def item(self) -> Any:
-        """The one entry, as a Python number."""
-        return self._value("t.item()").item()
-
     # --- Python's protocols ----------------------------------------------------------------------------------------
 
-    def __repr__(self) -> str:
-        body = np.array2string(self._data, separator=", ", prefix="tensor(")
-        notes = [] if self._data.dtype in (np.float64, np.int64, np.bool_) else [f"dtype={self._data.dtype}"]
-        if self.primitive is not None:
-            notes.append(f"from {self.primitive.name}")
-        elif self.requires_grad:
-            notes.append("requires_grad=True")
-        return f"tensor({', '.join([body, *notes])})"
-
-    def __format__(self, spec: str) -> str:
-        return format(self._value("format(t)").item(), spec) if spec else repr(self)
-
     def __reduce__(self) -> tuple[Any, ...]:
-        return _copied, (type(self), self._value("copying t"), self.requires_grad, self.role)
+        return _copied, (type(self), self._taken("copying t"), self.requires_grad, self.role)
 
     def __len__(self) -> int:
         return len(self._data)
@@ -256,18 +242,6 @@ class Tensor(Operators):
         if not self._data.ndim:
             raise TypeError("iteration over a tensor with no axis")
         return (shapes.getitem(self, k) for k in range(len(self._data)))
-
-    def __contains__(self, value: Any) -> bool:
-        return bool((self._value("value in t") == value).any())
-
-    def __bool__(self) -> bool:
-        return bool(self._value("if t"))
-
-    def __float__(self) -> float:
-        return float(self._value("float(t)").item())
-
-    def __int__(self) -> int:
-        return int(self._value("int(t)").item())
 
     def __getitem__(self, index: Any) -> Any:
         return shapes.getitem(self, index)
@@ -296,10 +270,12 @@ class Tensor(Operators):
 
     def transpose(self, *axes: Any) -> Any:
         """The axes in another order: `t.transpose(1, 0)` or `t.transpose((1, 0))`; reversed by default."""
-        return shapes.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+        return shapes.transpose(self, *(axes if len(axes) < 2 else (axes,)))
 
     def astype(self, dtype: npt.DTypeLike) -> Any:
         """The same values in another dtype; a dtype without fractions ends the record."""
+        if np.dtype(dtype).kind not in "fiub":
+            raise TypeError(f"astype: a Tensor holds real numbers or booleans, not {np.dtype(dtype)}")
         if np.dtype(dtype).kind != "f":
             with no_grad():
                 return shapes.astype(self, np.dtype(dtype))
@@ -311,13 +287,6 @@ class Tensor(Operators):
 
     # --- NumPy's functions -----------------------------------------------------------------------------------------
 
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        if self.requires_grad and tracing() is None:
-            raise TypeError(
-                "a tensor that requires a gradient is no plain array, it would lose its record; use `t.data`"
-            )
-        return np.array(self._value("np.asarray(t)"), dtype=dtype, copy=copy)
-
     __array_ufunc__ = array_ufunc
     __array_function__ = array_function
 
@@ -328,6 +297,9 @@ def _copied(kind: type[Tensor], data: np.ndarray, requires_grad: bool, role: str
     if role is not None:
         t.role = role
     return t
+
+
+name_elsewhere(Tensor)
 
 
 def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:

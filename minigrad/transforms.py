@@ -3,6 +3,12 @@
 Each runs the function on fresh tensors and walks back from its result. If these tensors were made from others that
 require gradients (an outer transform's, or a model's parameters), the walk is recorded too, so transforms nest to any
 order. Arguments may be tuples, lists and dicts of tensors, arrays or floats; results have the same structure.
+
+While it runs, what would cut the record between its arguments and its result is refused: a number taken out of a tensor
+made from the arguments (`float(x)`, `math.sin(x)`, filling an array entry by entry), a primitive without rules, a
+result that is no floating-point Tensor. Explicit constants have derivative 0: `x.detach()`, `x.data`, `x.item()`, what
+is computed under `no_grad`, a result such as `mg.tensor(3.0)` or 3.0. Tensors that the function closes over, such as a
+model's parameters, are no arguments: `float(w)` is allowed.
 """
 
 from __future__ import annotations
@@ -13,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from .backward import lineage, pull
-from .modes import enable_grad, recording
+from .derivation import Derivation
+from .messages import CutError, check_callable, check_real, defined, describe
+from .modes import enable_grad, recording, tracing
 from .ops import positive
-from .record import Variable
+from .record import Variable, clock
 from .shapes import reshape, stack
 from .tensor import Tensor
 from .tree import flatten, leaves_like, tree_leaves, tree_map
@@ -23,6 +31,7 @@ from .tree import flatten, leaves_like, tree_leaves, tree_map
 Function = Callable[..., Any]
 Build = Callable[[list[Any]], Any]
 Argnums = int | Sequence[int]
+_OF_A_LOSS = "for the gradient of a loss that is computed already, call loss.backward() and read x.grad"
 
 
 def _fresh(x: Any) -> Tensor:
@@ -43,17 +52,46 @@ def _pulled(outputs: list[Tensor], cotangents: list[Any], inputs: list[Tensor]) 
     ]
 
 
-def _as_output(y: Any) -> Tensor:
-    return y if isinstance(y, Tensor) else Tensor(y)
-
-
-def _run(f: Function, xs: tuple[Any, ...]) -> tuple[list[Tensor], Build, list[Tensor], Build]:
-    """Run f on fresh tensors: the inputs and outputs, each with what builds its structure."""
+def _run(
+    name: str, f: Function, call: Function, xs: tuple[Any, ...]
+) -> tuple[list[Tensor], Build, list[Tensor], Build]:
+    """Run `call`, which calls the user's f, on fresh tensors: inputs and outputs, each with its structure."""
     leaves, rebuild = flatten(xs)
+    start = clock()
     with enable_grad():
         inputs = [_fresh(x) for x in leaves]
-        parts, rebuild_y = flatten(f(*rebuild(inputs)))
-    return inputs, rebuild, [_as_output(y) for y in parts], rebuild_y
+        with Derivation([x.node for x in inputs], start) as derivation:
+            try:
+                result = call(*rebuild(inputs))
+            except ValueError as error:  # "setting an array element with a sequence", says NumPy
+                if isinstance(error.__cause__, CutError):
+                    raise error.__cause__ from None
+                raise
+    parts, rebuild_y = flatten(result)
+    if not derivation.looked:  # then a number that Python has in hand is a constant
+        parts = [Tensor(float(y)) if type(y) in (int, float) else y for y in parts]
+    for y in parts or [result]:
+        _check_result(name, f, y)
+    return inputs, rebuild, parts, rebuild_y
+
+
+def _check_result(name: str, f: Function, y: Any) -> None:
+    """Raise TypeError unless y is a floating-point Tensor, made from the arguments or a constant on purpose."""
+    whole = isinstance(y, Tensor) and ((trace := tracing()) is None or not trace.plain([y]))
+    kind = y.dtype.kind if isinstance(y, (Tensor, np.ndarray, np.generic)) else np.dtype(type(y)).kind
+    if whole and kind == "f":
+        return
+    if kind == "f":
+        found = f"plain numbers, {describe(y)}"
+        remedy = (
+            "compute it from the Tensors themselves, as in mg.sum(x**2), not np.sum(x.data**2); "
+            "write mg.tensor(value) for a constant, with derivative 0"
+        )
+    elif kind in "biu":
+        found, remedy = describe(y), "comparisons, counts and indices have no derivative"
+    else:
+        found, remedy = describe(y), "nothing in it has a derivative; is a `return` missing?"
+    raise TypeError(f"{name}: {defined(f)} must return a floating-point Tensor, got {found}: {remedy}")
 
 
 def _released(y: Tensor, inputs: list[Tensor]) -> Tensor:
@@ -73,14 +111,19 @@ def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
         y, and a function that takes cotangents of y's structure, shapes and returns a tuple like `xs`.
 
     Raises:
-        TypeError: if a leaf of xs is not floating-point.
+        TypeError: if a leaf of xs or of the result is not floating-point, or the record between them is cut.
         ValueError: (the pullback) if a cotangent's shape is not its output's.
     """
-    inputs, rebuild, outputs, rebuild_y = _run(f, xs)
+    return _vjp("vjp", check_callable("vjp", f, _OF_A_LOSS), f, xs)
+
+
+def _vjp(name: str, f: Function, call: Function, xs: tuple[Any, ...]) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    inputs, rebuild, outputs, rebuild_y = _run(name, f, call, xs)
 
     def pullback(g: Any) -> tuple[Any, ...]:
         cotangents = []
         for k, (c, y) in enumerate(zip(leaves_like(rebuild_y(outputs), g), outputs)):
+            check_real(f"vjp: cotangent {k}", c)
             if not isinstance(c, Variable):
                 c = np.array(c, y.dtype)
             if c.shape != y.shape:
@@ -101,8 +144,10 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
 
     Raises:
         ValueError: if f's value is not one scalar, or an argument is missing.
-        TypeError: if such an argument is not floating-point.
+        TypeError: if such an argument or the value is not floating-point, or the record between them is cut.
     """
+    check_callable("value_and_grad", f, _OF_A_LOSS)
+    _check_argnums(argnums)
 
     def wrapped(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         chosen = _chosen(argnums, len(args))
@@ -112,10 +157,12 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
             nonlocal aux
             result = f(*_replaced(args, chosen, values), **kwargs)
             if has_aux:
+                if not isinstance(result, tuple) or len(result) != 2:
+                    raise TypeError(f"grad: with has_aux, {defined(f)} must return (scalar, aux)")
                 result, aux = result
             return result
 
-        inputs, rebuild, outputs, _ = _run(of_chosen, tuple(args[k] for k in chosen))
+        inputs, rebuild, outputs, _ = _run("grad", f, of_chosen, tuple(args[k] for k in chosen))
         if len(outputs) != 1:
             raise ValueError(
                 f"grad: the function must return one scalar, got {len(outputs)} values; use vjp or jacobian"
@@ -128,19 +175,27 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
             )
         grads = rebuild(_pulled(outputs, [np.ones((), y.dtype)], inputs))
         y = _released(y, inputs)
-        return (y, aux) if has_aux else y, grads[0] if isinstance(argnums, int) else grads
+        return (y, aux) if has_aux else y, grads if isinstance(argnums, Sequence) else grads[0]
 
     return wrapped
 
 
 def grad(f: Function, argnums: Argnums = 0) -> Function:
     """The gradient of a scalar function, ∇f, as a function of the same arguments; see `value_and_grad`."""
-    both = value_and_grad(f, argnums)
+    both = value_and_grad(check_callable("grad", f, _OF_A_LOSS), argnums)
     return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
 
+def _check_argnums(argnums: Any) -> None:
+    if not all(isinstance(k, (int, np.integer)) for k in (argnums if isinstance(argnums, Sequence) else [argnums])):
+        raise TypeError(
+            f"argnums: a position, or a tuple of positions, of arguments, got {describe(argnums)}; "
+            "the arguments themselves go to the new function: mg.grad(f)(x)"
+        )
+
+
 def _chosen(argnums: Argnums, count: int) -> tuple[int, ...]:
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    chosen = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
     for k in chosen:
         if not -count <= k < count:
             raise ValueError(f"argnums: there is no argument {k} among {count}")
@@ -168,8 +223,9 @@ def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
         TypeError: if xs or vs is not a tuple or list.
         ValueError: if they differ in shapes.
     """
+    check_callable("jvp", f, _OF_A_LOSS)
     _check_directions("jvp", xs, vs)
-    inputs, _, outputs, rebuild_y = _run(f, tuple(xs))
+    inputs, _, outputs, rebuild_y = _run("jvp", f, f, tuple(xs))
     probes = [type(y)(np.zeros_like(y._data), requires_grad=True) for y in outputs]
     vectors = leaves_like(tuple(xs), tuple(vs))
     with enable_grad():
@@ -186,6 +242,7 @@ def hvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, ...]:
 
     The Hessian is symmetric, so this is the pullback of ∇f at v. Arguments as for `jvp`.
     """
+    check_callable("hvp", f, _OF_A_LOSS)
     _check_directions("hvp", xs, vs)
     return vjp(grad(f, tuple(range(len(xs)))), *xs)[1](tuple(vs))
 
@@ -197,6 +254,8 @@ def _check_directions(name: str, xs: Any, vs: Any) -> None:
                 f"{name}: {label} must be a tuple of arguments, got {type(value).__name__}; write ({label[0]},)"
             )
     leaves = tree_leaves(tuple(xs)), leaves_like(tuple(xs), tuple(vs))
+    for v in leaves[1]:
+        check_real(f"{name}: vs", v)
     shapes = [[np.shape(leaf) for leaf in part] for part in leaves]
     if shapes[0] != shapes[1]:
         raise ValueError(f"{name}: xs have shapes {shapes[0]}, vs {shapes[1]}")
@@ -207,7 +266,12 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
 
     The new function returns an array of shape y.shape + x.shape: for trees, in the structure of y, and in each place
     the structure of x (of a tuple of arguments if `argnums` has several).
+
+    Raises:
+        TypeError: as `vjp` does.
     """
+    check_callable("jacobian", f, _OF_A_LOSS)
+    _check_argnums(argnums)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         chosen = _chosen(argnums, len(args))
@@ -215,9 +279,8 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
         def of_chosen(*values: Any) -> Any:
             return f(*_replaced(args, chosen, values), **kwargs)
 
-        y, pullback = vjp(of_chosen, *[args[k] for k in chosen])
+        y, pullback = _vjp("jacobian", f, of_chosen, tuple(args[k] for k in chosen))
         parts, rebuild = flatten(y)
-        parts = [_as_output(part) for part in parts]
         zeros = [np.zeros_like(part._data) for part in parts]
         blocks = []
         for k, part in enumerate(parts):
@@ -231,7 +294,7 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
                 if rows
                 else _empty(args, chosen, part)
             )
-            blocks.append(block[0] if isinstance(argnums, int) else block)
+            blocks.append(block if isinstance(argnums, Sequence) else block[0])
         return rebuild(blocks)
 
     return wrapped
@@ -250,4 +313,5 @@ def _empty(args: tuple[Any, ...], chosen: tuple[int, ...], part: Tensor) -> Any:
 
 def hessian(f: Function, argnums: Argnums = 0) -> Function:
     """All second derivatives of a scalar function, H[i..., j...] = ∂²f/∂x[i...]∂x[j...]: its gradient's Jacobian."""
+    check_callable("hessian", f, _OF_A_LOSS)
     return jacobian(grad(f, argnums), argnums)

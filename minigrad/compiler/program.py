@@ -16,6 +16,7 @@ import numpy as np
 
 from ..details import detailed, remark
 from ..memory import return_freed_memory
+from ..messages import check_callable, defined
 from ..modes import anomaly, recording, tracing
 from ..naming import held_as
 from ..primitive import primitive
@@ -237,7 +238,7 @@ class Compiled:
         self.function = function
         self.programs: dict[Any, list[Program]] = defaultdict(list)
         self.moving: set[Variable] = set()  # leaves whose array was once replaced
-        self.program: Program | None = None
+        self._program: Program | None = None
         self.block = np.empty(0, np.uint8)  # the memory that programs use in turn
         self.lock = threading.Lock()
 
@@ -259,7 +260,7 @@ class Compiled:
                     break
             else:
                 program = self._traced(self.programs[tuple(key)], args, kwargs)
-            self.program = program
+            self._program = program
             return program(leaves)
 
     def _traced(self, candidates: list[Program], args: Any, kwargs: Any) -> Program:
@@ -275,6 +276,17 @@ class Compiled:
         if sum(map(len, self.programs.values())) > KEPT:
             del self.programs[next(iter(self.programs))]
         return program
+
+    @property
+    def program(self) -> Program:
+        """The program of the last call.
+
+        Raises:
+            RuntimeError: before the first call, which traces the function.
+        """
+        if self._program is None:
+            raise RuntimeError(f"compile: {defined(self.function)} is traced at its first call; call it once before")
+        return self._program
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -300,4 +312,4 @@ def compile(function: Callable[..., Any]) -> Compiled:
         TypeError: while tracing, for `float(t)`, `if t:`, `t.data` and what else would make a value a constant.
         RuntimeError: while tracing, if an array is changed after it was used; or for a derivative of the results.
     """
-    return Compiled(function)
+    return Compiled(check_callable("compile", function))

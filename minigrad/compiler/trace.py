@@ -12,8 +12,9 @@ import numpy as np
 
 from .. import shapes
 from ..details import origin
+from ..messages import explained
 from ..modes import Mode, recording, tracing
-from ..primitive import Primitive, explained, primitive
+from ..primitive import Primitive, primitive
 from ..record import Node, Variable, clock
 from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
@@ -83,6 +84,8 @@ class Trace(Listing, Mode):
             arrays.append(x)
         if not flat:
             nodes, inputs, arrays = self._opened(p, inputs, static)
+        if nodes and (static or len(inputs) > p.most):
+            p.check_arguments(inputs, static)
         y: Any = self.outlines(p, arrays) if nodes and not static and has_outline(p) else None
         outlined, view = y is not None, None
         if not outlined:
@@ -92,9 +95,13 @@ class Trace(Listing, Mode):
             if p is shapes.getitem and not (flat and len(nodes) == 1):
                 self._check_index(inputs[1])
             if type(y) is not np.ndarray:
-                y = np.asarray(y)
+                y = p.array_of(y)
             view = _viewed(y, arrays) if p.pure else None
             outlined = p in SHAPED and any([hasattr(x, "traced") and x.traced.outlined for x in nodes])
+        if y.dtype.kind not in "fiub":
+            p.array_of(y)
+        if not p.differentiable:
+            p.constant(y, inputs)
         out: Any = object.__new__(type(nodes[0]) if nodes else Tensor)  # __init__ would take as long as all the rest
         out._data = y
         out.node = self._node(out, p, inputs, static) if p.differentiable else None
@@ -124,8 +131,17 @@ class Trace(Listing, Mode):
         """The Tensors among inputs and static that hold trees or arrays, the inputs, and these as plain arrays."""
         nodes = [x for x in tree_leaves((inputs, static)) if isinstance(x, Variable)]
         if nodes and p is not shapes.getitem:
-            inputs = tuple([self.constant(x) if isinstance(x, (np.ndarray, list)) else x for x in inputs])
+            ruled = len(p.rules) or len(inputs)
+            inputs = tuple([self._operand(x, k < ruled) for k, x in enumerate(inputs)])
         return nodes, inputs, [tree_map(_data, x) for x in inputs] if nodes else list(inputs)
+
+    def _operand(self, x: Any, ruled: bool) -> Any:
+        """An array or a list as a Tensor, but for a shape, axes or the like: integers for which there is no rule."""
+        if not isinstance(x, (np.ndarray, list)):
+            return x
+        if ruled or (isinstance(x, np.ndarray) and x.dtype.kind == "f"):
+            return self.constant(x)
+        return x.item() if isinstance(x, np.ndarray) and not x.ndim else x
 
     def _check_index(self, index: Any) -> None:
         if any([x._data.dtype == bool for x in tree_leaves(index) if isinstance(x, Variable)]):

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..primitive import immutable
+from ..keeping import immutable
 from . import words
 from .folding import Block, fold
 

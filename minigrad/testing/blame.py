@@ -9,8 +9,8 @@ import numpy as np
 
 from ..backward import lineage
 from ..details import record_details
+from ..messages import describe
 from ..modes import detect_anomaly, enable_grad
-from ..primitive import describe
 from ..record import Node
 from ..tensor import Tensor
 from .comparison import Comparison

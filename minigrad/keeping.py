@@ -1,0 +1,42 @@
+"""What a record keeps of a call's arguments: themselves where nobody can change them, else copies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .messages import lost
+from .record import Variable
+
+_IMMUTABLE = {int, float, bool, str, slice, type(None), type(Ellipsis)}
+
+
+def immutable(x: Any) -> bool:
+    """Whether `x` is a number, a string, an index without arrays or the like, so that nobody can change it."""
+    if type(x) is not tuple:
+        return type(x) in _IMMUTABLE
+    for part in x:  # noqa: SIM110 (twice as fast as `all`)
+        if type(part) not in _IMMUTABLE:
+            return False
+    return True
+
+
+def frozen(x: Any) -> Any:
+    """`x` safe from later changes by its owner: arrays and lists that a record keeps are copied."""
+    if immutable(x):
+        return x
+    if isinstance(x, (np.ndarray, list)):
+        return np.array(x) if len(np.shape(x)) != 1 or len(x) else np.array(x, getattr(x, "dtype", np.intp))
+    if isinstance(x, Variable):
+        if x.node is not None:
+            raise lost("primitive")
+        return x._data.copy()
+    return tuple([frozen(part) for part in x]) if type(x) is tuple else x
+
+
+def kept(static: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments that a record keeps: these themselves where nobody can change them."""
+    if _IMMUTABLE.issuperset(map(type, static.values())):
+        return static
+    return {name: frozen(x) for name, x in static.items()}

@@ -1,0 +1,96 @@
+"""What Python sees of a Tensor: its values as text, as a number, as an array; and where that would cut a record."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from . import ops, shapes
+from .derivation import being_differentiated, looked_at
+from .messages import WORDS, cut, unknown
+from .modes import tracing
+from .record import Variable
+
+OURS = {*ops.__all__, *shapes.__all__}
+
+
+class Values(Variable):
+    """The part of `Tensor` that hands its values to Python.
+
+    While a transform differentiates through a tensor, its values go no further by themselves: `float(t)`, `math.sin(t)`
+    or `array[k] = t` would make a constant of it without a word. `t.item()` and `t.data` say so, and are allowed.
+    """
+
+    __slots__ = ()
+
+    def _value(self, what: str) -> np.ndarray:
+        """The array, for Python to look into; a compiled function cannot, what it saw would be a constant."""
+        if (trace := tracing()) is not None:
+            trace.refuse(what)
+        return self._data
+
+    def _taken(self, what: str) -> np.ndarray:
+        """The same, to go on without a record; refused while a transform differentiates through this tensor."""
+        if being_differentiated(self):
+            raise cut(what, OURS)
+        return self._value(what)
+
+    def item(self) -> Any:
+        """The one entry, as a Python number."""
+        looked_at(self)
+        return self._value("t.item()").item()
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, separator=", ", prefix="tensor(")
+        notes = [] if self._data.dtype in (np.float64, np.int64, np.bool_) else [f"dtype={self._data.dtype}"]
+        if self.node is not None:
+            notes.append(f"from {self.node.primitive.name}" if self.node.primitive else "requires_grad=True")
+        return f"tensor({', '.join([body, *notes])})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._value("format(t)").item(), spec) if spec else repr(self)
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self._value("value in t") == value).any())
+
+    def __bool__(self) -> bool:
+        return bool(self._value("if t"))
+
+    def __float__(self) -> float:
+        return float(self._taken("float(t)").item())
+
+    def __int__(self) -> int:
+        return int(self._taken("int(t)").item())
+
+    def __complex__(self) -> complex:
+        return complex(self._taken("complex(t)").item())
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self._taken("round(t)").item(), digits)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        if self.node is not None and tracing() is None:
+            raise cut("np.asarray(t)", OURS)
+        return np.array(self._value("np.asarray(t)"), dtype=dtype, copy=copy)
+
+
+class _Elsewhere:
+    """An attribute that a Tensor has not, and whose error says what it is here.
+
+    A `__getattr__` would do the same for all, but with it Python looks up every attribute of a Tensor more slowly.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: Any = None) -> NoReturn:
+        raise unknown("Tensor", self.name)
+
+
+def name_elsewhere(kind: type[Variable]) -> None:
+    """Give a class of tensors the words of others that it has not itself."""
+    for name in WORDS:
+        if not hasattr(kind, name):
+            setattr(kind, name, _Elsewhere(name))
