@@ -1,0 +1,98 @@
+"""Eager and compiled functions take the same shapes, axes, indices and widths, in all spellings of NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+X = np.arange(6.0).reshape(2, 3) / 3
+I = np.int64
+A = np.array
+SPELLINGS: dict[str, tuple[Any, list[Any]]] = {
+    "reshape": (mg.reshape, [[3, 2], A([3, 2]), (I(3), I(2)), (3, -1), range(3, 1, -1), 6, I(6), A(6)]),
+    "t.reshape": (lambda x, a: x.reshape(*a), [(3, 2), [3, 2], A([3, 2]), ([3, 2],), (A([3, 2]),)]),
+    "transpose": (mg.transpose, [[1, 0], A([1, 0]), (I(1), I(0)), (-1, 0), range(1, -1, -1)]),
+    "t.transpose": (lambda x, a: x.transpose(*a), [(1, 0), A([1, 0]), ([1, 0],), (A([1, 0]),), (None,), ()]),
+    "broadcast_to": (mg.broadcast_to, [[4, 2, 3], A([4, 2, 3]), (I(4), 2, 3)]),
+    "moveaxis": (lambda x, a: mg.moveaxis(x, *a), [([0, 1], [1, 0]), (A([0, 1]), A([1, 0])), (I(0), I(1))]),
+    "swapaxes": (lambda x, a: mg.swapaxes(x, *a), [(I(0), I(1)), (A(0), 1)]),
+    "expand_dims": (mg.expand_dims, [[0, 1], (0, -1), I(1), A(1)]),
+    "squeeze": (lambda x, a: mg.squeeze(x.reshape(1, 2, 1, 3), a), [(0, 2), I(0), A(0)]),
+    "flip": (mg.flip, [[0], [0, 1], A([0, 1]), I(1)]),
+    "pad": (mg.pad, [[(1, 1), (0, 2)], A([[1, 1], [0, 2]]), [1, 2], I(1), A(1), [[1], [2]]]),
+    "sum": (mg.sum, [I(1), A(1), (0, 1), (I(0),)]),
+    "mean": (lambda x, a: mg.mean(x, axis=a), [I(1), A(1), (0, 1), (I(0),)]),
+    "max": (mg.max, [I(1), A(1), (0, 1)]),
+    "softmax": (mg.softmax, [I(1), A(1), (0, 1)]),
+    "getitem": (lambda x, a: x[a], [[0, 1], A([1, 1, 0]), ([0, 1], [1, 2]), I(1), (0, range(2)), [True, False]]),
+    "take": (lambda x, a: mg.take(x, a, axis=1), [[0, 2], A([0, 2]), I(1), range(2), (0, 1)]),
+    "split": (lambda x, a: mg.split(x, a, axis=1)[0], [[1], A([1, 2]), I(3), range(1, 3)]),
+    "stack": (lambda x, a: mg.stack([x, x], axis=a), [I(1), A(1)]),
+    "clip": (lambda x, a: mg.clip(x, *a), [([0.1, 0.2, 0.3], 1), (A([0.1, 0.2, 0.3]), None), (I(0), I(1))]),
+    "where": (lambda x, a: mg.where(a, x, 0.0), [[[True, False, True]], A([True, False, True]), [1, 0, 1]]),
+    "multiply": (lambda x, a: x * a, [[1, 2, 3], A([1, 2, 3]), I(3)]),
+}
+CASES = [(f"{name} {a!r}", f, a) for name, (f, spellings) in SPELLINGS.items() for a in spellings]
+
+
+@pytest.mark.parametrize(("f", "a"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_values_and_derivatives_of_both_orders_are_those_of_eager(f: Any, a: Any) -> None:
+    loss = lambda x: (f(x, a) ** 2).sum()
+    for g in (lambda x: f(x, a), mg.grad(loss), lambda x: mg.hvp(loss, (x,), (X,))[0]):
+        np.testing.assert_allclose(mg.compile(g)(mg.tensor(X)).data, g(mg.tensor(X)).data, rtol=1e-14)
+
+
+REFUSED = [
+    lambda t: t.transpose(0),
+    lambda t: t.transpose(()),
+    lambda t: np.transpose(t, 1),
+    lambda t: mg.transpose(t, (0,)),
+    lambda t: mg.sum(t, axis=[0, 1]),
+    lambda t: mg.reshape(t, [4, 2]),
+]
+
+
+@pytest.mark.parametrize("f", REFUSED)
+def test_what_numpy_refuses_is_refused_by_both(f: Any) -> None:
+    for call in (f, mg.compile(f)):
+        with pytest.raises((TypeError, ValueError), match=r"transpose|sum|reshape"):
+            call(mg.tensor(X))
+
+
+@pytest.mark.parametrize("axes", [0, (0,), [0], None])
+def test_a_vector_is_transposed_by_its_one_axis(axes: Any) -> None:
+    slope = mg.grad(lambda v: (np.transpose(v, axes) * A([1.0, 2.0])).sum())
+    assert slope(np.ones(2)).data.tolist() == [1.0, 2.0]
+
+
+def test_a_users_own_setting_reaches_its_rule_as_it_was_given() -> None:
+    rolled = mg.primitive(
+        lambda x, shift: np.roll(x, shift), lambda g, y, x, shift: rolled(g, [-s for s in shift]), name="rolled"
+    )
+    slope = mg.grad(lambda x: (rolled(x, [1]) * A([1.0, 2.0, 3.0])).sum())
+    assert slope(np.ones(3)).data.tolist() == mg.compile(slope)(np.ones(3)).data.tolist() == [2.0, 3.0, 1.0]
+
+
+def test_a_widths_dict_goes_as_in_numpy() -> None:
+    try:
+        expected = np.pad(X, {-1: (1, 2)})  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        pytest.skip("this NumPy takes no dict of widths")
+    y, pullback = mg.vjp(lambda x: mg.pad(x, {-1: (1, 2)}), X)
+    np.testing.assert_array_equal(y.data, expected)
+    np.testing.assert_array_equal(pullback(expected)[0].data, X)
+
+
+def test_the_program_before_the_first_call_is_refused_by_name() -> None:
+    def step(x: Any) -> Any:
+        return 2 * x
+
+    compiled = mg.compile(step)
+    with pytest.raises(RuntimeError, match=r"step .*call it once"):
+        compiled.program.describe()
+    compiled(mg.tensor(X))
+    assert "multiply" in compiled.program.describe()

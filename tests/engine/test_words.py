@@ -1,0 +1,63 @@
+"""Attributes that users of PyTorch and NumPy look for name what they are called here."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.messages import WORDS
+
+X = mg.tensor(np.ones((2, 3)), requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        *(("view", "reshape"), ("permute", "transpose"), ("unsqueeze", "expand_dims"), ("numpy", "x.data")),
+        *(("clone", "mg.positive"), ("flatten", "reshape"), ("clamp", "clip"), ("zero_grad", "grad = None")),
+    ],
+)
+def test_a_tensors_attribute_of_pytorch_is_named_in_minigrads_words(name: str, word: str) -> None:
+    with pytest.raises(AttributeError, match=f"{name}.*{word}"):
+        getattr(X, name)
+
+
+@pytest.mark.parametrize(("name", "word"), [("cat", "concatenate"), ("from_numpy", "tensor"), ("clamp", "clip")])
+def test_a_function_of_pytorch_is_named_in_minigrads_words(name: str, word: str) -> None:
+    with pytest.raises(AttributeError, match=f"{name}.*{word}"):
+        getattr(mg, name)
+
+
+def test_an_unknown_attribute_has_pythons_own_error() -> None:
+    for owner in (X, mg):
+        with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+            owner.nonsense  # type: ignore[union-attr]  # noqa: B018
+
+
+def test_what_is_not_there_is_not_there() -> None:
+    assert not hasattr(X, "view")
+    assert getattr(X, "unsqueeze", None) is None
+    assert not hasattr(mg, "cat")
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_copies_and_pickles_go_on(again: Any) -> None:
+    np.testing.assert_array_equal(again(X).data, X.data)
+    assert again(X).requires_grad
+
+
+def test_no_word_names_what_is_there() -> None:
+    there = [name for name in WORDS if hasattr(X, name) and hasattr(mg, name)]
+    assert there == []
+
+
+def test_every_function_and_attribute_that_a_word_names_is_there() -> None:
+    for word in WORDS.values():
+        assert all(hasattr(mg, name) for name in re.findall(r"mg\.(\w+)", word)), word
+        assert all(hasattr(X, name) for name in re.findall(r"\bx\.(\w+)", word)), word
