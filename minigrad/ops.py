@@ -108,8 +108,7 @@ power = primitive(
 )
 absolute = primitive(np.absolute, lambda g, y, x: g * sign(x), name="abs", doc="|x|; subgradient 0 at 0.")
 square = primitive(np.square, lambda g, y, x: g * (2 * x))
-#: Where y is above 0, or NaN and asked for, unlike in a branch that `where` did not take.
-_divides = primitive(kernels.divides, name="divides")
+_divides = primitive(kernels.divides, name="divides")  # where y > 0, or NaN under a g that is not 0: a branch taken
 sqrt = primitive(np.sqrt, lambda g, y, x: g / where(_divides(y, g), 2 * y, math.inf), doc="√x; subgradient 0 at 0.")
 
 # --- exponentials and friends ---------------------------------------------------------------------------------------
@@ -141,7 +140,7 @@ _passed = primitive(
     lambda h, z, g, y, c=None: _passed(h, y, c),
     lambda h, z, g, y, c=None: np.zeros(y.shape, y.dtype),
     name="passed",
-    doc="g where c is true (by default where y > 0), else 0, and NaN where y is: for a choice with the result y.",
+    doc="g where c is true (without c, where y > 0), else 0; NaN where y is: for a choice with the result y.",
 )
 relu = primitive(
     lambda x, out=None: np.maximum(x, 0.0, out=out),
@@ -151,7 +150,6 @@ relu = primitive(
 )
 
 # --- choices --------------------------------------------------------------------------------------------------------
-
 
 where = primitive(
     kernels.where,
