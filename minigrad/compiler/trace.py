@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .. import shapes
+from ..derivation import running
 from ..details import origin
 from ..messages import explained
 from ..modes import Mode, recording, tracing
@@ -98,9 +99,9 @@ class Trace(Listing, Mode):
                 y = p.array_of(y)
             view = _viewed(y, arrays) if p.pure else None
             outlined = p in SHAPED and any([hasattr(x, "traced") and x.traced.outlined for x in nodes])
-        if y.dtype.kind not in "fiub":
+        if not (flat and p in SHAPED) and y.dtype.kind not in "fiub":
             p.array_of(y)
-        if not p.differentiable:
+        if not p.differentiable and running.get() is not None:
             p.constant(y, inputs)
         out: Any = object.__new__(type(nodes[0]) if nodes else Tensor)  # __init__ would take as long as all the rest
         out._data = y
