@@ -88,10 +88,11 @@ def calls_of(s: Step, arrays: Arrays) -> Sequence[Call]:
         return prepared  # type: ignore[no-any-return]
     if s.kind == "copy":
         return [(functools.partial(_copied, function, out, **static), inputs)]
-    if isinstance(function, np.ufunc) and not static and function is not np.maximum and function is not np.minimum:
+    if isinstance(function, np.ufunc) and not static and function not in (np.maximum, np.minimum):
         if any([type(x) is float or type(x) is int for x in inputs]):
             inputs = tuple([arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs])
-        return [(function, arrays.without_leading_ones((*inputs, out)) if out.shape[:1] == (1,) else (*inputs, out))]
+        operands = (*inputs, out)
+        return [(function, arrays.without_leading_ones(operands) if out.shape[:1] == (1,) else operands)]
     return [(functools.partial(function, out=out, **static), inputs)]
 
 

@@ -24,7 +24,7 @@ from ..record import Node, Variable
 from ..tree import flatten, tree_leaves, tree_map
 from .arguments import built, read
 from .batches import with_batches
-from .calls import Arrays, calls_of, described, shown_in
+from .calls import Arrays, Call, calls_of, described, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Value
 from .passes import with_direct_products, with_packed_factors, without_dead_code
@@ -123,9 +123,12 @@ class Program:
         self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
         arrays = Arrays(places, self.memory, memory_of)
         self.inputs = [(arrays.of(value), k) for value, k in zip(given, self.arguments)]
-        calls = [(call, s.name) for s in steps for call in calls_of(s, arrays)]
-        self.calls = [call for call, _ in calls]
-        self.names = [name for _, name in calls]
+        self.functions, self.operands, self.names = list[Any](), list[Any](), list[str]()
+        for s in steps:
+            for function, operands in calls_of(s, arrays):
+                self.functions.append(function)
+                self.operands.append(operands)
+                self.names.append(s.name)
         self.outputs = [(arrays.of(x), kind) for x, kind in zip(results, self.kinds)]
         self.added = [arrays.of(g) for g in gradients]
 
@@ -148,6 +151,11 @@ class Program:
                 memory_of[place.root] = array.reshape(-1, order="A").view(np.uint8)
                 self.leaves.append((leaf, leaf.node, array))
         return memory_of
+
+    @property
+    def calls(self) -> list[Call]:
+        """All calls in order, each a function and its operands."""
+        return list(zip(self.functions, self.operands))
 
     # --- replay ------------------------------------------------------------------------------------------------------
 
@@ -174,7 +182,7 @@ class Program:
             buffer[...] = x._data if isinstance(x, Variable) else x
         for leaf, array in self.copied:
             array[...] = leaf._data
-        for function, operands in self.calls:
+        for function, operands in zip(self.functions, self.operands):
             function(*operands)
         for (target, reset), g in zip(self.targets, self.added):
             self._add_gradient(leaves[target].node if isinstance(target, int) else target, reset, g)

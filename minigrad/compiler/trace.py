@@ -73,16 +73,7 @@ class Trace(Listing, Mode):
 
     def call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """A call of a primitive: its result as a Tensor, and an instruction."""
-        nodes: list[Variable] = []
-        arrays: list[Any] = []
-        flat = not static or all(map(is_constant, static.values()))
-        for x in inputs:
-            if isinstance(x, Variable):
-                nodes.append(x)
-                x = x._data
-            elif type(x) not in CONSTANT and not is_constant(x):
-                flat = False
-            arrays.append(x)
+        nodes, arrays, flat = _flat(inputs, static)
         if not flat:
             nodes, inputs, arrays = self._opened(p, inputs, static)
         if nodes and (static or len(inputs) > p.most):
@@ -93,8 +84,6 @@ class Trace(Listing, Mode):
             y = self._called(p, inputs, static, arrays)
             if not nodes and p.pure:
                 return y
-            if p is shapes.getitem and not (flat and len(nodes) == 1):
-                self._check_index(inputs[1])
             if type(y) is not np.ndarray:
                 y = p.array_of(y)
             view = _viewed(y, arrays) if p.pure else None
@@ -115,18 +104,22 @@ class Trace(Listing, Mode):
 
     def _called(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], arrays: list[Any]) -> Any:
         """What the primitive returns for `arrays`: the real ones, put into these, of all that it may look at."""
+        picked = p is shapes.getitem and not is_constant(inputs[1])
         if p not in SHAPED:
             arrays[:], static = tree_map(self.real, list(inputs)), tree_map(self.real, static)
-        else:
-            static = tree_map(_data, static) if static else static
-            if p is shapes.getitem and not is_constant(inputs[1]):
-                arrays[1] = tree_map(self.real, inputs[1])
+        elif picked:
+            arrays[1] = tree_map(self.real, inputs[1])
+        elif static:
+            static = tree_map(_data, static)
         if not p.pure:
             self._keep_generator(inputs)
         try:
-            return p.function(*arrays, **static)
+            y = p.function(*arrays, **static)
         except (ValueError, TypeError, IndexError) as error:
             raise explained(p.name, error, arrays) from error
+        if picked:
+            self._check_index(inputs[1])
+        return y
 
     def _opened(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """The Tensors among inputs and static that hold trees or arrays, the inputs, and these as plain arrays."""
@@ -237,6 +230,21 @@ class Trace(Listing, Mode):
             generator = getattr(x, "__self__", x)
             if isinstance(generator, np.random.Generator):
                 self.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
+
+
+def _flat(inputs: tuple[Any, ...], static: dict[str, Any]) -> tuple[list[Variable], list[Any], bool]:
+    """The Tensors among inputs, these as arrays, and whether all else there and in static is constants."""
+    nodes: list[Variable] = []
+    arrays: list[Any] = []
+    flat = not static or all(map(is_constant, static.values()))
+    for x in inputs:
+        if isinstance(x, Variable):
+            nodes.append(x)
+            x = x._data
+        elif type(x) not in CONSTANT and not is_constant(x):
+            flat = False
+        arrays.append(x)
+    return nodes, arrays, flat
 
 
 def _data(x: Any) -> Any:
