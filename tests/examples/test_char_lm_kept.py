@@ -72,6 +72,28 @@ def test_a_run_that_goes_on_from_the_best_sets_the_last_aside(
     assert steps(tmp_path, LAST) == 10
 
 
+def test_a_run_that_goes_on_in_another_folder_keeps_its_best_there(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validated(monkeypatch, 1.5)
+    assert train(text, "--steps", 7, "--out", tmp_path / "a") == 0
+    validated(monkeypatch, 1.8, 1.9)
+    resume = ["--resume", str(tmp_path / "a" / LAST), "--out", str(tmp_path / "b"), "--quiet"]
+    assert char_lm.main([*resume, "--steps", "21"]) == 0
+    assert (steps(tmp_path / "a", BEST), steps(tmp_path / "b", BEST)) == (7, 14)
+
+
+def test_the_weights_that_validated_best_are_tested(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tested: list[np.ndarray] = []
+    validated(monkeypatch, 2.0, 2.5)
+    monkeypatch.setattr(char_lm, "evaluate", lambda model, *part: tested.append(model.output.b.data.copy()) or 1.25)
+    assert train(text, "--steps", 14, "--split", "80", "10", "10", "--out", tmp_path, "--quiet") == 0
+    np.testing.assert_array_equal(tested, [nn.load(tmp_path / BEST)[0]["model.output.b"]])
+    assert "test 1.250 nats = 1.803 bits per character, with these weights" in capsys.readouterr().out
+
+
 def test_a_stop_between_validations_does_not_touch_the_best(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,6 +183,15 @@ def test_padding_of_targets_counts_nothing() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
+def test_validation_is_the_mean_over_the_words_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = made()
+    pairs = [([f"w{n}"], [f"w{k}" for k in range(2, 3 + n)]) for n in range(2, 6)]
+    losses = [(translation.validate(model, [pair]), len(pair[1]) + 1) for pair in pairs]  # and the end
+    monkeypatch.setattr(translation, "BATCH", 2)
+    expected = sum(loss * words for loss, words in losses) / sum(words for _, words in losses)
+    assert translation.validate(model, pairs) == pytest.approx(expected, rel=1e-5)
+
+
 def test_training_tells_the_words_before_and_asks_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     told, asked = [], []
     forward, cross_entropy = Translator.forward, nn.cross_entropy

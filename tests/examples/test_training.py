@@ -152,9 +152,12 @@ def test_a_rate_that_is_too_high_ends_each_example_and_earlier_results_stay(
     for part in ("check", "gradient_norms", "bags_of_words", "logistic_regression", "scenes"):  # take their time
         if part in vars(example):
             monkeypatch.setattr(example, part, QUICKER[part])
+    clips, clip = set(), nn.clip_grad_norm
+    monkeypatch.setattr(nn, "clip_grad_norm", lambda params, most: clips.add(most) or clip(params, most))
     (tmp_path / "result.json").write_text("of an earlier run")
     out = [] if name == "custom_cell" else ["--out", str(tmp_path)]
-    assert example.main([*options.split(), "--lr", "50", *out]) == 2
+    assert example.main([*options.split(), "--lr", "50", "--clip", "0.5", *out]) == 2
+    assert clips == {0.5}
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: training diverged at step ")
     assert ": the loss is " in line
