@@ -59,16 +59,18 @@ def check_rules(name: str, function: Any, rules: Sequence[Any], joint: Any) -> N
                 f"primitive: {name} has {function.nin} inputs, got {len(rules)} rules; give one for each input, "
                 "None where there is no derivative"
             )
-        required, named, kinds = [("x", "y", "x3", "x4")[k] for k in range(function.nin)], [], set()
+        inputs = required = [("x", "y", "x3", "x4")[k] for k in range(function.nin)]
+        named, kinds = [], set()
     else:
         taken = parameters(function)
         if taken is None:
             return
-        inputs = [p for p in taken if p.kind in _BY_POSITION]
+        places = [p for p in taken if p.kind in _BY_POSITION]
+        inputs = [p.name for p in places]
         kinds = {p.kind for p in taken}
         if len(rules) > len(inputs) and Parameter.VAR_POSITIONAL not in kinds:
             raise TypeError(f"primitive: {name} has {len(inputs)} inputs, got {len(rules)} rules")
-        required = [p.name for p in inputs if p.default is Parameter.empty]
+        required = [p.name for p in places if p.default is Parameter.empty]
         # of NumPy's own options a rule need not take all; those that it does not take are refused in a call
         own = not str(getattr(function, "__module__", "")).startswith("numpy")
         named = [
@@ -79,7 +81,7 @@ def check_rules(name: str, function: Any, rules: Sequence[Any], joint: Any) -> N
     for k, rule in enumerate(rules if joint is None else (joint,)):
         if rule is not None and not callable(rule):
             raise TypeError(f"primitive: a rule of {name} must be a function or None, got {rule!r}")
-        if rule is not None and not _takes(rule, required, named, kinds):
+        if rule is not None and not _takes(rule, inputs, required, named, kinds):
             which = "the joint rule" if joint is not None else f"the rule of input {k}"
             called = [
                 "g",
@@ -93,7 +95,7 @@ def check_rules(name: str, function: Any, rules: Sequence[Any], joint: Any) -> N
             )
 
 
-def _takes(rule: Any, required: list[str], named: list[str], kinds: set[Any]) -> bool:
+def _takes(rule: Any, inputs: list[str], required: list[str], named: list[str], kinds: set[Any]) -> bool:
     """Whether a rule can be called for these inputs; all but the first may be given by name, as static arguments.
 
     `kinds` are those of the function's parameters: *inputs may be as many as the rule has places, **static any.
@@ -102,14 +104,16 @@ def _takes(rule: Any, required: list[str], named: list[str], kinds: set[Any]) ->
         signature = inspect.signature(rule)
     except (TypeError, ValueError):
         return True
-    places = len([p for p in signature.parameters.values() if p.kind in _BY_POSITION])
+    taken = signature.parameters.values()
+    places = len([p for p in taken if p.kind in _BY_POSITION])
+    wanted = [*required, *named, *[p.name for p in taken if p.default is Parameter.empty]]
     bind = signature.bind_partial if Parameter.VAR_KEYWORD in kinds else signature.bind
-    for count in range(len(required), min(len(required), 1) - 1, -1):
+    for count in range(len(inputs), min(len(inputs), 1) - 1, -1):
         given = 2 + count
         if Parameter.VAR_POSITIONAL in kinds:
-            given = max(places, given if required else 3)
+            given = max(places, given if inputs else 3)
         try:
-            bind(*[None] * given, **dict.fromkeys(required[count:] + named))
+            bind(*[None] * given, **dict.fromkeys([*[name for name in inputs[count:] if name in wanted], *named]))
         except TypeError:
             continue
         return True
