@@ -120,8 +120,6 @@ log1p = primitive(np.log1p, lambda g, y, x: _ratio(g, x + 1))
 sin = primitive(np.sin, lambda g, y, x: g * cos(x))
 cos = primitive(np.cos, lambda g, y, x: -g * sin(x))
 tanh = primitive(np.tanh, lambda g, y, x: g * (1 - y * y))
-
-
 sigmoid = primitive(
     kernels.sigmoid,
     lambda g, y, x: g * (y * (1 - y)),
@@ -135,13 +133,14 @@ softplus = primitive(
     name="softplus",
     doc="log(1 + e^x).",
 )
-_passed = primitive(
-    kernels.passed,
-    lambda h, z, g, y, c=None: _passed(h, y, c),
-    lambda h, z, g, y, c=None: np.zeros(y.shape, y.dtype),
-    name="passed",
-    doc="g where c is true (without c, where y > 0), else 0; NaN where y is: for a choice with the result y.",
-)
+_masked_by = primitive(kernels.passed, lambda h, z, g, y, c=None: _passed(h, y, c), name="passed")
+
+
+def _passed(g: Any, y: Any, c: Any = None) -> Any:
+    """g where c is true (without c, where y > 0), else 0, and NaN where y is: for a choice whose result is y."""
+    return _masked_by(g, y if isinstance(y, (np.ndarray, np.generic)) else y.detach(), c)
+
+
 relu = primitive(
     lambda x, out=None: np.maximum(x, 0.0, out=out),
     lambda g, y, x: _passed(g, y),
@@ -162,15 +161,15 @@ where = primitive(
 
 
 def _won(g: Any, z: Any, x: Any, y: Any) -> Any:
-    """g where x is the result z of a choice between x and y, half of it at a tie."""
-    return _passed(where(equal(x, y), 0.5 * g, g), z, equal(x, z))
+    """g where x >= y, half of it at a tie; z is the result of the choice."""
+    return _passed(where(equal(x, y), 0.5 * g, g), z, greater_equal(x, y))
 
 
 maximum = primitive(
     np.maximum, _won, lambda g, z, x, y: _won(g, z, y, x), doc="max(x, y); a tie shares the gradient equally."
 )
 minimum = primitive(
-    np.minimum, _won, lambda g, z, x, y: _won(g, z, y, x), doc="min(x, y); a tie shares the gradient equally."
+    np.minimum, lambda g, z, x, y: _won(g, z, y, x), _won, doc="min(x, y); a tie shares the gradient equally."
 )
 clip = primitive(
     lambda x, low=None, high=None, out=None: np.clip(x, low, high, out=out),

@@ -103,8 +103,8 @@ def choices(draw: Any) -> Case:
 def passages(draw: Any) -> Case:
     size = draw(some_shapes)
     mask, y = draw(hnp.arrays(np.bool_, size)), draw(anywhere(size))
-    passed = primitives()["minigrad.ops._passed"]
-    return Case(lambda g: passed(g, y, mask), (draw(anywhere(size)),), mask)
+    masked = primitives()["minigrad.ops._masked_by"]
+    return Case(lambda g: masked(g, y, mask), (draw(anywhere(size)),), mask)
 
 
 def products() -> st.SearchStrategy[Case]:
@@ -322,7 +322,7 @@ TABLE: dict[Any, st.SearchStrategy[Case]] = {
     ops.norm: reduction(ops.norm, positive, full_shapes),
     ops.matmul: products(),
     primitives()["minigrad.ops._linear"]: affine_maps(),
-    primitives()["minigrad.ops._passed"]: passages(),
+    primitives()["minigrad.ops._masked_by"]: passages(),
     primitives()["minigrad.einsum._einsum"]: sums_of_products(),
     shape_ops.reshape: reshapes(),
     shape_ops.transpose: unary(shape_ops.transpose, shape=some_shapes | deep_shapes, axes=order_of_axes),
