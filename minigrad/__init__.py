@@ -4,21 +4,24 @@
     >>> mg.grad(lambda x: x * x + mg.sin(x))(0.0)
     tensor(1.)
 
-Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of derivatives), `accumulate` (how
-cotangents are summed), `backward` (the walk), `tensor` and `operators`, `values` (what Python sees of a Tensor),
-`transforms` (grad and its relatives), `derivation` (what these differentiate), `signatures` and `messages` (refusals),
-`checkpoint` (less memory for one more forward pass), `compiler` (`compile`: a record that is kept and replayed),
-`inspect` (`tape` and `explain`: a record that is looked at).
+Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of derivatives; its further pages are
+`elementwise`, `rearrange`, `reductions`, `products`, `activations`, `linalg`), `accumulate` (how cotangents are
+summed), `backward` (the walk), `tensor` and `operators`, `values` (what Python sees of a Tensor), `transforms` (grad
+and its relatives), `derivation` (what these differentiate), `signatures` and `messages` (refusals), `checkpoint` (less
+memory for one more forward pass), `compiler` (`compile`: a record that is kept and replayed), `inspect` (`tape` and
+`explain`: a record that is looked at).
 """
 
 from typing import Any
 
-from . import ops, shapes
+from . import activations, elementwise, linalg, ops, products, rearrange, reductions, shapes
+from .activations import *
 from .checkpoint import checkpoint
 from .compiler.program import compile
 from .compiler.trace import sample, watched
 from .details import detailed, label, record_details, scope, steps
 from .einsum import einsum
+from .elementwise import *
 from .inspect import explain, tape
 from .memory import keep_freed_memory
 from .messages import unknown
@@ -26,7 +29,10 @@ from .modes import detect_anomaly, enable_grad, no_grad
 from .ops import *
 from .ops import absolute as abs
 from .primitive import Primitive, primitive
+from .products import *
+from .rearrange import *
 from .record import At, Product
+from .reductions import *
 from .shapes import *
 from .tap import tap, with_gradient
 from .tensor import Tensor, as_tensor, tensor
@@ -38,10 +44,11 @@ __version__ = "0.1.0"
 __all__ = [
     "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "detailed", "detect_anomaly",
     "einsum", "enable_grad", "explain", "grad", "hessian", "hvp", "jacobian", "jvp", "keep_freed_memory", "label",
-    "no_grad", "primitive", "record_details", "sample", "scope", "steps", "tap", "tape", "tensor", "tree_leaves",
-    "tree_map", "value_and_grad", "vjp", "watched", "with_gradient",
+    "linalg", "no_grad", "primitive", "record_details", "sample", "scope", "steps", "tap", "tape", "tensor",
+    "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched", "with_gradient",
 ]  # fmt: skip
-__all__ += ops.__all__ + shapes.__all__
+for _part in (ops, shapes, elementwise, rearrange, reductions, products, activations):
+    __all__ += _part.__all__
 
 
 def __getattr__(name: str) -> Any:

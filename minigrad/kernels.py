@@ -199,3 +199,37 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
         rows = None if out is None else out.reshape(-1, b.shape[1])
         return np.matmul(a.reshape(-1, inner), b, out=rows).reshape(*a.shape[:-1], b.shape[1])
     return np.matmul(a, b, out=out)
+
+
+def sinc(x: Any, order: int = 0) -> Any:
+    """The derivative of this order of f(x) = sin πx / πx.
+
+    x f = sin πx / π, differentiated n times, gives x f_n = π^(n-1) sin(πx + nπ/2) - n f_(n-1), which is accurate where
+    |πx| > n + 1; elsewhere the Taylor series f = Σ (-1)^k (πx)^2k / (2k + 1)! is differentiated.
+    """
+    if order == 0:
+        return np.sinc(x)
+    x = np.asarray(x, None if np.asarray(x).dtype.kind == "f" else float)
+    near = np.abs(x) * math.pi <= order + 1
+    y = np.empty_like(x)
+    far = x[~near]
+    f = np.sinc(far)
+    for n in range(1, order + 1):
+        f = (math.pi ** (n - 1) * np.sin(math.pi * far + n * math.pi / 2) - n * f) / far
+    y[~near] = f
+    z = math.pi * x[near]
+    square, series = z * z, np.zeros_like(z)
+    least = (order + 1) // 2  # of k: lower powers are gone after so many derivatives
+    for k in range(least + order + 12, least - 1, -1):
+        series = series * square + (-1) ** k * math.perm(2 * k, order) / math.factorial(2 * k + 1)
+    y[near] = math.pi**order * series * z ** (2 * least - order)
+    return y
+
+
+def recurrence(a: Any, b: Any) -> Any:
+    """s_k = a_k s_(k-1) + b_k along the last axis, from s = 0."""
+    s = np.array(np.broadcast_to(b, np.broadcast_shapes(np.shape(a), np.shape(b))))
+    rows, factors = np.moveaxis(s, -1, 0), np.moveaxis(np.asarray(a), -1, 0)
+    for k in range(1, len(rows)):
+        rows[k] += factors[k] * rows[k - 1]
+    return s

@@ -7,7 +7,7 @@ from typing import Any, Never
 
 import numpy as np
 
-from . import ops, shapes
+from . import elementwise, linalg, ops, products, rearrange, reductions, shapes
 from .derivation import being_differentiated
 from .einsum import einsum
 from .messages import cut, not_taken, numpy_name, user_line
@@ -54,6 +54,16 @@ FUNCTIONS.update({np.amax: ops.max, np.amin: ops.min, np.clip: _np_clip, np.pad:
 #: What NumPy's functions take by position as well, and ours by name, if at all.
 OPTIONS = {"dtype", "out", "keepdims", "initial", "where", "ddof", "order", "mode", "subok", "casting", "kind"}
 
+for _part, _numpys in (
+    *[(part, np) for part in (elementwise, rearrange, reductions, products)],
+    (linalg, np.linalg),
+):
+    for _name in _part.__all__:
+        _function = getattr(_numpys, _name, None)  # None: newer than this NumPy, or a name of ours alone
+        if _function is not None and _function not in by_ufunc:
+            FUNCTIONS[_function] = getattr(_part, _name)
+by_ufunc.update({np.radians: elementwise.deg2rad, np.degrees: elementwise.rad2deg, np.fabs: ops.absolute})
+
 #: NumPy functions that look at shape and dtype alone.
 SHAPES = {np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.result_type}
 #: NumPy functions whose results have no derivative: computed on the arrays.
@@ -78,6 +88,8 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **static:
     """What NumPy calls for `np.tanh(t)` and `array @ t`: the primitive that stands for the ufunc."""
     if method == "__call__" and not static and (trace := tracing()) is not None and trace.plain(inputs):
         return trace.call(by_ufunc.get(ufunc) or Primitive(ufunc, (), None, ufunc.__name__, None), inputs, {})
+    if method == "__call__" and ufunc not in by_ufunc and ufunc in FUNCTIONS:
+        return FUNCTIONS[ufunc](*inputs, **static)
     name = numpy_name(ufunc) + ("" if method == "__call__" else f".{method}")
     if method == "__call__" and static:
         raise TypeError(f"{name} with {', '.join(static)}= on a Tensor: {not_taken(ufunc.__name__, static, ())}")

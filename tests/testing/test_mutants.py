@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from equivalent import EQUIVALENT
 from hypothesis import Phase, given, settings
 from table import EQUATIONS, TABLE, sums_of_products
+from table_further import FURTHER
 
 import minigrad as mg
 from minigrad import At, Primitive, Product, primitive
@@ -21,18 +23,7 @@ from minigrad.testing import GradientError, Mutant, check_primitive, mutants
 
 # --- mutants(p) -------------------------------------------------------------------------------------------------------
 
-HELD = "inputs and output constant at second order"
-SWAPPED = "input and output swapped"
-
-# What no test can notice.
-EQUIVALENT = {
-    **{f"{name}, input 0": {HELD} for name in ("abs", "maximum", "minimum")},  # the slope is piecewise constant
-    **{f"{name}, input 1": {HELD} for name in ("maximum", "minimum", "remainder")},
-    **{f"{name}, input 0": {HELD, SWAPPED} for name in ("relu", "clip")},  # ... and the same at y as at x
-    **{f"{name}, input 0": {HELD, SWAPPED} for name in ("max", "min")},  # of x's shape, y is x
-    **{f"{name}, input 0": {SWAPPED} for name in ("logsumexp", "var")},  # of x's shape, y is x, or both slopes are 0
-    **{f"einsum, input {k}": {SWAPPED} for k in range(3)},  # the rule takes no more than the shapes of both
-}
+ALL = {**TABLE, **FURTHER}
 
 
 def seconds(function: Any, inputs: list[Any]) -> None:
@@ -46,7 +37,7 @@ def seconds(function: Any, inputs: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "p", [p for p in TABLE if isinstance(p, Primitive) and p.name != "checkpoint"], ids=lambda p: p.name
+    "p", [p for p in ALL if isinstance(p, Primitive) and p.name != "checkpoint"], ids=lambda p: p.name
 )  # a checkpoint compares its second run with its first, so a wrong rule is refused before it can differ
 def test_every_mutant_but_the_equivalent_differs_from_the_right_rule_somewhere(p: Any) -> None:
     expected = {place: names for place, names in EQUIVALENT.items() if place.startswith(f"{p.name}, ")}
@@ -55,7 +46,7 @@ def test_every_mutant_but_the_equivalent_differs_from_the_right_rule_somewhere(p
     left = [m for m in mutants(p) if m.name not in {h.name for h in hidden}]
 
     three = [equation for equation in EQUATIONS if equation.count(",") == 2]  # the only ones with an input 2
-    cases = TABLE[p] | sums_of_products(three) if p.name == "einsum" else TABLE[p]
+    cases = ALL[p] | sums_of_products(three) if p.name == "einsum" else ALL[p]
 
     @settings(max_examples=100, phases=[Phase.generate])
     @given(case=cases)

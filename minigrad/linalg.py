@@ -1,0 +1,330 @@
+"""Linear algebra on matrices (..., n, n) and batches of them: `mg.linalg`, as `np.linalg` has it.
+
+Read `lambda g, y, a: ...` as "given g = dL/dy, y and a, this is dL/da". The rules are those of Giles 2008 ("Collected
+matrix derivative results for forward and reverse mode algorithmic differentiation") where nothing else is said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import products
+from .ops import _ratio, absolute, max, min, not_equal, sum, where
+from .ops import matmul as matmul
+from .ops import norm as _euclidean
+from .primitive import primitive
+from .products import outer as outer
+from .products import tensordot as tensordot
+from .products import vecdot as vecdot
+from .rearrange import array, axis_in
+from .rearrange import diagonal as _diagonal
+from .shapes import concatenate, expand_dims, flip, getitem, moveaxis, reshape, squeeze, swapaxes, tril, triu
+
+__all__ = [
+    "cholesky", "det", "diagonal", "eigh", "eigvalsh", "inv", "matmul", "matrix_norm", "matrix_power",
+    "matrix_transpose", "norm", "outer", "qr", "slogdet", "solve", "svdvals", "tensordot", "trace", "vecdot",
+    "vector_norm",
+]  # fmt: skip
+
+# NumPy's own kinds of results, tuples with names
+_Slogdet = type(np.linalg.slogdet(np.eye(1)))
+_Eigh = type(np.linalg.eigh(np.eye(1)))
+_QR = type(np.linalg.qr(np.eye(1)))
+
+
+def matrix_transpose(a: Any) -> Any:
+    """aᵀ of each matrix: the last two axes exchanged."""
+    return swapaxes(a, -1, -2)
+
+
+_t = matrix_transpose
+
+
+def _symmetric(a: Any) -> Any:
+    return 0.5 * (a + _t(a))
+
+
+# --- inverse and determinant ----------------------------------------------------------------------------------------
+
+inv = primitive(
+    np.linalg.inv,
+    lambda g, y, a: -_t(y) @ g @ _t(y),
+    doc="a⁻¹. Raises LinAlgError if a is singular.",
+)
+
+
+def _solve_joint(g: Any, y: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    w = _solve(_t(a), g)
+    return -w @ _t(y), w
+
+
+_solve = primitive(lambda a, b: np.linalg.solve(a, b), joint=_solve_joint, name="solve")
+
+
+def solve(a: Any, b: Any) -> Any:
+    """The x for which a x = b, of a (..., n, n) and b (..., n, k), or (n,); batches broadcast.
+
+    Its cotangents are w = a⁻ᵀ g for b and -w xᵀ for a. Raises LinAlgError if a is singular.
+
+    >>> mg.linalg.solve(mg.tensor([[2.0, 0.0], [0.0, 4.0]]), [2.0, 2.0])
+    tensor([1. , 0.5])
+    """
+    return squeeze(_solve(a, expand_dims(b, -1)), axis=-1) if np.ndim(b) == 1 else _solve(a, b)
+
+
+det = primitive(
+    np.linalg.det,
+    lambda g, y, a: expand_dims(g * y, (-2, -1)) * _t(inv(a)),
+    doc="The determinant |a|. Its derivative |a| a⁻ᵀ raises LinAlgError where a is singular.",
+)
+_logabsdet = primitive(
+    lambda a: np.linalg.slogdet(a)[1], lambda g, y, a: expand_dims(g, (-2, -1)) * _t(inv(a)), name="logabsdet"
+)
+_signdet = primitive(lambda a: np.linalg.slogdet(a)[0], name="signdet")
+
+
+def slogdet(a: Any) -> Any:
+    """(sign, logabsdet) with |a| = sign e^logabsdet, which overflows where |a| would; the sign is a plain array.
+
+    The derivative of logabsdet, a⁻ᵀ, raises LinAlgError where a is singular.
+
+    >>> mg.linalg.slogdet(mg.tensor([[2.0, 0.0], [0.0, -0.5]])).logabsdet
+    tensor(0.)
+    """
+    return _Slogdet(_signdet(a), _logabsdet(a))
+
+
+def matrix_power(a: Any, n: int) -> Any:
+    """aⁿ by repeated squaring; a⁻¹ to the power -n for negative n.
+
+    >>> mg.linalg.matrix_power(mg.tensor([[1.0, 1.0], [0.0, 1.0]]), 3)
+    tensor([[1., 3.],
+            [0., 1.]])
+    """
+    a, n = (inv(a), -n) if n < 0 else (array(a), n)
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise ValueError(f"matrix_power: needs square matrices, got shape {a.shape}")
+    y = a * 0.0 + np.eye(a.shape[-1], dtype=a.dtype) if n == 0 else None
+    while n:
+        if n % 2:
+            y = a if y is None else y @ a
+        n //= 2
+        a = a @ a if n else a
+    return y
+
+
+# --- decompositions -------------------------------------------------------------------------------------------------
+
+
+def _cholesky_rule(g: Any, L: Any, a: Any) -> Any:
+    # Murray 2016 ("Differentiation of the Cholesky decomposition"), eq. (10): the symmetric part of L⁻ᵀ Φ(Lᵀ g) L⁻¹,
+    # where Φ keeps the lower triangle and half of the diagonal
+    n = L.shape[-1]
+    phi = (_t(L) @ g) * (np.tri(n) - 0.5 * np.eye(n)).astype(L.dtype)
+    return _symmetric(_solve(_t(L), _t(_solve(_t(L), _t(phi)))))
+
+
+_cholesky = primitive(lambda a: np.linalg.cholesky(_symmetric(np.asarray(a))), _cholesky_rule, name="cholesky")
+
+
+def cholesky(a: Any, *, upper: bool = False) -> Any:
+    """The lower triangular L with a = L Lᵀ, or with `upper` its transpose; a is positive definite, of two equal halves.
+
+    It is computed from (a + aᵀ)/2, and its gradient is symmetric. Raises LinAlgError if a is not positive definite.
+
+    >>> mg.linalg.cholesky(mg.tensor([[4.0, 2.0], [2.0, 2.0]]))
+    tensor([[2., 0.],
+            [1., 1.]])
+    """
+    L = _cholesky(a)
+    return _t(L) if upper else L
+
+
+def _qr_packed(a: Any) -> Any:
+    q, r = np.linalg.qr(a)
+    return np.concatenate([q, r], axis=-2)
+
+
+def _qr_rule(g: Any, y: Any, a: Any) -> Any:
+    # Walter & Lehmann 2010 ("On evaluating higher-order derivatives of the QR decomposition of tall matrices ..."):
+    # (g_Q + Q (tril M + strict tril Mᵀ)) R⁻ᵀ with M = R g_Rᵀ - g_Qᵀ Q
+    m = a.shape[-2]
+    q, r, gq, gr = y[..., :m, :], y[..., m:, :], g[..., :m, :], triu(g[..., m:, :])
+    M = r @ _t(gr) - _t(gq) @ q
+    return _t(_solve(r, _t(gq + q @ (tril(M) + _t(tril(M, -1))))))
+
+
+_qr = primitive(_qr_packed, _qr_rule, name="qr")  # Q above R, one array
+
+
+def qr(a: Any, mode: str = "reduced") -> Any:
+    """(Q, R) with a = Q R, orthonormal columns in Q and an upper triangular R; a (..., m, n) of full rank.
+
+    Args:
+        a: of any m and n; its first min(m, n) columns must be independent, else the derivative raises LinAlgError.
+        mode: "reduced" gives Q (..., m, k) and R (..., k, n) with k = min(m, n), "r" gives R alone.
+
+    >>> Q, R = mg.linalg.qr(mg.tensor([[3.0, 1.0], [4.0, 2.0]]))
+    >>> np.allclose(Q @ R, [[3.0, 1.0], [4.0, 2.0]])
+    True
+    """
+    if mode not in ("reduced", "r"):
+        raise ValueError(f'qr: mode must be "reduced" or "r", got {mode!r}; others are not unique')
+    a = array(a)
+    m, n = a.shape[-2:]
+    packed = _qr(a if m >= n else a[..., :m])
+    q, r = packed[..., :m, :], packed[..., m:, :]
+    if m < n:  # the further columns of R are Qᵀ a
+        r = concatenate([r, _t(q) @ a[..., m:]], -1)
+    return r if mode == "r" else _QR(q, r)
+
+
+def _eigh_packed(a: Any) -> Any:
+    w, v = np.linalg.eigh(_symmetric(np.asarray(a)))
+    return np.concatenate([w[..., None], v], axis=-1)
+
+
+def _eigh_rule(g: Any, y: Any, a: Any) -> Any:
+    # V (diag g_w + (Vᵀ g_V) / (w_j - w_i)) Vᵀ, the quotient off the diagonal alone; symmetric, as a is
+    w, v, gw, gv = y[..., 0], y[..., 1:], g[..., 0], g[..., 1:]
+    diagonal = np.eye(a.shape[-1], dtype=bool)
+    gap = where(diagonal, 1.0, expand_dims(w, -2) - expand_dims(w, -1))
+    inner = where(diagonal, expand_dims(gw, -2), _ratio(_t(v) @ gv, gap))
+    return _symmetric(v @ inner @ _t(v))
+
+
+_eigh = primitive(_eigh_packed, _eigh_rule, name="eigh")  # w, then the columns of V, one array
+
+
+def eigh(a: Any) -> Any:
+    """(w, V): a symmetric a's eigenvalues in ascending order and, as columns, its eigenvectors: a V = V diag(w).
+
+    It is computed from (a + aᵀ)/2, and its gradient is symmetric. Eigenvectors have no derivative where an eigenvalue
+    is repeated: infinite or NaN, with NumPy's warning. What is computed from them must not depend on their signs.
+
+    >>> mg.linalg.eigh(mg.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
+    tensor([1., 2.])
+    """
+    packed = _eigh(a)
+    return _Eigh(packed[..., 0], packed[..., 1:])
+
+
+eigvalsh = primitive(
+    lambda a: np.linalg.eigvalsh(_symmetric(np.asarray(a))),
+    lambda g, w, a: _weighted(_eigh(a)[..., 1:], g, _eigh(a)[..., 1:]),
+    name="eigvalsh",
+    doc="A symmetric matrix's eigenvalues w in ascending order: slopes v vᵀ, and higher ones where w is not repeated.",
+)
+
+
+def _weighted(u: Any, s: Any, v: Any) -> Any:
+    """u diag(s) vᵀ."""
+    return (u * expand_dims(s, -2)) @ _t(v)
+
+
+def _svdvals_rule(g: Any, s: Any, a: Any) -> Any:
+    # U diag(g) Vᵀ, where (u, v)/√2 are the eigenvectors of [[0, a], [aᵀ, 0]] to its largest eigenvalues, which are s
+    m, n = a.shape[-2:]
+    k = m if m < n else n
+    above = concatenate([np.zeros((*a.shape[:-1], m), a.dtype), a], -1)
+    below = concatenate([_t(a), np.zeros((*a.shape[:-2], n, n), a.dtype)], -1)
+    vectors = flip(_eigh(concatenate([above, below], -2))[..., m + n + 1 - k :], -1)
+    return _weighted(2 * vectors[..., :m, :], g, vectors[..., m:, :])
+
+
+svdvals = primitive(
+    lambda a: np.linalg.svdvals(a),
+    _svdvals_rule,
+    name="svdvals",
+    doc="The singular values in descending order: slopes u vᵀ where they are not 0, higher ones where not repeated.",
+)
+
+# --- norms, and what the last two axes give -------------------------------------------------------------------------
+
+
+def diagonal(a: Any, *, offset: int = 0) -> Any:
+    """The diagonals a[..., i, i + offset]."""
+    return _diagonal(a, offset, -2, -1)
+
+
+def trace(a: Any, *, offset: int = 0) -> Any:
+    """Σ a[..., i, i + offset]."""
+    return products.trace(a, offset, -2, -1)
+
+
+def norm(x: Any, ord: Any = None, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
+    """The norm of the vectors along one `axis`, or of the matrices on two; of x itself if that is None.
+
+    Args:
+        x: any shape; with an `ord` and no `axis`, a vector or a matrix.
+        ord: None for √Σx². Of vectors: p for (Σ|x|^p)^(1/p); inf, -inf for the largest and least |x|; 0 for how many
+            are not 0, a plain array. Of matrices: "fro" for √Σx²; "nuc" for the sum of the singular values, 2, -2 for
+            the largest and least of them; 1, -1 for the largest and least column sum of |x|, inf, -inf of its rows.
+
+    Kinks: subgradient 0 at 0, ties of largest and least share the gradient; singular values as in `svdvals`.
+
+    Raises:
+        ValueError: for another `ord`, or another number of axes.
+
+    >>> mg.linalg.norm(mg.tensor([3.0, -4.0])), mg.linalg.norm(mg.tensor([3.0, -4.0]), 1)
+    (tensor(5.), tensor(7.))
+    """
+    x = array(x)
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
+    places = tuple([axis_in("norm", k, x.ndim) for k in axes])
+    if ord is None:
+        return _euclidean(x, axis=places, keepdims=keepdims)
+    if len(places) not in (1, 2):
+        raise ValueError(f"norm: ord={ord!r} needs vectors or matrices, one axis or two, got axis={axis} of {x.shape}")
+    y = _vector_norm(x, ord, places[0]) if len(places) == 1 else _matrix_norm(x, ord, *places)
+    return y if keepdims else squeeze(y, axis=places)
+
+
+def _vector_norm(x: Any, ord: Any, axis: int) -> Any:
+    if ord in (math.inf, -math.inf):
+        return (max if ord > 0 else min)(absolute(x), axis=axis, keepdims=True)
+    if isinstance(ord, str):
+        raise ValueError(f"norm: ord={ord!r} is a norm of matrices, x has one axis here")
+    if ord == 0:
+        return sum(not_equal(x, 0), axis=axis, keepdims=True)
+    if ord == 1:
+        return sum(absolute(x), axis=axis, keepdims=True)
+    if ord == 2:
+        return _euclidean(x, axis=axis, keepdims=True)
+    return sum(absolute(x) ** ord, axis=axis, keepdims=True) ** (1 / ord)
+
+
+def _matrix_norm(x: Any, ord: Any, row: int, column: int) -> Any:
+    if ord == "fro":
+        return _euclidean(x, axis=(row, column), keepdims=True)
+    if ord in (1, -1, math.inf, -math.inf):
+        along, over = (row, column) if abs(ord) == 1 else (column, row)
+        return (max if ord > 0 else min)(sum(absolute(x), axis=along, keepdims=True), axis=over, keepdims=True)
+    if ord not in ("nuc", 2, -2):
+        raise ValueError(f"norm: of matrices ord must be None, 1, -1, 2, -2, inf, -inf, 'fro' or 'nuc', got {ord!r}")
+    s = svdvals(moveaxis(x, (row, column), (-2, -1)))
+    y = sum(s, axis=-1) if ord == "nuc" else getitem(s, (..., 0 if ord == 2 else -1))
+    return reshape(y, tuple([1 if k in (row, column) else n for k, n in enumerate(x.shape)]))
+
+
+def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    """`norm` of vectors; along several axes, or all if `axis` is None, of their flattened entries."""
+    x = array(x)
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
+    places = tuple([axis_in("vector_norm", k, x.ndim) for k in axes])
+    kept = [n for k, n in enumerate(x.shape) if k not in places]
+    y = norm(
+        reshape(moveaxis(x, places, tuple(range(-len(places), 0))), (*kept, math.prod(x.shape[k] for k in places))),
+        ord,
+        -1,
+    )
+    return reshape(y, tuple([1 if k in places else n for k, n in enumerate(x.shape)])) if keepdims else y
+
+
+def matrix_norm(x: Any, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """`norm` of the matrices on the last two axes."""
+    return norm(x, ord, (-2, -1), keepdims)

@@ -1,0 +1,130 @@
+"""Linear algebra where rules have no value, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.testing import check_grad
+
+linalg = mg.linalg
+SINGULAR = np.array([[1.0, 2.0], [2.0, 4.0]])
+R = np.random.default_rng(0)
+
+
+def leaf(x: Any) -> mg.Tensor:
+    return mg.tensor(x, dtype=float, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [linalg.inv, lambda a: linalg.solve(a, np.ones(2)), linalg.cholesky, mg.grad(linalg.det),
+     mg.grad(lambda a: linalg.slogdet(np.array([[1.0, 2.0], [2.0, 4.0]]) + 0 * a).logabsdet)],
+    ids=["inv", "solve", "cholesky of an indefinite", "det's gradient", "slogdet's gradient"],
+)  # fmt: skip
+def test_a_singular_matrix_raises_numpys_error_with_shape_and_name(call: Any) -> None:
+    with (
+        np.errstate(divide="ignore"),
+        pytest.raises(np.linalg.LinAlgError, match=r"(inv|solve|cholesky): \(2, 2\) float64"),
+    ):
+        call(mg.tensor(np.array([[-1.0, -2.0], [-2.0, -4.0]]), requires_grad=True))
+
+
+def test_determinants_of_singular_matrices_have_values() -> None:
+    assert linalg.det(leaf(SINGULAR)).item() == 0
+    sign, logabsdet = linalg.slogdet(leaf(SINGULAR))
+    assert (sign, logabsdet.item()) == (0, -math.inf)
+
+
+def test_repeated_eigenvalues_have_a_gradient_and_their_vectors_say_that_they_have_none() -> None:
+    a = leaf(np.eye(3))
+    linalg.eigvalsh(a).sum().backward()
+    np.testing.assert_allclose(a.grad, np.eye(3), atol=1e-15)
+    a.grad = None
+    w, v = linalg.eigh(a)
+    mg.sum(w).backward()
+    np.testing.assert_allclose(a.grad, np.eye(3), atol=1e-15)
+    with pytest.warns(RuntimeWarning):
+        (v[0, 1] + v[1, 0] * 2).backward()
+    assert not np.isfinite(a.grad).all()
+
+
+def test_results_have_numpys_names() -> None:
+    a = leaf([[2.0, 1.0], [1.0, 3.0]])
+    assert linalg.eigh(a)._fields == ("eigenvalues", "eigenvectors")
+    assert linalg.qr(a)._fields == ("Q", "R")
+    assert linalg.slogdet(a)._fields == ("sign", "logabsdet")
+    assert np.linalg.eigh(a).eigenvalues.primitive is mg.getitem
+
+
+def test_gradients_at_symmetric_matrices_are_symmetric() -> None:
+    a = np.array([[2.0, 0.5], [0.5, 1.0]])
+    for f in (linalg.cholesky, linalg.eigvalsh, lambda a: linalg.eigh(a)[1]):
+        x = leaf(a)
+        f(x)[..., 0].sum().backward()
+        np.testing.assert_array_equal(x.grad, x.grad.T)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_matrices_of_no_or_one_row_have_gradients(n: int) -> None:
+    a = 2 * np.eye(n)
+    for f in (linalg.inv, linalg.det, linalg.cholesky, linalg.eigh, linalg.qr, lambda a: linalg.slogdet(a)[1],
+              lambda a: linalg.solve(a, np.ones((n, 2))), lambda a: linalg.matrix_power(a, 3)):  # fmt: skip
+        check_grad(f, a, order=2)
+
+
+def test_norms_of_zeros_share_the_gradient_or_have_none() -> None:
+    for ord_, expected in [(None, 0), (1, 0), (2, 0), (3, 0), (math.inf, 0)]:
+        x = leaf(np.zeros(3))
+        linalg.norm(x, ord_).backward()
+        np.testing.assert_array_equal(x.grad, np.full(3, expected))
+    x = leaf([2.0, -2.0, 1.0])
+    linalg.norm(x, math.inf).backward()
+    np.testing.assert_array_equal(x.grad, [0.5, -0.5, 0])
+
+
+def test_the_largest_singular_value_of_a_matrix_of_low_rank_has_its_gradient() -> None:
+    x = leaf(np.outer([3.0, 4.0], [1.0, 0.0]))
+    linalg.norm(x, 2).backward()
+    np.testing.assert_allclose(x.grad, np.outer([0.6, 0.8], [1.0, 0.0]), atol=1e-12)
+
+
+def test_the_number_of_entries_that_are_not_0_is_a_plain_array() -> None:
+    assert linalg.norm(leaf([2.0, 0.0, 1.0]), 0) == 2
+    assert not isinstance(linalg.norm(leaf([2.0, 0.0, 1.0]), 0), mg.Tensor)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda a: linalg.norm(a, "fro", 0), "'fro' is a norm of matrices"),
+        (lambda a: linalg.norm(a, 3), "of matrices ord must be"),
+        (lambda a: linalg.norm(mg.stack([a, a]), 1), r"needs vectors or matrices.*\(2, 2, 2\)"),
+        (lambda a: linalg.norm(a, axis=2), "norm: there is no axis 2"),
+        (lambda a: linalg.qr(a, "complete"), '"reduced" or "r", got \'complete\''),
+        (lambda a: linalg.matrix_power(a[0], 2), r"square matrices, got shape \(2,\)"),
+        (lambda a: linalg.solve(a, np.ones(3)), r"solve: \(2, 2\) float64 and \(3, 1\)"),
+        (lambda a: linalg.inv(a[:1]), r"inv: \(1, 2\) float64"),
+        (lambda a: mg.tensordot(a, np.ones(3), 1), r"\(2, 2\) and \[0\] of \(3,\) have different sizes"),
+        (lambda a: mg.tensordot(a, a, 3), "there are no 3 axes"),
+        (lambda a: mg.convolve(a, a), r"two vectors with entries, got shapes \(2, 2\)"),
+        (lambda a: mg.convolve(a[0], a[0], "whole"), "full, same, valid, got 'whole'"),
+        (lambda a: mg.vecdot(a, np.ones(3)), "the vectors have 2 and 3 entries"),
+        (lambda a: mg.diagonal(a, 0, 1, -1), r"two different axes, got 1 and -1"),
+        (lambda a: mg.diag(mg.stack([a, a])), r"a vector or a matrix, got shape \(2, 2, 2\)"),
+        (lambda a: mg.repeat(a, -1), "must not be negative, got -1"),
+        (lambda a: mg.repeat(a, 2, axis=2), "repeat: there is no axis 2"),
+        (lambda a: mg.array_split(a, 0), "must be positive, got 0"),
+        (lambda a: mg.take_along_axis(a, np.array([0]), 0), r"integers with 2 axes.*got int64 of shape \(1,\)"),
+        (lambda a: mg.select([a > 0], [a, a]), "1 conditions for 2 choices"),
+        (lambda a: mg.average(a, 0, np.ones(3)), r"weights of shape \(3,\) fit neither shape \(2, 2\)"),
+        (lambda a: mg.diff(a, -1), "n must not be negative, got -1"),
+    ],
+)  # fmt: skip
+def test_misuse_names_the_argument_its_value_and_what_is_possible(call: Any, message: str) -> None:
+    with pytest.raises((ValueError, IndexError), match=message):
+        call(leaf([[2.0, 1.0], [1.0, 3.0]]))
