@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from typing import Any, Never
 
 import numpy as np
@@ -44,14 +45,36 @@ _einsum = primitive(
 )
 
 
-def einsum(subscripts: str, *operands: Any, **unknown: Never) -> Any:
+def _spelled(operands: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """The subscripts and operands of `a, [0, 1], b, [1, ...], [0]`: letters in the order of the numbers."""
+    lists = operands[1::2] if len(operands) % 2 == 0 else (*operands[1::2], operands[-1])
+    if not lists or not all([isinstance(part, (list, tuple)) for part in lists]):
+        raise TypeError(
+            "einsum: give subscripts, as in einsum('ij,jk->ik', a, b), or einsum(a, [0, 1], b, [1, 2], [0, 2])"
+        )
+    numbers = sorted({operator.index(k) for part in lists for k in part if k is not ...})
+    if len(numbers) > 52:
+        raise ValueError(f"einsum: there are 52 letters for indices, the lists name {len(numbers)}")
+    letter: dict[Any, str] = {...: "...", **dict(zip(numbers, _letters("")))}
+    terms = ["".join([letter[k] for k in part]) for part in lists]
+    n = len(operands) // 2
+    return ",".join(terms[:n]) + "".join(["->" + term for term in terms[n:]]), operands[: 2 * n : 2]
+
+
+def einsum(subscripts: Any, *operands: Any, **unknown: Never) -> Any:
     """The sum of products that `subscripts` spells, as np.einsum has it (implicit output and `...` included).
+
+    In its other form each operand is followed by a list of numbers for its axes, and one more list is the output's:
+    `einsum(a, [0, 1], b, [1, 2], [0, 2])` is `einsum("ij,jk->ik", a, b)`.
 
     Raises:
         ValueError: if the subscripts do not fit the operands.
+        TypeError: if there are none, in either form.
     """
     if unknown:
         raise not_taken("einsum", unknown, ())
+    if not isinstance(subscripts, str):
+        subscripts, operands = _spelled((subscripts, *operands))
     terms, arrow, output = subscripts.replace(" ", "").partition("->")
     inputs = terms.split(",")
     if len(inputs) != len(operands):

@@ -79,3 +79,27 @@ def test_einsum_takes_numbers_and_lists() -> None:
 def test_einsum_refuses_operands_that_do_not_fit_its_subscripts(equation: str, shapes: Any) -> None:
     with pytest.raises(ValueError, match="einsum"):
         mg.einsum(equation, *[mg.tensor(np.ones(s), requires_grad=True) for s in shapes])
+
+
+LISTS: list[Any] = [
+    lambda m, a, b: m.einsum(a, [0, 1], b, [1, 2], [0, 2]),
+    lambda m, a, b: m.einsum(a, [7, 3], b, [3, 9]),
+    lambda m, a, b: m.einsum(a, [5, 1], b, [1, 0]),  # implicit output in the order of the numbers
+    lambda m, a, b: m.einsum(a, [..., 1], b, [1, ...], [...]),
+    lambda m, a, b: m.einsum(a, (0, 1), b, (np.int64(1), 2), []),
+]
+
+
+@pytest.mark.parametrize("call", LISTS)
+def test_lists_of_numbers_mean_what_numpys_do(call: Any) -> None:
+    a, b = RNG.standard_normal((2, 3)), RNG.standard_normal((3, 2))
+    tensors = [mg.tensor(x, requires_grad=True) for x in (a, b)]
+    for y in (call(mg, a, b), call(mg, *tensors).data, call(np, *tensors).data):
+        np.testing.assert_allclose(y, call(np, a, b), rtol=1e-12)
+    check_grad(lambda a, b: call(mg, a, b), a, b, order=2)
+
+
+@pytest.mark.parametrize("others", [(), ([0], 3), (np.ones(2),), (np.ones(2), [0])], ids=str)
+def test_einsum_without_subscripts_says_how_to_write_them(others: Any) -> None:
+    with pytest.raises(TypeError, match=r"einsum\(a, \[0, 1\], b, \[1, 2\], \[0, 2\]\)"):
+        mg.einsum(mg.tensor([1.0, 2.0]), *others)
