@@ -245,9 +245,9 @@ class Primitive:
 
 
 class method:
-    """A primitive as a method of Tensor: `t.tanh()` is `tanh(t)`."""
+    """A primitive, or another function of the table, as a method of Tensor: `t.tanh()` is `tanh(t)`."""
 
-    def __init__(self, primitive: Primitive) -> None:
+    def __init__(self, primitive: Callable[..., Any]) -> None:
         self.primitive = primitive
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

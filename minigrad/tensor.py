@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import ops, shapes
+from . import ops, products, rearrange, reductions, shapes
 from .backward import backward
 from .derivation import being_differentiated, looked_at
 from .messages import check_real, cut
@@ -183,6 +183,7 @@ class Tensor(Operators, Values):
     ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
     size = property(lambda self: self._data.size, doc="The number of entries.")
     T = property(lambda self: shapes.transpose(self), doc="The axes reversed.")
+    mT = property(lambda self: shapes.swapaxes(self, -1, -2), doc="The last two axes exchanged.")  # noqa: N815
 
     def backward(self, g: Any = None) -> None:
         """Add the gradient of this tensor into `.grad` of every leaf with requires_grad=True that it was made from.
@@ -263,6 +264,10 @@ class Tensor(Operators, Values):
     argsort, cumsum, logsumexp = map(method, (ops.argsort, ops.cumsum, ops.logsumexp))
     softmax, log_softmax = map(method, (ops.softmax, ops.log_softmax))
     swapaxes, squeeze = map(method, (shapes.swapaxes, shapes.squeeze))
+    prod, cumprod, argpartition = map(method, (reductions.prod, reductions.cumprod, rearrange.argpartition))
+    dot, trace, std = method(products.dot), method(products.trace), method(reductions.std)
+    ravel, flatten, repeat = method(rearrange.ravel), method(rearrange.ravel), method(rearrange.repeat)
+    sort, partition, diagonal = method(rearrange.sort), method(rearrange.partition), method(rearrange.diagonal)
 
     def reshape(self, *shape: Any) -> Any:
         """The same entries in another shape: `t.reshape(2, 3)` or `t.reshape((2, 3))`; one size may be -1."""

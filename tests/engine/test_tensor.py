@@ -211,6 +211,18 @@ METHODS = {
     "relu": (lambda t: t.relu(), lambda x: np.maximum(x, 0)),
     "swapaxes": (lambda t: t.swapaxes(0, 1), np.transpose),
     "squeeze": (lambda t: t[None].squeeze(0), lambda x: x),
+    "mT": (lambda t: t.mT, np.transpose),
+    "prod": (lambda t: t.prod(axis=1, keepdims=True), lambda x: x.prod(axis=1, keepdims=True)),
+    "cumprod": (lambda t: t.cumprod(0), lambda x: x.cumprod(0)),
+    "std": (lambda t: t.std(axis=0, ddof=1), lambda x: x.std(axis=0, ddof=1)),
+    "dot": (lambda t: t.dot(X.T), lambda x: x.dot(X.T)),
+    "trace": (lambda t: t.trace(1), lambda x: x.trace(1)),
+    "diagonal": (lambda t: t.diagonal(-1), lambda x: x.diagonal(-1)),
+    "ravel": (lambda t: t.ravel(), lambda x: x.ravel()),
+    "flatten": (lambda t: t.flatten(), lambda x: x.flatten()),
+    "repeat": (lambda t: t.repeat(2, axis=1), lambda x: x.repeat(2, axis=1)),
+    "sort": (lambda t: t.sort(0), lambda x: np.sort(x, 0)),  # a new tensor, where NumPy's method sorts in place
+    "partition": (lambda t: t.partition(1, axis=1), lambda x: np.partition(x, 1, axis=1)),
 }
 
 
