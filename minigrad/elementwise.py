@@ -23,7 +23,11 @@ __all__ = [
 
 # --- what has no derivative: plain arrays come out ------------------------------------------------------------------
 
-heaviside = primitive(np.heaviside, doc="0 for x < 0, y at x = 0, 1 for x > 0, without a derivative: a plain array.")
+heaviside = primitive(
+    np.heaviside,
+    piecewise_constant=True,
+    doc="0 for x < 0, y at x = 0, 1 for x > 0, without a derivative: a plain array.",
+)
 signbit = primitive(np.signbit, doc="Whether x has a minus sign, as -0.0 has: a plain array.")
 
 # --- angles ---------------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ det = primitive(
 _logabsdet = primitive(
     lambda a: np.linalg.slogdet(a)[1], lambda g, y, a: expand_dims(g, (-2, -1)) * _t(inv(a)), name="logabsdet"
 )
-_signdet = primitive(lambda a: np.linalg.slogdet(a)[0], name="signdet")
+_signdet = primitive(lambda a: np.linalg.slogdet(a)[0], name="signdet", piecewise_constant=True)
 
 
 def slogdet(a: Any) -> Any:

@@ -25,7 +25,7 @@ def describe(x: Any) -> str:
 
 def explained(name: str, error: Exception, operands: list[Any]) -> Exception:
     """An error of the same kind that names the primitive and its operands."""
-    kinds = (np.exceptions.AxisError, IndexError, TypeError, ValueError)
+    kinds = (np.exceptions.AxisError, np.linalg.LinAlgError, IndexError, TypeError, ValueError)
     kind: type[Exception] = next(k for k in kinds if isinstance(error, k))
     return kind(f"{name}: {' and '.join(describe(x) for x in operands)}: {error}")
 
@@ -34,7 +34,7 @@ def of_rule(name: str, which: str, error: Exception, line: str | None) -> Except
     """An error for what a derivative rule raised: of the same kind, RuntimeError if that is not one of Python's."""
     place = line or "unknown: run the forward pass under mg.detect_anomaly() to see its line"
     text = f"{name}: {which} raised {type(error).__name__}: {error}; forward call: {place}"
-    kind = next(k for k in type(error).__mro__ if k.__module__ in ("builtins", "numpy.exceptions"))
+    kind = next(k for k in type(error).__mro__ if k.__module__ in ("builtins", "numpy.exceptions", "numpy.linalg"))
     try:
         return RuntimeError(text) if kind is Exception else kind(text)
     except TypeError:  # a kind that wants more than a text
@@ -174,7 +174,6 @@ WORDS = {
     "t": "x.T",
     "unsqueeze": "mg.expand_dims(x, axis)",
     "flatten": "x.reshape(-1)",
-    "ravel": "x.reshape(-1)",
     "expand": "mg.broadcast_to(x, shape)",
     "numpy": "x.data",
     "tolist": "x.data.tolist()",
@@ -194,14 +193,11 @@ WORDS = {
     "zero_grad": "x.grad = None",
     "detach_": "x = x.detach()",
     "cat": "mg.concatenate(tensors, axis)",
-    "hstack": "mg.concatenate(tensors, axis)",
-    "vstack": "mg.concatenate(tensors, axis)",
     "chunk": "mg.split(x, sections, axis)",
-    "gather": "mg.take(x, indices, axis), or x[indices]",
+    "gather": "mg.take_along_axis(x, indices, axis)",
     "index_select": "mg.take(x, indices, axis)",
     "mm": "x @ y",
     "bmm": "x @ y",
-    "dot": "x @ y",
     "mul": "x * y",
     "div": "x / y",
     "sub": "x - y",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 from typing import Any, Never
 
@@ -54,10 +55,7 @@ FUNCTIONS.update({np.amax: ops.max, np.amin: ops.min, np.clip: _np_clip, np.pad:
 #: What NumPy's functions take by position as well, and ours by name, if at all.
 OPTIONS = {"dtype", "out", "keepdims", "initial", "where", "ddof", "order", "mode", "subok", "casting", "kind"}
 
-for _part, _numpys in (
-    *[(part, np) for part in (elementwise, rearrange, reductions, products)],
-    (linalg, np.linalg),
-):
+for _part, _numpys in (*[(part, np) for part in (elementwise, rearrange, reductions, products)], (linalg, np.linalg)):
     for _name in _part.__all__:
         _function = getattr(_numpys, _name, None)  # None: newer than this NumPy, or a name of ours alone
         if _function is not None and _function not in by_ufunc:
@@ -75,9 +73,16 @@ PLAIN = SHAPES | {
 VALUES = {np.unique: 0, np.full_like: 1}
 
 
+#: Minigrad's functions by name, as a user writes them.
+_NAMES = {
+    name: f"mg.{name}" for part in (ops, shapes, elementwise, rearrange, reductions, products) for name in part.__all__
+} | {name: f"mg.linalg.{name}" for name in linalg.__all__}
+
+
 def _no_rule(name: str, ours: str) -> TypeError:
     """The error for a NumPy function that has no meaning for Tensors yet."""
-    word = f"mg.{ours}" if ours in {*ops.__all__, *shapes.__all__} else "functions of minigrad"
+    near = difflib.get_close_matches(ours, _NAMES, 1, 0.75)
+    word = _NAMES[near[0]] if near else "functions of minigrad"
     return TypeError(
         f"{name} has no derivative rule for a Tensor, at {user_line()}; use {word}, declare one with mg.primitive, or "
         "call it on np.asarray(t.detach()) for a value that hands on no gradient"

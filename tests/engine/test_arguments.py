@@ -256,17 +256,17 @@ def test_a_declared_function_is_not_called_on_plain_arrays_any_more() -> None:
     assert mg.grad(lambda x: np.round(x).sum())(X).data.tolist() == np.ones((2, 3)).tolist()
 
 
-@pytest.mark.parametrize("call", [lambda t: np.fliplr(m=t), lambda t: np.hstack([t, t])], ids=["name", "list"])
+@pytest.mark.parametrize("call", [lambda t: np.fliplr(m=t), lambda t: np.block([t, t])], ids=["name", "list"])
 def test_tensors_that_are_no_positional_arguments_of_a_declared_function_are_refused(call: Any) -> None:
     primitive(np.fliplr, lambda g, y, m: np.fliplr(g))
-    primitive(np.hstack, joint=lambda g, y, xs: [g])
-    with pytest.raises(TypeError, match=r"np\.(fliplr|hstack): give a Tensor by position"):
+    primitive(np.block, joint=lambda g, y, xs: [g])
+    with pytest.raises(TypeError, match=r"np\.(fliplr|block): give a Tensor by position"):
         call(leaf())
 
 
 def test_a_missing_rule_is_named_in_full_and_the_advice_leads_to_no_lost_gradient() -> None:
-    with pytest.raises(TypeError, match=r"np\.linalg\.norm has no .*mg\.norm.*mg\.primitive") as caught:
-        np.linalg.norm(leaf())
+    with pytest.raises(TypeError, match=r"np\.linalg\.pinv has no .*mg\.linalg\.inv.*mg\.primitive") as caught:
+        np.linalg.pinv(leaf())
     assert "t.data" not in str(caught.value)
     with pytest.raises(TypeError, match=r"np\.fft\.fft has no"):
         np.fft.fft(leaf())

@@ -20,7 +20,7 @@ X = mg.tensor(np.ones((2, 3)), requires_grad=True)
     ("name", "word"),
     [
         *(("view", "reshape"), ("permute", "transpose"), ("unsqueeze", "expand_dims"), ("numpy", "x.data")),
-        *(("clone", "mg.positive"), ("flatten", "reshape"), ("clamp", "clip"), ("zero_grad", "grad = None")),
+        *(("clone", "mg.positive"), ("numel", "x.size"), ("clamp", "clip"), ("zero_grad", "grad = None")),
     ],
 )
 def test_a_tensors_attribute_of_pytorch_is_named_in_minigrads_words(name: str, word: str) -> None:
