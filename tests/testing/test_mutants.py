@@ -308,7 +308,7 @@ def test_paths_of_a_cells_weights_that_no_test_differentiates_are_named(tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--primitive", "tahn"], "did you mean tanh"),
+        (["--primitive", "tanhh"], "did you mean tanh"),
         (["--primitive", "own:Cell"], "is no primitive with derivative rules"),
         (["--primitive", "own:absent"], "own has no 'absent'"),
         (["--primitive", "absent:absent"], "cannot import 'absent'"),
