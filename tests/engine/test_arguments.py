@@ -179,6 +179,7 @@ FITTING = {
     "any keywords": (lambda x, *, s: x * s, [lambda g, y, x, **static: g]),
     "a keyword for an argument": (lambda x, n: x * n, [lambda g, y, x, *, n: g * n]),
     "an option that is always given": (np.cumsum, [lambda g, y, x, axis: g]),
+    "an option that is always given by name": (lambda x, n=2: x**n, [lambda g, y, x, *, n: g]),
     "an option by another name": (lambda x, axis=None: x, [lambda g, y, x, a: g]),
     "None": (np.multiply, [None, lambda g, z, x, y: g * x]),
     "fixed ones of any inputs": (lambda *xs: xs[0] * xs[1], [lambda g, z, a, b: g * b, lambda g, z, a, b: g * a]),
