@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,24 +15,36 @@ from examples.custom_cell import AntisymmetricCell, MultiplicativeLSTMCell, UGRN
 from minigrad.testing import GradientError, check_cell, check_grad
 
 CELLS = {
-    "RNN": nn.RNNCell,
-    "LSTM": nn.LSTMCell,
-    "GRU": nn.GRUCell,
-    "Elman": lambda I, H: nn.ElmanCell(I, H, 2),
-    "GRU without bias": lambda I, H: nn.GRUCell(I, H, bias=False),
-    "GRU, reset after the product": lambda I, H: nn.GRUCell(I, H, reset="after", z="old"),
-    "peephole LSTM": nn.PeepholeLSTMCell,
-    "coupled LSTM": nn.CoupledLSTMCell,
-    "projected LSTM": lambda I, H: nn.ProjectedLSTMCell(I, H + 1, H),
-    "layer-norm LSTM": nn.LayerNormLSTMCell,
-    "MGU": nn.MGUCell,
-    "IRNN": nn.IRNNCell,
-    "leaky RNN": nn.LeakyRNNCell,
-    "echo state network": nn.EchoStateCell,
-    "UGRNN": UGRNNCell,
-    "antisymmetric RNN": AntisymmetricCell,
-    "multiplicative LSTM": MultiplicativeLSTMCell,
+    "RNN": partial(nn.RNNCell, rng=0),
+    "LSTM": partial(nn.LSTMCell, rng=0),
+    "GRU": partial(nn.GRUCell, rng=0),
+    "Elman": lambda I, H: nn.ElmanCell(I, H, 2, rng=0),
+    "GRU without bias": lambda I, H: nn.GRUCell(I, H, bias=False, rng=0),
+    "GRU, reset after the product": lambda I, H: nn.GRUCell(I, H, reset="after", z="old", rng=0),
+    "peephole LSTM": partial(nn.PeepholeLSTMCell, rng=0),
+    "coupled LSTM": partial(nn.CoupledLSTMCell, rng=0),
+    "projected LSTM": lambda I, H: nn.ProjectedLSTMCell(I, H + 1, H, rng=0),
+    "layer-norm LSTM": partial(nn.LayerNormLSTMCell, rng=0),
+    "MGU": partial(nn.MGUCell, rng=0),
+    "IRNN": partial(nn.IRNNCell, rng=0),
+    "leaky RNN": partial(nn.LeakyRNNCell, rng=0),
+    "echo state network": partial(nn.EchoStateCell, rng=0),
+    "UGRNN": partial(UGRNNCell, rng=0),
+    "antisymmetric RNN": partial(AntisymmetricCell, rng=0),
+    "multiplicative LSTM": partial(MultiplicativeLSTMCell, rng=0),
 }
+
+
+def test_every_cell_is_public_and_checked() -> None:
+    cells = {
+        value
+        for module in (nn.cells, nn.variants)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, nn.Cell) and value.__module__ == module.__name__
+    }
+    cells -= {base for cell in cells for base in cell.__mro__[1:] if base.__name__ not in nn.__all__}
+    assert {cell for cell in cells if cell.__name__ not in nn.__all__} == set()
+    assert cells - {type(factory(2, 3)) for factory in CELLS.values()} == set(), "add it to CELLS"
 
 
 @pytest.mark.parametrize("factory", CELLS.values(), ids=CELLS)
