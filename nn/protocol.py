@@ -27,6 +27,15 @@ def read_inputs(xs: Any, dtype: Any) -> Any:
     return mg.tree_map(lambda x: as_input(x, dtype), xs) if is_tree(xs) else as_input(xs, dtype)
 
 
+def _takes_time(f: Any, first: int = 2) -> bool:
+    """Whether f has a parameter t beside its first ones, x and the state, whatever these are called."""
+    try:
+        parameters = inspect.signature(f).parameters
+    except (TypeError, ValueError):  # a function in C may have no signature
+        return False
+    return "t" in [p.name for k, p in enumerate(parameters.values()) if k >= first or p.kind is p.KEYWORD_ONLY]
+
+
 class Cell(Module):
     """One step of a recurrent network: (x_t, state) -> (output_t, new state).
 
@@ -37,22 +46,28 @@ class Cell(Module):
     state like any other, without a gradient: a counter `n` becomes `n + 1`. An x is a Tensor or, as the xs are, a tuple
     or dict of these.
 
-    A step with a parameter `t`, `step(x, state, t)`, is given the number of the time step: that of x_t in the sequence,
-    0 ... T - 1, so that it falls where the sequence is read backwards.
+    A step with a parameter `t` after these, `step(x, state, t)`, is given the number of the time step: that of x_t in
+    the sequence, 0 ... T - 1, so that it falls where the sequence is read backwards.
     """
 
     H: int
     #: The axis of an output (B, ...) along which two directions are joined: of images (B, C, H, W) the channels.
     feature_axis: int = 1
 
-    _timed = _masked = False  # has `step` a parameter t; has whoever wrote it said what `step_masked` masks
+    _timed = False  # has `step` a parameter t
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "step" in vars(cls):
-            cls._timed, cls._masked = "t" in inspect.signature(cls.step).parameters, False
-        if "step_masked" in vars(cls):
-            cls._masked = True
+        own = not isinstance(inspect.getattr_static(cls, "step"), (staticmethod, classmethod))
+        cls._timed = _takes_time(cls.step, 3 if own else 2)
+
+    @property
+    def _masked(self) -> bool:
+        """Whether `step_masked` was written for this very `step`: beside it, or in a class derived from its own."""
+        for owner in (self, *type(self).__mro__):
+            if "step_masked" in vars(owner) or "step" in vars(owner):
+                return "step_masked" in vars(owner) and owner is not Cell
+        return False
 
     def initial_state(self, B: int) -> State:
         """The state before the first step: zeros (B, H) in the parameters' dtype, unless overridden."""
@@ -84,19 +99,20 @@ class Cell(Module):
         raise NotImplementedError(f"{self.name} does not define step(x, state)")
 
     def step_masked(self, x: Any, state: State, mask: Any, **time: int) -> tuple[Any, State]:
-        """A step with recurrent dropout: by default the first part of the state, the h of (h, C), is read times `mask`.
+        """A step with recurrent dropout: by default the state's first floating part, the h of (h, C), times `mask`.
 
         That is right where products alone read that part, and only whoever writes `step` knows: a class that defines
         `step` says so by `step_masked = nn.Cell.step_masked`. One that also carries it on, as a GRU does, defines its
         own, in which `mask` is on what products read; on what is carried on it would come back at every step, and the
         state would explode or vanish.
         """
-        if isinstance(state, dict):
-            first = next(iter(state))
-            return self.step(x, state | {first: state[first] * mask}, **time)
-        if isinstance(state, tuple):
-            return self.step(x, (state[0] * mask, *state[1:]), **time)
-        return self.step(x, state * mask, **time)
+        masks = iter([mask])
+
+        def read(s: Any) -> Any:
+            own = next(masks, None) if s.dtype.kind == "f" else None
+            return s if own is None else s * own
+
+        return self.step(x, mg.tree_map(read, state), **time)
 
     def check_masked(self, p: float) -> None:
         """Raise TypeError unless the cell says what recurrent dropout masks."""
@@ -150,7 +166,11 @@ class FunctionCell(Cell):
         if not callable(f):
             raise TypeError(f"a cell must be an nn.Cell or a function (x, state), got {type(f).__name__}")
         self.f, self.make_state, self.masked_f = f, initial_state, step_masked
-        self._timed, self._masked = _takes_time(f), step_masked is not None
+        self._timed = _takes_time(f.forward if isinstance(f, Module) else f)
+
+    @property
+    def _masked(self) -> bool:
+        return self.masked_f is not None
 
     def initial_state(self, B: int) -> State:
         """The first state, if a function for it was given."""
@@ -181,10 +201,3 @@ class FunctionCell(Cell):
     @property
     def name(self) -> str:
         return str(getattr(self.f, "__name__", type(self.f).__name__))
-
-
-def _takes_time(f: Any) -> bool:
-    try:
-        return "t" in inspect.signature(f.forward if isinstance(f, Module) else f).parameters
-    except (TypeError, ValueError):  # a function in C may have no signature
-        return False

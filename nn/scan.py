@@ -78,7 +78,7 @@ def _alike(a: State, b: State) -> bool:
     if type(a) is not type(b) or len(a) != len(b):
         return False
     if isinstance(b, dict):
-        return a.keys() == b.keys() and all([_alike(a[key], b[key]) for key in b])
+        return list(a) == list(b) and all([_alike(a[key], b[key]) for key in b])
     for p, q in zip(a, b):  # noqa: SIM110 (half the time of all)
         if not _alike(p, q):
             return False
@@ -88,6 +88,8 @@ def _alike(a: State, b: State) -> bool:
 def _with_tensors(cell: Cell, t: int, x: Any, new: State, old: State) -> State:
     """`new` with Tensors for plain integers and booleans, as `n // 2` and `h > 0` are, which have no gradient to lose.
 
+    Keys of dicts are put in the order of `old`, which says what part comes first.
+
     Raises:
         ValueError: if it is not like the state before even so.
     """
@@ -96,7 +98,7 @@ def _with_tensors(cell: Cell, t: int, x: Any, new: State, old: State) -> State:
         plain = not isinstance(n, mg.Tensor) and np.asarray(n).dtype.kind in "iub"
         return mg.tensor(n) if plain else n
 
-    tensors = mg.tree_map(lifted, new)
+    tensors = _ordered(mg.tree_map(lifted, new), old)
     if _alike(tensors, old):
         return tensors
     arrays = any([isinstance(n, np.ndarray) for n in mg.tree_leaves(new)])
@@ -107,6 +109,14 @@ def _with_tensors(cell: Cell, t: int, x: Any, new: State, old: State) -> State:
         + "the first state is that of initial_state(B); an input that comes as a Tensor keeps its own dtype"
         + _about_integers(x)
     )
+
+
+def _ordered(new: State, old: State) -> State:
+    if isinstance(new, dict) and isinstance(old, dict) and new.keys() == old.keys():
+        return {key: _ordered(new[key], part) for key, part in old.items()}
+    if type(new) is type(old) is tuple and len(new) == len(old):
+        return tuple(map(_ordered, new, old))
+    return new
 
 
 def _about_integers(x: Any) -> str:

@@ -110,3 +110,68 @@ def test_a_cell_says_what_is_masked_by_a_method_an_assignment_or_a_function() ->
         np.testing.assert_allclose(net(XS, (np.ones((3, 2)),))[0].data[0], expected.data)
     net = nn.Recurrent(nn.FunctionCell(leaky, step_masked=masked), recurrent_dropout=0.3, rng=7)
     np.testing.assert_allclose(net(XS, (np.ones((3, 2)),))[0].data[0], 0.9 + 0.1 * np.tanh(XS[0] + kept))
+
+
+class Carried:
+    def step(self, x: Any, state: Any) -> Any:
+        h = 0.95 * state + 0.1
+        return h, h
+
+
+class MixedIn(Carried, nn.RNNCell):
+    """Its `step` stands before the `step_masked` of an RNN."""
+
+
+def _replaced_in_the_object() -> nn.RNNCell:
+    cell = nn.RNNCell(2, 3)
+    cell.step = lambda x, state: Carried.step(cell, x, state)  # type: ignore[method-assign, arg-type]
+    return cell
+
+
+def _replaced_in_the_class() -> nn.RNNCell:
+    class Replaced(nn.RNNCell):
+        pass
+
+    Replaced.step = Carried.step  # type: ignore[method-assign, assignment]
+    return Replaced(2, 3)
+
+
+@pytest.mark.parametrize("make", [lambda: MixedIn(2, 3), _replaced_in_the_object, _replaced_in_the_class])
+def test_a_step_that_came_by_another_way_than_a_subclass_is_not_what_step_masked_was_written_for(make: Any) -> None:
+    with pytest.raises(TypeError, match="step_masked"):
+        nn.Recurrent(make(), recurrent_dropout=0.3)
+
+
+@pytest.mark.parametrize("state", [(1, 2.0, 3.0), ((2.0, 3.0), 1), {"n": 1, "h": 2.0, "C": 3.0}])
+def test_the_first_floating_part_of_a_state_is_what_is_masked_by_default(state: Any) -> None:
+    seen: list[Any] = []
+
+    def step(x: Any, s: Any) -> Any:
+        seen.append([p.item() for p in mg.tree_leaves(s)])
+        return x, s
+
+    nn.FunctionCell(step).step_masked(XS[0], mg.tree_map(mg.tensor, state), 10.0)
+    assert seen == [[20.0 if v == 2 else v for v in mg.tree_leaves(state)]]
+
+
+def test_a_step_that_turns_the_keys_of_its_state_changes_nothing() -> None:
+    def cell(turned: bool) -> nn.Recurrent:
+        def step(x: Any, s: Any) -> Any:
+            h, C = mg.tanh(x + s["h"]), s["C"] + 1
+            return h, {"C": C, "h": h} if turned else {"h": h, "C": C}
+
+        class Named(nn.Cell):
+            def initial_state(self, B: int) -> Any:
+                return {"h": mg.tensor(np.zeros((B, 2))), "C": mg.tensor(np.zeros((B, 2)))}
+
+            def step(self, x: Any, state: Any) -> Any:
+                return step(x, state)
+
+            step_masked = nn.Cell.step_masked
+
+        return nn.Recurrent(Named(), recurrent_dropout=0.5, rng=0)
+
+    (ys, (s,)), (expected, _) = cell(True)(XS), cell(False)(XS)
+    np.testing.assert_array_equal(ys.data, expected.data)
+    assert list(s) == ["h", "C"]
+    np.testing.assert_array_equal(s["C"].data, 5.0)

@@ -101,6 +101,25 @@ def test_a_step_that_asks_for_t_is_given_the_time_of_its_input(make: Any, option
     np.testing.assert_allclose(compiled(xs).data, (np.arange(5)[:, None, None] * xs).sum(axis=0), rtol=1e-5, atol=1e-6)
 
 
+def test_an_input_or_a_state_that_is_called_t_is_not_the_time() -> None:
+    class Called(nn.Cell):
+        H = 2
+
+        def step(self, t: Any, state: Any) -> Any:  # type: ignore[override]
+            return state + t, state + t
+
+    class Static(nn.Cell):
+        H = 2
+        step = staticmethod(lambda x, t: (x + t, x + t))  # type: ignore[assignment]
+
+    def function(x: Any, t: Any) -> Any:
+        return x + t, x + t
+
+    for cell in (Called(), Static(), function):
+        ys, _ = nn.Recurrent(cell)(XS, (mg.tensor(np.zeros((3, 2), XS.dtype)),))
+        np.testing.assert_allclose(ys.data, np.cumsum(XS, axis=0), rtol=1e-6)
+
+
 def test_a_plain_call_of_a_cell_takes_t_and_a_module_may_ask_for_it() -> None:
     class Own(nn.Module):
         def forward(self, x: Any, h: Any, t: int) -> Any:
