@@ -91,6 +91,14 @@ def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
     return x @ W if b is None else mg.linear(x, W, b)
 
 
+def _refuse_ambiguous(who: str, x: Any, I: int) -> None:
+    """Raise TypeError for integers whose last of several axes has the size of a map's inputs."""
+    if is_integer(x) and np.ndim(x) > 1 and np.shape(x)[-1] == I:
+        raise TypeError(f"{who}: integers of shape {np.shape(x)} may be rows of {I} features or indices of one-hot "
+                        "vectors; pass features as x.astype(float), indices to nn.Embedding or as "
+                        f"nn.one_hot(x, {I})")  # fmt: skip
+
+
 class Linear(Module):
     """y = x W + b, with x (..., I) floating-point, or (...) integers for one-hot vectors; y (..., O).
 
@@ -110,10 +118,7 @@ class Linear(Module):
         self.b = parameter(init.zeros((O,), dtype)) if bias else None
 
     def forward(self, x: Any) -> Any:
-        if is_integer(x) and np.ndim(x) > 1 and np.shape(x)[-1] == self.W.shape[0]:
-            raise TypeError(f"Linear: integers of shape {np.shape(x)} may be rows of {self.W.shape[0]} features or "
-                            "indices of one-hot vectors; pass features as x.astype(float), indices to nn.Embedding or "
-                            f"as nn.one_hot(x, {self.W.shape[0]})")  # fmt: skip
+        _refuse_ambiguous("Linear", x, self.W.shape[0])
         return linear(x, self.W, self.b)
 
     def extra_repr(self) -> str:
@@ -153,6 +158,7 @@ class TiedLinear(Module):
         self.b = parameter(init.zeros(source.W.shape[:1], source.W.dtype)) if bias else None
 
     def forward(self, x: Any) -> Any:
+        _refuse_ambiguous("TiedLinear", x, self.source.W.shape[1])
         return linear(as_input(x, self.source.W.dtype), self.source.W.T, self.b)
 
 

@@ -15,6 +15,7 @@ import minigrad as mg
 
 from .words import OF_MODULES, check_keywords, missing_of
 
+_NUMBERS = (mg.Tensor, np.ndarray, np.generic, bool, int, float)
 _SAVED = (None, "frozen", "buffer")  # the roles of what a module saves; None is that of a parameter
 
 
@@ -92,13 +93,14 @@ class Module:
             raise missing_of(self, name, OF_MODULES)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; what replaces a buffer, an array or a Tensor without a record, is one in turn."""
+        """Set an attribute; what replaces a buffer, numbers or a Tensor without a record, is one in turn."""
         before = vars(self).get(name)
-        if isinstance(before, mg.Tensor) and before.role == "buffer" and isinstance(value, (mg.Tensor, np.ndarray)):
+        if isinstance(before, mg.Tensor) and before.role == "buffer" and isinstance(value, _NUMBERS):
             if isinstance(value, mg.Tensor) and value.requires_grad:
                 raise TypeError(f"{type(self).__name__}: {name} is a buffer, which takes no gradient, and its new "
                                 "value requires one; assign it detached: `value.detach()`")  # fmt: skip
-            value = buffer(value)
+            plain = isinstance(value, (bool, int, float))  # a 0 in place of a float32 stays one
+            value = buffer(value, np.result_type(before.dtype, value) if plain else None)
         super().__setattr__(name, value)
 
     def modules(self) -> Iterator[Module]:

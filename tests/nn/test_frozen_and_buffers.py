@@ -162,6 +162,17 @@ def test_what_replaces_a_buffer_is_a_buffer_whichever_operand_comes_first() -> N
     assert list(net.state_dict()) == SAVED
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "dtype"),
+    [("count", 0, np.int64), ("count", 0.5, np.float64), ("mean", 0, np.float32), ("mean", np.float64(2), np.float64)],
+)
+def test_a_number_that_replaces_a_buffer_is_one_and_no_digit_is_lost(name: str, value: Any, dtype: Any) -> None:
+    net = Normed(1)
+    setattr(net, name, value)
+    t = dict(net.named_buffers())[name]
+    assert (t.item(), t.dtype) == (value, dtype)
+
+
 def test_a_buffer_takes_no_gradient() -> None:
     net = Normed()
     with pytest.raises(TypeError, match="a buffer takes no gradient"):

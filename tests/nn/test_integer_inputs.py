@@ -48,3 +48,10 @@ def test_integers_of_a_linear_maps_own_width_are_refused_with_both_remedies(shap
     assert nn.Linear(3, 2)(nn.one_hot(x, 3)).shape == (*shape, 2)
     assert nn.Linear(3, 2)(x.astype(bool)).shape == (*shape[:-1], 2)
     assert nn.Linear(3, 2)(np.array([0, 1, 2])).shape == (3, 2)
+
+
+def test_a_tied_linear_map_refuses_integers_of_its_own_width_as_well() -> None:
+    tied, x = nn.TiedLinear(nn.Embedding(7, 3)), np.ones((4, 3), int)
+    with pytest.raises(TypeError, match=r"TiedLinear: integers of shape \(4, 3\) may be rows of 3 features"):
+        tied(x)
+    assert tied(x.astype(float)).shape == (4, 7)
