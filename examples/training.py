@@ -75,6 +75,7 @@ def mean_loss(p: np.ndarray, labels: np.ndarray) -> float:
 RECENT = 20  # the loss of the moment is the mean of so many steps
 FAR = 10.0  # so many times its baseline, from which no training comes back
 WORSE = 1.05  # so many times its baseline at the end, or, of a few steps, whose losses scatter, 1.25
+SCATTER = 1.5  # how much the first loss, of one batch, may lie below that of others where it is far above a guess
 
 
 class DivergenceError(UserError):
@@ -176,7 +177,10 @@ class Watch:
 
     def compare(self, loss: float, times: float) -> None:
         """Raises DivergenceError if the loss is more than so many times its baseline."""
-        if not self.may_explode and loss > times * max([self.guess, *self.losses[:1]]):
+        first = self.losses[0] if self.losses else 0.0
+        if first > SCATTER * self.guess:
+            first *= SCATTER
+        if not self.may_explode and loss > times * max(self.guess, first):
             raise self.diverged(f"the loss is {loss:.4g}")
 
     def diverged(self, how: str) -> DivergenceError:

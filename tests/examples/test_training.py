@@ -53,6 +53,14 @@ def test_a_loss_that_is_not_finite_ends_training_and_is_named(value: float) -> N
     )
 
 
+def test_weights_that_stay_as_they_are_have_not_diverged_where_the_first_batch_was_an_easy_one() -> None:
+    see([5.0] + [6.0, 7.5] * RECENT)
+    with pytest.raises(DivergenceError, match="the loss is 8"):
+        see([5.0] + [8.0] * RECENT)
+    with pytest.raises(DivergenceError, match=r"the loss is 2\.7"):
+        see([2.5] + [2.7] * RECENT)
+
+
 def test_a_loss_far_above_its_baseline_for_some_steps_ends_training() -> None:
     with pytest.raises(DivergenceError, match=r"at step 21: the loss is 20\.01, a guess has 2;"):
         see([1.0] + [20.01] * 2 * RECENT)
