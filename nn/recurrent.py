@@ -13,6 +13,7 @@ import minigrad as mg
 
 from . import init
 from .cells import GRUCell, LSTMCell, RNNCell
+from .draws import generators
 from .layers import Dropout, is_integer
 from .module import Module, inside
 from .protocol import Cell, FunctionCell, State, is_tree, read_inputs
@@ -196,14 +197,13 @@ class Recurrent(Module):
             ys, final, states = scan(cell, 0, reverse, active, xs, state, mask, taps)
             return ys, final, _with_gradients(states, taps)
         length = max(1, round(math.sqrt(T))) if self.checkpoint is True else self.checkpoint
-        generators = [x for m in cell.modules() for x in vars(m).values() if isinstance(x, np.random.Generator)]
-        parts = []
+        drawn_from, parts = generators(cell), []
         starts = range(0, T, length)
         for start in starts[::-1] if reverse else starts:
             chosen = slice(start, start + length)
             here = None if active is None else active[chosen]
             part, collect = mg.tree_map(lambda x, chosen=chosen: x if x is None else x[chosen], (xs, taps))
-            run = mg.checkpoint(functools.partial(scan, cell, start, reverse, here), generators)
+            run = mg.checkpoint(functools.partial(scan, cell, start, reverse, here), drawn_from)
             ys, state, history = run(part, state, mask, collect)
             parts.append((ys, history))
         ys, histories = zip(*parts[::-1] if reverse else parts, strict=True)

@@ -19,8 +19,6 @@ from .recorded import paths
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
-METHODS = ("initial_state", "project", "step", "forward", "__call__", "f")
-
 
 class FunctionOf:
     """A function (x, state) -> (output, state) as a cell whose state is one Tensor (B, H)."""
@@ -110,8 +108,11 @@ class Unrolled:
 
     @staticmethod
     def step(cell: Any, x: Any, state: Any) -> Any:
-        """One step from what `project` made of x."""
-        return cell.step(x, state) if hasattr(cell, "step") else cell(x, state)
+        """One step from what `project` made of x; a state's plain integers and booleans become Tensors, as in a run."""
+        result = cell.step(x, state) if hasattr(cell, "step") else cell(x, state)
+        if not isinstance(result, tuple) or len(result) != 2:
+            return result
+        return result[0], tree_map(_lifted, result[1])
 
     @staticmethod
     def project(cell: Any, xs: Any) -> Any:
@@ -165,6 +166,11 @@ class Unrolled:
         return tree_map(lambda s: Tensor(s._data[rows]), whole)
 
 
+def _lifted(s: Any) -> Any:
+    plain = not isinstance(s, Tensor) and np.asarray(s).dtype.kind in "iub"
+    return Tensor(s) if plain else s
+
+
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 
 
@@ -173,14 +179,13 @@ def _generators_around(made: Any) -> Iterator[Any]:
     yield np.random.mtrand._rand
     yield random._inst
     found = []
-    for name in METHODS:
-        f = getattr(made, name, None)
+    for f in [x for owner in (made, *type(made).__mro__) for x in getattr(owner, "__dict__", {}).values()]:
+        found.append(f)  # a generator that is the class's
         f = getattr(f, "__func__", f)
         code = getattr(f, "__code__", None)
-        if f is None or code is None:
-            continue
-        found += [f.__globals__.get(word) for word in code.co_names]
-        found += map(_contents, f.__closure__ or ())
+        if code is not None:
+            found += [f.__globals__.get(word) for word in code.co_names]
+            found += [*map(_contents, f.__closure__ or ()), *(f.__defaults__ or ())]
     yield from {id(x): x for x in found if isinstance(x, GENERATORS)}.values()
 
 

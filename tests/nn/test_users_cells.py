@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -289,3 +290,53 @@ def test_integers_into_a_cell_without_a_linear_map_are_told_of_one_hot_vectors()
         nn.Recurrent(Plain())(numbers)
     ys, _ = nn.Recurrent(Plain())(nn.one_hot(numbers, 3))
     np.testing.assert_array_equal(ys.data[0, :, :3], np.tanh(np.eye(3, dtype=np.float32)))
+
+
+# --- random numbers under checkpoint ---------------------------------------------------------------------------------
+
+GENERATOR = np.random.default_rng(1)
+TABLE = {"a": [np.random.default_rng(2)]}
+
+
+class Holder:
+    def __init__(self) -> None:
+        self.inner = {"rng": np.random.default_rng(3)}
+
+
+def noisy(draw: Any) -> Any:
+    def step(x: Any, h: Any) -> Any:
+        h = mg.tanh(x + h) * (1 + draw(h.shape))
+        return h, h
+
+    return step
+
+
+def by_default(shape: Any, rng: np.random.Generator = np.random.default_rng(4)) -> Any:  # noqa: B008
+    return rng.random(shape)
+
+
+HELD = Holder()
+DRAWS: dict[str, Any] = {
+    "method": np.random.default_rng(0).random,
+    "global": lambda shape: GENERATOR.random(shape),
+    "container": lambda shape: TABLE["a"][0].random(shape),
+    "attribute": lambda shape: HELD.inner["rng"].random(shape),
+    "default": by_default,
+    "partial": functools.partial(by_default, rng=np.random.default_rng(5)),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_checkpoint_draws_the_same_numbers_again_wherever_the_generator_is_held(name: str) -> None:
+    drawn: list[Any] = []
+
+    def draw(shape: Any) -> Any:
+        drawn.append(DRAWS[name](shape))
+        return drawn[-1]
+
+    xs = mg.tensor(XS, requires_grad=True)
+    ys, _ = nn.Recurrent(noisy(draw), checkpoint=2)(xs, (np.zeros((3, 2)),))
+    DRAWS[name](3)
+    ys.sum().backward()
+    forward, again = drawn[:5], drawn[5:]
+    np.testing.assert_array_equal(again, [forward[t] for t in (4, 2, 3, 0, 1)])

@@ -53,6 +53,19 @@ class Around(Base):
         return h, h
 
 
+class AroundElsewhere(Base):
+    """Its generators are seen by other methods than those that are called from outside."""
+
+    rng = np.random.default_rng(2)
+
+    def __init__(self, I: int, H: int) -> None:
+        super().__init__(I, H)
+        del self.rng
+
+    def noise(self, h: Any, last: Any = np.random.default_rng(3)) -> Any:  # noqa: B008
+        return 1 + 0.1 * (self.rng.random(h.shape) + last.random(h.shape) + around.random(h.shape))
+
+
 class Dropped(Base):
     def __init__(self, I: int, H: int) -> None:
         super().__init__(I, H)
@@ -65,7 +78,7 @@ class Dropped(Base):
         return 1 + 0.1 * self.rng.standard_normal(h.shape)
 
 
-@pytest.mark.parametrize("cell", [Held, Legacy, Plain, Around, Dropped])
+@pytest.mark.parametrize("cell", [Held, Legacy, Plain, Around, AroundElsewhere, Dropped])
 def test_a_cell_that_draws_random_numbers_draws_the_same_in_every_run(cell: Any) -> None:
     check_cell(cell)
 
@@ -180,6 +193,18 @@ def test_integers_in_the_state_are_kept_and_have_no_gradient() -> None:
 
     check_cell(Noting, order=1)
     assert counts == {0, 1, 2}  # nothing was added to the initial ones, as it is to floats
+
+
+def test_a_comparison_in_the_state_is_made_a_tensor_as_in_a_network() -> None:
+    class Flagged(nn.RNNCell):
+        def initial_state(self, B: int) -> Any:
+            return {"h": super().initial_state(B), "above": mg.tensor(np.zeros(B, bool))}
+
+        def step(self, x: Any, state: Any) -> Any:
+            h, _ = super().step(x, state["h"])
+            return h, {"h": h, "above": (h > 0).any(axis=1) | state["above"].data}
+
+    check_cell(Flagged, order=1)
 
 
 def test_integers_in_the_state_that_change_or_mix_are_refused() -> None:
