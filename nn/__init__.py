@@ -1,6 +1,6 @@
 """Layers, recurrent networks, losses and optimisers, composed from minigrad's public functions."""
 
-from . import attention, init
+from . import attention, distributed, init
 from .cells import ElmanCell, GRUCell, LSTMCell, RNNCell
 from .conv import Conv2d
 from .decode import beam_search, sample
@@ -59,7 +59,7 @@ __all__ = [
     "LeakyRNNCell", "Linear", "MGUCell", "Module", "Optimizer", "PeepholeLSTMCell", "ProjectedLSTMCell", "RMSprop",
     "RNN", "RNNCell", "Recurrent", "SGD", "Sequential", "TiedLinear", "VariationalDropout", "attention", "batchify",
     "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "buffer", "clip_grad_norm",
-    "clip_grad_value", "cosine_decay", "cross_entropy", "detach", "exponential_decay", "from_torch", "init",
-    "layer_norm", "linear", "load", "mse_loss", "nll_loss", "one_hot", "pad_sequences", "padding_mask", "parameter",
-    "sample", "save", "step_decay", "tbptt_chunks", "to_torch",
+    "clip_grad_value", "cosine_decay", "cross_entropy", "detach", "distributed", "exponential_decay", "from_torch",
+    "init", "layer_norm", "linear", "load", "mse_loss", "nll_loss", "one_hot", "pad_sequences", "padding_mask",
+    "parameter", "sample", "save", "step_decay", "tbptt_chunks", "to_torch",
 ]  # fmt: skip
