@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import first, language_model, micro, picture, scaling, throughput, workers
+from benchmarks import first, language_model, micro, picture, ranks, scaling, throughput, workers
 from benchmarks.by_hand import GATES, SIZES, Setting
 
 # What must be importable for a framework to take part.
@@ -93,6 +93,11 @@ def rows(setting: Setting, all_sizes: bool = False) -> dict[str, Row]:
     table["writing"] = Row(
         f"writing one character at a time, LSTM V={setting.V} H={setting.H}", scaling.Writing, writers, (setting,),
         lambda _: "/s",
+    )  # fmt: skip
+    table["ranks"] = Row(
+        f"LSTM training step, V,H,B,T, by wall clock; minigrad compiled, on one rank and {ranks.N} of MPI; torch "
+        f"with {ranks.N} threads, and {ranks.N} ranks of DistributedDataParallel (gloo)",
+        ranks.Ranks, ranks.FRAMEWORKS, (setting,), lambda _: "ms",
     )  # fmt: skip
     table["first"] = Row(
         "first LSTM training step of a fresh model, V,H,B,T,layers; minigrad, not compiled: a later step",
