@@ -18,7 +18,9 @@ rows of numbers), `_options`, `_checkpoint`, `_compare` (cells and layers side b
 
 from __future__ import annotations
 
+import functools
 import math
+import os
 import shlex
 import signal
 import sys
@@ -30,9 +32,11 @@ from typing import Any
 
 import numpy as np
 
+import nn
+
 from . import char_lm_checkpoint as checkpoints
 from .char_lm_compare import compare
-from .char_lm_data import check_known, frequency_loss, read_corpus
+from .char_lm_data import Corpus, check_known, frequency_loss, read_corpus
 from .char_lm_explore import explore
 from .char_lm_model import Run, both, evaluate, generate, new_run, printable, train
 from .char_lm_options import PROGRAM, parse, parse_sample, settle
@@ -112,40 +116,63 @@ def stop_signal() -> Iterator[list[int]]:
 COMMANDS = {"sample": sample, "compare": compare, "explore": explore}
 
 
-@command
+@functools.partial(command, on_ranks=True)
 def main(argv: Sequence[str]) -> int:
     """Train, or what the first argument says: the exit code, 128 + the signal's number after a stop."""
+    ranks = nn.distributed.world()
     if argv and argv[0] in COMMANDS:
+        if ranks.size > 1:
+            raise UserError(f"{argv[0]} runs on one rank: start it without mpiexec")
         COMMANDS[argv[0]](argv[1:])
         return 0
     given, options = parse(argv)
     resume = options.resume
     need("rich", "matplotlib", "safetensors")
-    saved = checkpoints.read(resume) if resume else None
+    saved = ranks.broadcast(checkpoints.read(resume) if resume and not ranks.rank else None)
     settings = settle(given, saved and saved.settings, quick=options.quick)
-    corpus = read_corpus(settings)
+    corpus = ranks.broadcast(None if ranks.rank else read_corpus(settings))
     if saved and saved.text != checkpoints.digest(corpus.text):
         raise UserError(f"{resume} was trained on another text than {' '.join(settings.text) or 'the default one'}")
     run = new_run(settings, corpus.vocabulary, corpus.training)
-    if saved:
-        checkpoints.restore(run, saved)
-        if run.done >= 1:
-            larger = "--steps" if run.patient else "--patience"
-            raise UserError(f"{resume} has done all of its {number(run.step)} steps: give larger {larger} to go on")
-    folder = output_folder(options.out or (str(Path(resume).parent) if resume else "runs/char_lm"))
-    keeper = checkpoints.Keeper(folder, run, checkpoints.digest(corpus.text), resume)
-    with stop_signal() as signals, Progress(run.done, options.quiet) as progress:
-        progress.say(f"{corpus.figures}; {run.title}, {number(run.weights)} weights")
+    out = options.out or (str(Path(resume).parent) if resume else "runs/char_lm")
+    with run.parallel, stop_signal() as signals:
+        if saved:
+            checkpoints.restore(run, saved)
+            if run.done >= 1:
+                larger = "--steps" if run.patient else "--patience"
+                raise UserError(f"{resume} has done all of its {number(run.step)} steps: give larger {larger} to go on")
+        folder = Path(out) if ranks.rank else output_folder(out)
+        keeper = checkpoints.Keeper(folder, run, checkpoints.digest(corpus.text), resume)
+        _train(run, corpus, keeper, saved, Progress(run.done, options.quiet or ranks.rank > 0), signals)
+    if run.done < 1:
+        if not ranks.rank:
+            again = f"{PROGRAM} --resume {shlex.quote(str(keeper.last))}" + (" -" if "-" in settings.text else "")
+            print(f"stopped at step {number(run.step)}, saved; go on with: {again}", file=sys.stderr)
+        return 128 + (signals or [signal.SIGTERM])[0]
+    if not ranks.rank:
+        _tell(run, corpus, keeper)
+    return 0
+
+
+def _train(run: Run, corpus: Corpus, keeper: checkpoints.Keeper, saved: Any, progress: Progress, signals: Any) -> None:
+    """Say what is trained on what, and train."""
+    settings, ranks = run.settings, run.ranks
+    processes = ", ".join(map(str, ranks.gather(os.getpid())))
+    with progress:
+        on = f"; on {ranks.size} ranks, processes {processes}" if ranks.size > 1 else ""
+        progress.say(f"{corpus.figures}; {run.title}, {number(run.weights)} weights{on}")
+        if saved and len(saved.random) != ranks.size:
+            progress.say(f"of {len(saved.random)} ranks before: rows are cut anew, and what dropout draws")
         over_all = settings.schedule != "constant" and settings.schedule_steps is None
         if saved and over_all and saved.settings.steps != settings.steps:
             progress.say(f"the {settings.schedule} schedule now runs over another number of steps")
         train(run, corpus, keeper.save, progress, signals)
-    if run.done < 1:
-        again = f"{PROGRAM} --resume {shlex.quote(str(keeper.last))}" + (" -" if "-" in settings.text else "")
-        print(f"stopped at step {number(run.step)}, saved; go on with: {again}", file=sys.stderr)
-        return 128 + signals[0]
+
+
+def _tell(run: Run, corpus: Corpus, keeper: checkpoints.Keeper) -> None:
+    """What training has come to, in a picture and in words."""
     frequencies = frequency_loss(corpus.training, corpus.validation, len(corpus.vocabulary))
-    image = folder / "loss.png"
+    image = keeper.last.parent / "loss.png"
     draw(image, run, frequencies)
     last, best = run.validations[-1], run.best or run.validations[-1]
     print(f"validation {both(last[1])} per character (single-character frequencies: {both(frequencies)})")
@@ -153,11 +180,10 @@ def main(argv: Sequence[str]) -> int:
     after = ": then the model began to learn by heart" if last[1] > best[1] + 0.01 else ""
     print(f"its lowest validation, {both(best[1])} at step {number(best[0])}, is in {keeper.best}{after}")
     if corpus.test:
-        loss = evaluate(checkpoints.read_model(str(keeper.best))[1], corpus.test, settings.seq_length)
+        loss = evaluate(checkpoints.read_model(str(keeper.best))[1], corpus.test, run.settings.seq_length)
         print(f"test {both(loss)} per character, with these weights")
     print(f"write with: {PROGRAM} sample {shlex.quote(str(keeper.best))}")
     print(f"see what its units do: {PROGRAM} explore {shlex.quote(str(keeper.best))}")
-    return 0
 
 
 if __name__ == "__main__":

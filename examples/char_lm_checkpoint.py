@@ -44,7 +44,7 @@ class Checkpoint(NamedTuple):
     vocabulary: str
     text: str
     arrays: dict[str, np.ndarray]
-    random: dict[str, Any]
+    random: list[dict[str, Any]]  # of each rank
     seconds: float
 
     def part(self, name: str) -> dict[str, np.ndarray]:
@@ -67,13 +67,21 @@ def read(path: str) -> Checkpoint:
             raise KeyError(*metadata.keys() ^ METADATA)
         settings = Settings.from_json(metadata["settings"])
         random, seconds = json.loads(metadata["random"]), float(metadata["seconds"])
+        random = random if isinstance(random, list) else [random]
         return Checkpoint(path, settings, metadata["vocabulary"], metadata["text"], arrays, random, seconds)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is not a checkpoint of this program, or of another version of it") from error
 
 
-def write(path: Path, run: Run, text: str) -> None:
-    """Save a run; the file that was there before is replaced when the new one is whole.
+def gathered(run: Run) -> tuple[dict[str, np.ndarray], Any]:
+    """The recurrent state of all rows, and the generators' states of all ranks, or of the one that there is."""
+    leaves = [np.concatenate(run.ranks.gather(leaf.data)) for leaf in mg.tree_leaves(run.state)]
+    random = run.ranks.gather(run.rng.bit_generator.state)
+    return {str(k): leaf for k, leaf in enumerate(leaves)}, random if len(random) > 1 else random[0]
+
+
+def write(path: Path, run: Run, text: str, state: dict[str, np.ndarray], random: Any) -> None:
+    """Save a run, with what is `gathered`; the file that was there before is replaced when the new one is whole.
 
     Raises:
         UserError: if the file cannot be written.
@@ -81,7 +89,7 @@ def write(path: Path, run: Run, text: str) -> None:
     parts: dict[str, Mapping[str, Any]] = {
         "model": run.model.state_dict(),
         "optimizer": run.optimizer.state_dict(),
-        "state": {str(k): leaf.data for k, leaf in enumerate(mg.tree_leaves(run.state))},
+        "state": state,
         "history": {
             "losses": np.array(run.losses, np.float64),
             "validations": np.array(run.validations, np.float64).reshape(-1, 2),  # rows (step, loss)
@@ -91,7 +99,7 @@ def write(path: Path, run: Run, text: str) -> None:
     metadata = {
         "settings": run.settings.to_json(),
         "vocabulary": run.vocabulary,
-        "random": json.dumps(run.rng.bit_generator.state),
+        "random": json.dumps(random),
         "text": text,
         "seconds": repr(run.seconds),
     }
@@ -112,8 +120,8 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
         run.optimizer.load_state_dict(checkpoint.part("optimizer"))
         leaves = checkpoint.part("state")
         names = iter(range(len(leaves)))
-        run.state = mg.tree_map(lambda zero: _like(zero, leaves[str(next(names))]), run.state)
-        run.rng.bit_generator.state = checkpoint.random
+        whole = run.settings.batch_size
+        run.state = mg.tree_map(lambda zero: _like(zero, leaves[str(next(names))], whole, run.rows), run.state)
         history = checkpoint.part("history")
         run.losses = history["losses"].tolist()
         validations = [(int(n), v) for n, v in history["validations"].tolist()]
@@ -121,6 +129,10 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
         # the validation after a run's last step belongs to that run; a longer one has those at regular intervals
         every = checkpoint.settings.validate_every
         run.validations = [(n, v) for n, v in validations if every and not n % every]
+        if len(checkpoint.random) == run.ranks.size:
+            run.rng.bit_generator.state = checkpoint.random[run.ranks.rank]
+        else:
+            run.rng.bit_generator.state = run.ranks.rng([run.settings.seed, run.step]).bit_generator.state
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise UserError(f"{checkpoint.path} is damaged: {error}") from error
     run.seconds = checkpoint.seconds
@@ -153,10 +165,12 @@ def _restore_model(model: CharLM, checkpoint: Checkpoint) -> None:
             )
 
 
-def _like(zero: mg.Tensor, array: np.ndarray) -> mg.Tensor:
-    if (array.shape, array.dtype) != (zero.shape, zero.dtype):
-        raise ValueError(f"a recurrent state of {array.shape} {array.dtype} instead of {zero.shape} {zero.dtype}")
-    return mg.tensor(array)
+def _like(zero: mg.Tensor, array: np.ndarray, B: int, rows: slice) -> mg.Tensor:
+    """These rows of a state of B, which must be like `zero`."""
+    expected = (B, *zero.shape[1:])
+    if (array.shape, array.dtype) != (expected, zero.dtype):
+        raise ValueError(f"a recurrent state of {array.shape} {array.dtype} instead of {expected} {zero.dtype}")
+    return mg.tensor(array[rows])
 
 
 class Keeper:
@@ -171,14 +185,17 @@ class Keeper:
         there = [path for path in (self.last, self.best) if path.exists()]
         goes_on = resume is not None and any(path.samefile(resume) for path in there)
         self.earlier = [path for path in there if not (goes_on and (path == self.best or path.samefile(str(resume))))]
-        if not (goes_on and self.best.exists()):
+        if not run.ranks.broadcast(goes_on and self.best.exists()):
             run.best = None
 
     def save(self) -> None:
         """Write the run, twice if it has just been validated, and better than ever."""
+        state, random = gathered(self.run)
+        if self.run.ranks.rank:
+            return
         for path in self.earlier:
             set_aside(path)
         self.earlier = []
-        write(self.last, self.run, self.text)
+        write(self.last, self.run, self.text, state, random)
         if self.run.best and self.run.best[0] == self.run.step:
-            write(self.best, self.run, self.text)
+            write(self.best, self.run, self.text, state, random)

@@ -36,7 +36,8 @@ def compare(argv: Sequence[str]) -> None:
         runs.append(run := new_run(settings, corpus.vocabulary, corpus.training))
         with Progress(quiet=options.quiet) as progress:
             progress.say(f"{k + 1} of {len(each)}: {run.title}")
-            watch = train(run, corpus, lambda: None, progress, [])
+            with run.parallel:
+                watch = train(run, corpus, lambda: None, progress, [])
         if corpus.test:
             watch.use_best()
             tests.append(evaluate(run.model, corpus.test, settings.seq_length))

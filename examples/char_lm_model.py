@@ -69,11 +69,26 @@ class Run:
     per_epoch: int  # steps
     state: Any  # of each layer, carried from batch to batch
     gradients: Any  # `loss_and_gradients` of the model, compiled unless --eager
+    parallel: nn.distributed.DataParallel  # a block around the training
     losses: list[float] = field(default_factory=list)  # of each step
     times: list[float] = field(default_factory=list)  # seconds of each step since the run was begun or resumed
     validations: list[tuple[int, float]] = field(default_factory=list)  # (step, loss)
     best: tuple[int, float] | None = None  # the lowest of these, also of what is not among them any more
     seconds: float = 0.0
+
+    @property
+    def ranks(self) -> nn.distributed.Ranks:
+        """Who trains; each reads its rows of every batch, and carries their states on."""
+        return self.parallel.ranks
+
+    @property
+    def rows(self) -> slice:
+        """This rank's rows of a batch."""
+        return self.ranks.rows(self.settings.batch_size)
+
+    def zero_state(self) -> Any:
+        """The state of this rank's rows before the first character."""
+        return self.model.recurrent.initial_state(self.rows.stop - self.rows.start)
 
     @property
     def step(self) -> int:
@@ -123,8 +138,11 @@ def new_run(settings: Settings, vocabulary: str, training: Part) -> Run:
     kinds = {"adam": nn.Adam, "adamw": nn.AdamW, "rmsprop": nn.RMSprop, "adagrad": nn.Adagrad, "sgd": nn.SGD}
     optimizer = kinds[s.optimizer](model.parameters(), s.lr, weight_decay=s.weight_decay, **extra)
     gradients = functools.partial(loss_and_gradients, model)
-    state = model.recurrent.initial_state(s.batch_size)
-    return Run(s, vocabulary, model, optimizer, rng, per_epoch, state, gradients if s.eager else mg.compile(gradients))
+    gradients = gradients if s.eager else mg.compile(gradients)
+    parallel = nn.distributed.DataParallel(model)
+    run = Run(s, vocabulary, model, optimizer, rng, per_epoch, None, gradients, parallel)
+    run.state = run.zero_state()
+    return run
 
 
 TICKS = 10_000  # a schedule runs over this many, whether the run is measured in steps or in minutes
@@ -158,8 +176,10 @@ def train_step(run: Run, watch: Watch, x: np.ndarray, y: np.ndarray) -> float:
     run.model.train()
     run.optimizer.zero_grad()
     run.optimizer.lr = learning_rate(run)
-    loss, state = run.gradients(x, y, run.state)
-    watch.loss(loss.item())  # is now the last of run.losses
+    loss, state, rows = None, run.state, run.rows
+    if rows.start < rows.stop:
+        loss, state = run.gradients(x[:, rows], y[:, rows], run.state)
+    watch.loss(run.parallel.average_gradients(loss, rows.stop - rows.start))  # is now the last of run.losses
     norm = nn.clip_grad_norm(params, s.clip_norm or sys.float_info.max)  # without a bound it only measures
     if s.clip_value is not None:
         nn.clip_grad_value(params, s.clip_value)
@@ -169,14 +189,15 @@ def train_step(run: Run, watch: Watch, x: np.ndarray, y: np.ndarray) -> float:
 
 
 @mg.no_grad()
-def evaluate(model: CharLM, part: Part, T: int) -> float:
-    """The mean of -log p(next character) over a text, read from a zero state, T columns at a time."""
+def evaluate(model: CharLM, part: Part, T: int, ranks: nn.distributed.Ranks | None = None) -> float:
+    """The mean of -log p(next character) over a text, read from a zero state, T columns at a time, by all ranks."""
     model.eval()
-    state, total = None, 0.0
-    for start in range(0, len(part.x), T):
-        logits, state = model(part.x[start : start + T], state)
-        total += nn.cross_entropy(logits, part.y[start : start + T], ignore_index=-1, reduction="sum").item()
-    return total / part.characters
+    state, total, ranks = None, 0.0, ranks or nn.distributed.Ranks()
+    rows = ranks.rows(part.x.shape[1])
+    for start in range(0, len(part.x) if rows.start < rows.stop else 0, T):
+        logits, state = model(part.x[start : start + T, rows], state)
+        total += nn.cross_entropy(logits, part.y[start : start + T, rows], ignore_index=-1, reduction="sum").item()
+    return sum(ranks.gather(total)) / part.characters
 
 
 def train(run: Run, corpus: Corpus, save: Any, progress: Progress, signals: list[int]) -> Watch:
@@ -201,25 +222,25 @@ def _train(
 ) -> None:
     s, T = run.settings, run.settings.seq_length
     before, began = run.seconds, time.monotonic()
-    while run.done < 1 and not signals:
+    while run.done < 1 and not run.ranks.any(signals):
         k = run.step % run.per_epoch * T
         if k == 0 and s.split == "tail":  # else the state grows beyond what a text read from its start would lead to
-            run.state = run.model.recurrent.initial_state(s.batch_size)
+            run.state = run.zero_state()
         before_step = time.monotonic()
         norm = train_step(run, watch, training.x[k : k + T], training.y[k : k + T])
         run.times.append(time.monotonic() - before_step)
-        run.seconds = before + time.monotonic() - began
+        run.seconds = run.ranks.mean(before + time.monotonic() - began)  # which --minutes ask for: all agree
         if progress.due():
             recent = float(np.mean(run.losses[-100:]))
             speed = s.batch_size * T / float(np.mean(run.times[-100:]))
             of = f" of {number(s.steps)}" if s.steps else ""
             figures = f"loss {both(recent)}/character, gradient {norm:.2f}, {number(round(speed))} characters/s"
             progress.update(run.done, f"step {number(run.step)}{of}", figures)
-        if s.sample_every and run.step % s.sample_every == 0:
+        if s.sample_every and run.step % s.sample_every == 0 and not run.ranks.rank:
             text = generate(run.model, run.vocabulary, "", 300, 0.7, np.random.default_rng([s.seed, run.step]))
             progress.show(f"sample at step {number(run.step)}", printable("".join(text)))
         if (s.validate_every and run.step % s.validate_every == 0) or run.done >= 1:
-            found = run.step, evaluate(run.model, validation, T)
+            found = run.step, evaluate(run.model, validation, T, run.ranks)
             watch.validated(found[1])
             if run.done >= 1:
                 watch.check()
@@ -228,7 +249,7 @@ def _train(
                 run.best = found
             progress.say(f"step {number(run.step)}: validation {both(found[1])}/character")
             save()
-    if signals:
+    if run.done < 1:
         save()
 
 

@@ -23,6 +23,9 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 
+import nn
+from nn.distributed import RankError, Ranks
+
 
 class UserError(Exception):
     """A mistake that the user can mend: one line on stderr, exit code 2."""
@@ -155,24 +158,34 @@ def write_json(path: Path, value: Any) -> None:
         file.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def command(main: Callable[[Sequence[str]], int | None]) -> Callable[..., int]:
-    """Make `main(arguments)` a program: it returns an exit code, and no mistake of the user's shows a traceback."""
+def command(main: Callable[[Sequence[str]], int | None], on_ranks: bool = False) -> Callable[..., int]:
+    """Make `main(arguments)` a program: it returns an exit code, and no mistake of the user's shows a traceback.
+
+    Under mpiexec rank 0 alone prints; a program that is not made for several ranks (`on_ranks`) refuses.
+    """
 
     @functools.wraps(main)
     def program(argv: Sequence[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")  # a console without some character shows `?` in its place
+        ranks = Ranks()
         try:
+            ranks = _world()
+            if ranks.rank:
+                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end of the process
+            if ranks.size > 1 and not on_ranks:
+                raise UserError("this example runs on one rank: start it without mpiexec")
             code = main(sys.argv[1:] if argv is None else argv)
             sys.stdout.flush()
             return code or 0
-        except (UserError, FloatingPointError) as error:
-            return _complain(f"error: {error}", 2)
+        except (UserError, FloatingPointError, RankError) as error:
+            return _complain(f"error: {error}", 2, ranks, error)
         except MemoryError as error:
-            return _complain(f"error: not enough memory: {error or 'choose a smaller model or batch'}", 2)
-        except KeyboardInterrupt:
-            return _complain("interrupted", 128 + signal.SIGINT)
+            text = f"error: not enough memory: {error or 'choose a smaller model or batch'}"
+            return _complain(text, 2, ranks, error)
+        except KeyboardInterrupt as error:
+            return _complain("interrupted", 128 + signal.SIGINT, ranks, error)
         except BrokenPipeError:  # whoever read our output has had enough, as in `... | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + 13  # as SIGPIPE
@@ -182,9 +195,18 @@ def command(main: Callable[[Sequence[str]], int | None]) -> Callable[..., int]:
     return program
 
 
-def _complain(line: str, code: int) -> int:
-    print(" ".join(line.split()), file=sys.stderr)
+def _complain(line: str, code: int, ranks: Ranks, error: BaseException) -> int:
+    if ranks.rank == 0:
+        print(" ".join(line.split()), file=sys.stderr)
+    ranks.end(error)  # others may wait, who then complain
     return code
+
+
+def _world() -> Ranks:
+    try:
+        return nn.distributed.world()
+    except (ModuleNotFoundError, RuntimeError) as error:
+        raise UserError(str(error)) from error
 
 
 def need(*packages: str) -> None:

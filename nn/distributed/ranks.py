@@ -68,7 +68,7 @@ class Ranks:
         start = self.rank * each + min(self.rank, more)
         return slice(start, start + each + (self.rank < more))
 
-    def rng(self, seed: int | None) -> np.random.Generator:
+    def rng(self, seed: int | Sequence[int] | None) -> np.random.Generator:
         """A generator for what differs from rank to rank: `default_rng(seed)` alone, else its `SeedSequence`'s child.
 
         With the seed None its numbers cannot be drawn again.
@@ -83,11 +83,15 @@ class Ranks:
         A rank with weight 0 has no part in it, whatever its value.
         """
         weight, value = float(weight), float(value)
+        if self.comm is None and weight:
+            return value
         with self.together():
             return mean_of(self.meet("mean", weight=weight, value=value))
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on some rank: to stop all at the same step."""
+        if self.comm is None:
+            return bool(flag)
         value = float(bool(flag))
         with self.together():
             return bool(self.meet("any", value=value)["value"].any())
@@ -199,12 +203,18 @@ class Ranks:
             if received and callable(before):
                 before(*received[0])
 
-    def _end(self) -> None:
-        """The last meeting, when Python ends: others, who still wait for this rank, hear that it does not come."""
-        error = getattr(sys, "last_value", None)
+    def end(self, error: BaseException | None = None) -> None:
+        """The last meeting: others, who may wait for this rank, hear that it does not come, and by which error.
+
+        Python's end calls it for `world()`; a program that handles its error by itself does so before.
+        """
+        if self.comm is None or self.ended is not None:
+            return
+        error = error or getattr(sys, "last_value", None)
         failure = describe(error) if isinstance(error, BaseException) else ""
         with suppress(RankError):  # it is told to those who go on
             self.meet(END, failure=failure, patience=PATIENCE if failure else math.inf)
+        self.ended = "this rank has ended its program"
 
 
 def mean_of(headers: np.ndarray) -> float:
@@ -278,5 +288,5 @@ def world() -> Ranks:
             "start it with the mpiexec of that MPI"
         )
     ranks = Ranks(MPI.COMM_WORLD)
-    atexit.register(ranks._end)
+    atexit.register(ranks.end)
     return ranks

@@ -1,0 +1,137 @@
+"""The language model trained on ranks of MPI: the run of one process, once, and never left hanging."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from char_lm_runs import TINY, assert_same_run, contents, text  # noqa: F401
+from ranks import command, environment, launch, needs_mpi
+
+import nn
+from examples import char_lm
+
+pytestmark = needs_mpi
+MODULE = ["-m", "examples.char_lm"]
+
+
+def train(n: int, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    return launch(n, *MODULE, *TINY, *map(str, arguments))
+
+
+def test_ranks_train_validate_and_print_as_one_process(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, three = tmp_path / "one", tmp_path / "three"
+    assert char_lm.main([*TINY, text, "--steps", "20", "--out", str(one)]) == 0
+    alone = capsys.readouterr().out
+    done = train(3, text, "--steps", 20, "--out", three)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"on 3 ranks, processes \d+, \d+, \d+\n", done.stdout)
+    assert done.stdout.count("\n") == alone.count("\n")
+    assert sorted(path.name for path in three.iterdir()) == sorted(path.name for path in one.iterdir())
+    (a, _), (b, _) = contents(one), contents(three)
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=2e-3, atol=2e-4, err_msg=name)
+
+
+def test_more_ranks_than_rows_take_part(text: str, tmp_path: Path) -> None:
+    done = train(3, text, "--steps", 3, "--batch-size", 2, "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_run_resumed_on_as_many_ranks_has_the_same_bits(text: str, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = text, "--dropout", 0.2, "--schedule", "constant"
+    assert train(2, *options, "--steps", 14, "--out", whole).returncode == 0
+    assert train(2, *options, "--steps", 7, "--out", parts).returncode == 0
+    done = train(2, "--resume", parts / "checkpoint.safetensors", text, "--steps", 14)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "rows are cut anew" not in done.stdout
+    assert_same_run(whole, parts)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 1), (1, 2)])
+def test_a_run_goes_on_with_another_number_of_ranks_and_says_so(
+    text: str, tmp_path: Path, before: int, after: int
+) -> None:
+    assert train(before, text, "--steps", 7, "--out", tmp_path).returncode == 0
+    done = train(after, "--resume", tmp_path / "checkpoint.safetensors", text, "--steps", 14)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"of {before} rank" in done.stdout
+    assert "before: rows are cut anew" in done.stdout
+    assert len(contents(tmp_path)[0]["history.losses"]) == 14
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("nowhere.txt", "error: .*nowhere.txt.*"),
+        ("--hidden 0", "error: --hidden must be at least 1 .*"),
+        ("sample nowhere", "error: sample runs on one rank: start it without mpiexec"),
+        ("compare", "error: compare runs on one rank: start it without mpiexec"),
+    ],
+)
+def test_a_mistake_is_told_once(arguments: str, told: str) -> None:
+    done = launch(2, *MODULE, *arguments.split())
+    assert done.returncode == 2
+    assert re.fullmatch(told + "\n", done.stderr)
+
+
+def test_other_examples_refuse_to_run_several_times_over() -> None:
+    done = launch(2, "-m", "examples.long_memory", "--quick")
+    assert done.returncode == 2
+    assert done.stderr == "error: this example runs on one rank: start it without mpiexec\n"
+
+
+def test_a_full_disk_ends_all_ranks_and_leaves_the_last_checkpoint_whole(text: str, tmp_path: Path) -> None:
+    program = (
+        "import resource, sys, nn; from examples import char_lm; nn.distributed.world(); write = nn.save\n"
+        "def save(path, arrays, metadata):\n"
+        "    if len(arrays['history.losses']) > 7: resource.setrlimit(resource.RLIMIT_FSIZE, (99, 99))\n"
+        "    write(path, arrays, metadata)\n"
+        "nn.save = save; sys.exit(char_lm.main())"
+    )
+    done = launch(2, "-c", program, *TINY, text, "--steps", "40", "--out", str(tmp_path), seconds=30)
+    assert done.returncode == 2
+    assert done.stderr == f"error: cannot save {tmp_path / 'checkpoint.safetensors'}: File too large\n"
+    assert len(contents(tmp_path)[0]["history.losses"]) == 7
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_ctrl_c_saves_once_and_a_killed_rank_ends_all(text: str, tmp_path: Path, how: signal.Signals) -> None:
+    options = [*TINY, text, "--minutes", "5", "--out", str(tmp_path)]
+    with subprocess.Popen(
+        command(2, *MODULE, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as program:
+        try:
+            assert program.stdout is not None
+            first = program.stdout.readline()
+            processes = re.search(r"processes (\d+), (\d+)\n", first)
+            assert processes is not None
+            while not program.stdout.readline().startswith("step 14:"):
+                pass
+            if how is signal.SIGINT:
+                program.send_signal(how)
+            else:
+                subprocess.run(["kill", "-9", processes[2]], check=True)
+            rest, told = program.communicate(timeout=30)
+        finally:
+            program.kill()
+    assert program.returncode != 0
+    arrays, _ = nn.load(tmp_path / "checkpoint.safetensors")
+    assert len(arrays["history.losses"]) >= 7
+    if how is signal.SIGINT:
+        assert told.count("saved; go on with") == 1
+        steps = len(arrays["history.losses"]) + 3
+        assert train(2, "--resume", tmp_path / "checkpoint.safetensors", text, "--steps", steps).returncode == 0
+    else:
+        # MPICH names the process, and our first line the ranks of processes; Open MPI names the rank
+        assert f"PID {processes[2]} " in rest or "process rank 1" in told
