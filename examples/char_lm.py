@@ -121,7 +121,7 @@ def main(argv: Sequence[str]) -> int:
     """Train, or what the first argument says: the exit code, 128 + the signal's number after a stop."""
     ranks = nn.distributed.world()
     if argv and argv[0] in COMMANDS:
-        if ranks.size > 1:
+        if ranks.size > 1 and argv[0] != "compare":
             raise UserError(f"{argv[0]} runs on one rank: start it without mpiexec")
         COMMANDS[argv[0]](argv[1:])
         return 0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import nn
 
 from .char_lm_data import frequency_loss, read_corpus
 from .char_lm_model import Run, evaluate, new_run, train
@@ -19,7 +22,11 @@ DASHES = ["-", "--", ":", "-."]  # of 1, 2, ... layers
 
 
 def compare(argv: Sequence[str]) -> None:
-    """Train each network, print a table, and draw all curves on one picture."""
+    """Train each network, print a table, and draw all curves on one picture.
+
+    Under mpiexec each rank trains networks of its own, every n-th of them.
+    """
+    ranks = nn.distributed.world()
     given, options = parse_compare(argv)
     need("rich", "matplotlib")
     base = settle(given, None, COMPARED, options.quick)
@@ -28,12 +35,12 @@ def compare(argv: Sequence[str]) -> None:
     each = [dataclasses.replace(base, cell=cell, layers=n) for cell, n in kinds]
     for settings in each:
         check(settings, {})
-    corpus = read_corpus(base)
-    folder = output_folder(options.out)
+    corpus = ranks.broadcast(None if ranks.rank else read_corpus(base))
+    folder = Path(options.out) if ranks.rank else output_folder(options.out)
     runs: list[Run] = []
     tests: list[float] = []  # losses of the weights that validated best
-    for k, settings in enumerate(each):
-        runs.append(run := new_run(settings, corpus.vocabulary, corpus.training))
+    for k, settings in list(enumerate(each))[ranks.rank :: ranks.size]:
+        runs.append(run := new_run(settings, corpus.vocabulary, corpus.training, nn.distributed.Ranks()))
         with Progress(quiet=options.quiet) as progress:
             progress.say(f"{k + 1} of {len(each)}: {run.title}")
             with run.parallel:
@@ -42,6 +49,9 @@ def compare(argv: Sequence[str]) -> None:
             watch.use_best()
             tests.append(evaluate(run.model, corpus.test, settings.seq_length))
         run.gradients = None  # the memory of a compiled step
+    runs, tests = (in_turn(ranks.gather(found)) for found in (runs, tests))
+    if ranks.rank:
+        return
     baselines = {
         "single-character frequencies": frequency_loss(corpus.training, corpus.validation, len(corpus.vocabulary)),
         "all characters alike": math.log(len(corpus.vocabulary)),
@@ -54,6 +64,11 @@ def compare(argv: Sequence[str]) -> None:
     print_table(rows, baselines)
     print(f"losses in nats per character, of training the mean of its last 100 steps; {number(runs[0].step)} steps")
     print(f"picture: {folder / 'compare.png'}")
+
+
+def in_turn(found: list[list[Any]]) -> list[Any]:
+    """What ranks have found, each of every n-th, in the order of the whole."""
+    return [part for parts in itertools.zip_longest(*found) for part in parts if part is not None]
 
 
 def figures(run: Run) -> dict[str, Any]:

@@ -127,8 +127,8 @@ class Run:
         return sizes.cumsum() - sizes / 2 - 0.5, parts
 
 
-def new_run(settings: Settings, vocabulary: str, training: Part) -> Run:
-    """A model with its initial weights, and all else that training needs."""
+def new_run(settings: Settings, vocabulary: str, training: Part, ranks: nn.distributed.Ranks | None = None) -> Run:
+    """A model with its initial weights, and all else that training needs, by these ranks or all that there are."""
     per_epoch = len(training.x) // settings.seq_length
     if settings.epochs is not None:
         settings = dataclasses.replace(settings, steps=settings.epochs * per_epoch)
@@ -139,7 +139,7 @@ def new_run(settings: Settings, vocabulary: str, training: Part) -> Run:
     optimizer = kinds[s.optimizer](model.parameters(), s.lr, weight_decay=s.weight_decay, **extra)
     gradients = functools.partial(loss_and_gradients, model)
     gradients = gradients if s.eager else mg.compile(gradients)
-    parallel = nn.distributed.DataParallel(model)
+    parallel = nn.distributed.DataParallel(model, ranks=ranks)
     run = Run(s, vocabulary, model, optimizer, rng, per_epoch, None, gradients, parallel)
     run.state = run.zero_state()
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -75,13 +76,40 @@ def test_a_run_goes_on_with_another_number_of_ranks_and_says_so(
         ("nowhere.txt", "error: .*nowhere.txt.*"),
         ("--hidden 0", "error: --hidden must be at least 1 .*"),
         ("sample nowhere", "error: sample runs on one rank: start it without mpiexec"),
-        ("compare", "error: compare runs on one rank: start it without mpiexec"),
+        ("explore nowhere", "error: explore runs on one rank: start it without mpiexec"),
+        ("compare --cells transformer", "error: .*transformer.*"),
     ],
 )
 def test_a_mistake_is_told_once(arguments: str, told: str) -> None:
     done = launch(2, *MODULE, *arguments.split())
     assert done.returncode == 2
     assert re.fullmatch(told + "\n", done.stderr)
+
+
+def test_compare_spreads_its_networks_over_the_ranks(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["compare", text, *TINY, "--steps", "30", "--cells", "gru", "rnn", "lstm", "--layers", "1", "--quiet"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert char_lm.main([*options, "--out", str(one)]) == 0
+    done = launch(2, *MODULE, *options, "--out", str(two))
+    assert (done.returncode, done.stderr) == (0, "")
+    found = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
+    for result in found:
+        for row in result["networks"]:
+            assert row.pop("ms/step") > 0
+    assert found[0] == found[1]
+    cells = [re.findall("GRU|RNN|LSTM", printed) for printed in (done.stdout, capsys.readouterr().out)]
+    assert cells[0] == cells[1]
+    assert (two / "compare.png").exists()
+
+
+def test_a_network_that_diverges_on_one_rank_ends_the_comparison(text: str, tmp_path: Path) -> None:
+    options = ["--steps", "60", "--lr", "1e3", "--cells", "lstm", "rnn", "--layers", "1", "--quiet"]
+    done = launch(2, *MODULE, "compare", text, *TINY, *options, "--out", str(tmp_path), seconds=30)
+    assert done.returncode != 0
+    assert "diverged" in done.stderr
+    assert not list(tmp_path.glob("*.png"))
 
 
 def test_other_examples_refuse_to_run_several_times_over() -> None:
