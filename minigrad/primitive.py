@@ -115,7 +115,7 @@ class Primitive:
             raise explained(self.name, error, operands) from error
         if kind is None or not self.differentiable:
             return y if kind is None else self.constant(y, inputs)
-        if type(y) is not np.ndarray or (changeable and y.dtype.kind == "c"):
+        if type(y) is not np.ndarray or ((changeable or static) and y.dtype.kind not in "fiub"):
             y = np.asarray(y) if isinstance(y, np.floating) else self.array_of(y)
 
         out: Any = object.__new__(kind)  # here and below: __init__ would take as long as all the rest
@@ -140,7 +140,7 @@ class Primitive:
         try:
             value_unread, unread = self.unread[one]
         except KeyError:
-            self.array_of(y)  # once, since only arrays in a call make other results complex
+            self.array_of(y)  # once, since only arrays and static arguments in a call make other results complex
             value_unread, unread = self.find_unread(one)
         if made is not None:
             value_unread, unread = False, ()

@@ -37,6 +37,13 @@ def _unpadded(g: Any, y: Any, x: Any, pad_width: Any, constant_values: float = 0
     return getitem(g, tuple(slice(b, b + n) for b, n in zip(before, x.shape, strict=True)))
 
 
+def _converted(x: Any, dtype: Any) -> Any:
+    y = x.astype(dtype)
+    if y.dtype.kind not in "fiub":
+        raise TypeError(f"a Tensor holds real numbers or booleans, not {y.dtype}")
+    return y
+
+
 reshape = primitive(
     lambda x, shape: np.reshape(x, shape),
     lambda g, y, x, shape: reshape(g, x.shape),
@@ -71,7 +78,7 @@ flip = primitive(np.flip, lambda g, y, x, axis=None: flip(g, axis))
 tril = primitive(np.tril, lambda g, y, x, k=0: tril(g, k))
 triu = primitive(np.triu, lambda g, y, x, k=0: triu(g, k))
 astype = primitive(
-    lambda x, dtype: x.astype(dtype),
+    _converted,
     lambda g, y, x, dtype: astype(g, x.dtype),
     name="astype",
     doc="The same values in another floating-point dtype.",

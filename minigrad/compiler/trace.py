@@ -88,7 +88,7 @@ class Trace(Listing, Mode):
                 y = p.array_of(y)
             view = _viewed(y, arrays) if p.pure else None
             outlined = p in SHAPED and any([hasattr(x, "traced") and x.traced.outlined for x in nodes])
-        if not (flat and p in SHAPED) and y.dtype.kind not in "fiub":
+        if not (flat and p in SHAPED and not static) and y.dtype.kind not in "fiub":
             p.array_of(y)
         if not p.differentiable and running.get() is not None:
             p.constant(y, inputs)

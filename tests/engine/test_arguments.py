@@ -305,9 +305,26 @@ def test_complex_numbers_are_refused_on_the_way_in(call: Any) -> None:
         call(leaf())
 
 
-def test_constants_are_refused_as_well() -> None:
+scaled = primitive(lambda x, n=1.0: x * n, lambda g, y, x, n=1.0: g * n, name="scaled")
+NOT_REAL = {
+    "t * 1j": lambda t: t * 1j,
+    "objects": lambda t: t * np.array([1, 2, 3], object),
+    "a static argument": lambda t: scaled(t, n=1j),
+    "place": lambda t: mg.place(t, indices=(0,), shape=(1, 2, 3), dtype=complex),
+} | {f"astype {dtype}": lambda t, dtype=dtype: mg.astype(t, dtype) for dtype in ("complex", "O", "S8", "m8[s]")}
+
+
+@pytest.mark.parametrize("f", NOT_REAL.values(), ids=NOT_REAL)
+def test_constants_and_traces_hold_real_numbers_as_well(f: Any) -> None:
+    for call in (f, mg.compile(f), mg.compile(mg.grad(lambda t: f(t).sum()))):
+        with pytest.raises(TypeError, match="real"):
+            call(mg.tensor(X))
+
+
+def test_a_static_argument_that_makes_complex_numbers_is_refused_in_a_later_call_too() -> None:
+    scaled(leaf(), n=2.0)
     with pytest.raises(TypeError, match="real"):
-        mg.tensor(X) * 1j
+        scaled(leaf(), n=1j)
 
 
 def test_a_function_that_returns_several_arrays_is_refused() -> None:
