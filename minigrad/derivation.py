@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextvars import ContextVar, Token
 from typing import Any
 
 from .modes import recording
@@ -19,43 +18,42 @@ class Derivation:
 
     def __init__(self, nodes: Iterable[Node | None], start: int) -> None:
         self.ends, self.start, self.looked = frozenset(nodes), start, False
-        self.outer = running.get()
-        if self.outer is not None:
-            self.ends |= self.outer.ends
-            self.start = min(start, self.outer.start)
 
     def __enter__(self) -> Derivation:
-        self._token: Token[Derivation | None] = running.set(self)
+        running[self] = None
         return self
 
     def __exit__(self, *error: Any) -> None:
-        running.reset(self._token)
-        if self.outer is not None:
-            self.outer.looked = self.outer.looked or self.looked
+        del running[self]
+
+    def reaches(self, made: Node) -> bool:
+        """Whether a tensor was made from what is being differentiated."""
+        seen, waiting = {made}, [made]
+        while waiting:
+            node = waiting.pop()
+            if node in self.ends:
+                return True
+            if node.order > self.start:
+                new = {source for source in node.inputs if source is not None and source not in seen}
+                seen |= new
+                waiting += new
+        return False
 
 
-running: ContextVar[Derivation | None] = ContextVar("minigrad.running", default=None)
+#: Of all contexts, as a set: a function may hand its tensors on to threads, which have contexts of their own.
+running: dict[Derivation, None] = {}
 
 
 def being_differentiated(x: Variable) -> bool:
     """Whether a running transform differentiates through x, for which a record is kept."""
-    derivation = running.get()
-    if x.node is None or derivation is None or not recording():
+    node = x.node
+    if node is None or not running or not recording():
         return False
-    seen, waiting = {x.node}, [x.node]
-    while waiting:
-        node = waiting.pop()
-        if node in derivation.ends:
-            return True
-        if node.order > derivation.start:
-            new = {source for source in node.inputs if source is not None and source not in seen}
-            seen |= new
-            waiting += new
-    return False
+    return any([derivation.reaches(node) for derivation in tuple(running)])
 
 
 def looked_at(x: Variable) -> None:
     """Note that the values of x are handed to Python."""
-    derivation = running.get()
-    if derivation is not None and x.node is not None:
-        derivation.looked = True
+    if running and x.node is not None:
+        for derivation in tuple(running):
+            derivation.looked = derivation.looked or derivation.reaches(x.node)

@@ -188,7 +188,7 @@ class Primitive:
     def constant(self, y: Any, inputs: Sequence[Any]) -> Any:
         """The result y of a primitive without rules; TypeError where a transform would lose a gradient by it."""
         self.check_arguments(inputs, {})
-        if self.piecewise_constant or running.get() is None or np.asarray(y).dtype.kind != "f":
+        if self.piecewise_constant or not running or np.asarray(y).dtype.kind != "f":
             return y
         if any(isinstance(x, Variable) and being_differentiated(x) for x in inputs):
             raise TypeError(

@@ -79,6 +79,8 @@ class Tensor(Operators, Values):
 
     @data.setter
     def data(self, value: Any) -> None:
+        if isinstance(value, Variable) and being_differentiated(value):
+            raise cut("t.data = ...", OURS)
         array = np.asarray(value._data if isinstance(value, Variable) else value)
         check_real("data", array)
         if array.shape != self._data.shape:
@@ -200,6 +202,7 @@ class Tensor(Operators, Values):
         """
         if self.node is None:
             raise RuntimeError("backward: this tensor does not depend on any tensor with requires_grad=True")
+        looked_at(self)  # the gradients will be arrays
         backward(self.node, g)
 
     def retain_grad(self) -> None:

@@ -43,6 +43,7 @@ class Values(Variable):
         return self._value("t.item()").item()
 
     def __repr__(self) -> str:
+        looked_at(self)
         body = np.array2string(self._data, separator=", ", prefix="tensor(")
         notes = [] if self._data.dtype in (np.float64, np.int64, np.bool_) else [f"dtype={self._data.dtype}"]
         if self.node is not None:
@@ -50,6 +51,7 @@ class Values(Variable):
         return f"tensor({', '.join([body, *notes])})"
 
     def __format__(self, spec: str) -> str:
+        looked_at(self)
         return format(self._value("format(t)").item(), spec) if spec else repr(self)
 
     def __contains__(self, value: Any) -> bool:

@@ -90,7 +90,7 @@ class Trace(Listing, Mode):
             outlined = p in SHAPED and any([hasattr(x, "traced") and x.traced.outlined for x in nodes])
         if not (flat and p in SHAPED and not static) and y.dtype.kind not in "fiub":
             p.array_of(y)
-        if not p.differentiable and running.get() is not None:
+        if not p.differentiable and running:
             p.constant(y, inputs)
         out: Any = object.__new__(type(nodes[0]) if nodes else Tensor)  # __init__ would take as long as all the rest
         out._data = y

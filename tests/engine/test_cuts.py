@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,23 @@ def copied_in(x: Any) -> Any:
     return out.sum()
 
 
+def assigned(x: Any) -> Any:
+    out = mg.tensor(np.zeros(3))
+    out.data = x
+    return out.sum()
+
+
+def gradient_of(x: Any) -> Any:
+    w = mg.tensor(1.0, requires_grad=True)
+    (w * (x * x).sum()).backward()
+    return w.grad
+
+
+def elsewhere(f: Any) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(f).result()
+
+
 #: A function of three numbers, and what its error names beside the line.
 NUMBERS = {
     "float": (lambda x: float(x[0]) * x[0], "float(t)"),
@@ -42,6 +60,8 @@ NUMBERS = {
     "an array filled by entry": (filled, "mg.stack"),
     "an array filled at once": (copied_in, "np.asarray(t)"),
     "np.array of entries": (lambda x: np.array([x[0], x[1]]).sum(), "mg.stack"),
+    "t.data = x": (assigned, "t.data = ..."),
+    "in another thread": (lambda x: elsewhere(lambda: float(x[0])) * x[0], "float(t)"),
     "np.asarray": (lambda x: np.asarray(x).sum(), "np.asarray(t)"),
     "percent format": (lambda x: ("%.2f" % x[0], x.sum())[1], "t.item()"),  # noqa: UP031
     "np.unique": (lambda x: np.unique(x).sum() * x[0], "np.unique(t)"),
@@ -128,6 +148,10 @@ RESULTS = {
     "an array from x.data": (lambda x: np.sum(x.data**2), r"mg\.sum"),
     "a number from x.data": (lambda x: float(np.sum(x.data**2)), r"mg\.sum"),
     "a number from x.item()": (lambda x: x[0].item() ** 2, r"mg\.sum"),
+    "a number read from text": (lambda x: float(f"{x[0]:.17f}") ** 2, r"mg\.sum"),
+    "an array from .grad": (lambda x: gradient_of(x), r"mg\.sum"),
+    "a number from .grad": (lambda x: float(gradient_of(x)), r"mg\.sum"),
+    "a number from another thread": (lambda x: elsewhere(x[0].item), r"mg\.sum"),
     "a rounded value": (lambda x: mg.floor(x[0]), r"mg\.tensor"),
 }
 
@@ -170,6 +194,8 @@ RIGHT = {
     "np.round": (lambda x: (x * np.round(x)).sum(), 2.0),
     "np.zeros_like": (lambda x: (x + np.zeros_like(x)).sum(), 1.0),
     "indices of data": (lambda x: (x * mg.tensor([1.0, 5.0])[np.argmax([x.data, 3.0])]).sum(), 5.0),
+    "a look at another tensor, and a number": (lambda x: W.item(), 0.0),
+    "a thread's own numbers": (lambda x: x * elsewhere(lambda: float(W * W)), 9.0),
     "a constant": (lambda x: mg.tensor(3.0), 0.0),
     "a number": (lambda x: 3.0, 0.0),
     "a closed-over parameter": (lambda x: x * float(W), 3.0),
