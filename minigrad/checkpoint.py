@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .backward import lineage, walk
-from .derivation import Derivation, being_differentiated
+from .derivation import Derivation, being_differentiated, looked_at
 from .details import detailed, remark
 from .keeping import frozen
 from .messages import check_callable
@@ -39,8 +39,11 @@ class _Part:
         inside = [being_differentiated(x) for x in self.inputs]
         with dropped_record(self):
             fresh = [type(x)._sharing(x._data, requires_grad=True) for x in self.inputs]
-            with Derivation([x.node for x, found in zip(fresh, inside) if found], start):
+            with Derivation([x.node for x, found in zip(fresh, inside) if found], start) as derivation:
                 results, self.rebuild_results = flatten(f(*self._arguments(fresh)))
+        if derivation.looked:
+            for x in self.inputs:
+                looked_at(x)
         self.chosen = [k for k, y in enumerate(results) if _differentiable(y)]
         self.outputs = [results[k] for k in self.chosen]
         self.results = [_OPEN if _differentiable(y) else y for y in results]

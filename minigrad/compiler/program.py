@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ..backward import lineage
+from ..derivation import running
 from ..details import detailed, remark
 from ..memory import return_freed_memory
 from ..messages import check_callable, defined
@@ -72,6 +74,8 @@ class Program:
             results = [self._result(trace, part) for part in parts]
             gradients = self._gradients(trace, {stand_ins[k].node: k for k in self.arguments})
             given = [stand_ins[k].traced for k in self.arguments]
+            made = [(p, set(lineage([node])[0])) for p, node in trace.ruleless]
+            self.ruleless = [(p, k) for p, sources in made for k in self.arguments if stand_ins[k].node in sources]
         finally:
             trace.forget()
         leaves = [leaf for leaf, _ in trace.leaves.values()]
@@ -177,6 +181,9 @@ class Program:
                     "backward() inside of a compiled function reaches an argument that is itself the result of "
                     f"{leaves[k].primitive.name}; pass it detached: `x.detach()`"
                 )
+        if self.ruleless and running:
+            for p, k in self.ruleless:
+                p.constant(np.nan, [leaves[k]])
         for buffer, k in self.inputs:
             x = leaves[k]
             buffer[...] = x._data if isinstance(x, Variable) else x

@@ -53,6 +53,7 @@ class Trace(Listing, Mode):
         self.gradients: dict[Node, list[Any]] = {}  # of each leaf: was .grad reset, the gradient added since
         self.generators: dict[int, tuple[Any, Any]] = {}  # random generators, with their state before the trace
         self.watched: dict[tuple[int, str], tuple[Any, str, Any]] = {}
+        self.ruleless: list[tuple[Primitive, Node]] = []  # what has no rule, and what it was called on
         self.outlines = Outlines()
 
     def __exit__(self, *error: Any) -> None:
@@ -90,8 +91,11 @@ class Trace(Listing, Mode):
             outlined = p in SHAPED and any([hasattr(x, "traced") and x.traced.outlined for x in nodes])
         if not (flat and p in SHAPED and not static) and y.dtype.kind not in "fiub":
             p.array_of(y)
-        if not p.differentiable and running:
-            p.constant(y, inputs)
+        if not p.differentiable:
+            if running:
+                p.constant(y, inputs)
+            if not p.piecewise_constant and y.dtype.kind == "f":
+                self.ruleless += [(p, x.node) for x in nodes if x.node is not None]
         out: Any = object.__new__(type(nodes[0]) if nodes else Tensor)  # __init__ would take as long as all the rest
         out._data = y
         out.node = self._node(out, p, inputs, static) if p.differentiable else None

@@ -151,6 +151,7 @@ RESULTS = {
     "a number read from text": (lambda x: float(f"{x[0]:.17f}") ** 2, r"mg\.sum"),
     "an array from .grad": (lambda x: gradient_of(x), r"mg\.sum"),
     "a number from .grad": (lambda x: float(gradient_of(x)), r"mg\.sum"),
+    "a number from a checkpoint": (lambda x: mg.checkpoint(lambda t: t[0].item() ** 2)(x * x), r"mg\.sum"),
     "a number from another thread": (lambda x: elsewhere(x[0].item), r"mg\.sum"),
     "a rounded value": (lambda x: mg.floor(x[0]), r"mg\.tensor"),
 }
@@ -167,6 +168,17 @@ def test_a_result_that_is_no_floating_tensor_is_refused(transform: Any, f: Any, 
 def test_a_compiled_transform_refuses_the_same(f: Any) -> None:
     with pytest.raises(TypeError, match=r"floating-point Tensor|ruleless"):
         mg.compile(mg.grad(f))(mg.tensor(2.0))
+
+
+def test_a_compiled_function_without_a_rule_is_refused_in_a_transform_at_every_call() -> None:
+    ruleless = mg.compile(lambda x, y: RULELESS(x * x) + y)
+    w = mg.tensor(3.0, requires_grad=True)
+    for _ in range(2):
+        with pytest.raises(TypeError, match="ruleless: has no derivative rule"):
+            mg.grad(lambda x: x * ruleless(x, 1.0))(2.0)
+        assert ruleless(w, w).item() == pytest.approx(np.sinh(9.0) + 3.0)
+    assert mg.grad(lambda x: x * ruleless(w, x.detach()))(2.0).item() == pytest.approx(np.sinh(9.0) + 2.0)
+    assert mg.grad(lambda x: x * mg.compile(mg.floor)(x))(2.5).item() == 2.0
 
 
 def test_the_error_of_a_result_names_the_function_and_where_it_is() -> None:
