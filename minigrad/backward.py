@@ -11,11 +11,13 @@ import numpy as np
 
 from .accumulate import ArraySum, RecordedSum
 from .kernels import turned
-from .messages import check_finite, check_real, of_rule
+from .messages import check_finite, check_real, describe, of_rule
 from .modes import anomaly, no_grad, recording, tracing
 from .primitive import Primitive
 from .record import Node, Variable
 from .shapes import getitem
+
+_SEQUENCES: tuple[type[Any], ...] = (tuple, list, np.ndarray, Variable)  # in which a joint rule may return cotangents
 
 
 def lineage(outputs: Collection[Node], wrt: Collection[Node] | None = None) -> tuple[list[Node], bool]:
@@ -130,11 +132,16 @@ def _walk(
             try:
                 terms = joint(*operands, **static)
             except Exception as error:
-                raise of_rule(made_by.name, "the joint rule", error, _line(t)) from error
-            if terms is None or len(terms) != len(t.inputs):
-                found = terms if terms is None else len(terms)
+                known = of_rule(made_by.name, "the joint rule", error, _line(t))
+                raise known from known.__cause__
+            if not isinstance(terms, _SEQUENCES) or len(terms) != len(t.inputs):
+                found = (
+                    f"{len(terms)} cotangents"
+                    if isinstance(terms, _SEQUENCES)
+                    else f"{terms if terms is None else describe(terms)}, no sequence,"
+                )
                 raise ValueError(
-                    f"{made_by.name}: the joint rule returned {found} cotangents for {len(t.inputs)} inputs"
+                    f"{made_by.name}: the joint rule returned {found} for {len(t.inputs)} inputs{_called(t)}"
                 )
         for k, x in enumerate(t.inputs):
             if x is None:
@@ -149,7 +156,8 @@ def _walk(
                 try:
                     term = rules[k](*operands, **static) if static else rules[k](*operands)  # quicker without
                 except Exception as error:
-                    raise of_rule(made_by.name, f"the rule for input {k}", error, _line(t)) from error
+                    known = of_rule(made_by.name, f"the rule for input {k}", error, _line(t))
+                    raise known from known.__cause__
             whole = type(term) is np.ndarray and term.shape == x.shape and term.dtype is x.dtype
             view = whole and x.view and x.primitive is getitem and not x.static
             view = view and not (x.retains_grad if ends is None else x in ends)
@@ -174,7 +182,7 @@ def _walk(
                     else:
                         collected.add(term, t.shape)
                 except (ValueError, TypeError, IndexError) as error:
-                    raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
+                    raise ValueError(f"{made_by.name}: the rule for input {k} {error}{_called(t)}") from error
             if checked:
                 _check(term, g, t, k)
     return results
@@ -194,8 +202,19 @@ def _changed(made_by: Primitive, k: int, x: Node) -> RuntimeError:
 
 def _line(t: Node) -> str | None:
     """The user's line of the forward call, if it is known."""
-    found = getattr(t, "origin", None)
-    return None if found is None else str(found)
+    if hasattr(t, "origin"):
+        return str(t.origin)
+    if not hasattr(t, "line"):
+        return None
+    code, instruction = t.line
+    number = list(code.co_positions())[instruction // 2][0]
+    return f"{code.co_filename}:{number} in {code.co_name}"
+
+
+def _called(t: Node) -> str:
+    """The same for the end of a message, if it is known."""
+    line = _line(t)
+    return f"; forward call: {line}" if line else ""
 
 
 def _check(term: Any, g: Any, t: Node, k: int) -> None:

@@ -31,14 +31,26 @@ def explained(name: str, error: Exception, operands: list[Any]) -> Exception:
 
 
 def of_rule(name: str, which: str, error: Exception, line: str | None) -> Exception:
-    """An error for what a derivative rule raised: of the same kind, RuntimeError if that is not one of Python's."""
+    """An error for what a derivative rule raised: of the same kind, RuntimeError if that is not one of Python's.
+
+    An error that says itself what raised it, as of a rule within a checkpoint, is returned as it is.
+    """
+    if hasattr(error, "told"):
+        return error
     place = line or "unknown: run the forward pass under mg.detect_anomaly() to see its line"
     text = f"{name}: {which} raised {type(error).__name__}: {error}; forward call: {place}"
     kind = next(k for k in type(error).__mro__ if k.__module__ in ("builtins", "numpy.exceptions", "numpy.linalg"))
     try:
-        return RuntimeError(text) if kind is Exception else kind(text)
+        made = RuntimeError(text) if kind is Exception else kind(text)
     except TypeError:  # a kind that wants more than a text
-        return RuntimeError(text)
+        made = RuntimeError(text)
+    return told(made, error)
+
+
+def told(error: Exception, cause: Exception | None = None) -> Exception:
+    """The error, marked as one that says what raised it."""
+    error.__cause__, error.told = cause, True  # type: ignore[attr-defined]
+    return error
 
 
 def check_finite(what: str, value: Any, sources: list[Any], line: str | None) -> None:
@@ -74,13 +86,13 @@ def numpy_name(function: Any) -> str:
 # --- where -----------------------------------------------------------------------------------------------------------
 
 
-_INNER = {"minigrad", "nn", "numpy", "copy", "pickle"}
+INNER = ("minigrad", "nn", "numpy", "copy", "pickle")
 
 
 def user_frame() -> FrameType:
     """The innermost caller outside of minigrad, nn, NumPy and what copies."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _INNER:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in INNER:
         frame = frame.f_back
     return frame
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from .derivation import being_differentiated, running
-from .details import detailed, origin
+from .details import OWN, detailed, origin
 from .keeping import frozen, immutable, kept
-from .messages import check_finite, explained, lost, not_taken, numpy_name, user_line
+from .messages import INNER, check_finite, explained, lost, not_taken, numpy_name, user_frame, user_line
 from .modes import anomaly, innermost, recording, tracing
 from .naming import held_as, signature
 from .reads import arguments_read, reads_values
@@ -244,6 +244,19 @@ class Primitive:
         return f"<primitive {self.name}>"
 
 
+class UsersPrimitive(Primitive):
+    """A primitive declared outside of minigrad: a call notes its line, for the errors of rules that are being tried."""
+
+    def __call__(self, *inputs: Any, **static: Any) -> Any:
+        y = Primitive.__call__(self, *inputs, **static)
+        if isinstance(y, Variable) and (node := y.node) is not None:
+            frame = sys._getframe(1)
+            if frame.f_globals.get("__name__", "").startswith(INNER):
+                frame = user_frame()
+            node.line = frame.f_code, frame.f_lasti
+        return y
+
+
 class method:
     """A primitive, or another function of the table, as a method of Tensor: `t.tanh()` is `tanh(t)`."""
 
@@ -317,8 +330,10 @@ def primitive(
         raise TypeError("primitive: give `rules`, one per input, or `joint`, one for all inputs, not both")
     name = name or str(getattr(function, "__name__", function))
     check_rules(name, function, rules, joint)
-    made = Primitive(function, rules, joint, name, doc, parts, calls, pure, piecewise_constant)
-    made.__module__ = sys._getframe(1).f_globals.get("__name__", "__main__")  # which is where it will be looked for
+    module = sys._getframe(1).f_globals.get("__name__", "__main__")
+    kind = Primitive if module.partition(".")[0] in OWN else UsersPrimitive
+    made = kind(function, rules, joint, name, doc, parts, calls, pure, piecewise_constant)
+    made.__module__ = module  # which is where it will be looked for
     if isinstance(function, np.ufunc):
         by_ufunc.setdefault(function, made)
     elif isinstance(function, type(np.sum)):  # what NumPy offers to `__array_function__`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import CodeType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,14 +21,15 @@ class Node:
     `operands` is what rules are called with, arrays and plain values, and `value` the result. An array that no rule
     reads is not kept: its Node, which knows shape and dtype, stands for it (and `value` is None).
     `static` holds the keyword arguments, `order` the number from `clock`, `kind` the class of the tensor; `view` tells
-    whether it shares its memory, `origin` where it was made (under `record_details` and `detect_anomaly` only),
+    whether it shares its memory, `origin` where it was made (under `record_details` and `detect_anomaly` only), `line`
+    the code and the instruction that called it, if its primitive is declared outside of minigrad,
     `traced` what this stands for in a compiled program (if it was made while one was traced), `collector` the node that
     has its gradient, if that is another one, or None if none has it (see `tap`).
     """
 
     __slots__ = (
         "primitive", "inputs", "operands", "value", "static", "order", "kind", "shape", "dtype", "view",
-        "grad", "retains_grad", "origin", "traced", "collector", "__weakref__",
+        "grad", "retains_grad", "origin", "line", "traced", "collector", "__weakref__",
     )  # fmt: skip
 
     primitive: Any  # a `Primitive` or None
@@ -43,6 +45,7 @@ class Node:
     grad: np.ndarray | None
     retains_grad: bool
     origin: Any
+    line: tuple[CodeType, int]
     traced: Any
     collector: Node | None
 

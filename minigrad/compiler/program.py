@@ -18,7 +18,7 @@ from ..backward import lineage
 from ..derivation import running
 from ..details import detailed, remark
 from ..memory import return_freed_memory
-from ..messages import check_callable, defined
+from ..messages import check_callable, defined, told
 from ..modes import anomaly, recording, tracing
 from ..naming import held_as
 from ..primitive import primitive
@@ -38,11 +38,12 @@ KEPT = 64
 
 
 def _no_derivative(g: Any, y: Any, *inputs: Any) -> Any:
-    raise RuntimeError(
+    error = RuntimeError(
         "a compiled function keeps no record, its results have no derivative; compile the whole: "
         "mg.compile(mg.value_and_grad(f)), or a function that calls loss.backward() itself; mg.explain(f, *args) "
         "explains the function, run as plain Python"
     )
+    raise told(error)
 
 
 _compiled = primitive(lambda *inputs: inputs, joint=_no_derivative, name="compiled function")
