@@ -178,8 +178,8 @@ class Primitive:
             raise not_taken(self.name, static, taken)
         if len(inputs) > self.most:
             raise TypeError(
-                f"{self.name}: takes at most {self.most} positional arguments, and no place for the result, "
-                f"got {len(inputs)}"
+                f"{self.name}: takes at most {self.most} positional arguments (what its function and its derivative "
+                f"rules all take, and no place for the result), got {len(inputs)}"
             )
         for x in static.values():
             if isinstance(x, Variable) and x.node is not None and recording():
