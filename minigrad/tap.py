@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
+
+from .derivation import being_differentiated
 from .messages import describe
 from .ops import positive
 from .primitive import Primitive, Rule
@@ -22,6 +25,7 @@ def tap(y: Any, e: Any) -> Any:
         e: a tensor of its shape and dtype with requires_grad=True, zeros for instance.
 
     Raises:
+        TypeError: if e is no Tensor, or a transform differentiates with respect to it and no record of y is kept.
         ValueError: if their shapes or dtypes differ.
 
     Example:
@@ -31,9 +35,16 @@ def tap(y: Any, e: Any) -> Any:
         >>> float(e.grad)
         5.0
     """
-    if (y.shape, y.dtype) != (e.shape, e.dtype):
-        raise ValueError(f"tap: y is {describe(y._data)}, e is {describe(e._data)}; they must be alike")
-    if y.node is None or e.node is None:
+    if not isinstance(e, Variable):
+        raise TypeError(f"tap: e must be a Tensor that collects a gradient, got {describe(e)}")
+    if (np.shape(y), np.result_type(y)) != (e._data.shape, e._data.dtype):
+        raise ValueError(f"tap: y is {describe(y)}, e is {describe(e)}; they must be alike")
+    if e.node is None or not isinstance(y, Variable) or y.node is None:
+        if being_differentiated(e):
+            raise TypeError(
+                f"tap: y, {describe(y)}, depends on nothing that requires a gradient, so that of e would be 0; "
+                "differentiate with respect to what y is made of as well, for instance mg.grad(f, argnums=(0, 1))"
+            )
         return y
     if y.node.primitive is None or y.node.order < e.node.order:  # the record runs from older to newer
         y = positive(y)

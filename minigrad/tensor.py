@@ -209,8 +209,9 @@ class Tensor(Operators, Values):
         """Have `backward()` collect `.grad` for this intermediate result as well.
 
         Raises:
-            RuntimeError: if it does not depend on any tensor with requires_grad=True, or stands in, or comes out of, a
-                function under `checkpoint`, whose record is dropped: `minigrad.tap` collects the gradient there.
+            RuntimeError: if it does not depend on any tensor with requires_grad=True; or is made in a function that a
+                transform differentiates, or stands in, or comes out of, one under `checkpoint`, whose record is
+                dropped: `minigrad.tap` collects the gradient there.
         """
         if self.node is None:
             raise RuntimeError("retain_grad: this tensor does not depend on any tensor with requires_grad=True")
@@ -222,6 +223,12 @@ class Tensor(Operators, Values):
                 f"retain_grad: this tensor {where}, so its gradient would be missing, or a part of it; pass a tensor "
                 f"e = mg.tensor(np.zeros({self.shape}), requires_grad=True) to the function and call mg.tap(t, e) in "
                 "there, then e.grad is the gradient (a network with checkpoint= has it in return_states=True)"
+            )
+        if tracing() is None and being_differentiated(self):
+            raise RuntimeError(
+                "retain_grad: a transform such as mg.grad fills no .grad; give the function one more argument, "
+                f"e = np.zeros({self.shape}), call mg.tap(t, e) in it, and differentiate with respect to e as well: "
+                "mg.grad(f, argnums=(0, 1))(x, e)"
             )
         self.node.retains_grad = True
 

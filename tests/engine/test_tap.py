@@ -216,3 +216,26 @@ def test_numbers_that_a_checkpoint_does_not_know_of_are_refused_with_what_to_wri
     y = mg.checkpoint(lambda x: x * rng.random(x.shape))(leaf(X))
     with pytest.raises(RuntimeError, match=r"mg\.sample.*generators=\[\.\.\.\]"):
         y.sum().backward()
+
+
+def test_retain_grad_in_a_transform_says_what_to_do_and_that_is_right() -> None:
+    def f(x: Any) -> Any:
+        y = x * 2.0
+        y.retain_grad()
+        return (y * y).sum()
+
+    with pytest.raises(RuntimeError, match=r"mg\.tap\(t, e\).*argnums=\(0, 1\)"):
+        mg.grad(f)(X)
+    g = lambda x, e: (mg.tap(x * 2.0, e) ** 2).sum()
+    np.testing.assert_array_equal(mg.grad(g, argnums=(0, 1))(X, np.zeros_like(X))[1].data, 4.0 * X)
+
+
+def test_the_gradient_of_a_tap_of_what_is_not_recorded_is_refused_in_a_transform() -> None:
+    for y in (X, mg.tensor(X)):
+        with pytest.raises(TypeError, match=r"tap: y, .*argnums=\(0, 1\)"):
+            mg.grad(lambda e, y=y: (mg.tap(y * 2.0, e) ** 2).sum())(np.zeros_like(X))
+
+
+def test_a_tap_into_an_array_is_refused() -> None:
+    with pytest.raises(TypeError, match="tap: e must be a Tensor"):
+        mg.tap(mg.tensor(X, requires_grad=True) * 2.0, np.zeros_like(X))
