@@ -120,7 +120,11 @@ def running(frame: FrameType) -> str:
 
 # --- a record that is cut --------------------------------------------------------------------------------------------
 
-_ALIKE = {"fabs": "abs", "pow": "power", "fsum": "sum", "hypot": "norm", "dist": "norm"}
+_ALIKE = {
+    "fabs": "abs", "pow": "power", "fsum": "sum", "dist": "norm", "asin": "arcsin", "acos": "arccos", "atan": "arctan",
+    "atan2": "arctan2", "asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh", "radians": "deg2rad",
+    "degrees": "rad2deg",
+}  # fmt: skip
 
 
 class CutError(TypeError):
@@ -185,7 +189,6 @@ WORDS = {
     "permute": "x.transpose(axes)",
     "t": "x.T",
     "unsqueeze": "mg.expand_dims(x, axis)",
-    "flatten": "x.reshape(-1)",
     "expand": "mg.broadcast_to(x, shape)",
     "numpy": "x.data",
     "tolist": "x.data.tolist()",

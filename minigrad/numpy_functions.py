@@ -8,7 +8,7 @@ from typing import Any, Never
 
 import numpy as np
 
-from . import elementwise, linalg, ops, products, rearrange, reductions, shapes
+from . import activations, elementwise, linalg, ops, products, rearrange, reductions, shapes
 from .derivation import being_differentiated
 from .einsum import einsum
 from .messages import cut, not_taken, numpy_name, user_line
@@ -55,7 +55,11 @@ FUNCTIONS.update({np.amax: ops.max, np.amin: ops.min, np.clip: _np_clip, np.pad:
 #: What NumPy's functions take by position as well, and ours by name, if at all.
 OPTIONS = {"dtype", "out", "keepdims", "initial", "where", "ddof", "order", "mode", "subok", "casting", "kind"}
 
-for _part, _numpys in (*[(part, np) for part in (elementwise, rearrange, reductions, products)], (linalg, np.linalg)):
+_PARTS = (elementwise, rearrange, reductions, products)
+#: The names of minigrad's functions of arrays.
+OURS = {name for part in (ops, shapes, *_PARTS, activations) for name in part.__all__}
+
+for _part, _numpys in (*[(part, np) for part in _PARTS], (linalg, np.linalg)):
     for _name in _part.__all__:
         _function = getattr(_numpys, _name, None)  # None: newer than this NumPy, or a name of ours alone
         if _function is not None and _function not in by_ufunc:
@@ -73,18 +77,33 @@ PLAIN = SHAPES | {
 VALUES = {np.unique: 0, np.full_like: 1}
 
 
-#: Minigrad's functions by name, as a user writes them.
-_NAMES = {
-    name: f"mg.{name}" for part in (ops, shapes, elementwise, rearrange, reductions, products) for name in part.__all__
-} | {name: f"mg.linalg.{name}" for name in linalg.__all__}
+#: What serves in place of some functions that have another name.
+_NEAREST = {
+    "add.reduce": "sum", "multiply.reduce": "prod", "maximum.reduce": "max", "minimum.reduce": "min",
+    "add.accumulate": "cumsum", "multiply.accumulate": "cumprod", "multiply.outer": "outer", "float_power": "power",
+    "fmod": "remainder", "block": "concatenate", "quantile": "sort", "percentile": "sort", "correlate": "convolve",
+    "interp": "where", "nanmax": "max", "nanmin": "min", "nanvar": "var", "nanstd": "std", "nanprod": "prod",
+    "nanmedian": "median", "cumulative_sum": "cumsum", "cumulative_prod": "cumprod",
+    "linalg.pinv": "linalg.solve", "linalg.lstsq": "linalg.qr", "linalg.svd": "linalg.svdvals",
+    "linalg.eig": "linalg.eigh", "linalg.eigvals": "linalg.eigvalsh",
+}  # fmt: skip
 
 
-def _no_rule(name: str, ours: str) -> TypeError:
+def nearest(name: str) -> str:
+    """minigrad's function nearest to a name of NumPy's in meaning, where that is known, or in spelling; or ""."""
+    if name in _NEAREST:
+        return f"mg.{_NEAREST[name]}"
+    room, names = ("linalg.", linalg.__all__) if name.startswith("linalg.") else ("", OURS)
+    close = difflib.get_close_matches(name.removeprefix(room), names, n=1, cutoff=0.76)
+    return f"mg.{room}{close[0]}" if close else ""
+
+
+def _no_rule(name: str) -> TypeError:
     """The error for a NumPy function that has no meaning for Tensors yet."""
-    near = difflib.get_close_matches(ours, _NAMES, 1, 0.75)
-    word = _NAMES[near[0]] if near else "functions of minigrad"
+    near = nearest(name.removeprefix("np."))
+    remedy = f"the nearest here is {near}; use that" if near else "use functions of minigrad"
     return TypeError(
-        f"{name} has no derivative rule for a Tensor, at {user_line()}; use {word}, declare one with mg.primitive, or "
+        f"{name} has no derivative rule for a Tensor, at {user_line()}; {remedy}, declare one with mg.primitive, or "
         "call it on np.asarray(t.detach()) for a value that hands on no gradient"
     )
 
@@ -99,7 +118,7 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **static:
     if method == "__call__" and static:
         raise TypeError(f"{name} with {', '.join(static)}= on a Tensor: {not_taken(ufunc.__name__, static, ())}")
     if method != "__call__" or ufunc not in by_ufunc:
-        raise _no_rule(name, ufunc.__name__ if method == "__call__" else "")
+        raise _no_rule(name)
     return by_ufunc[ufunc](*inputs)
 
 
@@ -119,7 +138,7 @@ def array_function(self: Any, function: Any, types: Any, args: tuple[Any, ...], 
                 if isinstance(x, Variable) and being_differentiated(x):
                     raise cut(f"{numpy_name(function)}(t)", ())
         return function(*[plain(x) for x in args], **{key: plain(x) for key, x in static.items()})
-    raise _no_rule(numpy_name(function), function.__name__)
+    raise _no_rule(numpy_name(function))
 
 
 def _by_name(function: Any, args: tuple[Any, ...], static: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -316,15 +316,15 @@ def primitive(
 
     If the function takes an argument `out`, it must be able to write its result there, whatever that array's strides:
     a compiled function then gives it memory that is used again and again. A primitive of a NumPy function serves that
-    function's own name: `np.sinh(t)`, `np.fliplr(t)`, `np.linalg.inv(t)`; the first one declared does.
+    function's own name: `np.fmod(t, 2)`, `np.fliplr(t)`, `np.linalg.pinv(t)`; the first one declared does.
 
     Raises:
         TypeError: if both `rules` and `joint` are given, there are more rules than inputs, or a rule cannot take the
             cotangent, the output and all inputs. In a call: for keywords that the function or a rule does not take.
 
     Example:
-        >>> sinh = primitive(np.sinh, lambda g, y, x: g * cosh(x))
-        >>> cosh = primitive(np.cosh, lambda g, y, x: g * sinh(x))
+        >>> softsign = primitive(lambda x: x / (1 + np.abs(x)), lambda g, y, x: g * (1 - np.abs(y)) ** 2)
+        >>> flipud = primitive(np.flipud, lambda g, y, x: np.flipud(g))
     """
     if rules and joint is not None:
         raise TypeError("primitive: give `rules`, one per input, or `joint`, one for all inputs, not both")

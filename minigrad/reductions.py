@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
 from . import kernels, ops
 from .kernels import Axis
+from .messages import not_taken
 from .ops import _kept, isnan, logical_not, mean, sqrt, sum, var, where
 from .primitive import primitive
 from .rearrange import array, axis_in, sort
@@ -84,16 +85,20 @@ prod = primitive(
 # --- means and deviations -------------------------------------------------------------------------------------------
 
 
-def std(x: Any, axis: Axis = None, *, keepdims: bool = False, ddof: float = 0) -> Any:
+def std(x: Any, axis: Axis = None, *, keepdims: bool = False, ddof: float = 0, **unknown: Never) -> Any:
     """√(Σ (x - mean)² / (n - ddof)) over `axis` (an int, a tuple, or None for all); subgradient 0 where it is 0.
 
     >>> mg.std(mg.tensor([1.0, 3.0]))
     tensor(1.)
     """
+    if unknown:
+        raise not_taken("std", unknown, ("axis", "keepdims", "ddof"))
     return sqrt(var(x, axis=axis, keepdims=keepdims, ddof=ddof))
 
 
-def average(x: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
+def average(
+    x: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False, **unknown: Never
+) -> Any:
     """Σ w x / Σ w over `axis` (an int, a tuple, or None for all), the mean without `weights`.
 
     Args:
@@ -107,6 +112,8 @@ def average(x: Any, axis: Axis = None, weights: Any = None, returned: bool = Fal
     >>> mg.average(mg.tensor([1.0, 4.0]), weights=[2.0, 1.0])
     tensor(2.)
     """
+    if unknown:
+        raise not_taken("average", unknown, ("axis", "weights", "returned", "keepdims"))
     x = array(x)
     w = np.ones((), x.dtype) if weights is None else array(weights)
     if weights is not None and w.shape != x.shape:
@@ -125,27 +132,31 @@ def average(x: Any, axis: Axis = None, weights: Any = None, returned: bool = Fal
     return (y, broadcast_to(total, np.shape(y))) if returned else y
 
 
-def nansum(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def nansum(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Never) -> Any:
     """Σ x over `axis`, NaN left out, with gradient 0.
 
     >>> mg.nansum(mg.tensor([1.0, np.nan, 2.0]))
     tensor(3.)
     """
+    if unknown:
+        raise not_taken("nansum", unknown, ("axis", "keepdims"))
     return sum(where(isnan(x), 0.0, x), axis=axis, keepdims=keepdims)
 
 
-def nanmean(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def nanmean(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Never) -> Any:
     """Σ x / n over the entries along `axis` that are not NaN; NaN if there are none.
 
     >>> mg.nanmean(mg.tensor([1.0, np.nan, 2.0]))
     tensor(1.5)
     """
+    if unknown:
+        raise not_taken("nanmean", unknown, ("axis", "keepdims"))
     x = array(x)
     there = astype(array(logical_not(isnan(x))), x.dtype)
     return nansum(x, axis, keepdims=keepdims) / sum(there, axis=axis, keepdims=keepdims)
 
 
-def median(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def median(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Never) -> Any:
     """The middle of the sorted entries over `axis`, or the mean of the two in the middle; NaN if one is NaN.
 
     The gradient goes to those one or two entries. Raises ValueError if there is nothing to choose.
@@ -153,6 +164,8 @@ def median(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     >>> mg.median(mg.tensor([5.0, 1.0, 2.0]))
     tensor(2.)
     """
+    if unknown:
+        raise not_taken("median", unknown, ("axis", "keepdims"))
     x = array(x)
     rows, places = _gathered(x, axis)
     n = rows.shape[-1]
@@ -160,16 +173,18 @@ def median(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
         raise ValueError(f"median: {x.shape} {x.dtype}: nothing to choose along axis {axis}")
     rows = sort(rows, -1)
     y = mean(rows[..., (n - 1) // 2 : n // 2 + 1], axis=-1)
-    y = where(isnan(rows[..., -1]), math.nan, y)
+    y = y * astype(array(where(isnan(rows[..., -1]), math.nan, 1.0)), y.dtype)  # so that its gradient is NaN too
     return reshape(y, tuple([1 if k in places else n for k, n in enumerate(x.shape)])) if keepdims else y
 
 
-def ptp(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+def ptp(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Never) -> Any:
     """max - min over `axis`: the range of the values; ties share the gradient.
 
     >>> mg.ptp(mg.tensor([5.0, 1.0, 2.0]))
     tensor(4.)
     """
+    if unknown:
+        raise not_taken("ptp", unknown, ("axis", "keepdims"))
     return ops.max(x, axis=axis, keepdims=keepdims) - ops.min(x, axis=axis, keepdims=keepdims)
 
 

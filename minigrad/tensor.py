@@ -13,11 +13,11 @@ from .backward import backward
 from .derivation import being_differentiated, looked_at
 from .messages import check_real, cut
 from .modes import no_grad, recording, tracing
-from .numpy_functions import array_function, array_ufunc
+from .numpy_functions import OURS, array_function, array_ufunc
 from .operators import Operators
 from .primitive import Primitive, method
 from .record import Node, Variable, clock
-from .values import OURS, Values, name_elsewhere
+from .values import Values, name_elsewhere
 
 
 class Tensor(Operators, Values):

@@ -7,13 +7,11 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from . import ops, shapes
 from .derivation import being_differentiated, looked_at
 from .messages import WORDS, cut, unknown
 from .modes import tracing
+from .numpy_functions import OURS
 from .record import Variable
-
-OURS = {*ops.__all__, *shapes.__all__}
 
 
 class Values(Variable):

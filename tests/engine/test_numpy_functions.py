@@ -185,3 +185,28 @@ def test_comparing_functions_of_numpy_take_tensors() -> None:
     assert np.allclose(leaf(X), X)
     assert np.array_equal(leaf(X), leaf(X))
     np.testing.assert_array_equal(np.isclose(leaf(X), 2.5), X == 2.5)
+
+
+NEAREST = {
+    "np.linalg.pinv": (lambda t: np.linalg.pinv(t), r"np\.linalg\.pinv has no .* mg\.linalg\.solve;"),
+    "np.linalg.eigvals": (lambda t: np.linalg.eigvals(t), r"np\.linalg\.eigvals has no .* mg\.linalg\.eigvalsh;"),
+    "np.add.reduce": (lambda t: np.add.reduce(t), r"np\.add\.reduce has no .* mg\.sum;"),
+    "np.vsplit": (lambda t: np.vsplit(t, 2), r"np\.vsplit has no .* mg\.split;"),
+    "np.cross": (lambda t: np.cross(t, t), r"np\.cross has no .* use functions of minigrad,"),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), NEAREST.values(), ids=NEAREST)
+def test_a_function_without_a_rule_is_refused_with_its_full_name_and_the_nearest_that_has_one(
+    call: Any, message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        call(leaf(X[:2, :2]))
+
+
+@pytest.mark.parametrize("name", ["std", "average", "nansum", "nanmean", "median", "ptp"])
+def test_reductions_refuse_other_keywords_with_the_word_to_use(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}: does not take dim=; it is called axis="):
+        getattr(mg, name)(leaf(X), dim=1)
+    with pytest.raises(TypeError, match=rf"{name}: does not take dtype=; convert with x\.astype"):
+        getattr(mg, name)(leaf(X), dtype=np.float32)
