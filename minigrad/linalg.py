@@ -22,7 +22,7 @@ from .products import tensordot as tensordot
 from .products import vecdot as vecdot
 from .rearrange import array, axis_in
 from .rearrange import diagonal as _diagonal
-from .shapes import concatenate, expand_dims, flip, getitem, moveaxis, reshape, squeeze, swapaxes, tril, triu
+from .shapes import concatenate, expand_dims, flip, getitem, moveaxis, reshape, squeeze, swapaxes, tril
 
 __all__ = [
     "cholesky", "det", "diagonal", "eigh", "eigvalsh", "inv", "matmul", "matrix_norm", "matrix_power",
@@ -151,9 +151,10 @@ def _qr_packed(a: Any) -> Any:
 
 def _qr_rule(g: Any, y: Any, a: Any) -> Any:
     # Walter & Lehmann 2010 ("On evaluating higher-order derivatives of the QR decomposition of tall matrices ..."):
-    # (g_Q + Q (tril M + strict tril Mᵀ)) R⁻ᵀ with M = R g_Rᵀ - g_Qᵀ Q
+    # (g_Q + Q (tril M + strict tril Mᵀ)) R⁻ᵀ with M = R g_Rᵀ - g_Qᵀ Q, whose
+    # lower triangle reads g_R's upper one alone
     m = a.shape[-2]
-    q, r, gq, gr = y[..., :m, :], y[..., m:, :], g[..., :m, :], triu(g[..., m:, :])
+    q, r, gq, gr = y[..., :m, :], y[..., m:, :], g[..., :m, :], g[..., m:, :]
     M = r @ _t(gr) - _t(gq) @ q
     return _t(_solve(r, _t(gq + q @ (tril(M) + _t(tril(M, -1))))))
 
