@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from typing import Any, Never
 
@@ -91,6 +90,8 @@ _NEAREST = {
 
 def nearest(name: str) -> str:
     """minigrad's function nearest to a name of NumPy's in meaning, where that is known, or in spelling; or ""."""
+    import difflib  # for an error alone: it takes longer to import than a page of the table
+
     if name in _NEAREST:
         return f"mg.{_NEAREST[name]}"
     room, names = ("linalg.", linalg.__all__) if name.startswith("linalg.") else ("", OURS)
