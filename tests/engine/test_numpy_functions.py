@@ -64,7 +64,8 @@ NAMED = [(f, call) for f, calls in CALLS.items() for call in calls]
 def test_every_numpy_function_with_a_primitive_has_a_call_here() -> None:
     further = {getattr(np.linalg if "linalg." in name else np, name.split()[0].removeprefix("linalg."))
                for name, *_ in FURTHER_CALLS}  # fmt: skip
-    assert {*CALLS, *further} >= {f for f in FUNCTIONS if f not in (np.amax, np.amin) or f in (np.max, np.min)}
+    ours = {f for f, served in FUNCTIONS.items() if served.__module__.startswith("minigrad.")}  # no other test's
+    assert {*CALLS, *further} >= ours - ({np.amax, np.amin} - {np.max, np.min})
 
 
 @pytest.mark.parametrize(("function", "call"), NAMED, ids=[f.__name__ for f, _ in NAMED])
