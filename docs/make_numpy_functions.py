@@ -89,9 +89,10 @@ def described(name: str, function: Any) -> str:
     """The first sentence of what minigrad says about it."""
     if function in PLAIN:
         return "of shapes and dtypes" if function in SHAPES else "of the values"
-    text = (by_ufunc.get(function) or found(mg, name) or FUNCTIONS[function]).__doc__
-    if text == function.__doc__:
-        return ""
+    ours = by_ufunc.get(function) or found(mg, name) or FUNCTIONS[function]
+    text = ours.__doc__
+    if ours is not function and text == function.__doc__:
+        return ""  # NumPy's own words
     sentence = " ".join(inspect.cleandoc(text).split("\n\n")[0].split())
     return sentence.replace("|", "\\|")
 
