@@ -46,7 +46,20 @@ NAMES: Mapping[str, str] = {
     **dict.fromkeys(("pack_padded_sequence", "pad_packed_sequence"), "lengths: net(xs, lengths=lengths)"),
     "MultiheadAttention": "nn.attention.DotAttention or AdditiveAttention, of one head",
     **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "GroupNorm", "RMSNorm"), "not there; nn.LayerNorm(I) is"),
-    **dict.fromkeys(("Conv1d", "Conv3d"), "not there; nn.Conv2d is"),
+    **dict.fromkeys(("Conv1d", "Conv3d", "ConvTranspose2d"), "not there; nn.Conv2d is"),
+    **dict.fromkeys(("Dropout1d", "Dropout2d", "AlphaDropout"), "not there; nn.Dropout and nn.VariationalDropout are"),
+    **dict.fromkeys(
+        ("MaxPool2d", "AdaptiveMaxPool2d"), "mg.max over the axes of x.reshape(B, C, H // k, k, W // k, k)"
+    ),
+    **dict.fromkeys(("AvgPool2d", "AdaptiveAvgPool2d"), "mg.mean over axes of x.reshape(B, C, H // k, k, W // k, k)"),
+    **dict.fromkeys(("SmoothL1Loss", "HuberLoss", "KLDivLoss", "CTCLoss"), "not there; a function of Tensors will do"),
+    **dict.fromkeys(("Transformer", "TransformerEncoder", "TransformerEncoderLayer"), "not there; nn.attention is"),
+    **dict.fromkeys(("relu", "softmax", "sigmoid", "softplus", "stack", "concatenate"), "in mg: import minigrad as mg"),
+    **dict.fromkeys(("cat", "F"), "mg.concatenate, and other functions in mg: import minigrad as mg"),
+    **dict.fromkeys(("OneCycleLR", "ReduceLROnPlateau"), _SCHEDULE.format("cosine_decay(1e-3, total, warmup=100)")),
+    **dict.fromkeys(("LBFGS", "NAdam", "Adadelta", "RAdam"), "not there; nn.Adam, AdamW, RMSprop, Adagrad and SGD are"),
+    "RNNBase": "nn.Recurrent(cell), for any cell",
+    "PackedSequence": "lengths: net(xs, lengths=lengths)",
     **dict.fromkeys(
         ("no_grad", "enable_grad", "checkpoint", "compile", "tensor", "Tensor"), "in mg: import minigrad as mg"
     ),
@@ -76,6 +89,15 @@ OF_MODULES: Mapping[str, str] = {
     "weight": "W (I, O), transposed: module.W",
     "bias": "module.b",
     **dict.fromkeys(("hidden_size", "input_size"), "H and I of a cell: net.cells[0].H"),
+    **dict.fromkeys(("in_features", "out_features"), "the sizes of module.W (I, O)"),
+    **dict.fromkeys(("num_embeddings", "embedding_dim"), "the sizes of module.W (V, O)"),
+    **dict.fromkeys(("num_layers", "bidirectional"), "the cells, one a layer and direction: net.cells"),
+    **dict.fromkeys(("device", "dtype"), f"{_HERE}; the dtype is that of a weight: module.W.dtype"),
+    **dict.fromkeys(("get_parameter", "get_buffer"), "dict(module.named_parameters())[path], named_buffers()"),
+    **dict.fromkeys(("append", "extend", "insert"), "a plain list: parts are found in one"),
+    **dict.fromkeys(("weight_ih", "weight_hh"), "cell.U (I, ...), cell.W (H, ...), transposed"),
+    **dict.fromkeys(("bias_ih", "bias_hh"), "cell.b, one bias for two"),
+    "register_forward_pre_hook": "a subclass with a forward() of its own",
     **{f"{kind}_{part}_l0": f"net.cells[0].{name}, one bias for two; nn.to_torch(net) gives PyTorch's"
        for kind, names in (("weight", "UW"), ("bias", "bb")) for part, name in zip(("ih", "hh"), names)},
 }  # fmt: skip

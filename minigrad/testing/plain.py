@@ -171,4 +171,6 @@ def _result(name: str, r: Any) -> np.ndarray:
         whose = "an input that is differentiated" if name == "check_vjp" else "an output"
         hint = "; name the others with wrt=" if name == "check_vjp" else ""
         raise GradientError(f"{name.removeprefix('check_')} returned None for {whose}; is a `return` missing?{hint}")
+    if np.asarray(r).dtype.kind not in "fiubc":
+        raise GradientError(f"{name.removeprefix('check_')} returned a {type(r).__name__} where an array belongs")
     return np.asarray(r)

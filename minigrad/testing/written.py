@@ -42,9 +42,9 @@ class Caller:
         return any(name in scope for scope in self.scopes[:2])
 
     def module(self, name: str) -> str | None:
-        """The module that a name stands for where the user wrote it."""
+        """The module that a name stands for where the user wrote it, if an import finds it."""
         found = next((scope[name] for scope in self.scopes[:2] if name in scope), None)
-        return found.__name__ if isinstance(found, ModuleType) else None
+        return found.__name__ if isinstance(found, ModuleType) and sys.modules.get(found.__name__) is found else None
 
     def argument(self, k: int, role: str = "") -> ast.expr | None:
         """The expression for the k-th argument, if there is one that can be evaluated again."""

@@ -195,6 +195,14 @@ def test_modules_that_the_users_call_names_are_imported() -> None:
     assert "import minigrad as mg" in code
 
 
+MADE = types.ModuleType("made_by_hand")
+MADE.doubled = lambda x: doubled(x)  # type: ignore[attr-defined]
+
+
+def test_a_module_that_no_import_finds_is_not_imported() -> None:
+    assert "import made_by_hand" not in fails_again(lambda: check_grad(MADE.doubled, X), globals())
+
+
 def test_what_has_no_name_is_an_undefined_name_that_says_where_it_is() -> None:
     source = "check([lambda x: doubled(x)], X)"
     with pytest.raises(GradientError) as caught:
