@@ -18,7 +18,6 @@ rows of numbers), `_options`, `_checkpoint`, `_compare` (cells and layers side b
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import shlex
@@ -47,11 +46,12 @@ from .common import (
     Progress,
     UserError,
     clock,
-    command,
+    command_on_ranks,
     need,
     number,
     output_folder,
     picture,
+    silent,
 )
 
 
@@ -116,7 +116,7 @@ def stop_signal() -> Iterator[list[int]]:
 COMMANDS = {"sample": sample, "compare": compare, "explore": explore}
 
 
-@functools.partial(command, on_ranks=True)
+@command_on_ranks
 def main(argv: Sequence[str]) -> int:
     """Train, or what the first argument says: the exit code, 128 + the signal's number after a stop."""
     ranks = nn.distributed.world()
@@ -141,9 +141,9 @@ def main(argv: Sequence[str]) -> int:
             if run.done >= 1:
                 larger = "--steps" if run.patient else "--patience"
                 raise UserError(f"{resume} has done all of its {number(run.step)} steps: give larger {larger} to go on")
-        folder = Path(out) if ranks.rank else output_folder(out)
+        folder = output_folder(out)
         keeper = checkpoints.Keeper(folder, run, checkpoints.digest(corpus.text), resume)
-        _train(run, corpus, keeper, saved, Progress(run.done, options.quiet or ranks.rank > 0), signals)
+        _train(run, corpus, keeper, saved, Progress(run.done, options.quiet or silent()), signals)
     if run.done < 1:
         if not ranks.rank:
             again = f"{PROGRAM} --resume {shlex.quote(str(keeper.last))}" + (" -" if "-" in settings.text else "")

@@ -36,7 +36,7 @@ def compare(argv: Sequence[str]) -> None:
     for settings in each:
         check(settings, {})
     corpus = ranks.broadcast(None if ranks.rank else read_corpus(base))
-    folder = Path(options.out) if ranks.rank else output_folder(options.out)
+    folder = output_folder(options.out)
     runs: list[Run] = []
     tests: list[float] = []  # losses of the weights that validated best
     for k, settings in list(enumerate(each))[ranks.rank :: ranks.size]:

@@ -179,7 +179,7 @@ def train_step(run: Run, watch: Watch, x: np.ndarray, y: np.ndarray) -> float:
     loss, state, rows = None, run.state, run.rows
     if rows.start < rows.stop:
         loss, state = run.gradients(x[:, rows], y[:, rows], run.state)
-    watch.loss(run.parallel.average_gradients(loss, rows.stop - rows.start))  # is now the last of run.losses
+    watch.average(loss, rows.stop - rows.start)  # is now the last of run.losses
     norm = nn.clip_grad_norm(params, s.clip_norm or sys.float_info.max)  # without a bound it only measures
     if s.clip_value is not None:
         nn.clip_grad_value(params, s.clip_value)
@@ -212,7 +212,9 @@ def train(run: Run, corpus: Corpus, save: Any, progress: Progress, signals: list
     training, validation = corpus.training, corpus.validation
     guess, name = frequency_loss(training, validation, len(run.vocabulary)), "single-character frequencies have"
     clip = "--clip-norm or --clip-value"
-    with Watch(run.model, guess, run.settings, run.title, baseline=name, losses=run.losses, clip=clip) as watch:
+    with Watch(
+        run.model, guess, run.settings, run.title, baseline=name, losses=run.losses, clip=clip, parallel=run.parallel
+    ) as watch:
         _train(run, training, validation, watch, save, progress, signals)
     return watch
 

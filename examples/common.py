@@ -24,7 +24,7 @@ from typing import Any, NoReturn, Self
 import numpy as np
 
 import nn
-from nn.distributed import RankError, Ranks
+from nn.distributed import MPIError, RankError, Ranks
 
 
 class UserError(Exception):
@@ -134,6 +134,11 @@ def set_aside(path: Path) -> None:
     print(f"{path} of an earlier run is now {aside}", flush=True)
 
 
+def silent() -> bool:
+    """Whether another rank prints, draws and saves: rank 0 alone does."""
+    return nn.distributed.world().rank > 0
+
+
 @contextmanager
 def written_whole(path: Path, keep: bool = True) -> Iterator[Path]:
     """A file beside `path` to write to, which takes its place when the block ends: all of it is there, or nothing.
@@ -154,6 +159,8 @@ def written_whole(path: Path, keep: bool = True) -> Iterator[Path]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, as a whole or not at all."""
+    if silent():
+        return
     with written_whole(path) as file:
         file.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -171,7 +178,7 @@ def command(main: Callable[[Sequence[str]], int | None], on_ranks: bool = False)
                 stream.reconfigure(errors="replace")  # a console without some character shows `?` in its place
         ranks = Ranks()
         try:
-            ranks = _world()
+            ranks = nn.distributed.world()
             if ranks.rank:
                 sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end of the process
             if ranks.size > 1 and not on_ranks:
@@ -179,11 +186,10 @@ def command(main: Callable[[Sequence[str]], int | None], on_ranks: bool = False)
             code = main(sys.argv[1:] if argv is None else argv)
             sys.stdout.flush()
             return code or 0
-        except (UserError, FloatingPointError, RankError) as error:
+        except (UserError, FloatingPointError, RankError, MPIError) as error:
             return _complain(f"error: {error}", 2, ranks, error)
         except MemoryError as error:
-            text = f"error: not enough memory: {error or 'choose a smaller model or batch'}"
-            return _complain(text, 2, ranks, error)
+            return _complain(f"error: not enough memory: {error or 'choose a smaller model'}", 2, ranks, error)
         except KeyboardInterrupt as error:
             return _complain("interrupted", 128 + signal.SIGINT, ranks, error)
         except BrokenPipeError:  # whoever read our output has had enough, as in `... | head`
@@ -195,18 +201,14 @@ def command(main: Callable[[Sequence[str]], int | None], on_ranks: bool = False)
     return program
 
 
+command_on_ranks = functools.partial(command, on_ranks=True)
+
+
 def _complain(line: str, code: int, ranks: Ranks, error: BaseException) -> int:
     if ranks.rank == 0:
         print(" ".join(line.split()), file=sys.stderr)
     ranks.end(error)  # others may wait, who then complain
     return code
-
-
-def _world() -> Ranks:
-    try:
-        return nn.distributed.world()
-    except (ModuleNotFoundError, RuntimeError) as error:
-        raise UserError(str(error)) from error
 
 
 def need(*packages: str) -> None:
@@ -223,6 +225,8 @@ def need(*packages: str) -> None:
 def output_folder(path: str) -> Path:
     """The folder, made if need be and known to be writable."""
     folder = Path(path)
+    if silent():
+        return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -340,5 +344,7 @@ def picture(path: Path, width: float = 7.2, height: float = 4.2) -> Iterator[Any
 
     with matplotlib.style.context(STYLE, after_reset=True):
         yield (figure := Figure((width, height)))
+        if silent():
+            return
         with written_whole(path) as file:
             figure.savefig(file, format="png", pil_kwargs={"optimize": True})

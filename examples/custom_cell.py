@@ -23,7 +23,7 @@ import minigrad as mg
 import nn
 from minigrad.testing import check_grad
 
-from .common import Parser, add_options, at_least, command, number
+from .common import Parser, add_options, at_least, command_on_ranks, number
 from .training import Watch
 
 
@@ -137,9 +137,11 @@ def train(name: str, cell: nn.Cell, o: Any) -> tuple[float, float, Model]:
         for _ in range(o.steps):
             xs, sums, lengths = adding(o.length, 64, rng)
             optimizer.zero_grad()
-            loss = nn.mse_loss(model(xs, lengths), sums)
-            watch.loss(loss.item())
-            loss.backward()
+            loss, mine = None, watch.share(len(sums))
+            if len(mine):
+                loss = nn.mse_loss(model(xs[:, mine], lengths[mine]), sums[mine])
+                loss.backward()
+            watch.average(loss, len(mine))
             nn.clip_grad_norm(model.parameters(), o.clip)
             optimizer.step()
     seconds = time.process_time() - start
@@ -148,7 +150,7 @@ def train(name: str, cell: nn.Cell, o: Any) -> tuple[float, float, Model]:
         return nn.mse_loss(model(xs, lengths), sums).item(), seconds, model
 
 
-@command
+@command_on_ranks
 def main(argv: Sequence[str]) -> None:
     """Check, train, and print one line for each cell."""
     title, *_, own = str(__doc__).strip().split("\n\n")

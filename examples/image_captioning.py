@@ -27,8 +27,8 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import GREEN, ORANGE, Progress, UserError, command, number, output_folder, picture
-from .training import Watch
+from .common import GREEN, ORANGE, Progress, UserError, command_on_ranks, number, output_folder, picture
+from .training import Watch, common_to_ranks
 
 # --- data: images (N, height, width) and as many captions -----------------------------------------------------------
 
@@ -126,6 +126,7 @@ def train(images: np.ndarray, read: np.ndarray, guess: np.ndarray, V: int, o: An
     """Train on random batches."""
     rng = np.random.default_rng(o.seed)
     model = Captioner(*images.shape[1:], V, o.hidden, o.dropout, rng).train()
+    rng = common_to_ranks(rng)
     optimizer = nn.AdamW(model.parameters(), nn.cosine_decay(o.lr, o.steps, warmup=o.steps // 20), weight_decay=0.01)
 
     @mg.compile
@@ -138,11 +139,12 @@ def train(images: np.ndarray, read: np.ndarray, guess: np.ndarray, V: int, o: An
         for step in range(o.steps):
             batch = rng.integers(0, len(images), BATCH)
             optimizer.zero_grad()
-            loss = gradients(images[batch], read[:, batch], guess[:, batch])
-            watch.loss(loss.item())
+            mine = watch.share(batch)
+            loss = gradients(images[mine], read[:, mine], guess[:, mine]) if len(mine) else None
+            loss = watch.average(loss, int((guess[:, mine] != -1).sum()))
             nn.clip_grad_norm(optimizer.params, o.clip)
             optimizer.step()
-            progress.update(step / o.steps, f"step {number(step)} of {number(o.steps)}", f"loss {loss.item():.3f}")
+            progress.update(step / o.steps, f"step {number(step)} of {number(o.steps)}", f"loss {loss:.3f}")
     return model
 
 
@@ -179,7 +181,7 @@ def draw(path: Path, tests: Any, said: dict[str, list[str]]) -> None:
                 axes.set_xlabel("\n".join(textwrap.fill(line, 26) for line in lines), color=colour, fontsize=7.5)
 
 
-@command
+@command_on_ranks
 def main(argv: list[str]) -> None:
     """Learn to caption scenes, and caption others."""
     parser = common.example_parser(__doc__, hidden=128, steps=6000, lr=4e-3, clip=1.0, dropout=0.2)

@@ -25,8 +25,8 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import COLOURS, GREY, Progress, UserError, command, number, output_folder, picture
-from .training import PARTS, Watch, add_split, given_split, learning_rate, mean_loss, tenth
+from .common import COLOURS, GREY, Progress, UserError, command_on_ranks, number, output_folder, picture
+from .training import PARTS, Watch, add_split, common_to_ranks, given_split, learning_rate, mean_loss, tenth
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 BATCH = 32
@@ -142,6 +142,7 @@ def train(cell: str, view: str, data: list[Images], o: Any, progress: Progress) 
     (xs, labels), (test_xs, test_labels), (held_xs, held) = ((as_sequences(x, view), y) for x, y in data)
     rng = np.random.default_rng(o.seed)
     model = Reader(cell, xs.shape[2], int(labels.max()) + 1, o, rng)
+    rng = common_to_ranks(rng)
     per_epoch = -(-len(labels) // BATCH)
     rate = learning_rate(o, per_epoch, o.epochs * per_epoch)
     optimizer = nn.AdamW(model.parameters(), rate, weight_decay=1e-3)
@@ -162,8 +163,8 @@ def train(cell: str, view: str, data: list[Images], o: Any, progress: Progress) 
             order = rng.permutation(len(labels))
             for batch in np.split(order, range(BATCH, len(order), BATCH)):
                 optimizer.zero_grad()
-                loss = loss_and_gradients(xs[:, batch], labels[batch])
-                watch.loss(loss.item())
+                mine = watch.share(batch)
+                watch.average(loss_and_gradients(xs[:, mine], labels[mine]) if len(mine) else None, len(mine))
                 nn.clip_grad_norm(optimizer.params, o.clip)
                 optimizer.step()
             accuracies.append(accuracy())
@@ -207,7 +208,7 @@ def draw(path: Path, curves: Any, found: Any, baseline: float, models: Any, test
             axes.grid(False)
 
 
-@command
+@command_on_ranks
 def main(argv: list[str]) -> None:
     """Compare the cells on one way of reading or two."""
     parser = common.example_parser(__doc__, hidden=64, epochs=60, lr=5e-3, clip=1.0, dropout=0.3)

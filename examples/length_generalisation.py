@@ -27,8 +27,8 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import COLOURS, GREY, Progress, at_least, command, number, output_folder, picture
-from .training import Watch
+from .common import COLOURS, GREY, Progress, at_least, command_on_ranks, number, output_folder, picture
+from .training import Watch, common_to_ranks
 
 # --- data: (T, B) symbols and answers, as integers ------------------------------------------------------------------
 
@@ -121,6 +121,7 @@ def train(task: str, cell: str, o: Any, progress: Progress, run: int, runs: int)
     draw, symbols = TASKS[task]
     rng = np.random.default_rng(o.seed)
     model = Tagger(cell, symbols, o.hidden, rng)
+    rng = common_to_ranks(rng)
     optimizer = nn.Adam(model.parameters(), nn.cosine_decay(o.lr, o.steps, warmup=o.steps // 50))
 
     @mg.compile
@@ -133,12 +134,12 @@ def train(task: str, cell: str, o: Any, progress: Progress, run: int, runs: int)
         for step in range(o.steps):
             xs, answers = draw(int(rng.integers(1, o.length + 1)), 32, rng)
             optimizer.zero_grad()
-            loss = loss_and_gradients(xs, answers)
-            watch.loss(loss.item())
+            mine = watch.share(xs.shape[1])
+            loss = watch.average(loss_and_gradients(xs[:, mine], answers[:, mine]) if len(mine) else None, len(mine))
             nn.clip_grad_norm(optimizer.params, o.clip)
             optimizer.step()
             position = f"{watch.name}, step {number(step)}"
-            progress.update((run + step / o.steps) / runs, position, f"loss {loss.item():.4f}")
+            progress.update((run + step / o.steps) / runs, position, f"loss {loss:.4f}")
     return model
 
 
@@ -168,7 +169,7 @@ def draw(path: Path, curves: dict[str, dict[str, list[float]]], lengths: list[in
         figure.supylabel("sequences with every answer right")
 
 
-@command
+@command_on_ranks
 def main(argv: list[str]) -> None:
     """Train each cell on each task, and use it on longer and longer sequences."""
     parser = common.example_parser(__doc__, hidden=32, steps=3000, lr=5e-3, clip=1.0)

@@ -26,8 +26,8 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import BLUE, GREEN, GREY, ORANGE, Progress, at_least, command, number, output_folder, picture
-from .training import DivergenceError, Watch
+from .common import BLUE, GREEN, GREY, ORANGE, Progress, at_least, command_on_ranks, number, output_folder, picture
+from .training import DivergenceError, Watch, common_to_ranks
 
 SYMBOLS, REMEMBERED = 4, 3  # of the copy task
 BATCH, ENOUGH = 50, 0.003  # the second is the error at which training stops, relative to that of a guess
@@ -114,7 +114,7 @@ def train(task: str, length: int, name: str, o: Any, progress: Progress, done: f
     draw, *_, guess = TASKS[task]
     rng, unseen = np.random.default_rng(o.seed), draw(length, 500, np.random.default_rng([o.seed, 1]))
     network, errors = Network(name.removesuffix(UNCLIPPED), task, o.hidden, rng), []
-    optimizer = nn.Adam(network.parameters(), o.lr)
+    optimizer, rng = nn.Adam(network.parameters(), o.lr), common_to_ranks(rng)
 
     @mg.compile
     def loss_and_gradients(xs: Any, targets: Any) -> Any:
@@ -127,12 +127,13 @@ def train(task: str, length: int, name: str, o: Any, progress: Progress, done: f
         with watch:
             for step in range(1, o.steps + 1):
                 optimizer.zero_grad()
-                loss = loss_and_gradients(*draw(length, BATCH, rng))
-                watch.loss(loss.item())
+                (xs, targets), mine = draw(length, BATCH, rng), watch.share(BATCH)
+                loss = loss_and_gradients(xs[:, mine], targets[:, mine]) if len(mine) else None
+                loss = watch.average(loss, len(mine))
                 if not name.endswith(UNCLIPPED):
                     nn.clip_grad_norm(optimizer.params, o.clip)
                 optimizer.step()
-                progress.update(done, f"{watch.name}, step {number(step)}", f"loss {loss.item():.2g}")
+                progress.update(done, f"{watch.name}, step {number(step)}", f"loss {loss:.2g}")
                 if step % 100 == 0 or step == o.steps:
                     with mg.no_grad():
                         errors.append(network(*unseen).item())
@@ -172,7 +173,7 @@ def draw(path: Path, norms: Any, errors: Any, sizes: dict[str, list[int]], middl
         last.set(title=f"RNNs, adding, T = {middle}", xlabel="step (dotted: not clipped)", ylim=(2e-4, 3))
 
 
-@command
+@command_on_ranks
 def main(argv: list[str]) -> None:
     """Measure the gradient, train all networks, measure the gradient again."""
     parser = common.example_parser(__doc__, hidden=64, lr=2e-3, clip=1.0)

@@ -29,7 +29,7 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import BLUE, ORANGE, Progress, UserError, at_least, command, number, output_folder, picture
+from .common import BLUE, ORANGE, Progress, UserError, at_least, command_on_ranks, number, output_folder, picture
 from .training import PARTS, Watch, add_split, given_split, learning_rate, mean_loss, tenth
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -179,12 +179,14 @@ def train(seen: Any, held: Any, o: Any, vectors: Any, progress: Progress, fold: 
             model.train()
             for batch in batches:
                 optimizer.zero_grad()
-                loss = loss_and_gradients(*model.numbered([sentences[n] for n in batch]), labels[batch])
-                watch.loss(loss.item())
+                mine, loss = watch.share(batch), None
+                if len(mine):
+                    loss = loss_and_gradients(*model.numbered([sentences[n] for n in mine]), labels[mine])
+                loss = watch.average(loss, len(mine))
                 nn.clip_grad_norm(optimizer.params, o.clip)
                 optimizer.step()
                 done = len(watch.losses) / steps
-                progress.update((fold + done) / folds, watch.name or f"{done:.0%}", f"loss {loss.item():.3f}")
+                progress.update((fold + done) / folds, watch.name or f"{done:.0%}", f"loss {loss:.3f}")
             if held[0] and watch.validated(mean_loss(model.probabilities(held[0]), held[1])):
                 break
     watch.use_best(progress.say)
@@ -222,7 +224,7 @@ def draw(path: Path, title: str, model: Reader, sentences: list[list[str]], labe
             axes.text(widths.sum() + 1, y, label, va="center", size=8)
 
 
-@command
+@command_on_ranks
 def main(argv: list[str]) -> None:
     """Read each fold's sentences by a network that learnt from the others."""
     parser = common.example_parser(__doc__, hidden=64, epochs=10, lr=3e-3, clip=1.0, dropout=0.5)

@@ -5,6 +5,7 @@ Its end: when all epochs are done, when the validation has not become better for
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any, Self
@@ -72,6 +73,12 @@ def mean_loss(p: np.ndarray, labels: np.ndarray) -> float:
 
 # --- watching -------------------------------------------------------------------------------------------------------
 
+
+def common_to_ranks(rng: np.random.Generator) -> np.random.Generator:
+    """A generator for the order of the data, which all ranks must agree on; a model's differs from rank to rank."""
+    return rng if nn.distributed.world().size == 1 else copy.deepcopy(rng)
+
+
 RECENT = 20  # the loss of the moment is the mean of so many steps
 FAR = 10.0  # so many times its baseline, from which no training comes back
 WORSE = 1.05  # so many times its baseline at the end, or, of a few steps, whose losses scatter, 1.25
@@ -87,8 +94,8 @@ class Watch:
 
         with Watch(model, np.log(classes), o) as watch:
             for batch in batches:
-                loss = loss_and_gradients(batch)
-                watch.loss(loss.item())
+                mine = watch.share(batch)          # of several ranks
+                loss = watch.average(loss_and_gradients(mine) if len(mine) else None, len(mine))
                 ...                                # clip the gradients, update the weights
                 watch.validated(loss_of(others))   # now and then, if there are others
         watch.use_best(progress.say)
@@ -104,6 +111,7 @@ class Watch:
         losses: of the steps before, if this goes on with a training.
         clip: the option that clips the gradient.
         may_explode: only what is not finite ends it.
+        parallel: the block of all ranks in which this one stands, if it has no block of its own.
     """
 
     def __init__(
@@ -116,24 +124,41 @@ class Watch:
         losses: list[float] | None = None,
         clip: str = "--clip",
         may_explode: bool = False,
+        parallel: nn.distributed.DataParallel | None = None,
     ) -> None:
         self.model, self.guess, self.o, self.name, self.baseline = model, guess, o, name, baseline
         self.losses: list[float] = [] if losses is None else losses
         self.clip, self.may_explode = clip, may_explode
+        self.parallel, self.own = parallel or nn.distributed.DataParallel(model), parallel is None
         self.best: tuple[float, int, dict[str, np.ndarray]] | None = None  # loss, step, weights
         self.worse = 0  # validations since
 
     def __enter__(self) -> Self:
         self.silence = np.errstate(all="ignore")  # of overflow: it ends in numbers that are not finite
         self.silence.__enter__()
+        if self.own:
+            self.parallel.__enter__()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         self.silence.__exit__(kind, error, trace)
+        if self.own:
+            self.parallel.__exit__(kind, error, trace)
         if isinstance(error, FloatingPointError):
             raise self.diverged(str(error).partition(";")[0]) from error
         if error is None:
             self.check()
+
+    def share(self, batch: Any) -> Any:
+        """This rank's part of a batch: of a sequence, or of the numbers below n."""
+        batch = np.arange(batch) if isinstance(batch, int) else batch
+        return batch[self.parallel.ranks.rows(len(batch))]
+
+    def average(self, loss: Any, count: int) -> float:
+        """Average the gradients of all ranks, each of the mean over `count`: the loss of the whole batch."""
+        mean = self.parallel.average_gradients(loss, count)
+        self.loss(mean)
+        return mean
 
     def loss(self, value: float) -> None:
         """The loss of a step, before its update."""

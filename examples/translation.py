@@ -32,7 +32,7 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import GREY, Progress, UserError, at_least, command, number, output_folder, picture
+from .common import GREY, Progress, UserError, at_least, command_on_ranks, number, output_folder, picture
 from .training import PARTS, Watch, add_split, given_split, learning_rate, tenth
 
 END, RARE = 0, 1  # the first two of each vocabulary
@@ -220,11 +220,14 @@ def train(
             model.train()
             for batch in batches:
                 optimizer.zero_grad()
-                loss = step(*batch_of(model, [pairs[n] for n in batch]))
-                watch.loss(loss.item())
+                loss, counted = None, 0
+                if len(mine := watch.share(batch)):
+                    xs, lengths, ys = batch_of(model, [pairs[n] for n in mine])
+                    loss, counted = step(xs, lengths, ys), int((ys[1:] != RARE).sum())
+                loss = watch.average(loss, counted)
                 nn.clip_grad_norm(optimizer.params, o.clip)
                 optimizer.step()
-                progress.update(at + len(watch.losses) / steps / 2, name, f"loss {loss.item():.4f}")
+                progress.update(at + len(watch.losses) / steps / 2, name, f"loss {loss:.4f}")
             if held and watch.validated(validate(model, held)):
                 break
     watch.use_best(progress.say)
@@ -249,7 +252,7 @@ def draw(path: Path, source: Any, written: Any, weights: Any, curves: Any, title
         right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, columnspacing=1.2, fontsize=9)
 
 
-@command
+@command_on_ranks
 def main(argv: list[str]) -> None:
     """Train a network with attention and one without, and let them translate what they have not seen."""
     parser = common.example_parser(__doc__, hidden=128, epochs=10, lr=3e-3, clip=1.0)

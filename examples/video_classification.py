@@ -28,8 +28,8 @@ import minigrad as mg
 import nn
 
 from . import common
-from .common import ORANGE, Progress, UserError, command, number, output_folder, picture
-from .training import PARTS, Watch, add_split, given_split, learning_rate, mean_loss, tenth
+from .common import ORANGE, Progress, UserError, command_on_ranks, number, output_folder, picture
+from .training import PARTS, Watch, add_split, common_to_ranks, given_split, learning_rate, mean_loss, tenth
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 LENGTH, WIDTH, WALL = 32, 28, slice(8, 20)
@@ -120,6 +120,7 @@ def train(videos: list[Any], held: list[Any], names: np.ndarray, o: Any, progres
     """Train on stretches of random videos, with a little noise; an epoch has as many frames as the videos have."""
     rng = np.random.default_rng(o.seed)
     model = Watcher(videos[0][0].shape[1], len(names), o, rng)
+    rng = common_to_ranks(rng)
     T = min(STRETCH, *(len(labels) for _, labels in videos))
     per_epoch = max(1, sum(len(labels) for _, labels in videos) // (T * BATCH))
     optimizer = nn.AdamW(model.parameters(), learning_rate(o, per_epoch, o.steps), weight_decay=0.01)
@@ -138,11 +139,11 @@ def train(videos: list[Any], held: list[Any], names: np.ndarray, o: Any, progres
             xs, labels = (np.stack(parts, axis=1) for parts in zip(*batch))  # (T, B, I), (T, B)
             xs = xs + np.float32(NOISE) * rng.standard_normal(xs.shape, np.float32)
             optimizer.zero_grad()
-            loss = loss_and_gradients(xs, np.searchsorted(names, labels))
-            watch.loss(loss.item())
+            mine, labels = watch.share(BATCH), np.searchsorted(names, labels)
+            loss = watch.average(loss_and_gradients(xs[:, mine], labels[:, mine]) if len(mine) else None, len(mine))
             nn.clip_grad_norm(optimizer.params, o.clip)
             optimizer.step()
-            progress.update(step / o.steps, f"step {number(step)}", f"loss {loss.item():.3f}")
+            progress.update(step / o.steps, f"step {number(step)}", f"loss {loss:.3f}")
             if held and (step % per_epoch == 0 or step == o.steps):
                 p = np.concatenate([model.probabilities(frames) for frames, _ in held])
                 model.train()
@@ -183,7 +184,7 @@ def draw(path: Path, frames: Any, labels: Any, names: np.ndarray, p: dict[str, n
         bottom.colorbar(shown, ax=bottom.axes, label="probability (dots: the truth)")
 
 
-@command
+@command_on_ranks
 def main(argv: list[str]) -> None:
     """Label the frames of videos that training did not see."""
     parser = common.example_parser(__doc__, hidden=96, steps=2500, lr=3e-3, clip=1.0)

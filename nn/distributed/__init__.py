@@ -17,6 +17,6 @@ mpich brings one), both only under mpiexec.
 """
 
 from .data_parallel import DataParallel
-from .ranks import RankError, Ranks, world
+from .ranks import MPIError, RankError, Ranks, world
 
-__all__ = ["DataParallel", "RankError", "Ranks", "world"]
+__all__ = ["DataParallel", "MPIError", "RankError", "Ranks", "world"]

@@ -124,6 +124,9 @@ class DataParallel:
                 if ranks.size == 1:
                     raise
                 failure, examples = describe(error), 0
+            if ranks.comm is None and examples:  # the quick way of the usual case
+                self.steps += 1
+                return value
             headers = ranks.meet(
                 "average_gradients",
                 f"in step {self.steps + 1}",

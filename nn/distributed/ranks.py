@@ -32,6 +32,10 @@ END = "the end of the program"
 _HEADER = np.dtype([("digest", "u8"), ("failed", "u8"), ("weight", "f8"), ("value", "f8")])
 
 
+class MPIError(ImportError):
+    """This program was started by mpiexec, and something is missing that it needs for that."""
+
+
 class RankError(RuntimeError):
     """The ranks no longer do the same, or one of them has failed: raised on every rank, with the same text."""
 
@@ -265,8 +269,7 @@ def world() -> Ranks:
     """All processes that mpiexec started; one rank alone if none did: then MPI is not even imported.
 
     Raises:
-        ModuleNotFoundError: under mpiexec, if mpi4py is missing.
-        RuntimeError: under mpiexec, if mpi4py finds no MPI, or another one than that which mpiexec belongs to.
+        MPIError: under mpiexec, if mpi4py is missing, finds no MPI, or another one than that which mpiexec belongs to.
     """
     sizes = [os.environ[name] for name in STARTED if os.environ.get(name, "").isdigit()]
     size = max(map(int, sizes), default=1)
@@ -276,14 +279,12 @@ def world() -> Ranks:
     try:
         MPI: Any = importlib.import_module("mpi4py.MPI")
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{started}, which needs the package mpi4py, and an MPI: pip install mpi4py mpich"
-        ) from error
+        raise MPIError(f"{started}, which needs the package mpi4py, and an MPI: pip install mpi4py mpich") from error
     except (ImportError, RuntimeError) as error:
-        raise RuntimeError(f"{started}, but mpi4py finds no MPI: pip install mpich, or load your cluster's") from error
+        raise MPIError(f"{started}, but mpi4py finds no MPI: pip install mpich, or load your cluster's") from error
     if MPI.COMM_WORLD.size != size:
         library = MPI.Get_library_version().split("\n")[0].strip("\0 ")
-        raise RuntimeError(
+        raise MPIError(
             f"{started}, but mpi4py's MPI, {library}, knows of {MPI.COMM_WORLD.size}: "
             "start it with the mpiexec of that MPI"
         )

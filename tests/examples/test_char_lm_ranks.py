@@ -112,8 +112,8 @@ def test_a_network_that_diverges_on_one_rank_ends_the_comparison(text: str, tmp_
     assert not list(tmp_path.glob("*.png"))
 
 
-def test_other_examples_refuse_to_run_several_times_over() -> None:
-    done = launch(2, "-m", "examples.long_memory", "--quick")
+def test_an_example_that_trains_nothing_refuses_to_run_several_times_over() -> None:
+    done = launch(2, "-m", "examples.tape")
     assert done.returncode == 2
     assert done.stderr == "error: this example runs on one rank: start it without mpiexec\n"
 

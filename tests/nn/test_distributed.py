@@ -20,7 +20,7 @@ import rank_errors  # noqa: F401 - more cases
 from ranks import launch, needs_mpi
 
 import nn
-from nn.distributed import DataParallel, Ranks, world
+from nn.distributed import DataParallel, MPIError, Ranks, world
 
 
 @pytest.fixture(scope="module", params=[2, 3, 4], ids="on_{}".format)
@@ -272,7 +272,7 @@ def test_under_mpiexec_a_missing_mpi4py_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(started, "4")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     monkeypatch.delitem(sys.modules, "mpi4py.MPI", raising=False)
-    with pytest.raises(ModuleNotFoundError, match=r"as one of 4, which needs .* pip install mpi4py mpich"):
+    with pytest.raises(MPIError, match=r"as one of 4, which needs .* pip install mpi4py mpich"):
         fresh_world()
 
 
@@ -283,7 +283,7 @@ def test_under_mpiexec_a_missing_mpi_is_named(monkeypatch: pytest.MonkeyPatch, t
     (tmp_path / "MPI.py").write_text('raise RuntimeError("cannot load MPI library")\n')
     monkeypatch.setitem(sys.modules, "mpi4py", package)
     monkeypatch.delitem(sys.modules, "mpi4py.MPI", raising=False)
-    with pytest.raises(RuntimeError, match=r"mpi4py finds no MPI: pip install mpich"):
+    with pytest.raises(MPIError, match=r"mpi4py finds no MPI: pip install mpich"):
         fresh_world()
 
 
@@ -294,5 +294,5 @@ def test_the_mpiexec_of_another_mpi_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "mpi4py", ModuleType("mpi4py"))
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", alone)
-    with pytest.raises(RuntimeError, match=r"as one of 2, but mpi4py's MPI, MPICH Version: 5\.0, knows of 1"):
+    with pytest.raises(MPIError, match=r"as one of 2, but mpi4py's MPI, MPICH Version: 5\.0, knows of 1"):
         fresh_world()
