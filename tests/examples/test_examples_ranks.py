@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 from ranks import launch, needs_mpi
 
-from examples import custom_cell
+from examples import custom_cell, long_memory
 
 pytestmark = needs_mpi
 SMALL = {
@@ -30,6 +31,18 @@ def test_an_example_gives_one_set_of_results(name: str, tmp_path: Path) -> None:
     files = [path.name for path in tmp_path.iterdir()]
     assert len(files) == 2
     assert "result.json" in files
+
+
+def test_all_ranks_draw_the_same_batches_and_each_reads_its_part(tmp_path: Path) -> None:
+    one, three = tmp_path / "one", tmp_path / "three"
+    options = "--lengths 4 --delays 1 --steps 20 --hidden 4 --lr 0.02".split()
+    assert long_memory.main([*options, "--out", str(one)]) == 0
+    done = launch(3, "-m", "examples.long_memory", *options, "--out", str(three))
+    assert (done.returncode, done.stderr) == (0, "")
+    alone, together = (json.loads((folder / "result.json").read_text())["errors"] for folder in (one, three))
+    assert alone.keys() == together.keys()
+    for name, errors in alone.items():
+        assert together[name] == pytest.approx(errors, rel=1e-3), name
 
 
 def test_its_numbers_are_those_of_one_process(capsys: pytest.CaptureFixture[str]) -> None:
