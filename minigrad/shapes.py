@@ -275,6 +275,10 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0, **unknown: Never
     if not -np.ndim(x) <= axis < np.ndim(x):
         raise ValueError(f"split: there is no axis {axis} in shape {np.shape(x)}")
     n = np.shape(x)[axis]
+    if not isinstance(sections, (int, np.integer, tuple, list)) and np.ndim(sections) == 0:
+        if np.asarray(sections).dtype.kind not in "iu":
+            raise TypeError(f"split: sections must be an integer or positions, got {sections!r}")
+        sections = int(sections)  # type: ignore[call-overload]
     if isinstance(sections, (int, np.integer)):
         sections = int(sections)
         if sections < 1 or n % sections:

@@ -14,10 +14,10 @@ _BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
-def parameters(function: Any) -> list[Parameter] | None:
-    """The parameters of a function, None if they cannot be known."""
+def parameters(function: Any, follow_wrapped: bool = True) -> list[Parameter] | None:
+    """The parameters of a function, None if they cannot be known; of what it wraps, if `follow_wrapped`."""
     try:
-        return list(inspect.signature(function).parameters.values())
+        return list(inspect.signature(function, follow_wrapped=follow_wrapped).parameters.values())
     except (TypeError, ValueError):  # a function in C may have no signature
         return None
 
@@ -29,7 +29,7 @@ def most_inputs(function: Any, rules: Iterable[Any]) -> int:
     names = [p.name for p in parameters(function) or () if p.kind in _BY_POSITION]
     most = names.index("out") if "out" in names else sys.maxsize
     for rule in rules:
-        taken = parameters(rule)
+        taken = parameters(rule, follow_wrapped=False)
         if taken is not None and all(p.kind is not Parameter.VAR_POSITIONAL for p in taken):
             most = min(most, len([p for p in taken if p.kind in _BY_POSITION]) - 2)
     return most
@@ -41,7 +41,7 @@ def keywords(function: Any, rules: Iterable[Any]) -> frozenset[str] | None:
         return frozenset()
     found: set[str] | None = None
     for callee, skipped in [(function, 1), *[(rule, 3) for rule in rules]]:  # the first input goes by position
-        taken = parameters(callee)
+        taken = parameters(callee, follow_wrapped=callee is function)  # what a rule is named after may be anything
         if taken is None or any(p.kind is Parameter.VAR_KEYWORD for p in taken):
             continue
         names = {p.name for p in taken[skipped:] if p.kind in _BY_NAME}
@@ -51,6 +51,8 @@ def keywords(function: Any, rules: Iterable[Any]) -> frozenset[str] | None:
 
 def check_rules(name: str, function: Any, rules: Sequence[Any], joint: Any) -> None:
     """Raise TypeError unless each rule can be called as `rule(g, y, *inputs, **static)` for inputs of the function."""
+    if not callable(function):
+        raise TypeError(f"primitive: the first argument must be a function of arrays, got {function!r}")
     if isinstance(function, np.ufunc):
         if function.nout != 1:
             raise TypeError(f"primitive: {name} has {function.nout} results; a primitive returns one array")
@@ -90,7 +92,7 @@ def check_rules(name: str, function: Any, rules: Sequence[Any], joint: Any) -> N
                 *["*inputs"] * (Parameter.VAR_POSITIONAL in kinds),
             ]
             raise TypeError(
-                f"primitive: {which} of {name} takes {inspect.signature(rule)}, but is called as "
+                f"primitive: {which} of {name} takes {inspect.signature(rule, follow_wrapped=False)}, but is called as "
                 f"rule({', '.join(called + [f'{key}=' for key in named])}): the cotangent, the output, every input"
             )
 
@@ -101,7 +103,7 @@ def _takes(rule: Any, inputs: list[str], required: list[str], named: list[str], 
     `kinds` are those of the function's parameters: *inputs may be as many as the rule has places, **static any.
     """
     try:
-        signature = inspect.signature(rule)
+        signature = inspect.signature(rule, follow_wrapped=False)
     except (TypeError, ValueError):
         return True
     taken = signature.parameters.values()

@@ -155,6 +155,7 @@ WRONG = {
     "a keyword with a default": (lambda x, *, s=2.0: x * s, [lambda g, y, x: 2 * g], "s="),
     "two results": (np.modf, [lambda g, y, x: g], "2 results"),
     "no function": (np.sin, [3.0], "must be a function or None"),
+    "an array as the function": (np.ones(2), [lambda g, y, x: g], "first argument must be a function"),
 }
 
 
@@ -181,6 +182,7 @@ FITTING = {
     "an option that is always given": (np.cumsum, [lambda g, y, x, axis: g]),
     "an option that is always given by name": (lambda x, n=2: x**n, [lambda g, y, x, *, n: g]),
     "an option by another name": (lambda x, axis=None: x, [lambda g, y, x, a: g]),
+    "one that is named after another function": (np.sin, [functools.wraps(np.sum)(lambda g, y, x: g)]),
     "None": (np.multiply, [None, lambda g, z, x, y: g * x]),
     "fixed ones of any inputs": (lambda *xs: xs[0] * xs[1], [lambda g, z, a, b: g * b, lambda g, z, a, b: g * a]),
 }
@@ -189,6 +191,19 @@ FITTING = {
 @pytest.mark.parametrize(("function", "rules"), FITTING.values(), ids=FITTING)
 def test_rules_that_fit_are_taken(function: Any, rules: Any) -> None:
     assert primitive(function, *rules).differentiable
+
+
+def test_a_rule_that_is_named_after_another_function_is_called_as_it_is() -> None:
+    rule = functools.wraps(np.sum)(lambda g, y, x, n: g * n)
+    scaled = primitive(lambda x, n: x * n, rule)
+    assert mg.grad(lambda x: scaled(x, n=3.0))(1.0).item() == 3.0
+    assert mg.grad(lambda x: scaled(x, 3.0))(1.0).item() == 3.0
+
+
+def test_split_takes_a_number_of_sections_in_an_array_and_refuses_half_ones() -> None:
+    assert [part.shape for part in mg.split(mg.tensor(X), np.array(3), 1)] == [(2, 1)] * 3
+    with pytest.raises(TypeError, match=r"split: sections must be an integer or positions, got 1\.5"):
+        mg.split(mg.tensor(X), 1.5, 1)  # type: ignore[arg-type]
 
 
 # --- what rules raise ------------------------------------------------------------------------------------------------
