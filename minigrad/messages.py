@@ -86,13 +86,14 @@ def numpy_name(function: Any) -> str:
 # --- where -----------------------------------------------------------------------------------------------------------
 
 
-INNER = ("minigrad", "nn", "numpy", "copy", "pickle")
+INNER = ("minigrad", "nn", "numpy")
+_LIBRARIES = {*INNER, *sys.stdlib_module_names}
 
 
 def user_frame() -> FrameType:
-    """The innermost caller outside of minigrad, nn, NumPy and what copies."""
+    """The innermost caller outside of minigrad, nn, NumPy and Python's own modules, such as statistics."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in INNER:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _LIBRARIES:
         frame = frame.f_back
     return frame
 
@@ -230,6 +231,70 @@ WORDS = {
     "arange": "mg.tensor(np.arange(n))",
     "jit": "mg.compile(f)",
     "elementwise_grad": "mg.grad(lambda x: f(x).sum())",
+    "half": "x.astype(np.float16)",
+    "bool": "x.astype(bool)",
+    "type_as": "x.astype(y.dtype)",
+    "view_as": "x.reshape(y.shape)",
+    "reshape_as": "x.reshape(y.shape)",
+    "expand_as": "mg.broadcast_to(x, y.shape)",
+    "ndimension": "x.ndim",
+    "nelement": "x.size",
+    "movedim": "mg.moveaxis(x, source, destination)",
+    "narrow": "x[start:stop]",
+    "select": "x[index]",
+    "unbind": "list(x)",
+    "masked_fill": "mg.where(mask, value, x)",
+    "masked_select": "x[mask]",
+    "scatter_add": "mg.place(g, indices=(index,), shape=shape, dtype=dtype)",
+    "add": "x + y",
+    "matmul": "x @ y",
+    "rsqrt": "x ** -0.5",
+    "reciprocal": "1 / x",
+    "eq": "x == y",
+    "ne": "x != y",
+    "lt": "x < y",
+    "gt": "x > y",
+    "le": "x <= y",
+    "ge": "x >= y",
+    "isnan": "mg.isnan(x)",
+    "contiguous": "x itself: strides are NumPy's affair",
+    "is_leaf": "x.primitive is None",
+    "grad_fn": "x.primitive",
+    "register_hook": "mg.tap(x, e), which collects its gradient in e",
+    "device": "x itself: arrays live in NumPy's memory",
+    "asarray": "mg.as_tensor(data)",
+    "zeros_like": "mg.tensor(np.zeros_like(x.data))",
+    "ones_like": "mg.tensor(np.ones_like(x.data))",
+    "full": "mg.tensor(np.full(shape, value))",
+    "eye": "mg.tensor(np.eye(n))",
+    "linspace": "mg.tensor(np.linspace(start, stop, n))",
+    "randint": "mg.tensor(np.random.default_rng(0).integers(low, high, shape))",
+    "manual_seed": "np.random.default_rng(seed), which is given to what draws numbers",
+    "set_grad_enabled": "mg.no_grad() or mg.enable_grad()",
+    "inference_mode": "mg.no_grad()",
+    "is_grad_enabled": "mg.no_grad() or mg.enable_grad(), as blocks",
+    "stop_gradient": "x.detach()",
+    "jacrev": "mg.jacobian(f)",
+    "jacfwd": "mg.jacobian(f), or mg.jvp for one direction",
+    "vmap": "a function of arrays with one axis more",
+    "custom_vjp": "mg.primitive(function, rule)",
+    "custom_gradient": "mg.primitive(function, rule)",
+    "defvjp": "mg.primitive(function, rule)",
+    "make_vjp": "mg.vjp(f, x)",
+    "make_jvp": "mg.jvp(f, (x,), (v,))",
+    "GradientTape": "mg.grad(f), or loss.backward()",
+    "Variable": "mg.tensor(data, requires_grad=True)",
+    "Parameter": "mg.tensor(data, requires_grad=True)",
+    "nn": "a package of its own: import nn",
+    "optim": "the package nn, as nn.Adam(parameters, lr)",
+    "Module": "nn.Module, of the package nn",
+    "Linear": "nn.Linear, of the package nn",
+    "save": "nn.save(path, module), of the package nn",
+    "load": "nn.load(path), of the package nn",
+    "cross_entropy": "nn.cross_entropy, of the package nn",
+    "check_grad": "minigrad.testing.check_grad",
+    "check_grads": "minigrad.testing.check_grad",
+    "gradcheck": "minigrad.testing.check_grad",
 }
 
 

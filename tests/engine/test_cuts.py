@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import statistics
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -55,6 +56,7 @@ NUMBERS = {
     "round": (lambda x: round(x[0]) * x[0], "round(t)"),
     "complex": (lambda x: complex(x[0]).real * x[0], "complex(t)"),
     "math.sin": (lambda x: math.sin(x[0]), "write mg.sin instead of math.sin"),
+    "statistics.fmean": (lambda x: statistics.fmean(x), "float(t)"),
     "math.pow": (lambda x: math.pow(x[0], 2), "write mg.power instead of math.pow"),
     "np.float64": (lambda x: np.float64(x[0]) * x[1], "np.asarray(t)"),
     "an array filled by entry": (filled, "mg.stack"),

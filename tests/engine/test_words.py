@@ -21,6 +21,7 @@ X = mg.tensor(np.ones((2, 3)), requires_grad=True)
     [
         *(("view", "reshape"), ("permute", "transpose"), ("unsqueeze", "expand_dims"), ("numpy", "x.data")),
         *(("clone", "mg.positive"), ("numel", "x.size"), ("clamp", "clip"), ("zero_grad", "grad = None")),
+        *(("masked_fill", "where"), ("register_hook", "tap"), ("unbind", "list"), ("grad_fn", "primitive")),
     ],
 )
 def test_a_tensors_attribute_of_pytorch_is_named_in_minigrads_words(name: str, word: str) -> None:
@@ -28,7 +29,13 @@ def test_a_tensors_attribute_of_pytorch_is_named_in_minigrads_words(name: str, w
         getattr(X, name)
 
 
-@pytest.mark.parametrize(("name", "word"), [("cat", "concatenate"), ("from_numpy", "tensor"), ("clamp", "clip")])
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        *(("cat", "concatenate"), ("from_numpy", "tensor"), ("clamp", "clip"), ("stop_gradient", "detach")),
+        *(("custom_vjp", "primitive"), ("jacfwd", "jvp"), ("GradientTape", "grad"), ("nn", "import nn")),
+    ],
+)
 def test_a_function_of_pytorch_is_named_in_minigrads_words(name: str, word: str) -> None:
     with pytest.raises(AttributeError, match=f"{name}.*{word}"):
         getattr(mg, name)
