@@ -35,7 +35,7 @@ def test_an_example_gives_one_set_of_results(name: str, tmp_path: Path) -> None:
 
 def test_all_ranks_draw_the_same_batches_and_each_reads_its_part(tmp_path: Path) -> None:
     one, three = tmp_path / "one", tmp_path / "three"
-    options = "--lengths 4 --delays 1 --steps 20 --hidden 4 --lr 0.02".split()
+    options = ["--lengths", "4", "--delays", "1", "--steps", "20", "--hidden", "4", "--lr", "0.02"]
     assert long_memory.main([*options, "--out", str(one)]) == 0
     done = launch(3, "-m", "examples.long_memory", *options, "--out", str(three))
     assert (done.returncode, done.stderr) == (0, "")
