@@ -182,7 +182,7 @@ FITTING = {
     "an option that is always given": (np.cumsum, [lambda g, y, x, axis: g]),
     "an option that is always given by name": (lambda x, n=2: x**n, [lambda g, y, x, *, n: g]),
     "an option by another name": (lambda x, axis=None: x, [lambda g, y, x, a: g]),
-    "one that is named after another function": (np.sin, [functools.wraps(np.sum)(lambda g, y, x: g)]),
+    "one that is named after another function": (np.sin, [functools.wraps(lambda x: x)(lambda g, y, x: g)]),
     "None": (np.multiply, [None, lambda g, z, x, y: g * x]),
     "fixed ones of any inputs": (lambda *xs: xs[0] * xs[1], [lambda g, z, a, b: g * b, lambda g, z, a, b: g * a]),
 }
@@ -194,7 +194,7 @@ def test_rules_that_fit_are_taken(function: Any, rules: Any) -> None:
 
 
 def test_a_rule_that_is_named_after_another_function_is_called_as_it_is() -> None:
-    rule = functools.wraps(np.sum)(lambda g, y, x, n: g * n)
+    rule = functools.wraps(lambda x: x)(lambda g, y, x, n: g * n)
     scaled = primitive(lambda x, n: x * n, rule)
     assert mg.grad(lambda x: scaled(x, n=3.0))(1.0).item() == 3.0
     assert mg.grad(lambda x: scaled(x, 3.0))(1.0).item() == 3.0
