@@ -27,7 +27,7 @@ import nn
 
 from . import common
 from .common import BLUE, GREEN, GREY, ORANGE, Progress, at_least, command_on_ranks, number, output_folder, picture
-from .training import DivergenceError, Watch, common_to_ranks
+from .training import DivergenceError, Watch
 
 SYMBOLS, REMEMBERED = 4, 3  # of the copy task
 BATCH, ENOUGH = 50, 0.003  # the second is the error at which training stops, relative to that of a guess
@@ -114,7 +114,7 @@ def train(task: str, length: int, name: str, o: Any, progress: Progress, done: f
     draw, *_, guess = TASKS[task]
     rng, unseen = np.random.default_rng(o.seed), draw(length, 500, np.random.default_rng([o.seed, 1]))
     network, errors = Network(name.removesuffix(UNCLIPPED), task, o.hidden, rng), []
-    optimizer, rng = nn.Adam(network.parameters(), o.lr), common_to_ranks(rng)
+    optimizer = nn.Adam(network.parameters(), o.lr)
 
     @mg.compile
     def loss_and_gradients(xs: Any, targets: Any) -> Any:
