@@ -165,6 +165,8 @@ class FunctionCell(Cell):
     ) -> None:
         if not callable(f):
             raise TypeError(f"a cell must be an nn.Cell or a function (x, state), got {type(f).__name__}")
+        if isinstance(f, type):
+            raise TypeError(f"a cell must be an object, got the class {f.__name__}; make one of it: {f.__name__}(I, H)")
         self.f, self.make_state, self.masked_f = f, initial_state, step_masked
         self._timed = _takes_time(f.forward if isinstance(f, Module) else f)
 

@@ -340,3 +340,9 @@ def test_a_checkpoint_draws_the_same_numbers_again_wherever_the_generator_is_hel
     ys.sum().backward()
     forward, again = drawn[:5], drawn[5:]
     np.testing.assert_array_equal(again, [forward[t] for t in (4, 2, 3, 0, 1)])
+
+
+@pytest.mark.parametrize("kind", [nn.LSTMCell, nn.Linear])
+def test_a_class_in_place_of_a_cell_is_refused_by_name(kind: type) -> None:
+    with pytest.raises(TypeError, match=rf"got the class {kind.__name__}; make one"):
+        nn.Recurrent(kind)
