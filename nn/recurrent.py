@@ -113,9 +113,10 @@ class Recurrent(Module):
             lengths: (B,) integers within 0 ... T, in any order: the sequences are padded. Past its length a sequence's
                 state stays as it is and its outputs are 0; backwards it starts at its own end. What the padding holds
                 is never read. As an argument of a compiled function they may differ from call to call.
-            return_states: whether to return every step's state as well. After `states.retain_grad()`, `backward()`
-                leaves in `states.grad` the gradient of each step's state as it leaves the step, through all that is
-                made of it, 0 past a sequence's length; also with checkpoints, and inside of a compiled function.
+            return_states: whether to return every step's state as well, for each cell. After `states[0].retain_grad()`
+                (`states[0][0]`, h, of an LSTM) `backward()` leaves in its `.grad` the gradient of each step's state as
+                it leaves the step, through all that is made of it, 0 past a sequence's length; also with checkpoints,
+                and inside of a compiled function.
 
         Returns:
             The top layer's outputs (T, B, H), and the final state of each cell, lowest layer first, forwards before

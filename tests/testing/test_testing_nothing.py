@@ -75,7 +75,11 @@ def test_a_rule_without_return_is_refused() -> None:
         check_jvp(np.sin, lambda v, x: None, X)
 
 
-@pytest.mark.parametrize("made", [dict, str, lambda: (g for g in [X]), lambda: None.__class__], ids=str)
+@pytest.mark.parametrize(
+    "made",
+    [dict, str, lambda: (g for g in [X]), lambda: None.__class__],
+    ids=["dict", "str", "generator", "class"],
+)
 def test_a_rule_that_returns_no_array_is_refused_with_what_it_returned(made: Any) -> None:
     with pytest.raises(GradientError, match=rf"vjp returned a {type(made()).__name__} where an array belongs"):
         check_vjp(np.sin, lambda g, x: made(), X)
