@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..details import origin
+from ..messages import user_line
 from ..primitive import Primitive
 from ..record import Variable
 from ..tree import tree_map
@@ -117,7 +117,7 @@ class Listing:
         if x.node is not None and x.node.primitive is not None:
             raise TypeError(
                 f"compile: a tensor from outside of the function, the result of {x.node.primitive.name}, requires a "
-                f"gradient, at {origin().line}; compute it inside, or pass it as an argument, or detached"
+                f"gradient, at {user_line()}; compute it inside, or pass it as an argument, or detached"
             )
         key = id(x) if x.node is None else x.node
         if key not in self.leaves:

@@ -12,8 +12,7 @@ import numpy as np
 
 from .. import shapes
 from ..derivation import running
-from ..details import origin
-from ..messages import explained
+from ..messages import explained, user_line
 from ..modes import Mode, recording, tracing
 from ..primitive import Primitive, primitive
 from ..record import Node, Variable, clock
@@ -197,7 +196,7 @@ class Trace(Listing, Mode):
     def refuse(self, what: str) -> NoReturn:
         """Raise for a look at values."""
         raise TypeError(
-            f"compile: {what} looks at values at {origin().line}, but the function is being traced, once for all "
+            f"compile: {what} looks at values at {user_line()}, but the function is being traced, once for all "
             "values that may come; compute with Tensors (mg.where instead of `if`), or do this outside of the function"
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from typing import Any
 
 import numpy as np
@@ -123,3 +124,9 @@ def test_values_are_checked_at_every_call() -> None:
         f(np.array([0, 4]), np.array([0, 1]))
     with pytest.raises(ValueError, match=r"0 \.\.\. 1"):
         f(np.array([0, 3]), np.array([-1, 1]))
+
+
+def test_the_users_line_is_named_where_one_of_pythons_modules_looks() -> None:
+    f = mg.compile(lambda x: statistics.fmean([x, x]))
+    with pytest.raises(TypeError, match=r"looks at values at .*test_program_refusals\.py:\d+ in <lambda>"):
+        f(mg.tensor(2.0))
