@@ -37,6 +37,12 @@ def attend(scores: Any, values: Any, mask: Any = None) -> tuple[Any, Any]:
     return mg.einsum("t...b,tbo->...bo", weights, values), weights
 
 
+def _check_keys(attention: Module, keys: Any) -> None:
+    if keys.ndim != 3:
+        single = "; of one sequence without a batch pass keys[:, None] and query[None]" if keys.ndim == 2 else ""
+        raise ValueError(f"{type(attention).__name__}: keys have shape {keys.shape}, they must be (T, B, K){single}")
+
+
 class DotAttention(Module):
     """Scores q · k / √K, with queries as long as keys. No parameters.
 
@@ -45,6 +51,7 @@ class DotAttention(Module):
 
     def forward(self, query: Any, keys: Any, values: Any = None, mask: Any = None) -> tuple[Any, Any]:
         """The context and the weights; the keys are the values unless these are given."""
+        _check_keys(self, keys)
         if query.shape[-2:] != keys.shape[-2:]:
             raise ValueError(f"DotAttention: a query of shape {query.shape} does not fit keys of shape {keys.shape}")
         scores = mg.einsum("...bk,tbk->t...b", query, keys) * (1 / math.sqrt(keys.shape[-1]))
@@ -65,6 +72,7 @@ class AdditiveAttention(Module):
 
     def forward(self, query: Any, keys: Any, values: Any = None, mask: Any = None) -> tuple[Any, Any]:
         """The context and the weights; the keys are the values unless these are given."""
+        _check_keys(self, keys)
         T, B, _ = keys.shape
         known = (keys @ self.U).reshape(T, *[1] * (query.ndim - 2), B, -1)
         return attend(mg.tanh(query @ self.W + known) @ self.v, keys if values is None else values, mask)

@@ -1,6 +1,6 @@
 """Recurrent cells: one step of time, composed from primitives. No derivative is written here.
 
-Inputs are rows: x_t is (B, I), so the notes' `U x_t` reads `x_t U` with U (I, H). Weights of several gates stand packed
+Inputs are rows: x_t is (B, I), so the notes' `U x_t` reads `x_t U` with U (I, H). Weights of several gates are blocks
 side by side, so that one product serves all gates.
 """
 
@@ -18,20 +18,21 @@ from .layers import as_input, is_integer, linear, parameter
 from .protocol import Cell, State, is_tree
 
 
-class Linked(Cell):
-    """A cell with packed weights U (I, m H) and b (m H,) or None for the inputs, W (H, n H) for the state."""
+class BlockCell(Cell):
+    """A cell whose weights are blocks side by side: m in U (I, m H) and b (m H,) or None, n in W (H, n H)."""
 
-    inputs: int  # m
-    states: int  # n
+    input_blocks: int  # m
+    state_blocks: int  # n
 
     def __init__(
         self, I: int, H: int, bias: bool = True, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32
     ) -> None:
         rng = np.random.default_rng(rng)
         self.I, self.H = I, H
-        self.U = parameter(init.gates(self.inputs, lambda shape: init.glorot_uniform(shape, 1.0, rng, dtype), (I, H)))
-        self.W = parameter(init.gates(self.states, lambda shape: init.orthogonal(shape, 1.0, rng, dtype), (H, H)))
-        self.b = parameter(init.zeros((self.inputs * H,), dtype)) if bias else None
+        U = init.gates(self.input_blocks, lambda shape: init.glorot_uniform(shape, 1.0, rng, dtype), (I, H))
+        W = init.gates(self.state_blocks, lambda shape: init.orthogonal(shape, 1.0, rng, dtype), (H, H))
+        self.U, self.W = parameter(U), parameter(W)
+        self.b = parameter(init.zeros((self.input_blocks * H,), dtype)) if bias else None
 
     def forward(self, x: Any, state: State = None, t: int | None = None) -> tuple[Any, State]:
         x = x if is_tree(x) else as_input(x, self.input_dtype)
@@ -45,9 +46,11 @@ class Linked(Cell):
                             "with mg.concatenate(..., axis=-1), or write a cell that takes several")  # fmt: skip
         if x.ndim + is_integer(x) not in allowed:
             times = " or, for all times, (T, B, I)" if 3 in allowed else ""
+            single = "; a single example is x[None]" if x.ndim + is_integer(x) == 1 else ""
             raise ValueError(
                 f"{type(self).__name__}: the input has shape {x.shape}, it must be (B, I){times}; integers lack "
                 "the last axis, since each stands for a one-hot vector (such vectors themselves are floating-point)"
+                + single
             )
 
     def project(self, xs: Any) -> Any:
@@ -58,8 +61,11 @@ class Linked(Cell):
         return f"{self.I}, {self.H}{'' if self.b is not None else ', bias=False'}"
 
 
-class Carrying(Linked):
-    """A cell that also carries h on outside of its products: `_step(x, h, read)`, in which products take `read`."""
+class InterpolatingCell(BlockCell):
+    """A cell whose h_t lies between h_{t-1} and a candidate, so that h is carried on outside of its products as well.
+
+    It defines `_step(x, h, read)`, in which products take `read`: recurrent dropout masks that, and never h.
+    """
 
     def _step(self, x: Any, h: Any, read: Any) -> tuple[Any, State]:
         raise NotImplementedError
@@ -71,20 +77,49 @@ class Carrying(Linked):
         return self._step(x, state, state * mask)
 
 
-class RNNCell(Linked):
-    """The simple recurrent network: a_t = b + W h_{t-1} + U x_t, h_t = tanh(a_t).
+class RNNCell(BlockCell):
+    """The simple recurrent network: a_t = b + W h_{t-1} + U x_t, h_t = tanh(a_t), or max(0, a_t).
 
     State and output: h (B, H). Parameters U (I, H), W (H, H), b (H,).
+
+    Args:
+        nonlinearity: "tanh" or "relu"; for a relu that starts from the identity see `IRNNCell`.
+
+    Raises:
+        ValueError: for another `nonlinearity`.
+
     Source: Goodfellow, Bengio & Courville 2016, equations 10.8 and 10.9.
+
+    >>> nn.RNNCell(2, 3, nonlinearity="relu")
+    RNNCell(2, 3, nonlinearity='relu')  # 18 parameters
     """
 
-    inputs = states = 1
+    input_blocks = state_blocks = 1
+
+    def __init__(
+        self,
+        I: int,
+        H: int,
+        bias: bool = True,
+        rng: init.Rng = None,
+        dtype: npt.DTypeLike = np.float32,
+        nonlinearity: str = "tanh",
+    ) -> None:
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"{type(self).__name__}: nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}")
+        super().__init__(I, H, bias, rng, dtype)
+        self.nonlinearity = nonlinearity
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
-        h = mg.tanh(mg.linear(state, self.W, x))
+        a = mg.linear(state, self.W, x)
+        h = mg.tanh(a) if self.nonlinearity == "tanh" else mg.relu(a)
         return h, h
 
     step_masked = Cell.step_masked  # a product alone reads h
+
+    def extra_repr(self) -> str:
+        option = "" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity!r}"
+        return super().extra_repr() + option
 
 
 class ElmanCell(RNNCell):
@@ -111,7 +146,7 @@ class ElmanCell(RNNCell):
         return f"{self.I}, {self.H}, {self.V.shape[1]}"
 
 
-class LSTMCell(Linked):
+class LSTMCell(BlockCell):
     """Long short-term memory with forget gate.
 
     f_t = σ(W_f [h_{t-1}, x_t] + b_f),  i_t = σ(W_i [h_{t-1}, x_t] + b_i),  o_t = σ(W_o [h_{t-1}, x_t] + b_o)
@@ -122,7 +157,7 @@ class LSTMCell(Linked):
     Source: Gers, Schmidhuber & Cummins 2000; forget bias: Jozefowicz, Zaremba & Sutskever 2015.
     """
 
-    inputs = states = 4
+    input_blocks = state_blocks = 4
 
     def __init__(
         self,
@@ -154,7 +189,7 @@ class LSTMCell(Linked):
     step_masked = Cell.step_masked  # a product alone reads h
 
 
-class GRUCell(Carrying):
+class GRUCell(InterpolatingCell):
     """Gated recurrent unit, in each of its published forms.
 
     z_t = σ(W_z [h_{t-1}, x_t]),  r_t = σ(W_r [h_{t-1}, x_t]),  h̃_t = tanh(W [r_t * h_{t-1}, x_t])
@@ -179,7 +214,7 @@ class GRUCell(Carrying):
         ValueError: for another `reset` or `z`.
     """
 
-    inputs, states = 3, 2
+    input_blocks, state_blocks = 3, 2
 
     def __init__(
         self,

@@ -40,11 +40,11 @@ def one_hot(x: Any, V: int, dtype: npt.DTypeLike = np.float32) -> Any:
         ValueError: if one is not within 0 ... V - 1.
     """
     if not is_integer(x):
-        raise TypeError(f"one_hot: x must be integers, the numbers of the entries that are 1, got {_kind(x)}")
-    return mg.take(np.eye(V, dtype=dtype), _checked(x, V, "one_hot"), axis=0)
+        raise TypeError(f"one_hot: x must be integers, the numbers of the entries that are 1, got {_dtype_of(x)}")
+    return mg.take(np.eye(V, dtype=dtype), _in_range(x, V, "one_hot"), axis=0)
 
 
-def _kind(x: Any) -> Any:
+def _dtype_of(x: Any) -> Any:
     return x.dtype if isinstance(x, mg.Tensor) else np.asarray(x).dtype
 
 
@@ -61,7 +61,7 @@ def _within(indices: np.ndarray, V: int, who: str) -> np.ndarray:
 _range_checked = mg.primitive(_within, name="checked", pure=False)
 
 
-def _checked(x: Any, V: int, who: str) -> Any:
+def _in_range(x: Any, V: int, who: str) -> Any:
     """Integers x, after a look whether they lie within 0 ... V - 1; compiled, at each call."""
     try:
         return _range_checked(x if isinstance(x, mg.Tensor) else np.asarray(x), V, who)
@@ -79,7 +79,7 @@ def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
         ValueError: if the last size of x is not I, or an integer is not within 0 ... I - 1.
     """
     if is_integer(x):
-        indices = _checked(x, W.shape[0], "linear")
+        indices = _in_range(x, W.shape[0], "linear")
         if b is None:
             return mg.take(W, indices, axis=0)
         if indices.size < W.shape[0]:
@@ -129,18 +129,47 @@ class Embedding(Module):
     """y = W[x]: the row of W (V, O) for each integer of x (...); y (..., O).
 
     Rows start from N(0, 1). Raises ValueError for an integer outside of 0 ... V - 1, TypeError for other numbers.
+
+    Args:
+        padding_idx: the integer that stands for padding, negative ones counted from V. Its row starts at 0 and gets no
+            gradient from here, so that it does not learn; a `TiedLinear` of this W gives it one.
+
+    >>> nn.Embedding(4, 2, padding_idx=0)([0, 0])
+    tensor([[0., 0.],
+            [0., 0.]], dtype=float32)
     """
 
-    def __init__(self, V: int, O: int, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32) -> None:
-        self.W = parameter(np.random.default_rng(rng).standard_normal((V, O)).astype(dtype))
+    def __init__(
+        self,
+        V: int,
+        O: int,
+        rng: init.Rng = None,
+        dtype: npt.DTypeLike = np.float32,
+        padding_idx: int | None = None,
+    ) -> None:
+        rows = np.random.default_rng(rng).standard_normal((V, O)).astype(dtype)
+        self.padding_idx = None
+        if padding_idx is not None:
+            if not isinstance(padding_idx, (int, np.integer)) or not -V <= padding_idx < V:
+                raise ValueError(
+                    f"Embedding: padding_idx must be an integer within -{V} ... {V - 1}, got {padding_idx}"
+                )
+            self.padding_idx = int(padding_idx) % V
+            rows[self.padding_idx] = 0
+        self.W = parameter(rows)
 
     def forward(self, x: Any) -> Any:
         if not is_integer(x):
-            raise TypeError(f"Embedding: inputs must be integers, the numbers of rows, got {_kind(x)}")
-        return mg.take(self.W, _checked(x, self.W.shape[0], "Embedding"), axis=0)
+            raise TypeError(f"Embedding: inputs must be integers, the numbers of rows, got {_dtype_of(x)}")
+        indices = _in_range(x, self.W.shape[0], "Embedding")
+        y = mg.take(self.W, indices, axis=0)
+        if self.padding_idx is None:
+            return y
+        return mg.where(mg.expand_dims(mg.equal(indices, self.padding_idx), -1), y.detach(), y)
 
     def extra_repr(self) -> str:
-        return f"{self.W.shape[0]}, {self.W.shape[1]}"
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.W.shape[0]}, {self.W.shape[1]}{padding}"
 
 
 class TiedLinear(Module):
@@ -162,29 +191,67 @@ class TiedLinear(Module):
         return linear(as_input(x, self.source.W.dtype), self.source.W.T, self.b)
 
 
-def layer_norm(x: Any, scale: Any, shift: Any, eps: float = 1e-5) -> Any:
-    """y = scale (x - μ) / √(σ² + ε) + shift, with mean μ and variance σ² over the last axis."""
-    d = x - mg.mean(x, axis=-1, keepdims=True)
-    return d / mg.sqrt(mg.mean(d * d, axis=-1, keepdims=True) + eps) * scale + shift
+def layer_norm(
+    x: Any, scale: Any = None, shift: Any = None, eps: float = 1e-5, axis: int | tuple[int, ...] = -1
+) -> Any:
+    """y = scale (x - μ) / √(σ² + ε) + shift, with mean μ and variance σ² over `axis`; None is no scale, no shift.
+
+    >>> nn.layer_norm(mg.tensor([[1.0, 3.0], [5.0, 7.0]]), eps=0.0)
+    tensor([[-1.,  1.],
+            [-1.,  1.]])
+    """
+    d = x - mg.mean(x, axis=axis, keepdims=True)
+    y = d / mg.sqrt(mg.mean(d * d, axis=axis, keepdims=True) + eps)
+    y = y if scale is None else y * scale
+    return y if shift is None else y + shift
 
 
 class LayerNorm(Module):
-    """y = scale (x - μ) / √(σ² + ε) + shift over the last axis of x (..., I). Source: Ba, Kiros & Hinton 2016.
+    """y = scale (x - μ) / √(σ² + ε) + shift over the last axes of x. Source: Ba, Kiros & Hinton 2016.
 
-    Parameters scale (I,), from 1, and shift (I,), from 0. Raises ValueError if the last size of x is not I.
+    Args:
+        I: the size of the last axis, or a tuple with the sizes of as many last axes, which are normalised together.
+        eps: ε.
+        dtype: of the parameters, and in which plain arrays are read.
+        elementwise_affine: whether there are a scale, from 1, and a shift, from 0: parameters of the sizes I.
+        bias: whether there is the shift.
+
+    Raises:
+        ValueError: if the last sizes of x are not I.
+
+    >>> nn.LayerNorm((4, 5), bias=False)(np.ones((2, 3, 4, 5))).shape
+    (2, 3, 4, 5)
     """
 
-    def __init__(self, I: int, eps: float = 1e-5, dtype: npt.DTypeLike = np.float32) -> None:
-        self.scale, self.shift, self.eps = parameter(np.ones(I, dtype)), parameter(np.zeros(I, dtype)), eps
+    def __init__(
+        self,
+        I: int | tuple[int, ...],
+        eps: float = 1e-5,
+        dtype: npt.DTypeLike = np.float32,
+        *,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ) -> None:
+        sizes = (I,) if isinstance(I, (int, np.integer)) else tuple(I)
+        if not sizes or min(sizes) < 1:
+            raise ValueError(f"LayerNorm: I must be a size, or a tuple of the sizes of the last axes, got {I}")
+        self.sizes, self.eps, self.input_dtype = sizes, eps, np.dtype(dtype)
+        self.scale = parameter(np.ones(sizes, dtype)) if elementwise_affine else None
+        self.shift = parameter(np.zeros(sizes, dtype)) if elementwise_affine and bias else None
 
     def forward(self, x: Any) -> Any:
-        x = as_input(x, self.scale.dtype)
-        if x.shape[-1:] != self.scale.shape:
-            raise ValueError(f"LayerNorm: the input has shape {x.shape}, its last size must be {self.scale.size}")
-        return layer_norm(x, self.scale, self.shift, self.eps)
+        x = as_input(x, self.input_dtype if self.scale is None else self.scale.dtype)
+        count = len(self.sizes)
+        if x.shape[-count:] != self.sizes:
+            wanted = f"size must be {self.sizes[0]}" if count == 1 else f"sizes must be {self.sizes}"
+            raise ValueError(f"LayerNorm: the input has shape {x.shape}, its last {wanted}")
+        return layer_norm(x, self.scale, self.shift, self.eps, -1 if count == 1 else tuple(range(-count, 0)))
 
     def extra_repr(self) -> str:
-        return f"{self.scale.size}"
+        options = (
+            ", elementwise_affine=False" if self.scale is None else "" if self.shift is not None else ", bias=False"
+        )
+        return f"{self.sizes[0] if len(self.sizes) == 1 else self.sizes}{options}"
 
 
 class Dropout(Module):

@@ -10,7 +10,7 @@ import numpy as np
 
 import minigrad as mg
 
-from .layers import as_input
+from .layers import as_input, is_integer
 from .module import Module, weights_dtype
 
 State = Any  # a Tensor, or a tuple or dict of Tensors
@@ -87,7 +87,9 @@ class Cell(Module):
             return initial
         found, needed = mg.tree_map(np.shape, state), mg.tree_map(np.shape, initial)
         if found != needed:
-            raise ValueError(f"{self.name}: the state has shapes {found}, the cell needs {needed}")
+            unbatched = found == mg.tree_map(lambda s: np.shape(s)[1:], initial)
+            single = "; a state without a batch is passed as s[None], part by part" if unbatched else ""
+            raise ValueError(f"{self.name}: the state has shapes {found}, the cell needs {needed}{single}")
         return mg.tree_map(lambda s, like: mg.as_tensor(s, like.dtype), state, initial)
 
     def project(self, xs: Any) -> Any:
@@ -144,6 +146,10 @@ class Cell(Module):
         `t` is the number of the time step, for a cell that asks for it.
         """
         x = read_inputs(x, self.input_dtype)
+        for part in mg.tree_leaves(x):
+            if part.ndim + is_integer(part) < 2:
+                raise ValueError(f"{self.name}: the input has shape {part.shape}, it needs a batch: (B, I), or (B,) "
+                                 "integers; a single example is x[None]")  # fmt: skip
         time = {"t": t} if self._timed and t is not None else {}
         return self.step(self.project(x), self.checked_state(state, len(mg.tree_leaves(x)[0])), **time)
 

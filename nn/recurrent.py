@@ -19,6 +19,7 @@ from .module import Module, inside
 from .protocol import Cell, FunctionCell, State, is_tree, read_inputs
 from .scan import scan
 from .sequences import padding_mask
+from .variants import ProjectedLSTMCell
 
 
 def detach(state: State) -> State:
@@ -157,9 +158,11 @@ class Recurrent(Module):
         for x in sequences:
             shape = np.shape(x)
             if len(shape) < 2 or not shape[0]:
-                raise ValueError(f"{name}: xs must be (T, B, I) or integers (T, B) with T >= 1, got {shape}")
+                single = "; one sequence without a batch is xs[:, None]" if len(shape) == 1 else ""
+                raise ValueError(f"{name}: xs must be (T, B, I) or integers (T, B) with T >= 1, got {shape}{single}")
             if len(shape) == 2 and not is_integer(x):
-                raise ValueError(f"{name}: xs of shape {shape} must be integers, or have a third axis: (T, B, I)")
+                raise ValueError(f"{name}: xs of shape {shape} must be integers, or have a third axis: (T, B, I); "
+                                 "one sequence (T, I) without a batch is xs[:, None]")  # fmt: skip
         sizes: set[Any] = {np.shape(x)[:2] for x in sequences}
         if len(sizes) != 1:
             raise ValueError(f"{name}: all sequences of a tuple or dict must have the same T and B, got the shapes "
@@ -229,9 +232,9 @@ def _zero_padding(xs: Any, active: Any) -> Any:
 
 
 class _Stack(Recurrent):
-    """`num_layers` of one kind of cell; `options` go to each cell, the others are those of `Recurrent`."""
+    """`num_layers` of cells of one class; `options` go to each cell, the others are those of `Recurrent`."""
 
-    kind: type[Cell]
+    cell_class: Any
 
     def __init__(
         self,
@@ -250,11 +253,11 @@ class _Stack(Recurrent):
         checkpoint: int | None = None,
         **options: Any,
     ) -> None:
-        rng, make = np.random.default_rng(rng), self.kind
-        wide = 2 * H if bidirectional else H
+        rng = np.random.default_rng(rng)
+        below = (options.get("proj_size") or H) * (2 if bidirectional else 1)  # how wide a layer's outputs are
 
         def cell(layer: int) -> Cell:
-            return make(wide if layer else I, H, bias=bias, rng=rng, dtype=dtype, **options)
+            return self.make_cell(below if layer else I, H, bias=bias, rng=rng, dtype=dtype, **options)
 
         super().__init__(
             cell,
@@ -268,21 +271,43 @@ class _Stack(Recurrent):
             rng=rng,
         )
 
+    def make_cell(self, I: int, H: int, **options: Any) -> Cell:
+        """The cell of one layer and direction."""
+        cell: Cell = self.cell_class(I, H, **options)
+        return cell
+
 
 class RNN(_Stack):
-    """`num_layers` of `RNNCell`: xs (T, B, I) -> outputs (T, B, H) and the final h of each cell."""
+    """`num_layers` of `RNNCell`: xs (T, B, I) -> outputs (T, B, H) and the final h of each cell.
 
-    kind = RNNCell
+    Besides the common options it takes `nonlinearity`, "tanh" by default, or "relu".
+
+    >>> nn.RNN(2, 3, nonlinearity="relu").cells[0]
+    RNNCell(2, 3, nonlinearity='relu')  # 18 parameters
+    """
+
+    cell_class = RNNCell
 
 
 class LSTM(_Stack):
     """`num_layers` of `LSTMCell`: xs (T, B, I) -> outputs (T, B, H) and the final (h, C) of each cell.
 
     The final state is a tuple of one entry a cell, so of one layer: `outputs, ((h, C),) = nn.LSTM(I, H)(xs)`.
-    Besides the common options it takes `forget_bias`, the initial b_f, 1 by default.
+    Besides the common options it takes `forget_bias`, the initial b_f, 1 by default; and `proj_size` P, within 1 ...
+    H - 1, which makes each cell a `ProjectedLSTMCell`: outputs (T, B, P), h (B, P) and C (B, H). 0 stands for none.
+
+    >>> outputs, ((h, C),) = nn.LSTM(3, 5, proj_size=2)(np.zeros((7, 4, 3)))
+    >>> outputs.shape, h.shape, C.shape
+    ((7, 4, 2), (4, 2), (4, 5))
     """
 
-    kind = LSTMCell
+    cell_class = LSTMCell
+
+    def make_cell(self, I: int, H: int, **options: Any) -> Cell:
+        P = options.pop("proj_size", 0)
+        if not isinstance(P, (int, np.integer)) or not 0 <= P < H:
+            raise ValueError(f"LSTM: proj_size must be an integer below H = {H}, or 0 for none, got {P!r}")
+        return ProjectedLSTMCell(I, H, int(P), **options) if P else super().make_cell(I, H, **options)
 
 
 class GRU(_Stack):
@@ -291,4 +316,4 @@ class GRU(_Stack):
     Besides the common options it takes `reset` and `z`, by which one GRU differs from another.
     """
 
-    kind = GRUCell
+    cell_class = GRUCell

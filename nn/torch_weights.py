@@ -22,6 +22,7 @@ import numpy as np
 import minigrad as mg
 
 from .cells import GRUCell, LSTMCell, RNNCell
+from .conv import Conv2d
 from .layers import Embedding, LayerNorm, Linear
 from .module import Module
 from .protocol import Cell
@@ -31,31 +32,44 @@ from .variants import IRNNCell, ProjectedLSTMCell
 Arrays = dict[str, np.ndarray]
 ORDER = {"rnn_tanh": [0], "rnn_relu": [0], "lstm": [1, 0, 3, 2], "gru": [1, 0, 2]}  # our gates among theirs
 PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-KINDS = (*ORDER, "linear", "embedding", "layer_norm")
+AXES = {"linear": 2, "embedding": 2, "layer_norm": None, "conv2d": 4}  # of their weight
+KINDS = (*ORDER, *AXES)
+OPTIONS = {"embedding": ("padding_idx",), "layer_norm": ("eps",), "conv2d": ("stride", "padding", "dilation", "groups")}
 
 
-def from_torch(state_dict: Mapping[str, Any], kind: str | None = None, prefix: str = "") -> Module:
+def from_torch(state_dict: Mapping[str, Any], kind: str | None = None, prefix: str = "", **options: Any) -> Module:
     """The module that a PyTorch module's `state_dict()` belongs to, with its weights and their dtype.
 
     RNN, LSTM (also with proj_size) and GRU, of any number of layers and both directions, become a `Recurrent`; RNNCell,
-    LSTMCell and GRUCell a cell; Linear, Embedding and LayerNorm (ε = 1e-5) what they are called here. Trained further,
-    cells drift apart from PyTorch's, which move two biases where these move one: see above.
+    LSTMCell and GRUCell a cell; Linear, Embedding, LayerNorm and Conv2d, with or without bias, what they are called
+    here. Trained further, cells drift apart from PyTorch's, which move two biases where these move one: see above.
 
     Args:
         state_dict: names and PyTorch's tensors, or arrays. Entries of a recurrent module that are there a second time,
             equal, under another name (`0.cell.weight_ih`, as PaddlePaddle has them), are skipped.
-        kind: one of rnn_tanh, rnn_relu, lstm, gru, linear, embedding, layer_norm. None tells it from names and shapes,
-            which do not say whether an RNN has tanh (then assumed) or relu, or whether a lone matrix is an Embedding
-            or a Linear without bias (then it must be given).
+        kind: one of rnn_tanh, rnn_relu, lstm, gru, linear, embedding, layer_norm, conv2d. None tells it from names and
+            shapes, which do not say whether an RNN has tanh (then assumed) or relu, or whether a lone matrix is an
+            Embedding, or a Linear or LayerNorm without bias (then it must be given). A weight of four axes is a Conv2d,
+            unless its bias has four as well.
         prefix: take the entries whose names begin with it, as `"encoder."`.
+        options: what PyTorch's entries do not say, where it is not the default: `stride`, `padding`, `dilation` and
+            `groups` of a Conv2d, `padding_idx` of an Embedding, `eps` of a LayerNorm (1e-5).
 
     Raises:
         ValueError: if the kind is unknown or cannot be told; listing every missing, unexpected or mis-shaped entry.
+        TypeError: if the module has no such option.
+
+    >>> nn.from_torch({"weight": np.ones((6, 2, 3, 3))}, groups=2, padding="same")
+    Conv2d(4, 6, (3, 3), stride=1, padding='same', groups=2)  # 108 parameters
     """
     arrays = {name[len(prefix) :]: _array(value) for name, value in state_dict.items() if name.startswith(prefix)}
     kind = _kind(arrays) if kind is None else kind
     if kind not in KINDS:
         raise ValueError(f"from_torch: kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    for name in options:
+        if name not in OPTIONS.get(kind, ()):
+            takes = f"its options are {', '.join(OPTIONS[kind])}" if kind in OPTIONS else "it has none"
+            raise TypeError(f"from_torch: a {kind} takes no option {name}=; {takes}")
     dtypes = {a.dtype for a in arrays.values()}
     if len(dtypes) > 1 or not all(d.kind == "f" for d in dtypes):
         raise ValueError(
@@ -63,25 +77,42 @@ def from_torch(state_dict: Mapping[str, Any], kind: str | None = None, prefix: s
         )
     if kind in ORDER:
         return _recurrent(arrays, kind)
-    names = {"linear": ["weight", "bias"], "embedding": ["weight"], "layer_norm": ["weight", "bias"]}[kind]
-    if kind == "linear" and "bias" not in arrays:
-        names = ["weight"]
-    shape = arrays["weight"].shape if "weight" in arrays else ()
-    if len(shape) != (1 if kind == "layer_norm" else 2):
-        raise ValueError(f"from_torch: a {kind} needs a weight of {1 if kind == 'layer_norm' else 2} axes, got {shape}")
-    _check(arrays, {name: shape if name == "weight" else shape[:1] for name in names})
-    weight, dtype = arrays["weight"], arrays["weight"].dtype
-    module: Any
-    if kind == "linear":
-        module = Linear(shape[1], shape[0], "bias" in arrays, 0, dtype)
-        module.load_state_dict({"W": weight.T} | ({"b": arrays["bias"]} if "bias" in arrays else {}))
-    elif kind == "embedding":
-        module = Embedding(shape[0], shape[1], 0, dtype)
-        module.load_state_dict({"W": weight})
-    else:
-        module = LayerNorm(shape[0], dtype=dtype)
-        module.load_state_dict({"scale": weight, "shift": arrays["bias"]})
-    return module  # type: ignore[no-any-return]
+    names = ["weight"] + ["bias"] * ("bias" in arrays and kind != "embedding")
+    shape, axes = arrays["weight"].shape if "weight" in arrays else (), AXES[kind]
+    if not shape or len(shape) != (axes or len(shape)):
+        raise ValueError(f"from_torch: a {kind} needs a weight of {axes or 'at least 1'} axes, got {shape}")
+    _check(arrays, {name: shape if name == "weight" or kind == "layer_norm" else shape[:1] for name in names})
+    module: Module = _LAYERS[kind](arrays, arrays["weight"].dtype, **options)
+    return module
+
+
+def _linear(arrays: Arrays, dtype: Any) -> Module:
+    O, I = arrays["weight"].shape
+    return _loaded(Linear(I, O, "bias" in arrays, 0, dtype), W=arrays["weight"].T, b=arrays.get("bias"))
+
+
+def _embedding(arrays: Arrays, dtype: Any, **options: Any) -> Module:
+    V, O = arrays["weight"].shape
+    return _loaded(Embedding(V, O, 0, dtype, **options), W=arrays["weight"])
+
+
+def _layer_norm(arrays: Arrays, dtype: Any, eps: float = 1e-5) -> Module:
+    module = LayerNorm(arrays["weight"].shape, eps, dtype, bias="bias" in arrays)
+    return _loaded(module, scale=arrays["weight"], shift=arrays.get("bias"))
+
+
+def _conv2d(arrays: Arrays, dtype: Any, groups: int = 1, **options: Any) -> Module:
+    O, I, K, L = arrays["weight"].shape
+    module = Conv2d(I * groups, O, (K, L), bias="bias" in arrays, rng=0, dtype=dtype, groups=groups, **options)
+    return _loaded(module, W=arrays["weight"], b=arrays.get("bias"))
+
+
+_LAYERS: Any = {"linear": _linear, "embedding": _embedding, "layer_norm": _layer_norm, "conv2d": _conv2d}
+
+
+def _loaded(module: Module, **arrays: Any) -> Module:
+    module.load_state_dict({name: a for name, a in arrays.items() if a is not None})
+    return module
 
 
 def to_torch(module: Module) -> Arrays:
@@ -104,13 +135,19 @@ def to_torch(module: Module) -> Arrays:
     if isinstance(module, Cell):
         return _from_cell(module)
     if type(module) is Linear:
-        bias = {} if module.b is None else {"bias": module.b.data.copy()}
-        return {"weight": np.ascontiguousarray(module.W.data.T)} | bias
+        return _filled(weight=module.W.data.T, bias=module.b)
+    if type(module) is Conv2d:
+        return _filled(weight=module.W, bias=module.b)
     if type(module) is Embedding:
-        return {"weight": module.W.data.copy()}
+        return _filled(weight=module.W)
     if type(module) is LayerNorm:
-        return {"weight": module.scale.data.copy(), "bias": module.shift.data.copy()}
+        return _filled(weight=module.scale, bias=module.shift)
     raise TypeError(f"to_torch: PyTorch has no counterpart of {type(module).__name__}")
+
+
+def _filled(**entries: Any) -> Arrays:
+    """The entries that are there, as arrays of their own."""
+    return {name: np.array(_array(p), order="C") for name, p in entries.items() if p is not None}
 
 
 def _array(value: Any) -> np.ndarray:
@@ -127,11 +164,18 @@ def _kind(arrays: Arrays) -> str:
         gates = arrays[layer].shape[0] // hidden.shape[-1] if hidden is not None and hidden.shape[-1:] > (0,) else 0
         if gates in (1, 3, 4):
             return {1: "rnn_tanh", 3: "gru", 4: "lstm"}[gates]
-    if names == {"weight", "bias"}:
-        return "layer_norm" if arrays["weight"].ndim == 1 else "linear"
-    if names == {"weight"}:
-        raise ValueError('from_torch: a lone weight is an Embedding or a Linear without bias; pass kind="embedding" or '
-                         '"linear"')  # fmt: skip
+    if "weight" in names <= {"weight", "bias"}:
+        axes = arrays["weight"].ndim
+        bias = arrays["bias"].ndim if "bias" in names else None
+        if axes == 1 or (bias or 0) > 1:
+            return "layer_norm"
+        if axes == 4 or bias is not None:
+            return "conv2d" if axes == 4 else "linear"
+        raise ValueError('from_torch: a lone weight is an Embedding, or a Linear or LayerNorm without bias; pass '
+                         'kind="embedding" or "linear" or "layer_norm"')  # fmt: skip
+    if not names:
+        raise ValueError("from_torch: there are no entries; a LayerNorm without weights is "
+                         "nn.LayerNorm(I, elementwise_affine=False)")  # fmt: skip
     raise ValueError(f"from_torch: these are not the entries of a module it knows: {sorted(names)}; for a part of a "
                      'larger model pass prefix="name."')  # fmt: skip
 
@@ -212,9 +256,10 @@ def _to_cell(part: Arrays, kind: str) -> Cell:
     elif "weight_hr" in part:
         cell = ProjectedLSTMCell(I, H, W.shape[0], bias, 0, dtype)
         state["P"] = part["weight_hr"].T
+    elif kind == "lstm":
+        cell = LSTMCell(I, H, bias, 0, dtype)
     else:
-        kinds: dict[str, Any] = {"lstm": LSTMCell, "rnn_tanh": RNNCell, "rnn_relu": IRNNCell}
-        cell = kinds[kind](I, H, bias, 0, dtype)
+        cell = RNNCell(I, H, bias, 0, dtype, nonlinearity=kind.removeprefix("rnn_"))
     cell.load_state_dict(state)
     return cell
 
@@ -225,6 +270,8 @@ def _kind_of(cell: Cell) -> str:
         raise TypeError(f"to_torch: PyTorch has no counterpart of {cell.name}")
     if isinstance(cell, GRUCell) and (cell.reset, cell.z) != ("after", "old"):
         raise TypeError(f"to_torch: PyTorch's GRU is GRUCell(reset='after', z='old'), this one is {cell!r}")
+    if type(cell) is RNNCell:
+        return f"rnn_{cell.nonlinearity}"
     return kinds[type(cell)]
 
 

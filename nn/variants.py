@@ -1,4 +1,4 @@
-"""Relatives of the three common cells, a few lines each; what is packed in U, W and b is as in `cells`."""
+"""Relatives of the three common cells, a few lines each; the blocks of U, W and b are as in `cells`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import minigrad as mg
 
 from . import init
-from .cells import Carrying, LSTMCell, RNNCell
+from .cells import InterpolatingCell, LSTMCell, RNNCell
 from .layers import layer_norm, linear, parameter
 from .module import buffer
 from .protocol import Cell, State
@@ -53,7 +53,7 @@ class CoupledLSTMCell(LSTMCell):
     Three blocks, f o C̃. Source: Greff et al. 2017, section 3 (CIFG).
     """
 
-    inputs = states = 3
+    input_blocks = state_blocks = 3
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         h, C = state
@@ -134,7 +134,7 @@ class LayerNormLSTMCell(LSTMCell):
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         h, C = state
-        a, H = x + layer_norm(h @ self.W, self.alpha_1, 0.0), self.H
+        a, H = x + layer_norm(h @ self.W, self.alpha_1), self.H
         gates = mg.sigmoid(a[:, : 3 * H])
         C = gates[:, :H] * C + gates[:, H : 2 * H] * mg.tanh(a[:, 3 * H :])
         h = gates[:, 2 * H :] * mg.tanh(layer_norm(C, self.alpha_3, self.beta_3))
@@ -143,14 +143,14 @@ class LayerNormLSTMCell(LSTMCell):
     step_masked = Cell.step_masked  # a product alone reads h
 
 
-class MGUCell(Carrying):
+class MGUCell(InterpolatingCell):
     """Minimal gated unit: f_t = σ(W_f [h_{t-1}, x_t] + b_f), h̃_t = tanh(W [f_t * h_{t-1}, x_t] + b).
 
     h_t = (1 - f_t) * h_{t-1} + f_t * h̃_t. State and output: h (B, H). Parameters U (I, 2H) and b (2H,) with f h̃ side by
     side, W (H, H) of f and W_h (H, H) of h̃. Source: Zhou, Wu, Zhang & Zhou 2016.
     """
 
-    inputs, states = 2, 1
+    input_blocks, state_blocks = 2, 1
 
     def __init__(
         self, I: int, H: int, bias: bool = True, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32
@@ -197,7 +197,7 @@ class IRNNCell(RNNCell):
                             "that defines `step_masked(x, state, mask)`")  # fmt: skip
 
 
-class LeakyRNNCell(Carrying):
+class LeakyRNNCell(InterpolatingCell):
     """Leaky units: h_t = (1 - α) h_{t-1} + α tanh(b + W h_{t-1} + U x_t), a running mean over some 1/α steps.
 
     Args:
@@ -206,7 +206,7 @@ class LeakyRNNCell(Carrying):
     Source: Goodfellow, Bengio & Courville 2016, section 10.9.2; Jaeger et al. 2007.
     """
 
-    inputs = states = 1
+    input_blocks = state_blocks = 1
 
     def __init__(
         self,

@@ -119,10 +119,6 @@ KEYWORDS: Mapping[str, str] = {
     "embedding_dim": "the second argument, O",
     "normalized_shape": "the first argument, I",
     "kernel_size": "the third argument, kernel",
-    "proj_size": "nn.Recurrent(nn.ProjectedLSTMCell(I, H, O))",
-    "nonlinearity": "nn.Recurrent(nn.IRNNCell(I, H)) for relu",
-    "padding_idx": "lengths: net(xs, lengths=lengths), or ignore_index= of the loss",
-    "elementwise_affine": "nn.layer_norm(x, 1.0, 0.0)",
     "device": _HERE,
     "inplace": _HERE,
 }

@@ -222,10 +222,10 @@ def test_recurrent_dropout_masks_h_alike_at_all_times_and_in_training_only(kind:
 @each_network
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_a_mask_on_h_acts_in_products_only(kind: Any, value: float) -> None:
-    cell = make_cell(kind.kind, 2, 3)
+    cell = make_cell(kind.cell_class, 2, 3)
     state = random_state(cell, 2, np.random.default_rng(0))
     masked, s = cell.step_masked(cell.project(XS[0]), mg.tree_map(mg.tensor, state), value)
-    twin = make_cell(kind.kind, 2, 3)
+    twin = make_cell(kind.cell_class, 2, 3)
     for name in {"W", "W_h"} & set(vars(twin)):
         getattr(twin, name).data = getattr(twin, name).data * value
     expected, e = twin(XS[0], state)

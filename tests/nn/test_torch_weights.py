@@ -8,7 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 from textbook import randomised
-from torch_cases import CASES, OTHERS, RECORDED, Case, differences, kind_of, make_torch, read, run_torch, weights_of
+from torch_cases import (
+    CASES,
+    OTHERS,
+    RECORDED,
+    Case,
+    differences,
+    kind_of,
+    make_torch,
+    options_of,
+    quiet,
+    read,
+    run_torch,
+    weights_of,
+)
 
 import minigrad as mg
 import nn
@@ -38,11 +51,11 @@ def test_pytorch_loads_our_weights_and_computes_the_same(case: Case) -> None:
     import torch
 
     theirs = make_torch(case)
-    ours: Any = randomised(nn.from_torch(theirs.state_dict(), kind_of(case)), 3)
+    ours: Any = randomised(nn.from_torch(theirs.state_dict(), kind_of(case), **options_of(case)), 3)
     theirs.load_state_dict({name: torch.from_numpy(a) for name, a in nn.to_torch(ours).items()})
     x = STORED[case.name]["x"]
     with torch.no_grad():
-        y = theirs(torch.tensor(x))
+        y = quiet(theirs, torch.tensor(x))
     expected = ours(x)
     for a, b in zip(
         mg.tree_leaves(expected if case.kind in OTHERS else expected[0]),
@@ -55,7 +68,7 @@ def test_pytorch_loads_our_weights_and_computes_the_same(case: Case) -> None:
 @each_case
 def test_weights_come_back_but_for_the_second_bias_which_is_part_of_the_first(case: Case) -> None:
     there = weights_of(STORED[case.name])
-    module = nn.from_torch(there, kind_of(case))
+    module = nn.from_torch(there, kind_of(case), **options_of(case))
     back = nn.to_torch(module)
     assert {name: (a.shape, a.dtype) for name, a in back.items()} == {
         name: (a.shape, a.dtype) for name, a in there.items()
@@ -66,7 +79,7 @@ def test_weights_come_back_but_for_the_second_bias_which_is_part_of_the_first(ca
             np.testing.assert_allclose(a + back[other], there[name] + there[other], rtol=1e-6)
         elif "bias_hh" not in name:
             np.testing.assert_array_equal(a, there[name])
-    again = nn.from_torch(back, kind_of(case))
+    again = nn.from_torch(back, kind_of(case), **options_of(case))
     for p, q in zip(module.parameters(), again.parameters(), strict=True):
         np.testing.assert_array_equal(p.data, q.data)
 

@@ -27,7 +27,7 @@ Arrays = dict[str, np.ndarray]
 class Case(NamedTuple):
     """One module of PyTorch, with what it is given."""
 
-    kind: str  # RNN, RNN relu, LSTM, LSTM proj, GRU, their cells, Linear, Embedding, LayerNorm
+    kind: str  # RNN, RNN relu, LSTM, LSTM proj, GRU, their cells, Linear, ..., each perhaps with a word of OPTIONS
     dtype: str
     layers: int = 1
     bidirectional: bool = False
@@ -44,7 +44,18 @@ class Case(NamedTuple):
 
 LAYERED = ["RNN", "RNN relu", "LSTM", "LSTM proj", "GRU"]
 CELLS = ["RNNCell", "RNNCell relu", "LSTMCell", "GRUCell"]
-OTHERS = ["Linear", "Embedding", "LayerNorm"]
+IMAGES = ["Conv2d", "Conv2d pairs", "Conv2d same", "Conv2d groups", "Conv2d each"]
+OTHERS = ["Linear", "Embedding", "LayerNorm", "Embedding padding", "LayerNorm axes", *IMAGES]
+OPTIONS: dict[str, dict[str, Any]] = {  # what the second word of a kind stands for
+    "relu": {"nonlinearity": "relu"},
+    "proj": {"proj_size": P},
+    "padding": {"padding_idx": -2},
+    "axes": {},
+    "pairs": {"stride": (2, 1), "padding": (0, 2), "dilation": (1, 2)},
+    "same": {"padding": "same", "dilation": (3, 1)},
+    "groups": {"groups": 2, "padding": "valid", "dilation": 2},
+    "each": {"groups": 4, "stride": 2, "padding": 1},
+}
 CASES = [
     Case(kind, dtype, *options)
     for dtype in ("float32", "float64")
@@ -53,7 +64,7 @@ CASES = [
 ]
 CASES += [Case(kind, dtype, bias=bias) for dtype in ("float32", "float64") for kind in CELLS for bias in (True, False)]
 CASES += [Case(kind, dtype) for dtype in ("float32", "float64") for kind in OTHERS]
-CASES += [Case("Linear", "float64", bias=False)]
+CASES += [Case(kind, "float64", bias=False) for kind in ("Linear", "LayerNorm axes", "Conv2d groups")]
 
 
 # --- PyTorch's side --------------------------------------------------------------------------------------------------
@@ -67,16 +78,24 @@ def make_torch(case: Case) -> Any:
     options: dict[str, Any] = {"dtype": getattr(torch, case.dtype)}
     if case.kind in LAYERED:
         options |= {"num_layers": case.layers, "bidirectional": case.bidirectional}
-    if case.kind in (*LAYERED, *CELLS, "Linear"):
+    if "Embedding" not in case.kind:
         options["bias"] = case.bias
-    options |= {"relu": {"nonlinearity": "relu"}, "proj": {"proj_size": P}}[option[0]] if option else {}
-    sizes = {"Embedding": (5, H), "LayerNorm": (H,)}.get(kind, (I, H))
+    options |= OPTIONS[option[0]] if option else {}
+    sizes: Any = {"Embedding": (5, H), "LayerNorm": ((B, H) if option else H,), "Conv2d": (4, 4, (2, 3))}
+    sizes = sizes.get(kind, (I, H))
     module = getattr(torch.nn, kind)(*sizes, **options)
     rng = np.random.default_rng(len(case.name))
     with torch.no_grad():
         for p in module.parameters():
             p.copy_(torch.from_numpy(0.5 * rng.standard_normal(p.shape)))
     return module
+
+
+def quiet(module: Any, *inputs: Any) -> Any:
+    """The module's results, without its warning that a projection, or an odd padding, takes a slower way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return module(*inputs)
 
 
 def run_torch(case: Case) -> Arrays:
@@ -90,12 +109,12 @@ def run_torch(case: Case) -> Arrays:
         return torch.tensor(rng.standard_normal(shape), dtype=getattr(torch, case.dtype), requires_grad=grad)
 
     states: list[Any] = []
-    if case.kind == "Embedding":
+    if "Embedding" in case.kind:
         x = torch.tensor(rng.integers(0, 5, (T, B)))
         results = [module(x)]
     elif case.kind in OTHERS:
-        x = tensor((T, B, H if case.kind == "LayerNorm" else I), True)
-        results = [module(x)]
+        x = tensor((2, 4, 5, 6) if case.kind in IMAGES else (T, B, H if "LayerNorm" in case.kind else I), True)
+        results = [quiet(module, x)]
     else:
         rows = (case.layers * (1 + case.bidirectional),) if case.kind in LAYERED else ()
         sizes = [P if "proj" in case.kind else H] + ([H] if "LSTM" in case.kind else [])
@@ -109,9 +128,7 @@ def run_torch(case: Case) -> Arrays:
             packing = torch.nn.utils.rnn
             lengths = torch.tensor(LENGTHS)
             xs = packing.pack_padded_sequence(x, lengths, enforce_sorted=False) if case.lengths else x
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about a projection that takes the slower of its implementations
-                ys, final = module(xs, state)
+            ys, final = quiet(module, xs, state)
             ys = packing.pad_packed_sequence(ys)[0] if case.lengths else ys
             results = [ys, *(final if len(states) == 2 else [final])]
     gs = [tensor(y.shape) for y in results]
@@ -134,13 +151,19 @@ def weights_of(recorded: Arrays) -> Arrays:
 
 def kind_of(case: Case) -> str | None:
     """What `from_torch` has to be told."""
-    return "rnn_relu" if "relu" in case.kind else {"Embedding": "embedding", "Linear": "linear"}.get(case.kind)
+    kinds = {"Embedding": "embedding", "Linear": "linear", "LayerNorm": "layer_norm"}
+    return "rnn_relu" if "relu" in case.kind else kinds.get(case.kind.split()[0])
+
+
+def options_of(case: Case) -> dict[str, Any]:
+    """What no entry says."""
+    return OPTIONS[case.kind.split()[-1]] if case.kind in OTHERS and " " in case.kind else {}
 
 
 def run_ours(case: Case, recorded: Arrays) -> Arrays:
     """The same results and gradients by our modules, laid out as PyTorch's."""
-    module: Any = nn.from_torch(weights_of(recorded), kind_of(case))
-    x = recorded["x"] if case.kind == "Embedding" else mg.tensor(recorded["x"], requires_grad=True)
+    module: Any = nn.from_torch(weights_of(recorded), kind_of(case), **options_of(case))
+    x = recorded["x"] if "Embedding" in case.kind else mg.tensor(recorded["x"], requires_grad=True)
     states = [mg.tensor(recorded[f"state/{k}"], requires_grad=True) for k in range(2) if f"state/{k}" in recorded]
     if case.kind in OTHERS:
         results = [module(x)]
@@ -156,7 +179,7 @@ def run_ours(case: Case, recorded: Arrays) -> Arrays:
         total = total + (recorded[f"g/{k}"] * y).sum()
     total.backward()
     arrays = {f"result/{k}": y.data for k, y in enumerate(results)}
-    arrays |= {} if case.kind == "Embedding" else {"grad/x": x.grad}
+    arrays |= {} if "Embedding" in case.kind else {"grad/x": x.grad}
     arrays |= {f"grad/state/{k}": s.grad for k, s in enumerate(states)}
     for p in module.parameters():
         p.data = p.grad
