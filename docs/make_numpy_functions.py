@@ -90,10 +90,10 @@ def described(name: str, function: Any) -> str:
     if function in PLAIN:
         return "of shapes and dtypes" if function in SHAPES else "of the values"
     ours = by_ufunc.get(function) or found(mg, name) or FUNCTIONS[function]
-    text = ours.__doc__
-    if ours is not function and text == function.__doc__:
-        return ""  # NumPy's own words
-    sentence = " ".join(inspect.cleandoc(text).split("\n\n")[0].split())
+    if isinstance(ours, mg.Primitive):  # whose docstring begins with its signature
+        sentence = inspect.getdoc(ours).split("\n\n")[1].partition("\n")[0]
+    else:
+        sentence = " ".join(inspect.getdoc(ours).split("\n\n")[0].split())
     return sentence.replace("|", "\\|")
 
 

@@ -21,8 +21,15 @@ X = TypeVar("X")
 OWN = ("minigrad", "nn")  # whose frames are not the user's
 
 
-#: `detailed()`: whether a `record_details` block is open.
 detailed = Switch(default=False)
+detailed.__doc__ = """Whether a `record_details` block is open: `detailed()`.
+
+>>> with mg.record_details():
+...     print(mg.detailed())
+True
+>>> mg.detailed()
+False
+"""
 
 
 class record_details(Mode):
@@ -160,6 +167,11 @@ def scope(name: str) -> AbstractContextManager[None]:
 
     An empty name changes nothing. It is there for who looks: outside of `record_details` it does nothing. `nn`'s
     modules open one for each part.
+
+    >>> with mg.record_details(), mg.scope("encoder"):
+    ...     y = mg.tanh(mg.tensor(0.5, requires_grad=True))
+    >>> mg.tape(y)[-1].path
+    'encoder'
     """
     if not name or not detailed():
         return _NOTHING

@@ -70,6 +70,9 @@ def einsum(subscripts: Any, *operands: Any, **unknown: Never) -> Any:
     Raises:
         ValueError: if the subscripts do not fit the operands.
         TypeError: if there are none, in either form.
+
+    >>> mg.einsum("ij,j->i", mg.tensor([[1.0, 2.0], [3.0, 4.0]]), [1.0, 10.0])
+    tensor([21., 43.])
     """
     if unknown:
         raise not_taken("einsum", unknown, ())

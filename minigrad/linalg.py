@@ -15,13 +15,13 @@ import numpy as np
 from . import products
 from .ops import _ratio, absolute, max, min, not_equal, sum, where
 from .ops import matmul as matmul
-from .ops import norm as _euclidean
 from .primitive import primitive
 from .products import outer as outer
 from .products import tensordot as tensordot
 from .products import vecdot as vecdot
 from .rearrange import array, axis_in
 from .rearrange import diagonal as _diagonal
+from .reductions import norm as _euclidean
 from .shapes import concatenate, expand_dims, flip, getitem, moveaxis, reshape, squeeze, swapaxes, tril
 
 __all__ = [
@@ -37,7 +37,12 @@ _QR = type(np.linalg.qr(np.eye(1)))
 
 
 def matrix_transpose(a: Any) -> Any:
-    """aᵀ of each matrix: the last two axes exchanged."""
+    """aᵀ of each matrix: the last two axes exchanged.
+
+    >>> mg.linalg.matrix_transpose(mg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([[1., 3.],
+            [2., 4.]])
+    """
     return swapaxes(a, -1, -2)
 
 
@@ -248,12 +253,20 @@ svdvals = primitive(
 
 
 def diagonal(a: Any, *, offset: int = 0) -> Any:
-    """The diagonals a[..., i, i + offset]."""
+    """The diagonals a[..., i, i + offset].
+
+    >>> mg.linalg.diagonal(mg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([1., 4.])
+    """
     return _diagonal(a, offset, -2, -1)
 
 
 def trace(a: Any, *, offset: int = 0) -> Any:
-    """Σ a[..., i, i + offset]."""
+    """Σ a[..., i, i + offset].
+
+    >>> mg.linalg.trace(mg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor(5.)
+    """
     return products.trace(a, offset, -2, -1)
 
 
@@ -313,19 +326,24 @@ def _matrix_norm(x: Any, ord: Any, row: int, column: int) -> Any:
 
 
 def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
-    """`norm` of vectors; along several axes, or all if `axis` is None, of their flattened entries."""
+    """`norm` of vectors; along several axes, or all if `axis` is None, of their flattened entries.
+
+    >>> mg.linalg.vector_norm(mg.tensor([[3.0, 0.0], [0.0, 4.0]]))
+    tensor(5.)
+    """
     x = array(x)
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
     places = tuple([axis_in("vector_norm", k, x.ndim) for k in axes])
     kept = [n for k, n in enumerate(x.shape) if k not in places]
-    y = norm(
-        reshape(moveaxis(x, places, tuple(range(-len(places), 0))), (*kept, math.prod(x.shape[k] for k in places))),
-        ord,
-        -1,
-    )
+    rows = moveaxis(x, places, tuple(range(-len(places), 0)))
+    y = norm(reshape(rows, (*kept, math.prod(x.shape[k] for k in places))), ord, -1)
     return reshape(y, tuple([1 if k in places else n for k, n in enumerate(x.shape)])) if keepdims else y
 
 
 def matrix_norm(x: Any, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    """`norm` of the matrices on the last two axes."""
+    """`norm` of the matrices on the last two axes.
+
+    >>> mg.linalg.matrix_norm(mg.tensor([[3.0, 0.0], [0.0, 4.0]]), ord=1)
+    tensor(4.)
+    """
     return norm(x, ord, (-2, -1), keepdims)

@@ -31,6 +31,8 @@ def keep_freed_memory() -> bool:
 
     It holds for all that the process allocates, whoever does, and for as long as it runs: what others free stays with
     the process too. It does nothing if the environment sets bounds (MALLOC_...), or without glibc.
+
+    >>> kept = mg.keep_freed_memory()  # once, at the head of a program
     """
     global _asked
     if any(name.startswith("MALLOC_") for name in os.environ):

@@ -125,13 +125,26 @@ class no_grad(Mode):
     """Keep no record in this block, function or generator: results do not require gradients.
 
     Per context: other threads and tasks, and the callers of a suspended generator, are not affected.
+
+    >>> w = mg.tensor(2.0, requires_grad=True)
+    >>> with mg.no_grad():
+    ...     y = w * w
+    >>> y.requires_grad
+    False
     """
 
     switch, value = recording, False
 
 
 class enable_grad(Mode):
-    """Keep a record again inside a `no_grad` block."""
+    """Keep a record again inside a `no_grad` block.
+
+    >>> w = mg.tensor(2.0, requires_grad=True)
+    >>> with mg.no_grad(), mg.enable_grad():
+    ...     y = w * w
+    >>> y.requires_grad
+    True
+    """
 
     switch, value = recording, True
 
@@ -150,6 +163,12 @@ class detect_anomaly(Mode):
 
     A NaN, or an infinity made from finite inputs (a mask of -inf passes through), raises `FloatingPointError`, which
     names the primitive, the shapes and the line of the forward call. Every array is scanned: for finding a fault.
+
+    >>> with np.errstate(all="ignore"), mg.detect_anomaly():
+    ...     y = mg.log(mg.tensor(-1.0, requires_grad=True))
+    Traceback (most recent call last):
+        ...
+    FloatingPointError: log: forward value has 1 non-finite of 1 entries; shapes: () float64 -> () float64; forward call: ...
     """
 
     switch, value = anomaly, True

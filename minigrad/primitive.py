@@ -18,6 +18,7 @@ import numpy as np
 
 from .derivation import being_differentiated, running
 from .details import OWN, detailed, origin
+from .docstrings import Docstring
 from .keeping import frozen, immutable, kept
 from .messages import INNER, check_finite, explained, lost, not_taken, numpy_name, user_frame, user_line
 from .modes import anomaly, innermost, recording, tracing
@@ -30,7 +31,11 @@ Rule = Callable[..., Any]
 
 
 class Primitive:
-    """A differentiable function of arrays and Tensors; declare one with `primitive`."""
+    __doc__ = Docstring("""A differentiable function of arrays and Tensors; declare one with `primitive`.
+
+    >>> isinstance(mg.tanh, mg.Primitive), mg.tanh.differentiable, mg.argmax.differentiable
+    (True, True, False)
+    """)  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class Primitive:
         self.piecewise_constant = piecewise_constant
         self.differentiable = bool(rules) or joint is not None
         self.parts, self.calls, self.pure = parts, calls, pure
-        self.__doc__ = doc or function.__doc__
+        self.doc = doc
 
     def declare(self, rules: tuple[Rule | None, ...], joint: Rule | None) -> None:
         """Set the rules; which arrays they read is found out when they are first needed."""
@@ -245,7 +250,9 @@ class Primitive:
 
 
 class UsersPrimitive(Primitive):
-    """A primitive declared outside of minigrad: a call notes its line, for the errors of rules that are being tried."""
+    __doc__ = Docstring(
+        "A primitive declared outside of minigrad: a call notes its line, for the errors of rules that are being tried."
+    )  # type: ignore[assignment]
 
     def __call__(self, *inputs: Any, **static: Any) -> Any:
         y = Primitive.__call__(self, *inputs, **static)

@@ -136,17 +136,29 @@ def _each(lift: Any, arrays: Any) -> Any:
 
 
 def atleast_1d(*arrays: Any) -> Any:
-    """x, or (x,) of a number; of several arrays a tuple."""
+    """x, or (x,) of a number; of several arrays a tuple.
+
+    >>> mg.atleast_1d(mg.tensor(3.0)).shape
+    (1,)
+    """
     return _each(lambda x: x if x.ndim else reshape(x, (1,)), arrays)
 
 
 def atleast_2d(*arrays: Any) -> Any:
-    """x with axes of size 1 in front so that there are two; of several arrays a tuple."""
+    """x with axes of size 1 in front so that there are two; of several arrays a tuple.
+
+    >>> mg.atleast_2d(mg.tensor([1.0, 2.0])).shape
+    (1, 2)
+    """
     return _each(lambda x: x if x.ndim > 1 else reshape(x, (1, x.size)), arrays)
 
 
 def atleast_3d(*arrays: Any) -> Any:
-    """x as (1, n, 1) if it has one axis, (n, m, 1) if two; of several arrays a tuple."""
+    """x as (1, n, 1) if it has one axis, (n, m, 1) if two; of several arrays a tuple.
+
+    >>> mg.atleast_3d(mg.tensor([1.0, 2.0])).shape
+    (1, 2, 1)
+    """
     return _each(lambda x: x if x.ndim > 2 else reshape(x, (*(x.shape if x.ndim == 2 else (1, x.size)), 1)), arrays)
 
 

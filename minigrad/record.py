@@ -96,14 +96,28 @@ class Variable:
 
 
 class At(NamedTuple):
-    """A cotangent that is `g` at `index` and zero elsewhere; contributions at a repeated index add up."""
+    """A cotangent that is `g` at `index` and zero elsewhere; contributions at a repeated index add up.
+
+    >>> x = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> second = mg.primitive(lambda x: x[1], lambda g, y, x: mg.At(1, g), name="second")
+    >>> second(x).backward()
+    >>> x.grad
+    array([0., 1., 0.])
+    """
 
     index: Any
     g: Any
 
 
 class Product(NamedTuple):
-    """A cotangent `x^T g`, not multiplied yet: x (N, I), g (N, O). Many of them become one matrix product."""
+    """A cotangent `x^T g`, not multiplied yet: x (N, I), g (N, O). Many of them become one matrix product.
+
+    >>> times = mg.primitive(lambda x, W: x @ W, None, lambda g, y, x, W: mg.Product(x, g), name="times")
+    >>> W = mg.tensor([[1.0], [2.0]], requires_grad=True)
+    >>> times(np.array([[3.0, 4.0]]), W).backward([[1.0]])
+    >>> W.grad.tolist()
+    [[3.0], [4.0]]
+    """
 
     x: Any
     g: Any

@@ -237,6 +237,11 @@ def take(x: Any, indices: Any, axis: int | None = None, **unknown: Never) -> Any
     """The slices of x at integer `indices` along `axis` (None: of the flattened x), as np.take.
 
     With axis=0 it is the product of one-hot rows with x that builds no one-hot row: e_k x = x[k].
+
+    >>> mg.take(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), [1, 0, 1], axis=0)
+    tensor([[3., 4.],
+            [1., 2.],
+            [3., 4.]])
     """
     if unknown:
         raise not_taken("take", unknown, ("axis",))
@@ -253,7 +258,11 @@ def take(x: Any, indices: Any, axis: int | None = None, **unknown: Never) -> Any
 
 
 def concatenate(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
-    """The arrays joined along an existing `axis`."""
+    """The arrays joined along an existing `axis`.
+
+    >>> mg.concatenate([mg.tensor([1.0, 2.0]), [3.0]])
+    tensor([1., 2., 3.])
+    """
     if unknown:
         raise not_taken("concatenate", unknown, ("axis",))
     arrays = tuple(arrays)
@@ -262,14 +271,23 @@ def concatenate(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
 
 
 def stack(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
-    """The arrays, all of one shape, joined along a new `axis`."""
+    """The arrays, all of one shape, joined along a new `axis`.
+
+    >>> mg.stack([mg.tensor([1.0, 2.0]), [3.0, 4.0]])
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
     if unknown:
         raise not_taken("stack", unknown, ("axis",))
     return _stack(*arrays, axis=axis)
 
 
 def split(x: Any, sections: int | Sequence[int], axis: int = 0, **unknown: Never) -> list[Any]:
-    """x cut along `axis` into equal `sections`, or at the given positions, as np.split."""
+    """x cut along `axis` into equal `sections`, or at the given positions, as np.split.
+
+    >>> mg.split(mg.tensor([1.0, 2.0, 3.0, 4.0]), 2)
+    [tensor([1., 2.]), tensor([3., 4.])]
+    """
     if unknown:
         raise not_taken("split", unknown, ("axis",))
     if not -np.ndim(x) <= axis < np.ndim(x):

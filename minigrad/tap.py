@@ -80,6 +80,14 @@ def with_gradient(y: Any, e: Any) -> Any:
 
     For a tensor that others were put together in aside from the way to the loss, as the states of a recurrent network
     are: what becomes of them does not pass through it, but a `tap` of each to its part of e tells.
+
+    >>> x, e = mg.tensor(3.0, requires_grad=True), mg.tensor(0.0, requires_grad=True)
+    >>> square = mg.tap(x * x, e)
+    >>> copy = mg.with_gradient(square * 1.0, e)
+    >>> copy.retain_grad()
+    >>> (square * 5).backward()
+    >>> copy.grad
+    array(5.)
     """
     if isinstance(y, Variable) and y.node is not None and e.node is not None:
         y.node.collector = e.node

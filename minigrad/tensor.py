@@ -33,6 +33,11 @@ class Tensor(Operators, Values):
 
     `t.data` is a read-only array. Assigning `t.data = array` copies the array in; a record that was made before refuses
     to go backward, so that a gradient is never silently that of other data.
+
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4.])
     """
 
     __slots__ = ()
@@ -318,12 +323,21 @@ name_elsewhere(Tensor)
 
 
 def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """A Tensor with a copy of `data`; see `Tensor`."""
+    """A Tensor with a copy of `data`; see `Tensor`.
+
+    >>> mg.tensor([1, 2], dtype=np.float32, requires_grad=True)
+    tensor([1., 2.], dtype=float32, requires_grad=True)
+    """
     return Tensor(data, dtype, requires_grad)
 
 
 def as_tensor(x: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """x itself if it is a Tensor, else a Tensor of these plain numbers in `dtype`."""
+    """x itself if it is a Tensor, else a Tensor of these plain numbers in `dtype`.
+
+    >>> t = mg.tensor([1.0, 2.0])
+    >>> mg.as_tensor(t) is t, mg.as_tensor(3.0)
+    (True, tensor(3.))
+    """
     if isinstance(x, Tensor) and ((trace := tracing()) is None or not trace.plain([x])):
         return x
     return Tensor(x, dtype)

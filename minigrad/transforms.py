@@ -113,6 +113,10 @@ def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     Raises:
         TypeError: if a leaf of xs or of the result is not floating-point, or the record between them is cut.
         ValueError: (the pullback) if a cotangent's shape is not its output's.
+
+    >>> y, pullback = mg.vjp(lambda x: x * x, np.array([1.0, 2.0]))
+    >>> pullback(np.array([1.0, 10.0]))
+    (tensor([ 2., 40.]),)
     """
     return _vjp("vjp", check_callable("vjp", f, _OF_A_LOSS), f, xs)
 
@@ -145,6 +149,10 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
     Raises:
         ValueError: if f's value is not one scalar, or an argument is missing.
         TypeError: if such an argument or the value is not floating-point, or the record between them is cut.
+
+    >>> f = lambda w, x: mg.sum(w * x)
+    >>> mg.value_and_grad(f)(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    (tensor(11.), tensor([3., 4.]))
     """
     check_callable("value_and_grad", f, _OF_A_LOSS)
     _check_argnums(argnums)
@@ -181,7 +189,12 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
 
 
 def grad(f: Function, argnums: Argnums = 0) -> Function:
-    """The gradient of a scalar function, ∇f, as a function of the same arguments; see `value_and_grad`."""
+    """The gradient of a scalar function, ∇f, as a function of the same arguments; see `value_and_grad`.
+
+    >>> f = lambda x: x * x * x
+    >>> mg.grad(f)(1.0), mg.grad(mg.grad(f))(1.0)
+    (tensor(3.), tensor(6.))
+    """
     both = value_and_grad(check_callable("grad", f, _OF_A_LOSS), argnums)
     return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
@@ -222,6 +235,9 @@ def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
     Raises:
         TypeError: if xs or vs is not a tuple or list.
         ValueError: if they differ in shapes.
+
+    >>> mg.jvp(lambda x: x * x, (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
+    (tensor([1., 4.]), tensor([2., 0.]))
     """
     check_callable("jvp", f, _OF_A_LOSS)
     _check_directions("jvp", xs, vs)
@@ -241,6 +257,10 @@ def hvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, ...]:
     """The Hessian of a scalar function times a direction, (∂²f/∂x²) v, as a tuple like `xs`, without the Hessian.
 
     The Hessian is symmetric, so this is the pullback of ∇f at v. Arguments as for `jvp`.
+
+    >>> f = lambda x: mg.sum(x**3)
+    >>> mg.hvp(f, (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
+    (tensor([6., 0.]),)
     """
     check_callable("hvp", f, _OF_A_LOSS)
     _check_directions("hvp", xs, vs)
@@ -269,6 +289,10 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
 
     Raises:
         TypeError: as `vjp` does.
+
+    >>> mg.jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]])
     """
     check_callable("jacobian", f, _OF_A_LOSS)
     _check_argnums(argnums)
@@ -312,6 +336,11 @@ def _empty(args: tuple[Any, ...], chosen: tuple[int, ...], part: Tensor) -> Any:
 
 
 def hessian(f: Function, argnums: Argnums = 0) -> Function:
-    """All second derivatives of a scalar function, H[i..., j...] = ∂²f/∂x[i...]∂x[j...]: its gradient's Jacobian."""
+    """All second derivatives of a scalar function, H[i..., j...] = ∂²f/∂x[i...]∂x[j...]: its gradient's Jacobian.
+
+    >>> mg.hessian(lambda x: x[0] * x[1])(np.array([1.0, 2.0]))
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
     check_callable("hessian", f, _OF_A_LOSS)
     return jacobian(grad(f, argnums), argnums)

@@ -18,7 +18,11 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
 
 
 def tree_leaves(tree: Any) -> list[Any]:
-    """The leaves of a tree, in order."""
+    """The leaves of a tree, in order.
+
+    >>> mg.tree_leaves({"w": 1.0, "state": (2.0, 3.0)})
+    [1.0, 2.0, 3.0]
+    """
     if isinstance(tree, (tuple, list, dict)):
         return [leaf for part in (tree.values() if isinstance(tree, dict) else tree) for leaf in tree_leaves(part)]
     return [tree]
@@ -48,6 +52,9 @@ def tree_map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
     Raises:
         ValueError: if another tree has a different structure.
+
+    >>> mg.tree_map(lambda x, y: x + y, {"w": 1.0, "b": (2.0,)}, {"w": 10.0, "b": (20.0,)})
+    {'w': 11.0, 'b': (22.0,)}
     """
     if others:
         rows = zip(tree_leaves(tree), *[leaves_like(tree, other) for other in others])

@@ -327,5 +327,9 @@ def compile(function: Callable[..., Any]) -> Compiled:
     Raises:
         TypeError: while tracing, for `float(t)`, `if t:`, `t.data` and what else would make a value a constant.
         RuntimeError: while tracing, if an array is changed after it was used; or for a derivative of the results.
+
+    >>> f = mg.compile(lambda x: mg.tanh(x) * x)
+    >>> f(mg.tensor(0.0)), f(mg.tensor(1.0))  # the first call traces, the second replays
+    (tensor(0.), tensor(0.76159416))
     """
     return Compiled(check_callable("compile", function))

@@ -266,6 +266,15 @@ def watched(owner: Any, name: str) -> Any:
     """`owner.name`, a Python value that a function depends on: if it changes, a compiled function is traced again.
 
     For values such as a module's `training`, which a compiled function otherwise takes as it was when it was traced.
+
+    >>> class Scale:
+    ...     factor = 2.0
+    >>> own = Scale()
+    >>> f = mg.compile(lambda x: x * mg.watched(own, "factor"))
+    >>> y = f(np.float64(1.0))
+    >>> own.factor = 3.0
+    >>> y, f(np.float64(1.0))
+    (array(2.), array(3.))
     """
     value = getattr(owner, name)
     if (trace := tracing()) is not None:

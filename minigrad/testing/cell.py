@@ -75,7 +75,7 @@ def check_cell(
         ValueError: if B, T or `inputs` leave nothing to run.
 
     Example:
-        >>> check_cell(lambda I, H: ConvCell(), inputs=np.random.default_rng(0).standard_normal((3, 2, 1, 4, 5)))
+        >>> check_cell(lambda I, H: nn.GRUCell(I, H, rng=0, dtype=np.float64))
     """
     options = options_of(order, rtol, on_kink=on_kink, copies=copies)
     rng = np.random.default_rng(seed)

@@ -66,6 +66,8 @@ def check_grad(
         TypeError: if there is nothing to compare: no input that can be differentiated, or a result without a
             floating-point Tensor (a missing `return`).
         ValueError: if f refuses a copy of its inputs, or an option admits any gradient.
+
+    >>> check_grad(lambda x, y: mg.tanh(x) * y, np.ones(3), 2.0, order=2)
     """
     options = options_of(order, rtol, atol, eps, mode, on_kink, copies)
     given = changed(options, order=(order, 1), seed=(seed, 0), wrt=(wrt if wrt is None else list(wrt), None))

@@ -211,6 +211,10 @@ def numeric_gradient(
         ValueError: if `eps` is not positive.
 
     Source: Ridders 1982.
+
+    >>> gradient, error = numeric_gradient(lambda x: float(np.sum(x**3)), np.array([1.0, 2.0]))
+    >>> gradient.round(6), bool((error < 1e-6).all())
+    (array([ 3., 12.]), True)
     """
     x = np.array(x, np.float64)
     flat = x.ravel()

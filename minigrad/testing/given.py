@@ -56,6 +56,7 @@ def given_grad(
         >>> @given_grad(x=arrays(), order=2)
         ... def test_softplus(x):
         ...     return mg.log(1 + mg.exp(x))
+        >>> test_softplus()
     """
     options = options_of(order, rtol, atol, eps, mode, on_kink, copies)
     if not strategies or (wrt is not None and not wrt):

@@ -49,8 +49,8 @@ def check_primitive(
         ValueError: if p refuses a copy of its inputs.
 
     Example:
-        >>> @given(arrays(...))
-        ... def test_sinh(x): check_primitive(sinh, x)
+        >>> sinh = mg.primitive(np.sinh, lambda g, y, x: g * np.cosh(x))
+        >>> check_primitive(sinh, np.array([0.3, -1.0]))
     """
     if not isinstance(p, Primitive) or not p.differentiable:
         raise TypeError(f"check_primitive: {p!r} is no primitive with derivative rules; make one with mg.primitive")

@@ -20,11 +20,26 @@ Arrays = list[np.ndarray]
 
 
 class GradientError(AssertionError):
-    """A derivative is wrong; the message says where, by how much, and whose fault it is."""
+    """A derivative is wrong; the message says where, by how much, and whose fault it is.
+
+    >>> wrong = mg.primitive(np.sin, lambda g, y, x: -g * np.cos(x), name="wrong")
+    >>> try:
+    ...     check_grad(wrong, 1.0)
+    ... except GradientError as error:
+    ...     print("refused")
+    refused
+    """
 
 
 class KinkError(ValueError):
-    """No verdict is possible: the function is not differentiable here, as far as finite differences can tell."""
+    """No verdict is possible: the function is not differentiable here, as far as finite differences can tell.
+
+    >>> try:
+    ...     check_grad(mg.abs, 0.0)
+    ... except KinkError as error:
+    ...     print("0 is no point to check |x| at")
+    0 is no point to check |x| at
+    """
 
 
 class Map(NamedTuple):

@@ -33,7 +33,11 @@ GRAIN = 100  # values are multiples of 1 / GRAIN
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 1, max_side: int = 4, max_size: int = 24
 ) -> st.SearchStrategy[Shape]:
-    """Shapes of at most `max_size` entries, often squares; `min_side=0` includes empty arrays."""
+    """Shapes of at most `max_size` entries, often squares; `min_side=0` includes empty arrays.
+
+    >>> hypothesis.find(shapes(min_dims=2), lambda shape: True)
+    (2, 2)
+    """
     whole = hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=max_side)
     squares = _squares(min_side, max_side) if min_dims <= 2 <= max_dims else []
     return st.one_of(whole, *squares).filter(lambda shape: math.prod(shape) <= max_size)
@@ -57,6 +61,9 @@ def arrays(
 
     Raises:
         ValueError: if no multiple of 0.01 lies in [low, high].
+
+    >>> hypothesis.find(arrays((3,)), lambda x: x.min() > 0.5)
+    array([0.51, 0.51, 0.51])
     """
     least, most = math.ceil(low * GRAIN), math.floor(high * GRAIN)
     if least > most:
@@ -77,14 +84,22 @@ def tensors(
     dtype: Any = np.float64,
     requires_grad: bool = True,
 ) -> st.SearchStrategy[Tensor]:
-    """The same as Tensors, leaves that require gradients."""
+    """The same as Tensors, leaves that require gradients.
+
+    >>> hypothesis.find(tensors((2,)), lambda t: True)
+    tensor([0., 0.], requires_grad=True)
+    """
     return arrays(shape, low, high, dtype).map(lambda x: Tensor(x, requires_grad=requires_grad))
 
 
 def broadcastable_shapes(
     n: int, max_dims: int = 3, min_side: int = 1, max_side: int = 3
 ) -> st.SearchStrategy[tuple[Shape, ...]]:
-    """Tuples of n shapes that broadcast to one: axes missing, or of size 1, in any of them; often equal squares."""
+    """Tuples of n shapes that broadcast to one: axes missing, or of size 1, in any of them; often equal squares.
+
+    >>> hypothesis.find(broadcastable_shapes(2), lambda both: both[0] != both[1])
+    ((1,), ())
+    """
     mixed = hnp.mutually_broadcastable_shapes(num_shapes=n, max_dims=max_dims, min_side=min_side, max_side=max_side)
     squares = _squares(min_side, max_side) if max_dims >= 2 else []
     return st.one_of(mixed.map(lambda s: s.input_shapes), *[square.map(lambda s: (s,) * n) for square in squares])
@@ -93,7 +108,11 @@ def broadcastable_shapes(
 def broadcastable(
     n: int, low: float = -2.0, high: float = 2.0, dtype: Any = np.float64, **sizes: int
 ) -> st.SearchStrategy[tuple[np.ndarray, ...]]:
-    """Tuples of n arrays whose shapes broadcast to one; `sizes` as for `broadcastable_shapes`."""
+    """Tuples of n arrays whose shapes broadcast to one; `sizes` as for `broadcastable_shapes`.
+
+    >>> hypothesis.find(broadcastable(2), lambda both: both[0].shape != both[1].shape)
+    (array([0.]), array(0.))
+    """
     drawn = broadcastable_shapes(n, **sizes)
     return drawn.flatmap(lambda shapes: st.tuples(*[arrays(shape, low, high, dtype) for shape in shapes]))
 
@@ -106,7 +125,12 @@ def matmul_operands(
     max_side: int = 3,
     dtype: Any = np.float64,
 ) -> st.SearchStrategy[tuple[np.ndarray, ...]]:
-    """Pairs that `np.matmul` takes: vectors, matrices (often squares), batches of up to `max_dims` axes."""
+    """Pairs that `np.matmul` takes: vectors, matrices (often squares), batches of up to `max_dims` axes.
+
+    >>> a, b = hypothesis.find(matmul_operands(min_side=2), lambda both: True)
+    >>> a.shape, b.shape
+    ((2, 2), (2, 2))
+    """
     mixed = hnp.mutually_broadcastable_shapes(
         signature=np.matmul.signature, max_dims=max_dims, min_side=min_side, max_side=max_side
     )
@@ -123,6 +147,9 @@ def axis_of(shape: Shape) -> st.SearchStrategy[int]:
 
     Raises:
         ValueError: if it has none.
+
+    >>> hypothesis.find(axis_of((2, 3)), lambda axis: axis < 0)
+    -1
     """
     if not shape:
         raise ValueError("axis_of: an array of shape () has no axis")
@@ -130,7 +157,11 @@ def axis_of(shape: Shape) -> st.SearchStrategy[int]:
 
 
 def axes_of(shape: Shape) -> st.SearchStrategy[int | tuple[int, ...] | None]:
-    """What a reduction takes: None, an axis counted from either end, or a tuple of different ones, `()` too."""
+    """What a reduction takes: None, an axis counted from either end, or a tuple of different ones, `()` too.
+
+    >>> hypothesis.find(axes_of((2, 3)), lambda axes: isinstance(axes, tuple) and len(axes) == 2)
+    (0, 1)
+    """
     n = len(shape)
     several = st.lists(st.integers(0, n - 1), unique=True, max_size=n) if n else st.just([])
     signed = several.flatmap(lambda axes: st.tuples(*[st.sampled_from([k, k - n]) for k in axes]))
@@ -139,7 +170,11 @@ def axes_of(shape: Shape) -> st.SearchStrategy[int | tuple[int, ...] | None]:
 
 @st.composite
 def indices_of(draw: Any, shape: Shape) -> Any:
-    """Any NumPy index of such an array: integers, slices, None, Ellipsis, masks, integer arrays with repeats."""
+    """Any NumPy index of such an array: integers, slices, None, Ellipsis, masks, integer arrays with repeats.
+
+    >>> hypothesis.find(indices_of((2, 3)), lambda index: isinstance(index, tuple) and len(index) == 2)
+    (0, 0)
+    """
     kind = draw(st.sampled_from(["basic", "one array", "mixture", "mask"])) if shape else "basic"
     if kind == "basic":
         return draw(hnp.basic_indices(shape, allow_newaxis=True, allow_ellipsis=True))
@@ -164,7 +199,11 @@ def indices_of(draw: Any, shape: Shape) -> Any:
 
 
 def integers_within(n: int, shape: Shapes | None = None) -> st.SearchStrategy[np.ndarray]:
-    """Integer arrays of indices into an axis of size n, of both signs, with repeats."""
+    """Integer arrays of indices into an axis of size n, of both signs, with repeats.
+
+    >>> hypothesis.find(integers_within(4, (2,)), lambda k: k[0] == k[1] > 0)
+    array([1, 1])
+    """
     drawn = hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=3) if shape is None else _shaped(shape)
     return drawn.flatmap(lambda s: hnp.arrays(np.int64, s, elements=st.integers(-n, n - 1)))
 
@@ -173,7 +212,11 @@ def integers_within(n: int, shape: Shapes | None = None) -> st.SearchStrategy[np
 
 
 def well_separated(shape: Shapes | None = None, gap: float = 0.25) -> st.SearchStrategy[np.ndarray]:
-    """Arrays whose entries differ by `gap` at least, about 0: no ties, for max, sort and the like."""
+    """Arrays whose entries differ by `gap` at least, about 0: no ties, for max, sort and the like.
+
+    >>> hypothesis.find(well_separated((3,)), lambda x: True)
+    array([-0.25,  0.  ,  0.25])
+    """
 
     @st.composite
     def spread(draw: Any) -> np.ndarray:
@@ -196,6 +239,9 @@ def away_from(
 
     Raises:
         ValueError: if the kinks leave no room in [low, high].
+
+    >>> float(abs(hypothesis.find(away_from(0.0, (2,), gap=0.5), lambda x: True)).min())
+    0.5
     """
     grid = range(math.ceil(low * GRAIN), math.floor(high * GRAIN) + 1)
     free = [k for k in grid if np.all(np.abs(k / GRAIN - np.ravel(kinks)) >= gap - 1e-12)]
@@ -210,6 +256,9 @@ def probabilities(shape: Shapes | None = None, axis: int = -1, least: float = 0.
 
     Raises:
         ValueError: if `least` is too large for the size of the axis.
+
+    >>> hypothesis.find(probabilities((2,)), lambda p: True)
+    array([0.5, 0.5])
     """
 
     def normalised(w: np.ndarray) -> np.ndarray:
@@ -225,7 +274,12 @@ def probabilities(shape: Shapes | None = None, axis: int = -1, least: float = 0.
 
 
 class Padded(NamedTuple):
-    """A batch of sequences: `xs` (T, B, I), and `lengths` (B,), of which the longest is T. Padding holds any values."""
+    """A batch of sequences: `xs` (T, B, I), and `lengths` (B,), of which the longest is T. Padding holds any values.
+
+    >>> batch = hypothesis.find(sequences(), lambda batch: True)
+    >>> batch.xs.shape, batch.lengths
+    ((1, 2, 1), array([1, 1]))
+    """
 
     xs: np.ndarray
     lengths: np.ndarray
@@ -244,6 +298,11 @@ def sequences(
         lengths: of each sequence, 1 to 5 by default; `st.just(T)` for sequences of one length.
         batch: how many sequences, 2 or 3 by default.
         features: the size I of each x[t], 1 to 3 by default.
+
+    >>> @given_grad(batch=sequences(lengths=hypothesis.strategies.just(2)))
+    ... def test_sum_over_time(batch):
+    ...     return mg.sum(batch.xs, axis=0)
+    >>> test_sum_over_time()
     """
     B = draw(st.integers(2, 3) if batch is None else batch)
     drawn = draw(st.lists(st.integers(1, 5) if lengths is None else lengths, min_size=B, max_size=B))
@@ -252,7 +311,13 @@ def sequences(
 
 
 class CellCase(NamedTuple):
-    """A cell with float64 parameters, a sequence `xs` (T, B, I), and a state to start from."""
+    """A cell with float64 parameters, a sequence `xs` (T, B, I), and a state to start from.
+
+    >>> case = hypothesis.find(cells(lambda I, H: nn.RNNCell(I, H, dtype=np.float64)), lambda case: True)
+    >>> output, state = case.cell(case.xs[0], case.state)
+    >>> output.shape == state.shape == case.state.shape
+    True
+    """
 
     cell: Any
     xs: np.ndarray
@@ -265,6 +330,12 @@ def cells(draw: Any, factory: Callable[[int, int], Any]) -> CellCase:
 
     I and H differ, T >= 3 and B >= 2, and no weight is symmetric or diagonal: a transposed matrix, a wrong order of
     products, or rows that mix cannot hide.
+
+    >>> @hypothesis.given(cells(lambda I, H: nn.RNNCell(I, H, dtype=np.float64)))
+    ... def test_outputs_are_within_bounds(case):
+    ...     outputs, _ = nn.Recurrent(case.cell)(case.xs, (case.state,))
+    ...     assert abs(outputs.data).max() < 1
+    >>> test_outputs_are_within_bounds()
     """
     I, H = draw(st.sampled_from([(1, 2), (2, 1), (2, 3), (3, 2)]))
     T, B = draw(st.integers(3, 4)), draw(st.integers(2, 3))

@@ -319,7 +319,7 @@ TABLE: dict[Any, st.SearchStrategy[Case]] = {
     ops.logsumexp: reduction(ops.logsumexp, shape=full_shapes),
     ops.softmax: unary(ops.softmax, **softened),
     ops.log_softmax: unary(ops.log_softmax, **softened),
-    ops.norm: reduction(ops.norm, positive, full_shapes),
+    minigrad.norm: reduction(minigrad.norm, positive, full_shapes),
     ops.matmul: products(),
     primitives()["minigrad.ops._linear"]: affine_maps(),
     primitives()["minigrad.ops._masked_by"]: passages(),

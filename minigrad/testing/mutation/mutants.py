@@ -19,6 +19,13 @@ class Mutant:
 
     `name` says what is wrong. `calls` counts calls of the wrong rule, `differed` those whose result was not the right
     one, in value or (at second order) in what it depends on: a mutant that never differed cannot be noticed.
+
+    >>> mutant = next(mutants(mg.tanh))
+    >>> with mutant:
+    ...     mg.grad(mg.tanh)(0.0)
+    tensor(1000.)
+    >>> mg.grad(mg.tanh)(0.0)
+    tensor(1.)
     """
 
     def __init__(self, name: str, primitive: Primitive, k: int, fault: Callable[[Rule], Rule]) -> None:

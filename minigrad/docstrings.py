@@ -1,0 +1,54 @@
+"""The docstring of a primitive, put together when somebody asks for it.
+
+A line of the table says what a primitive computes where its name does not: `doc=`. What else there is to say (the rule
+as an equation, what is raised, an example) stands in `entries/`, a file for each page of the table, an entry for each
+primitive: its name on a line, then what it says, then `>>> ` examples that a test runs.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@functools.cache
+def entries(module: str) -> dict[str, str]:
+    """What stands in the file of entries of a module of minigrad, by the primitive's name; nothing if it has none."""
+    page = Path(__file__).with_name("entries") / f"{module.rpartition('.')[2]}.txt"
+    if not module.startswith("minigrad.") or not page.exists():
+        return {}
+    blocks = page.read_text(encoding="utf-8").strip().split("\n\n")
+    return {name: text for name, _, text in (block.partition("\n") for block in blocks)}
+
+
+def docstring(p: Any) -> str | None:
+    """Signature, `doc=` and entry of a primitive of the table; `doc=` of another one, else what its function says."""
+    entry = entries(p.__module__).get(p.name)
+    if entry is None:
+        return p.doc or own_words(p.function)
+    words, mark, example = f"{p.doc or ''}\n{entry}".strip().partition(">>> ")
+    signature = getattr(p, "__signature__", "")
+    return f"{p.name}{signature}\n\n{words.strip()}\n\n{mark}{example}".strip()
+
+
+def own_words(function: Any) -> str | None:
+    """A function's docstring; of one of NumPy the sentence that says what it computes, without its options."""
+    text: str | None = getattr(function, "__doc__", None)
+    numpys = isinstance(function, np.ufunc) or str(getattr(function, "__module__", "")).partition(".")[0] == "numpy"
+    if not text or not numpys:
+        return text
+    paragraphs = [part for part in text.strip().split("\n\n") if not part.startswith(f"{function.__name__}(")]
+    return " ".join(paragraphs[0].split()) if paragraphs else None
+
+
+class Docstring:
+    """`__doc__` of the class of primitives; of a primitive its `docstring`, unless another was assigned to it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __get__(self, p: Any, owner: Any = None) -> str | None:
+        return self.text if p is None else docstring(p)
