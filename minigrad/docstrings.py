@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+FOLDER = Path(__file__).with_name("entries")
+
 
 @functools.cache
 def entries(module: str) -> dict[str, str]:
     """What stands in the file of entries of a module of minigrad, by the primitive's name; nothing if it has none."""
-    page = Path(__file__).with_name("entries") / f"{module.rpartition('.')[2]}.txt"
-    if not module.startswith("minigrad.") or not page.exists():
+    page = FOLDER / f"{module.rpartition('.')[2]}.txt"
+    if not page.exists():
         return {}
     blocks = page.read_text(encoding="utf-8").strip().split("\n\n")
     return {name: text for name, _, text in (block.partition("\n") for block in blocks)}
@@ -26,9 +28,9 @@ def entries(module: str) -> dict[str, str]:
 
 def docstring(p: Any) -> str | None:
     """Signature, `doc=` and entry of a primitive of the table; `doc=` of another one, else what its function says."""
-    entry = entries(p.__module__).get(p.name)
-    if entry is None:
+    if not p.__module__.startswith("minigrad."):
         return p.doc or own_words(p.function)
+    entry = entries(p.__module__).get(p.name, "")
     words, mark, example = f"{p.doc or ''}\n{entry}".strip().partition(">>> ")
     signature = getattr(p, "__signature__", "")
     return f"{p.name}{signature}\n\n{words.strip()}\n\n{mark}{example}".strip()

@@ -28,11 +28,15 @@ def signature(p: Any) -> inspect.Signature | None:
         names = ["x"] if p.function.nin == 1 else [f"x{k + 1}" for k in range(p.function.nin)]
         return inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names])
     try:
-        named = list(inspect.signature(rules[0]).parameters.values())[2:]  # after g and y
-    except (IndexError, TypeError, ValueError):
+        if rules:
+            named = list(inspect.signature(rules[0]).parameters.values())[2:]  # after g and y
+        else:  # `out` is the compiler's to give
+            named = [q for q in inspect.signature(p.function).parameters.values() if q.name != "out"]
+    except (TypeError, ValueError):
         return None
     for k, parameter in enumerate(named):
         flexible = parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
         kind = inspect.Parameter.POSITIONAL_ONLY if flexible and k < len(p.rules) else parameter.kind
-        named[k] = parameter.replace(kind=kind, annotation=parameter.empty)
+        default = False if parameter.default is np._NoValue else parameter.default  # of keepdims
+        named[k] = parameter.replace(kind=kind, annotation=parameter.empty, default=default)
     return inspect.Signature(named)

@@ -35,7 +35,7 @@ class Primitive:
 
     >>> isinstance(mg.tanh, mg.Primitive), mg.tanh.differentiable, mg.argmax.differentiable
     (True, True, False)
-    """)  # type: ignore[assignment]
+    """)
 
     def __init__(
         self,
@@ -252,7 +252,7 @@ class Primitive:
 class UsersPrimitive(Primitive):
     __doc__ = Docstring(
         "A primitive declared outside of minigrad: a call notes its line, for the errors of rules that are being tried."
-    )  # type: ignore[assignment]
+    )
 
     def __call__(self, *inputs: Any, **static: Any) -> Any:
         y = Primitive.__call__(self, *inputs, **static)

@@ -25,6 +25,10 @@ def attend(scores: Any, values: Any, mask: Any = None) -> tuple[Any, Any]:
 
     Raises:
         ValueError: if the mask is not (T, B).
+
+    >>> context, weights = nn.attention.attend(mg.tensor([[0.0], [0.0]]), mg.tensor([[[1.0]], [[3.0]]]))
+    >>> context, weights.data.tolist()
+    (tensor([[2.]]), [[0.5], [0.5]])
     """
     if mask is not None:
         mask = mask if isinstance(mask, mg.Tensor) else np.asarray(mask, bool)
@@ -47,6 +51,11 @@ class DotAttention(Module):
     """Scores q · k / √K, with queries as long as keys. No parameters.
 
     Source: Luong, Pham & Manning 2015, equation 8; the scale: Vaswani et al. 2017, equation 1.
+
+    >>> keys = mg.tensor(np.random.default_rng(0).standard_normal((5, 2, 3)))
+    >>> context, weights = nn.attention.DotAttention()(mg.tensor(np.ones((2, 3))), keys)
+    >>> context.shape, weights.shape
+    ((2, 3), (5, 2))
     """
 
     def forward(self, query: Any, keys: Any, values: Any = None, mask: Any = None) -> tuple[Any, Any]:
@@ -62,6 +71,11 @@ class AdditiveAttention(Module):
     """Scores v · tanh(W q + U k), with any sizes of queries and keys.
 
     Parameters W (Q, A), U (K, A), v (A,). Source: Bahdanau, Cho & Bengio 2015, section A.1.2.
+
+    >>> attention = nn.attention.AdditiveAttention(4, 3, 8, rng=0)
+    >>> context, weights = attention(mg.tensor(np.ones((2, 4))), mg.tensor(np.ones((5, 2, 3))))
+    >>> context.shape, weights.shape
+    ((2, 3), (5, 2))
     """
 
     def __init__(self, Q: int, K: int, A: int, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32) -> None:

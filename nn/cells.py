@@ -128,6 +128,10 @@ class ElmanCell(RNNCell):
     State: h (B, H). Output: o (B, O), the logits; `nn.cross_entropy(o, y, reduction="sum")` is the loss
     L = L(1) + ... + L(T) of -log ŷ_t. Parameters U (I, H), W (H, H), V (H, O), b (H,), c (O,).
     Source: Goodfellow, Bengio & Courville 2016, equations 10.8 to 10.11; Elman 1990.
+
+    >>> logits, h = nn.ElmanCell(3, 4, 5, rng=0)(np.ones((2, 3)))
+    >>> logits.shape, h.shape
+    ((2, 5), (2, 4))
     """
 
     def __init__(self, I: int, H: int, O: int, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32) -> None:
@@ -155,6 +159,10 @@ class LSTMCell(BlockCell):
     State: (h, C), each (B, H). Output: h. Parameters U (I, 4H), W (H, 4H), b (4H,) with the gates f i o C̃ side by side;
     W_f is made of W[:, :H] for h and U[:, :H] for x. b_f starts at `forget_bias`, the rest of b at 0.
     Source: Gers, Schmidhuber & Cummins 2000; forget bias: Jozefowicz, Zaremba & Sutskever 2015.
+
+    >>> output, (h, C) = nn.LSTMCell(3, 4, rng=0)(np.ones((2, 3)))
+    >>> output is h, C.shape
+    (True, (2, 4))
     """
 
     input_blocks = state_blocks = 4
@@ -212,6 +220,10 @@ class GRUCell(InterpolatingCell):
 
     Raises:
         ValueError: for another `reset` or `z`.
+
+    >>> h, state = nn.GRUCell(3, 4, reset="after", z="old", rng=0)(np.ones((2, 3)))
+    >>> h.shape
+    (2, 4)
     """
 
     input_blocks, state_blocks = 3, 2

@@ -34,6 +34,10 @@ def probabilities(logits: Any, temperature: float = 1.0, top_k: int | None = Non
     Raises:
         ValueError: if temperature is below 0, top_k below 1, top_p not within (0, 1], or in a row a logit is NaN or
             inf, or all are -inf.
+
+    >>> from nn.decode import probabilities
+    >>> probabilities(np.log([0.5, 0.3, 0.2]), top_k=2).round(3)
+    array([0.625, 0.375, 0.   ])
     """
     return _probabilities("probabilities", logits, temperature, top_k, top_p)
 
@@ -97,6 +101,11 @@ def sample(
 
     Raises:
         ValueError: as `probabilities` does; the message says at which token.
+
+    >>> step = lambda tokens, state: (np.where(np.arange(3) == (tokens[:, None] + 1) % 3, 0.0, -np.inf), state)
+    >>> tokens, state = nn.sample(step, [0], 4, rng=0)
+    >>> tokens[:, 0]
+    array([1, 2, 0, 1])
     """
     rng, drawn = np.random.default_rng(rng), []
     tokens = np.asarray(tokens)
@@ -134,6 +143,10 @@ def beam_search(
         ValueError: if length or width is below 1, a logit is NaN or inf, or no sequence is possible.
 
     Source: Sutskever, Vinyals & Le 2014, section 3.2; the penalty: Wu et al. 2016, equation 14, without its constant 5.
+
+    >>> step = lambda tokens, state: (np.log(np.tile([0.6, 0.4], (len(tokens), 1))), state)
+    >>> [(tokens, round(p, 3)) for tokens, p in nn.beam_search(step, 0, length=2, width=2)]
+    [([0, 0], -1.022), ([0, 1], -1.427)]
     """
     if length < 1 or width < 1:
         raise ValueError(f"beam_search: length and width must be at least 1, got {length} and {width}")

@@ -31,12 +31,19 @@ def cross_entropy(logits: Any, targets: Any, ignore_index: int | None = None, re
         TypeError: if the targets are not integers.
 
     Source: Goodfellow, Bengio & Courville 2016, equation 6.12 ff.; L = L(1) + ... + L(T) of a sequence is "sum".
+
+    >>> nn.cross_entropy(mg.tensor([[0.0, 0.0], [1000.0, 0.0]]), [1, 0], reduction="none")
+    tensor([ 0.69314718, -0.        ])
     """
     return nll_loss(mg.log_softmax(logits, axis=-1), targets, ignore_index, reduction)
 
 
 def nll_loss(log_probs: Any, targets: Any, ignore_index: int | None = None, reduction: str = "mean") -> Any:
-    """-log_probs[target]: like `cross_entropy`, from log-probabilities (..., V)."""
+    """-log_probs[target]: like `cross_entropy`, from log-probabilities (..., V).
+
+    >>> nn.nll_loss(mg.log_softmax(mg.tensor([[0.0, 0.0]])), [1])
+    tensor(0.69314718)
+    """
     targets = targets if isinstance(targets, mg.Tensor) else np.asarray(targets)
     V = log_probs.shape[-1]
     if targets.dtype.kind not in "iu":
@@ -74,7 +81,11 @@ def _pick(x: Any, indices: np.ndarray) -> Any:
 
 
 def mse_loss(y: Any, targets: Any, reduction: str = "mean") -> Any:
-    """(y - target)², of one shape; raises ValueError if the shapes differ, since broadcasting hides mistakes."""
+    """(y - target)², of one shape; raises ValueError if the shapes differ, since broadcasting hides mistakes.
+
+    >>> nn.mse_loss(mg.tensor([1.0, 2.0]), [1.0, 4.0])
+    tensor(2.)
+    """
     y = y if isinstance(y, mg.Tensor) else np.asarray(y)
     if np.shape(y) != np.shape(targets):
         raise ValueError(f"mse_loss: outputs have shape {np.shape(y)}, targets {np.shape(targets)}")
@@ -85,6 +96,9 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any, reduction: str =
     """-t log σ(x) - (1 - t) log(1 - σ(x)) = softplus(x) - t x, of one shape, targets within [0, 1].
 
     Finite at any finite logit. Raises ValueError if the shapes differ.
+
+    >>> nn.binary_cross_entropy_with_logits(mg.tensor([0.0, 1000.0]), [1.0, 1.0])
+    tensor(0.34657359)
     """
     if np.shape(logits) != np.shape(targets):
         raise ValueError(

@@ -27,6 +27,15 @@ class Module:
     saved, loaded and counted. `nn.buffer(array)` is saved and loaded and takes no gradient, as a running mean or a
     table. Any other tensor is a constant, or a result that was kept, and is not saved. A tensor that is reachable by
     two ways (tied weights) counts once, under the name found first.
+
+    >>> class Scale(nn.Module):
+    ...     def __init__(self):
+    ...         self.w = nn.parameter([2.0])
+    ...     def forward(self, x):
+    ...         return x * self.w
+    >>> net = Scale()
+    >>> net(3.0), list(net.named_parameters())
+    (tensor([6.], from multiply), [('w', tensor([2.], requires_grad=True))])
     """
 
     training: bool = True
@@ -165,6 +174,13 @@ def buffer(data: Any, dtype: npt.DTypeLike | None = None) -> mg.Tensor:
 
     Any real, integer or bool data. It counts as no parameter. To change it assign `t.data = array` (of the same shape
     and dtype), or the module's attribute: `self.mean = 0.9 * self.mean + 0.1 * mean` is a buffer again.
+
+    >>> class Centred(nn.Module):
+    ...     def __init__(self):
+    ...         self.mean = nn.buffer(np.zeros(2))
+    >>> net = Centred()
+    >>> net.parameters(), list(net.state_dict())
+    ([], ['mean'])
     """
     t = mg.tensor(data, dtype)
     t.role = "buffer"

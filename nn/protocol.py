@@ -48,6 +48,15 @@ class Cell(Module):
 
     A step with a parameter `t` after these, `step(x, state, t)`, is given the number of the time step: that of x_t in
     the sequence, 0 ... T - 1, so that it falls where the sequence is read backwards.
+
+    >>> class Leaky(nn.Cell):
+    ...     H = 3
+    ...     def step(self, x, h):
+    ...         h = 0.9 * h + 0.1 * mg.tanh(x)
+    ...         return h, h
+    >>> outputs, state = nn.Recurrent(Leaky())(np.ones((5, 2, 3)))
+    >>> outputs.shape
+    (5, 2, 3)
     """
 
     H: int
@@ -161,6 +170,11 @@ class FunctionCell(Cell):
         f: the function; a `Module`, if it has parameters of its own. With a parameter `t` it is given the time step.
         initial_state: a function of B that makes the first state; without it a state must be given in each call.
         step_masked: a function (x_t, state, mask) that is f with recurrent dropout; see `Cell.step_masked`.
+
+    >>> cell = nn.FunctionCell(lambda x, h: (h + x, h + x), initial_state=lambda B: mg.tensor(np.zeros((B, 1))))
+    >>> outputs, _ = nn.Recurrent(cell)(np.ones((3, 1, 1)))
+    >>> outputs.data.ravel()
+    array([1., 2., 3.])
     """
 
     def __init__(

@@ -27,6 +27,10 @@ def detach(state: State) -> State:
 
     The gradient of a chunk is then that with the carried state held constant, and the record of the chunks before it
     can be freed. None, and what is no Tensor, stays as it is.
+
+    >>> state = nn.LSTM(3, 4, rng=0)(np.ones((5, 2, 3)))[1]
+    >>> state[0][0].requires_grad, nn.detach(state)[0][0].requires_grad
+    (True, False)
     """
     return mg.tree_map(lambda t: t.detach() if isinstance(t, mg.Tensor) else t, state)
 
@@ -60,6 +64,11 @@ class Recurrent(Module):
         ValueError: if there is no cell, or the options do not go together.
         TypeError: if a cell cannot be called, `num_layers` comes with anything but one function, or a cell does not say
             what recurrent dropout masks.
+
+    >>> net = nn.Recurrent(nn.GRUCell(3, 4, rng=0), nn.RNNCell(4, 2, rng=1))
+    >>> outputs, (h0, h1) = net(np.ones((5, 2, 3)))
+    >>> outputs.shape, h0.shape, h1.shape
+    ((5, 2, 2), (2, 4), (2, 2))
     """
 
     def __init__(
@@ -314,6 +323,10 @@ class GRU(_Stack):
     """`num_layers` of `GRUCell`: xs (T, B, I) -> outputs (T, B, H) and the final h of each cell.
 
     Besides the common options it takes `reset` and `z`, by which one GRU differs from another.
+
+    >>> outputs, (h,) = nn.GRU(3, 4, rng=0)(np.ones((5, 2, 3)))
+    >>> outputs.shape, h.shape
+    ((5, 2, 4), (2, 4))
     """
 
     cell_class = GRUCell

@@ -21,6 +21,11 @@ def padding_mask(lengths: Any, T: int, B: int | None = None) -> Any:
 
     Raises:
         ValueError: if they are not.
+
+    >>> nn.padding_mask([3, 1], 3)
+    array([[ True,  True],
+           [ True, False],
+           [ True, False]])
     """
     lengths = lengths if isinstance(lengths, mg.Tensor) else np.asarray(lengths)
     wanted = "(B,)" if B is None else f"({B},)"
@@ -43,6 +48,11 @@ def pad_sequences(sequences: Sequence[Any], value: float = 0) -> tuple[np.ndarra
 
     Raises:
         ValueError: if there is no sequence, or they differ in more than their first axis.
+
+    >>> nn.pad_sequences([[1, 2, 3], [4]])
+    (array([[1, 4],
+           [2, 0],
+           [3, 0]]), array([3, 1]))
     """
     arrays = [np.asarray(s.data if isinstance(s, mg.Tensor) else s) for s in sequences]
     if not arrays:
@@ -64,6 +74,9 @@ def bucket_by_length(lengths: Any, batch_size: int, rng: init.Rng = None) -> lis
 
     Sequences of equal length, and the batches, come in random order. Every sequence is in one batch; one batch may be
     smaller than `batch_size`.
+
+    >>> [batch.tolist() for batch in nn.bucket_by_length([3, 9, 2, 8], 2, rng=0)]
+    [[3, 1], [2, 0]]
     """
     if batch_size < 1:
         raise ValueError(f"bucket_by_length: batch_size must be at least 1, got {batch_size}")
@@ -81,6 +94,11 @@ def batchify(sequence: Any, B: int) -> np.ndarray:
 
     Raises:
         ValueError: if there are fewer than B entries.
+
+    >>> nn.batchify(np.arange(7), 2)
+    array([[0, 3],
+           [1, 4],
+           [2, 5]])
     """
     a = np.asarray(sequence)
     T = len(a) // B if B > 0 else 0
@@ -99,6 +117,9 @@ def tbptt_chunks(sequences: Any, length: int) -> Iterator[Any]:
 
     Raises:
         ValueError: if the length is below 1, or the sequences differ in T.
+
+    >>> [chunk.tolist() for chunk in nn.tbptt_chunks(np.arange(5), 2)]
+    [[0, 1], [2, 3], [4]]
     """
     sizes = {len(a) for a in mg.tree_leaves(sequences)}
     if length < 1 or len(sizes) != 1:

@@ -40,6 +40,13 @@ def save(path: str | os.PathLike[str], arrays: Any, metadata: Mapping[str, str] 
             arrays have the same name.
         TypeError: if metadata are not text.
         ModuleNotFoundError: if .safetensors is asked for and the package is not installed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nn.save(f"{folder}/net.npz", nn.Linear(3, 2, rng=0), {"steps": "100"})
+    ...     weights, metadata = nn.load(f"{folder}/net.npz")
+    >>> list(weights), metadata
+    (['W', 'b'], {'steps': '100'})
     """
     path = Path(path)
     plain: dict[str, np.ndarray] = {}
@@ -80,6 +87,12 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         FileNotFoundError: if there is no such file.
         ValueError: if the file is damaged, cut short, or not of the format that its name says.
         ModuleNotFoundError: if it is .safetensors and the package is not installed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nn.save(f"{folder}/net.npz", nn.Linear(3, 2, rng=0))
+    ...     weights, metadata = nn.load(f"{folder}/net.npz")
+    >>> nn.Linear(3, 2).load_state_dict(weights)
     """
     path = Path(path)
     if _suffix(path) == ".safetensors":

@@ -120,6 +120,9 @@ def to_torch(module: Module) -> Arrays:
 
     Raises:
         TypeError: if PyTorch has no such module.
+
+    >>> [(name, w.shape) for name, w in nn.to_torch(nn.RNN(3, 4, rng=0)).items()]
+    [('weight_ih_l0', (4, 3)), ('weight_hh_l0', (4, 4)), ('bias_ih_l0', (4,)), ('bias_hh_l0', (4,))]
     """
     if isinstance(module, Recurrent):
         if module.reverse or module.residual:

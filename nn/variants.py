@@ -22,6 +22,10 @@ class PeepholeLSTMCell(LSTMCell):
     f_t = σ(... + p_f * C_{t-1}),  i_t = σ(... + p_i * C_{t-1}),  o_t = σ(... + p_o * C_t),  the rest as in `LSTMCell`
 
     Parameters besides those of `LSTMCell`: p_f, p_i, p_o (H,), from 0. Source: Gers, Schraudolph & Schmidhuber 2002.
+
+    >>> output, (h, C) = nn.PeepholeLSTMCell(3, 4, rng=0)(np.ones((2, 3)))
+    >>> output.shape
+    (2, 4)
     """
 
     def __init__(
@@ -51,6 +55,9 @@ class CoupledLSTMCell(LSTMCell):
     """LSTM that forgets just where it writes: i_t = 1 - f_t, C_t = f_t * C_{t-1} + (1 - f_t) * C̃_t.
 
     Three blocks, f o C̃. Source: Greff et al. 2017, section 3 (CIFG).
+
+    >>> nn.CoupledLSTMCell(3, 4, rng=0).U.shape
+    (3, 12)
     """
 
     input_blocks = state_blocks = 3
@@ -71,6 +78,10 @@ class ProjectedLSTMCell(LSTMCell):
 
     State: h (B, O) and C (B, H). Output: h. Parameters U (I, 4H), W (O, 4H), P (H, O), b (4H,).
     Source: Sak, Senior & Beaufays 2014, equation 7.
+
+    >>> output, (h, C) = nn.ProjectedLSTMCell(3, 4, 2, rng=0)(np.ones((2, 3)))
+    >>> h.shape, C.shape
+    ((2, 2), (2, 4))
     """
 
     def __init__(
@@ -111,6 +122,10 @@ class LayerNormLSTMCell(LSTMCell):
     LN(x; α) = α (x - μ) / √(σ² + ε) over all 4H sums, and over the H entries of C. Parameters besides those of
     `LSTMCell`: α_1, α_2 (4H,), α_3, β_3 (H,); b, which always exists, stands for the shifts of both sums.
     Source: Ba, Kiros & Hinton 2016, equations 20 to 22.
+
+    >>> output, (h, C) = nn.LayerNormLSTMCell(3, 4, rng=0)(np.ones((2, 3)))
+    >>> output.shape
+    (2, 4)
     """
 
     def __init__(
@@ -148,6 +163,10 @@ class MGUCell(InterpolatingCell):
 
     h_t = (1 - f_t) * h_{t-1} + f_t * h̃_t. State and output: h (B, H). Parameters U (I, 2H) and b (2H,) with f h̃ side by
     side, W (H, H) of f and W_h (H, H) of h̃. Source: Zhou, Wu, Zhang & Zhou 2016.
+
+    >>> h, state = nn.MGUCell(3, 4, rng=0)(np.ones((2, 3)))
+    >>> h.shape
+    (2, 4)
     """
 
     input_blocks, state_blocks = 2, 1
@@ -172,6 +191,9 @@ class IRNNCell(RNNCell):
     (1 - p)^-t. A class derived from this one may define its own `step_masked`.
 
     Source: Le, Jaitly & Hinton 2015.
+
+    >>> nn.IRNNCell(3, 2, rng=0).W.data.tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
 
     def __init__(
@@ -204,6 +226,10 @@ class LeakyRNNCell(InterpolatingCell):
         alpha: the rate, a constant within (0, 1], or one for each unit (H,).
 
     Source: Goodfellow, Bengio & Courville 2016, section 10.9.2; Jaeger et al. 2007.
+
+    >>> h, state = nn.LeakyRNNCell(3, 4, rng=0)(np.ones((2, 3)))
+    >>> h.shape
+    (2, 4)
     """
 
     input_blocks = state_blocks = 1
@@ -233,6 +259,10 @@ class EchoStateCell(LeakyRNNCell):
     W is orthogonal, times `radius`, which is then its spectral radius; U is uniform within ± `input_scale`. Both are
     buffers: saved and loaded, and no parameters.
     Source: Jaeger 2001; orthogonal W: White, Lee & Sompolinsky 2004.
+
+    >>> cell = nn.EchoStateCell(3, 50, rng=0)
+    >>> cell.parameters(), cell(np.ones((2, 3)))[0].shape
+    ([], (2, 50))
     """
 
     def __init__(
