@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..tree import tree_map
-from .instruction import Value, short
+from .instruction import Value, layout
 from .places import Place, Root, Step, address
 
 Call = tuple[Callable[..., Any], Sequence[Any]]
@@ -32,7 +32,7 @@ class Arrays:
         """The array at a place."""
         root = place.root
         memory = self.memory_of.get(root)
-        key = root.start + place.offset - root.low, None if memory is None else root, *place[2:]
+        key = root.start + place.offset - root.low, None if memory is None else root, place.layout
         array = self.made.get(key)
         if array is None:
             array = self.made[key] = place.array(self.memory if memory is None else memory, root.start)
@@ -74,26 +74,26 @@ class Arrays:
 
 def calls_of(s: Step, arrays: Arrays) -> Sequence[Call]:
     """A step as functions and their operands; `_parts` reads these forms."""
-    out, function, static = arrays.at(s.out), s.function, s.static
-    if s.kind == "fill":
+    out, kind = arrays.at(s.out), s.kind
+    if s.how == "fill":
         return [(out.fill, (0,))]
-    inputs = tuple([tree_map(arrays.of, x) if isinstance(x, (tuple, list, dict)) else arrays.of(x) for x in s.inputs])
-    if s.kind == "move":
-        return [(out.__setitem__, (..., *inputs))]
-    if s.kind == "add":
-        return [(np.add, (out, *inputs, out))]
-    if static:
-        static = tree_map(arrays.of, static)
-    if s.kind == "out" and s.calls is not None and (prepared := s.calls(out, *inputs, **static)) is not None:
+    given = tuple([arrays.of(x) for x in s.inputs])
+    if s.how == "move":
+        return [(out.__setitem__, (..., *given))]
+    if kind is None:
+        return [(np.add, (out, *given, out))]
+    inputs, static = kind.called_with(given)
+    function, calls = kind.primitive.function, kind.primitive.calls
+    if s.how == "out" and calls is not None and (prepared := calls(out, *inputs, **static)) is not None:
         return prepared  # type: ignore[no-any-return]
-    if s.kind == "copy":
-        return [(functools.partial(_copied, function, out, **static), inputs)]
-    if isinstance(function, np.ufunc) and not static and function not in (np.maximum, np.minimum):
-        if any([type(x) is float or type(x) is int for x in inputs]):
-            inputs = tuple([arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs])
+    if s.how == "copy":
+        return [(functools.partial(_copied, function, out, **static), tuple(inputs))]
+    if kind.elementwise and function is not np.maximum and function is not np.minimum:
+        if not kind.reads_only:
+            inputs = [arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs]
         operands = (*inputs, out)
         return [(function, arrays.without_leading_ones(operands) if out.shape[:1] == (1,) else operands)]
-    return [(functools.partial(function, out=out, **static), inputs)]
+    return [(functools.partial(function, out=out, **static), tuple(inputs))]
 
 
 def _copied(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
@@ -130,7 +130,7 @@ def shown_in(regions: Sequence[tuple[str, np.ndarray]]) -> Callable[[Any], str]:
         found = [f"{name}[{at - start}]" for start, size, name in starts if start <= at < start + size]
         if not found and x.size == 1:
             return repr(x.item())
-        return f"{found[0] if found else 'array'}:{short(x.dtype, x.shape)}"
+        return f"{found[0] if found else 'array'}:{layout(x.shape, x.dtype)!r}"
 
     return shown
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .instruction import Instruction, Value
+from .instruction import Instruction, Kind, Layout, Value
 from .passes import NEVER
 from .places import Place, Step, View, address, fresh
 
@@ -21,7 +21,7 @@ class Collection(NamedTuple):
     gap: Place | None
 
 
-class _Layout(NamedTuple):
+class _Pattern(NamedTuple):
     """The same within the result, wherever that lies."""
 
     pieces: list[View]
@@ -29,29 +29,29 @@ class _Layout(NamedTuple):
     gap: View | None
 
 
-def _layout(i: Instruction, place: Place) -> _Layout | None:
-    """How a collecting instruction's inputs lie in its result; None if it is not one, or not for these."""
-    split = i.primitive.parts
-    covered = np.zeros(i.out.shape, bool)
-    if split is None or not covered.size or (parts := split(covered, **i.static)) is None:
+def _pattern(kind: Kind, lying: Layout) -> _Pattern | None:
+    """Where a collecting instruction's inputs go in its result; None if it does not collect these."""
+    split = kind.primitive.parts
+    covered = np.zeros(lying.shape, bool)
+    if split is None or not covered.size or (parts := split(covered, **kind.static)) is None:
         return None
     for part in parts:
         part[...] = True
     added, full = [False] * len(parts), bool(covered.all())
     if sum([part.size for part in parts]) != np.count_nonzero(covered):  # some lie over others
-        added, touched = [], np.zeros(i.out.shape, bool)
+        added, touched = [], np.zeros(lying.shape, bool)
         covered[...] = False
-        for part, mark in zip(parts, split(touched, **i.static), strict=True):
+        for part, mark in zip(parts, split(touched, **kind.static), strict=True):
             added.append(bool(mark.any()))
             mark[...] = True
             if not added[-1]:
                 part[...] = True
         full = bool(covered.all())
-    stand_in = np.lib.stride_tricks.as_strided(np.empty(1, place.dtype), place.shape, place.strides)  # never read
+    stand_in = np.lib.stride_tricks.as_strided(np.empty(1, lying.dtype), lying.shape, lying.strides)  # never read
     start = address(stand_in)
-    pieces = [View.of(part, start) for part in split(stand_in, **i.static)]
+    pieces = [View.of(part, start) for part in split(stand_in, **kind.static)]
     gap = None if full else View.of(stand_in[(*_box(covered), ...)], start)
-    return _Layout(pieces, added, gap)
+    return _Pattern(pieces, added, gap)
 
 
 def _box(covered: np.ndarray) -> tuple[Any, ...]:
@@ -75,42 +75,44 @@ class Collecting:
         self.collections: dict[Value, Collection] = {}
         self.until: dict[Value, int] = {}  # the number of the instruction that adds to a value's place
         self.last: dict[Value, int] = dict.fromkeys(results, NEVER)  # the one that last reads it, or a view of it
-        self.layouts: dict[Any, _Layout | None] = {}  # found for instructions of one kind, of results that lie alike
-        self.computed = {i.out for i in instructions if i.view is None}
+        self.computed = {out for kind, _, out in instructions if kind.base is None}
         last = self.last
-        for n in range(len(instructions) - 1, -1, -1):
-            i = instructions[n]
-            end = n if i.view is None else last.get(i.out, n)
-            for x in i.reads:
+        n = len(instructions)
+        for i in reversed(instructions):
+            n -= 1
+            kind, reads, out = i
+            end = n if kind.base is None else last.get(out, n)
+            for x in reads:
                 if last.get(x, -1) < end:
                     last[x] = end
-            if i.primitive.parts is not None:
+            if kind.collects:
                 self._collect(n, i)
 
     def _collect(self, n: int, i: Instruction) -> None:
         place = self.places.get(i.out)
-        layout = self._layout_at(i, place or fresh(i.out))
-        if layout is None:
+        pattern = self._pattern_at(i.kind, place.layout if place else i.out.layout)
+        if pattern is None:
             return
+        inputs, _ = i.kind.called_with(i.reads)
         if place is None:
-            alone = layout.gap is None and not any(layout.added)
-            place = (self._overlay(i, layout) if alone else None) or fresh(i.out)
+            alone = pattern.gap is None and not any(pattern.added)
+            place = (self._overlay(i.out, inputs, pattern) if alone else None) or fresh(i.out)
             self.places[i.out] = place
-        pieces = [place.part(view) for view in layout.pieces]
-        limit = min(self.until.get(i.out, NEVER), n if any(layout.added) else NEVER)
-        for x, piece, adds in zip(i.inputs, pieces, layout.added, strict=True):
+        pieces = [place.part(view) for view in pattern.pieces]
+        limit = min(self.until.get(i.out, NEVER), n if any(pattern.added) else NEVER)
+        for x, piece, adds in zip(inputs, pieces, pattern.added, strict=True):
             if not adds and self._movable(x, piece) and self.last[x] <= limit:
                 self.places[x], self.until[x] = piece, limit
-        gap = None if layout.gap is None else place.part(layout.gap)
-        self.collections[i.out] = Collection(pieces, layout.added, gap)
+        gap = None if pattern.gap is None else place.part(pattern.gap)
+        self.collections[i.out] = Collection(pieces, pattern.added, gap)
 
-    def _layout_at(self, i: Instruction, place: Place) -> _Layout | None:
-        if i.kind is None:
-            return _layout(i, place)
-        key = i.kind, *place[2:]
-        if key not in self.layouts:
-            self.layouts[key] = _layout(i, place)
-        return self.layouts[key]
+    @staticmethod
+    def _pattern_at(kind: Kind, lying: Layout) -> _Pattern | None:
+        if not kind.flat:
+            return None
+        if ("pieces", lying) not in kind.found:
+            kind.found["pieces", lying] = _pattern(kind, lying)
+        return kind.found["pieces", lying]  # type: ignore[no-any-return]
 
     def _movable(self, x: Any, piece: Place) -> bool:
         """Whether x may be computed there, since it is computed and has no place yet."""
@@ -118,28 +120,28 @@ class Collecting:
             type(x) is Value
             and x in self.computed
             and x not in self.places
-            and (x.shape, x.dtype) == (piece.shape, piece.dtype)
+            and (x.shape, x.dtype) == (piece.layout.shape, piece.layout.dtype)
             and 0 not in x.shape
         )
 
-    def _overlay(self, i: Instruction, layout: _Layout) -> Place | None:
+    def _overlay(self, out: Value, inputs: Sequence[Any], pattern: _Pattern) -> Place | None:
         """A place for a collection around parts that already lie together just as it wants them, or None."""
-        wanted, places, until = fresh(i.out), self.places, self.until
-        pairs = [(x, wanted.part(view)) for x, view in zip(i.inputs, layout.pieces, strict=True)]
+        wanted, places, until = fresh(out), self.places, self.until
+        pairs = [(x, wanted.part(view)) for x, view in zip(inputs, pattern.pieces, strict=True)]
         there = [(places[x], piece) for x, piece in pairs if type(x) is Value and x in places]
         if not there or any([until.get(x, NEVER) != NEVER for x, _ in pairs if type(x) is Value]):
             return None
         root, shift = there[0][0].root, there[0][0].offset - there[0][1].offset
-        if not all([p.root is root and p.offset - q.offset == shift and p.matches(q) for p, q in there]):
+        if not all([p.root is root and p.offset - q.offset == shift and p.layout.matches(q.layout) for p, q in there]):
             return None
         for x, piece in pairs:
             if not (type(x) is Value and x in places):
-                start = piece.offset + shift
-                size = sum([s * (n - 1) for s, n in zip(piece.strides, piece.shape)]) + piece.dtype.itemsize
+                start, lying = piece.offset + shift, piece.layout
+                size = sum([s * (n - 1) for s, n in zip(lying.strides, lying.shape)]) + lying.dtype.itemsize
                 if start < root.high and start + size > root.low:
                     return None
-        root.low, root.high = min(root.low, shift), max(root.high, shift + i.out.nbytes)
-        return Place(root, shift, *wanted[2:])
+        root.low, root.high = min(root.low, shift), max(root.high, shift + wanted.layout.nbytes)
+        return Place(root, shift, wanted.layout)
 
 
 def schedule(
@@ -151,16 +153,18 @@ def schedule(
     for n, i in enumerate(instructions):
         if n in fills:
             steps += fills[n]
-        if (c := collections.get(i.out)) is not None:
-            for x, piece, adds in zip(i.inputs, c.pieces, c.added, strict=True):
-                reads = [places[x]] if type(x) is Value else []
-                if reads != [piece]:
-                    kind = "add" if adds else "move"
-                    steps.append(Step(kind, f"{kind} {i.primitive.name}", np.add, (x,), out=piece, reads=reads))
-        elif i.view is None:
-            p, place, reads = i.primitive, places[i.out], [places[x] for x in i.reads]
-            kind = "out" if p.takes_out and 0 not in i.out.shape else "copy"
-            steps.append(Step(kind, p.name, p.function, i.inputs, i.static, out=place, calls=p.calls, reads=reads))
+        kind, reads, out = i
+        place = places[out]
+        if (c := collections.get(out)) is not None:
+            inputs, _ = kind.called_with(reads)
+            for x, piece, adds in zip(inputs, c.pieces, c.added, strict=True):
+                given = [places[x]] if type(x) is Value else []
+                if given != [piece]:
+                    how = "add" if adds else "move"
+                    steps.append(Step(how, f"{how} {kind.primitive.name}", None, (x,), given, piece))
+        elif kind.base is None or place.root is not places[reads[kind.base]].root:  # else a view
+            how = "out" if kind.primitive.takes_out and 0 not in kind.layout.shape else "copy"
+            steps.append(Step(how, kind.primitive.name, kind, reads, [places[x] for x in reads], place))
     return steps
 
 
@@ -172,11 +176,12 @@ def _fills(
     if all([c.gap is None for c in collections.values()]):
         return fills
     first: dict[Value, int] = {}
-    for n, i in enumerate(instructions):
-        first[i.out] = n
-        if (c := collections.get(i.out)) is not None:
-            there = [x for x, p in zip(i.inputs, c.pieces) if type(x) is Value and places[x] == p]
-            first[i.out] = min([n, *[first.get(x, n) for x in there]])
+    for n, (kind, reads, out) in enumerate(instructions):
+        first[out] = n
+        if (c := collections.get(out)) is not None:
+            inputs, _ = kind.called_with(reads)
+            there = [x for x, p in zip(inputs, c.pieces) if type(x) is Value and places[x] == p]
+            first[out] = min([n, *[first.get(x, n) for x in there]])
             if c.gap is not None:
-                fills[first[i.out]].insert(0, Step("fill", "fill", np.copyto, (0,), out=c.gap))
+                fills[first[out]].insert(0, Step("fill", "fill", None, (0,), (), c.gap))
     return fills

@@ -1,93 +1,176 @@
-"""What a program is made of while it is rewritten: Values, and Instructions that compute one from others."""
+"""What a program is made of while it is rewritten: Values, and Instructions that compute one of them from others.
+
+What many of them have in common is one object: the Layout of arrays that lie alike, the Kind of instructions that do
+the same to other Values. A pass finds out what it wants to know of an instruction once for its kind.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..primitive import Primitive
-from ..tree import tree_leaves
+from ..tree import tree_leaves, tree_map
+
+
+class Layout:
+    """The shape, dtype and strides of arrays, and the bytes of one in C's order; made by `layout`, one for all."""
+
+    __slots__ = ("shape", "dtype", "strides", "nbytes")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]) -> None:
+        self.shape, self.dtype, self.strides = shape, dtype, strides
+        self.nbytes = dtype.itemsize * math.prod(shape)
+
+    def matches(self, other: Layout) -> bool:
+        """Whether entries of both lie in the same pattern."""
+        if self is other:
+            return True
+        if self.shape != other.shape or self.dtype != other.dtype:
+            return False
+        return all([s == t for s, t, n in zip(self.strides, other.strides, self.shape) if n > 1])
+
+    def __repr__(self) -> str:
+        """`f32[3,4]`."""
+        return f"{self.dtype.kind}{self.dtype.itemsize * 8}[{','.join(map(str, self.shape))}]"
+
+
+@functools.lru_cache(4096)
+def layout(shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...] | None = None) -> Layout:
+    """The Layout of arrays like this; without strides of those whose entries lie in C's order."""
+    if strides is None:
+        return layout(shape, dtype, tuple([dtype.itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape))]))
+    return Layout(shape, dtype, strides)
 
 
 class Value:
-    """An array of a program: its number, shape and dtype, and where it comes from if no instruction makes it.
+    """An array of a program: its number, layout, and where it comes from if no instruction makes it.
 
     `source` is a leaf Tensor that the function closes over, or the number of an argument, or None. `plain` marks what
     is no Tensor in a plain run, but an array. `of` is the first Value that it equals, None if it is that itself.
     `outlined` tells that the trace did not compute it.
     """
 
-    __slots__ = ("number", "shape", "dtype", "source", "plain", "of", "outlined")
+    __slots__ = ("number", "layout", "source", "plain", "of", "outlined")
 
     def __init__(
-        self,
-        number: int,
-        shape: tuple[int, ...],
-        dtype: np.dtype,
-        source: Any = None,
-        plain: bool = False,
-        of: Value | None = None,
+        self, number: int, layout: Layout, source: Any = None, plain: bool = False, of: Value | None = None
     ) -> None:
-        self.number, self.shape, self.dtype, self.source, self.plain = number, shape, dtype, source, plain
-        self.of, self.outlined = of, False
+        self.number, self.layout, self.source, self.plain, self.of = number, layout, source, plain, of
+        self.outlined = False
 
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
+    shape = property(lambda self: self.layout.shape)
+    dtype = property(lambda self: self.layout.dtype)
 
     def __repr__(self) -> str:
-        return f"v{self.number}:{short(self.dtype, self.shape)}"
+        return f"v{self.number}:{self.layout!r}"
 
 
-class Instruction:
-    """out = primitive(*inputs, **static), with Values for arrays; `view` numbers the input whose memory out shares.
+class _Read:
+    def __repr__(self) -> str:
+        return "_"
 
-    `reads` are the Values among inputs and static, in order. Two instructions of one trace have the same `kind` if they
-    differ in these alone; it is None for those that a pass has made.
+
+#: In place of a Value, in what a Kind is called with.
+READ = _Read()
+
+
+class Kind:
+    """What an instruction does, but for which Values it reads: primitive(*inputs, **static), with READ for each Value.
+
+    `layout` is that of the result, `base` the number of the Value whose memory the result shares, None if it has its
+    own. `flat` tells that no Value is in a tuple among the inputs, or in static. `found` is for what passes find out.
     """
 
-    __slots__ = ("primitive", "inputs", "static", "out", "view", "reads", "kind")
+    __slots__ = (
+        "primitive", "inputs", "static", "layout", "base", "flat", "reads_only", "pure", "elementwise", "collects",
+        "found",
+    )  # fmt: skip
 
     def __init__(
-        self,
-        primitive: Primitive,
-        inputs: tuple[Any, ...],
-        static: dict[str, Any],
-        out: Value,
-        view: int | None = None,
-        reads: list[Value] | None = None,
-        kind: int | None = None,
+        self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], layout: Layout, view: int | None
     ) -> None:
-        self.primitive, self.inputs, self.static, self.out, self.view = primitive, inputs, static, out, view
-        self.reads = [x for x in inputs if type(x) is Value] if reads is None else reads
-        self.kind = kind
+        self.primitive, self.inputs, self.static, self.layout = p, inputs, static, layout
+        marks = [x is READ for x in inputs]
+        self.flat = sum(marks) == sum([x is READ for x in tree_leaves((inputs, static))])
+        self.reads_only = self.flat and all(marks)
+        self.base = sum(marks[:view]) if view is not None and self.flat and inputs[view] is READ else None
+        self.pure, self.collects, f = p.pure, p.parts is not None, p.function
+        self.elementwise = isinstance(f, np.ufunc) and f.signature is None and self.pure and self.flat and not static
+        self.found: dict[Any, Any] = {}
 
-    def read(self, *inputs: Any) -> None:
-        """Have it read other inputs, none of them a tree."""
-        self.inputs, self.kind = inputs, None
-        self.reads = [x for x in inputs if type(x) is Value]
+    def called_with(self, arrays: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Inputs and static, with these in place of the Values."""
+        if self.reads_only:
+            return arrays, self.static
+        following = iter(arrays)
+        if self.flat:
+            return [next(following) if x is READ else x for x in self.inputs], self.static
+        inputs, static = tree_map(lambda x: next(following) if x is READ else x, (self.inputs, self.static))
+        return inputs, static
 
-    @property
-    def flat(self) -> bool:
-        """Whether all Values that it reads are inputs, none in a tuple among these or in static."""
-        return len(self.reads) == sum([type(x) is Value for x in self.inputs])
+
+class Instruction(NamedTuple):
+    """out = primitive(*inputs, **static): what it does, the Values that it reads, in order, and what comes out."""
+
+    kind: Kind
+    reads: tuple[Value, ...]
+    out: Value
 
     def __repr__(self) -> str:
-        words = [*map(repr, self.inputs), *[f"{key}={x!r}" for key, x in self.static.items()]]
-        view = "" if self.view is None else f"  # a view of {self.inputs[self.view]!r}"
-        return f"{self.out!r} = {self.primitive.name}({', '.join(words)}){view}"
+        kind = self.kind
+        inputs, static = kind.called_with(self.reads)
+        words = [*map(repr, inputs), *[f"{key}={x!r}" for key, x in static.items()]]
+        view = "" if kind.base is None else f"  # a view of {self.reads[kind.base]!r}"
+        return f"{self.out!r} = {kind.primitive.name}({', '.join(words)}){view}"
 
 
-def short(dtype: np.dtype, shape: tuple[int, ...]) -> str:
-    """`f32[3,4]`, as in a program's text."""
-    return f"{dtype.kind}{dtype.itemsize * 8}[{','.join(map(str, shape))}]"
+class Kinds:
+    """The Kinds of one program's instructions, and the numbers of its Values."""
+
+    def __init__(self) -> None:
+        self.found: dict[Any, Kind] = {}
+        self.count = 0
+
+    def value(self, layout: Layout, source: Any = None, plain: bool = False, of: Value | None = None) -> Value:
+        """A new Value."""
+        self.count += 1
+        return Value(self.count - 1, layout, source, plain, of)
+
+    def kind(
+        self, p: Primitive, inputs: Iterable[Any], static: dict[str, Any], layout: Layout, view: int | None = None
+    ) -> Kind:
+        """The Kind of what reads Values and constants, none of them in a tuple; `view` is the number of an input."""
+        key: list[Any] = [p, layout, view, identity(static) if static else 0]
+        for x in inputs:
+            key.append(x.layout if type(x) is Value else identity(x))
+        return self.of(tuple(key), p, inputs, static, layout, view)
+
+    def of(
+        self, key: Any, p: Primitive, inputs: Iterable[Any], static: dict[str, Any], layout: Layout, view: int | None
+    ) -> Kind:
+        """The Kind that has this key."""
+        kind = self.found.get(key)
+        if kind is None:
+            marked, static = tree_map(lambda x: READ if type(x) is Value else x, (tuple(inputs), static))
+            kind = self.found[key] = Kind(p, marked, static, layout, view)
+        return kind
+
+    def instruction(
+        self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], out: Value, view: int | None = None
+    ) -> Instruction:
+        """An instruction that reads Values and constants, none of them in a tuple."""
+        reads = tuple([x for x in inputs if type(x) is Value])
+        return Instruction(self.kind(p, inputs, static, out.layout, view), reads, out)
 
 
-def values(tree: Any) -> list[Value]:
+def values(tree: Any) -> tuple[Value, ...]:
     """The Values in a tree."""
-    return [x for x in tree_leaves(tree) if type(x) is Value]
+    return tuple([x for x in tree_leaves(tree) if type(x) is Value])
 
 
 _PLAIN = {int, type(None)}

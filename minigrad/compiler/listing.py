@@ -12,7 +12,7 @@ from ..messages import user_line
 from ..primitive import Primitive
 from ..record import Variable
 from ..tree import tree_map
-from .instruction import Instruction, Value, identity, values
+from .instruction import Instruction, Kinds, Value, identity, layout, values
 
 CONSTANT = {int, float, bool, str, slice, type(None), type(Ellipsis), type}
 
@@ -33,9 +33,8 @@ class Listing:
     def __init__(self) -> None:
         super().__init__()
         self.instructions: list[Instruction] = []
-        self.count = 0  # of Values
-        self.kinds: dict[Any, int] = {}  # of instructions, by all that they do but for the Values that they read
-        self.seen: dict[Any, Value] = {}  # what each result is, by kind and by these Values
+        self.kinds = Kinds()
+        self.seen: dict[Any, Value] = {}  # what each result is, by the kind and the Values that are read
         self.leaves: dict[Any, tuple[Variable, Value]] = {}  # tensors that are closed over, by Node or else by id
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
         self.made: list[weakref.ref[Variable]] = []
@@ -50,49 +49,52 @@ class Listing:
         static: dict[str, Any],
         flat: bool,
         plain: bool,
+        view: int | None = None,
     ) -> Instruction | None:
         """Name the result of a call and write it down; None if the same was computed before.
 
-        `flat` tells that inputs are Tensors and constants, and static constants.
+        `flat` tells that inputs are Tensors and constants, and static constants; `view` numbers the input whose memory
+        the result shares.
         """
+        like = layout(out._data.shape, out._data.dtype)
         if flat:
-            read: list[Any] = []
-            reads: list[Value] = []
-            constants: list[Any] = [p, identity(static) if static else 0]
+            key: list[Any] = [p, like, view, identity(static) if static else 0]
+            read: list[Value] = []
             for x in inputs:
                 if isinstance(x, Variable):
                     x = self.value_of(x)
-                    reads.append(x)
-                    constants.append(0)
+                    read.append(x)
+                    key.append(x.layout)
                 else:
-                    constants.append(identity(x))
-                read.append(x)
-            inputs = tuple(read)
+                    key.append(identity(x))
+            reads = tuple(read)
         else:
             inputs, static = tree_map(self.read, inputs), tree_map(self.read, static)
             reads = values((inputs, static))
-            constants = [p, identity(static), *map(identity, inputs)]
+            key = [p, like, view, identity(static), *map(identity, inputs), *[x.layout for x in reads]]
         if p is ops.positive:
             self.name(out, plain, reads[0])
             return None
-        kind = self.kinds.setdefault(tuple(constants), len(self.kinds))
-        key = kind, *reads
-        found = self.seen.get(key) if p.pure else None
+        kind = self.kinds.found.get(tuple(key))
+        if kind is None:
+            inputs = tuple([self.value_of(x) if isinstance(x, Variable) else x for x in inputs])
+            kind = self.kinds.of(tuple(key), p, inputs, static, like, view)
+        found = self.seen.get((kind, reads)) if p.pure else None
         value = self.name(out, plain, found)
         if found is not None:
             return None
-        self.seen[key] = value
-        self.instructions.append(Instruction(p, inputs, static, value, None, reads, kind))
-        return self.instructions[-1]
+        self.seen[kind, reads] = value
+        instruction = Instruction(kind, reads, value)
+        self.instructions.append(instruction)
+        return instruction
 
     def name(self, t: Variable, plain: bool, of: Value | None = None, source: Any = None) -> Value:
         """Give a tensor its Value: a new one, if it is not equal to an earlier one that stands for the same type."""
         if of is not None and of.plain == plain:
             value = of
         else:
-            value = Value(self.count, t._data.shape, t._data.dtype, source, plain, of)
+            value = self.kinds.value(layout(t._data.shape, t._data.dtype), source, plain, of)
             value.outlined = of is not None and of.outlined
-            self.count += 1
         t.traced = value
         if t.node is not None:
             t.node.traced = value
@@ -121,8 +123,7 @@ class Listing:
             )
         key = id(x) if x.node is None else x.node
         if key not in self.leaves:
-            self.leaves[key] = x, Value(self.count, x._data.shape, x._data.dtype, x)
-            self.count += 1
+            self.leaves[key] = x, self.kinds.value(layout(x._data.shape, x._data.dtype), x)
         return self.leaves[key][1]
 
     def real(self, x: Any) -> Any:
@@ -145,8 +146,8 @@ class Listing:
                 pending += missing
             else:
                 i = self.made_by[value]
-                inputs, static = tree_map(lambda v: arrays[v] if type(v) is Value else v, (i.inputs, i.static))
-                arrays[value] = np.asarray(i.primitive.function(*inputs, **static))
+                inputs, static = i.kind.called_with([arrays[v] for v in i.reads])
+                arrays[value] = np.asarray(i.kind.primitive.function(*inputs, **static))
         return arrays[self.value_of(x)]
 
     def check_constants(self) -> None:

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .instruction import Instruction, Value, short
+from .instruction import Instruction, Kind, Layout, Value, layout
 from .passes import NEVER, packed
 
 
@@ -39,61 +38,42 @@ class Place(NamedTuple):
 
     root: Root
     offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    strides: tuple[int, ...]
+    layout: Layout
 
     def array(self, memory: np.ndarray, start: int) -> np.ndarray:
         """The array at this place, if `memory` holds the root from index `start`."""
-        if 0 in self.shape:
-            return np.empty(self.shape, self.dtype)
-        return np.ndarray(self.shape, self.dtype, memory, start + self.offset - self.root.low, self.strides)
+        lying = self.layout
+        if 0 in lying.shape:
+            return np.empty(lying.shape, lying.dtype)
+        return np.ndarray(lying.shape, lying.dtype, memory, start + self.offset - self.root.low, lying.strides)
 
     def part(self, view: View) -> Place:
         """The place of a view, if what it is a view of lies here."""
-        return Place(self.root, self.offset + view.offset, view.shape, view.dtype, view.strides)
-
-    def matches(self, other: Place) -> bool:
-        """Whether entries of both lie in the same pattern."""
-        if self.shape != other.shape or self.dtype != other.dtype:
-            return False
-        return self.strides == other.strides or all(
-            [s == t for s, t, n in zip(self.strides, other.strides, self.shape) if n > 1]
-        )
+        return Place(self.root, self.offset + view.offset, view.layout)
 
     def whole(self) -> bool:
         """Whether nothing else is in the root."""
-        return self.root.high - self.root.low == c_order(self.shape, self.dtype)[1]
+        return self.root.high - self.root.low == self.layout.nbytes
 
     def __repr__(self) -> str:
-        return f"{self.root!r}+{self.offset}:{short(self.dtype, self.shape)}"
+        return f"{self.root!r}+{self.offset}:{self.layout!r}"
 
 
 class View(NamedTuple):
     """How a view lies within an array, from byte `offset`."""
 
     offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    strides: tuple[int, ...]
+    layout: Layout
 
     @classmethod
     def of(cls, part: np.ndarray, start: int) -> View:
         """`part` within the array whose first entry is at address `start`."""
-        return cls(address(part) - start, part.shape, part.dtype, part.strides)
-
-
-@functools.lru_cache(1024)
-def c_order(shape: tuple[int, ...], dtype: np.dtype) -> tuple[tuple[int, ...], int]:
-    """Strides and bytes of an array whose entries lie in C's order."""
-    strides = tuple([dtype.itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape))])
-    return strides, dtype.itemsize * math.prod(shape)
+        return cls(address(part) - start, layout(part.shape, part.dtype, part.strides))
 
 
 def fresh(x: Value) -> Place:
     """A root for one value, its entries in C's order."""
-    strides, nbytes = c_order(x.shape, x.dtype)
-    return Place(Root(0, nbytes), 0, x.shape, x.dtype, strides)
+    return Place(Root(0, x.layout.nbytes), 0, x.layout)
 
 
 def apart(x: Value) -> Place:
@@ -101,7 +81,7 @@ def apart(x: Value) -> Place:
     row = x.shape[-1] * x.dtype.itemsize
     row += 64 if row % 1024 == 0 else 0
     outer = tuple(row * math.prod(x.shape[k + 1 : -1]) for k in range(len(x.shape) - 1))
-    return Place(Root(0, row * math.prod(x.shape[:-1])), 0, x.shape, x.dtype, (*outer, x.dtype.itemsize))
+    return Place(Root(0, row * math.prod(x.shape[:-1])), 0, layout(x.shape, x.dtype, (*outer, x.dtype.itemsize)))
 
 
 def address(array: np.ndarray) -> int:
@@ -111,32 +91,31 @@ def address(array: np.ndarray) -> int:
 
 def laid_out(instructions: Sequence[Instruction], places: dict[Value, Place]) -> None:
     """Give every other value a place: a view within what it is a view of, what is computed a root of its own."""
-    views: dict[Any, View | None] = {}  # found for instructions of one kind, of arrays that lie alike
-    for i in instructions:
-        if i.out in places:
+    for kind, reads, out in instructions:
+        if out in places:
             continue
-        base = None if i.view is None else i.inputs[i.view]
-        if type(base) is Value:
-            place = places[base]
-            key = (i.kind, *place[2:]) if i.kind is not None and len(i.reads) == 1 else None
-            if key is None or key not in views:
-                views[key] = _view(i, place)
-            if (view := views[key]) is not None:
-                places[i.out] = place.part(view)
+        if kind.base is not None and len(reads) == 1:
+            root, offset, lying = places[reads[0]]
+            try:
+                view = kind.found[lying]
+            except KeyError:
+                view = kind.found[lying] = _view(kind, places[reads[0]])
+            if view is not None:
+                places[out] = Place(root, offset + view.offset, view.layout)
                 continue
-        i.view = None
-        places[i.out] = apart(i.out) if i.primitive is packed else fresh(i.out)
+        places[out] = apart(out) if kind.primitive is packed else fresh(out)
 
 
-def _view(i: Instruction, base: Place) -> View | None:
-    """How the result of `i` lies in its base: found by making it in memory that nobody reads.
+def _view(kind: Kind, base: Place) -> View | None:
+    """How the result of an instruction lies in its base: found by making it in memory that nobody reads.
 
     None if there is no such view in this layout, so that it will be a copy.
     """
-    if 0 in i.out.shape or 0 in base.shape:
+    if 0 in kind.layout.shape or 0 in base.layout.shape:
         return None
     x = base.array(np.empty(base.root.high - base.root.low, np.uint8), 0)
-    y = i.primitive.function(*[x if k == i.view else v for k, v in enumerate(i.inputs)], **i.static)
+    inputs, static = kind.called_with((x,))
+    y = kind.primitive.function(*inputs, **static)
     return View.of(y, address(x)) if np.may_share_memory(x, y) else None
 
 
@@ -144,32 +123,23 @@ def _view(i: Instruction, base: Place) -> View | None:
 
 
 class Step:
-    """One call of the replay: function(*inputs, **static), its result at `out`; `kind` says how it gets there.
+    """One call of the replay: `inputs` and what their kind says are its operands, its result comes to lie at `out`.
 
-    "out": by out=, "copy": copied; "fill", "move", "add": of a collection. `reads` are the places of the inputs.
+    `how` says in which way: "out": by out=, "copy": copied; "fill", "move", "add": parts of a collection, of no kind.
+    `reads` are the places of the inputs.
     """
 
-    __slots__ = ("kind", "name", "function", "inputs", "static", "out", "calls", "reads")
+    __slots__ = ("how", "name", "kind", "inputs", "reads", "out")
 
     def __init__(
-        self,
-        kind: str,
-        name: str,
-        function: Callable[..., Any],
-        inputs: tuple[Any, ...],
-        static: dict[str, Any] | None = None,
-        *,
-        out: Place,
-        calls: Callable[..., Any] | None = None,
-        reads: Sequence[Place] = (),
+        self, how: str, name: str, kind: Kind | None, inputs: Sequence[Any], reads: Sequence[Place], out: Place
     ) -> None:
-        self.kind, self.name, self.function, self.inputs, self.static = kind, name, function, inputs, static or {}
-        self.out, self.calls, self.reads = out, calls, reads
+        self.how, self.name, self.kind, self.inputs, self.reads, self.out = how, name, kind, inputs, reads, out
 
     @property
     def elementwise(self) -> bool:
         """Whether each entry of the result is computed from the entries at the same place: it may replace them."""
-        return self.kind == "out" and isinstance(self.function, np.ufunc) and self.function.signature is None
+        return self.kind is not None and self.kind.elementwise and self.how == "out"
 
     def __repr__(self) -> str:
         return f"{self.out!r} = {self.name}({', '.join(map(repr, self.reads))})"
@@ -273,7 +243,7 @@ def _chains(roots: Sequence[Root], steps: Sequence[Step]) -> dict[Root, list[Roo
     for n, s in enumerate(steps):
         if s.out.root.first == n and s.elementwise and s.out.whole():
             for p in s.reads:
-                if p.root.last == n and p.root in chains and p.whole() and p.matches(s.out):
+                if p.root.last == n and p.root in chains and p.whole() and p.layout.matches(s.out.layout):
                     chain = chains[p.root]
                     chain.append(s.out.root)
                     chains[s.out.root] = chain

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -28,7 +27,7 @@ from .arguments import built, read
 from .batches import with_batches
 from .calls import Arrays, Call, calls_of, described, shown_in
 from .collecting import Collecting, schedule
-from .instruction import Value
+from .instruction import Value, layout
 from .passes import with_direct_products, with_packed_factors, without_dead_code
 from .places import Place, Root, address, fresh, laid_out, plan
 from .trace import Trace
@@ -112,10 +111,10 @@ class Program:
     ) -> None:
         """All passes, one after the other, then the memory, the arrays in it, and the calls that use them."""
         kept = [x for x in (*results, *gradients) if isinstance(x, Value)]
-        numbers = itertools.count(trace.count)
-        instructions = with_direct_products(trace.instructions, numbers)
+        kinds = trace.kinds
+        instructions = with_direct_products(trace.instructions, kinds)
         instructions = without_dead_code(instructions, kept)
-        instructions = with_batches(with_packed_factors(instructions, numbers), numbers)
+        instructions = with_batches(with_packed_factors(instructions, kinds), kinds)
         collecting = Collecting(instructions, kept)
         places = collecting.places
         memory_of = self._place_leaves(trace, places, moving)
@@ -145,7 +144,7 @@ class Program:
         for leaf, value in trace.leaves.values():
             array, place = leaf._data, fresh(value)
             if array.flags.f_contiguous:
-                place = place._replace(strides=array.strides)
+                place = place._replace(layout=layout(array.shape, array.dtype, array.strides))
             place.root.source = leaf
             places[value] = place
             if leaf in moving or not array.flags.forc:

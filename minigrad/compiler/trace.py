@@ -99,8 +99,8 @@ class Trace(Listing, Mode):
         out._data = y
         out.node = self._node(out, p, inputs, static) if p.differentiable else None
         plain = not p.differentiable or self.plain(nodes)
-        if (i := self.write(out, p, inputs, static, flat, plain)) is not None:
-            i.view, i.out.outlined = view, outlined
+        if (i := self.write(out, p, inputs, static, flat, plain, view)) is not None:
+            i.out.outlined = outlined
             if not outlined and p not in SHAPED:
                 self.arrays[i.out] = y
         return out
