@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import linecache
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from ..record import Node, Variable
 from .draw import draw, to_dot, to_mermaid
 from .explanation import Explanation
 from .table import html_of, line_of, text_of
+from .words import file_name
 
 #: What is one entry, since of what it is made of no record was kept: how to see more.
 OPAQUE = {
@@ -92,7 +92,7 @@ class Entry:
     def where(self) -> str:
         """`file:line in function` of that line, shortened; empty if it was not kept."""
         line = self.origin.inner
-        return "" if line is None else f"{Path(line.file).name}:{line.number} in {line.function}"
+        return "" if line is None else f"{file_name(line.file)}:{line.number} in {line.function}"
 
     @property
     def labels(self) -> tuple[str, ...]:

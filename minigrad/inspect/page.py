@@ -177,7 +177,7 @@ def _source(lines: list[Any]) -> dict[str, Any]:
     order = list(files)
     return {
         "lines": [[order.index(line.file), line.number, line.function] for line in lines],
-        "files": [[Path(file).name, text] for file, text in files.items()],
+        "files": [[words.file_name(file), text] for file, text in files.items()],
     }
 
 

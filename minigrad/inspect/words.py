@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,12 @@ def numbers(a: np.ndarray) -> str:
         low, high = a[finite].min(), a[finite].max()
         notes.append(f"[{number(low, 3)}, {number(high, 3)}]")
     return f"{', '.join(notes)}: {first}"
+
+
+def file_name(file: str) -> str:
+    """The name of a source file; that of a notebook's cell is a number that nobody has seen."""
+    path = Path(file)
+    return "cell" if path.parent.name.startswith("ipykernel_") else path.name
 
 
 def few(parts: list[str]) -> list[str]:

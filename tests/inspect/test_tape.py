@@ -302,3 +302,10 @@ def test_a_loop_that_ends_early_leaves_its_step() -> None:
             if t == 2:
                 break
         assert mg.tape(leaf(1.0) * 2.0)[1].step is None
+
+
+def test_a_line_of_a_notebook_is_that_of_a_cell_not_of_a_file_with_a_number() -> None:
+    scope: dict[str, Any] = {}
+    exec(compile("def f(x):\n    return x * x", "/tmp/ipykernel_7/1599739772.py", "exec"), scope)
+    entry = mg.tape(scope["f"], 0.5)[1]
+    assert (entry.where, entry.file) == ("cell:2 in f", "/tmp/ipykernel_7/1599739772.py")
