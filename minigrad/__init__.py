@@ -25,7 +25,7 @@ from .elementwise import *
 from .inspect import explain, tape
 from .memory import keep_freed_memory
 from .messages import unknown
-from .modes import detect_anomaly, enable_grad, no_grad
+from .modes import detect_anomaly, enable_grad, no_compile, no_grad
 from .ops import *
 from .ops import absolute as abs
 from .primitive import Primitive, primitive
@@ -44,8 +44,8 @@ __version__ = "0.1.0"
 __all__ = [
     "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "detailed", "detect_anomaly",
     "einsum", "enable_grad", "explain", "grad", "hessian", "hvp", "jacobian", "jvp", "keep_freed_memory", "label",
-    "linalg", "no_grad", "primitive", "record_details", "sample", "scope", "steps", "tap", "tape", "tensor",
-    "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched", "with_gradient",
+    "linalg", "no_compile", "no_grad", "primitive", "record_details", "sample", "scope", "steps", "tap", "tape",
+    "tensor", "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched", "with_gradient",
 ]  # fmt: skip
 for _part in (ops, shapes, elementwise, rearrange, reductions, products, activations):
     __all__ += _part.__all__

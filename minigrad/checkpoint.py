@@ -150,7 +150,7 @@ def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
         fresh = [positive(x) if recorded else Tensor._sharing(x, requires_grad=True) for x in given]
         outputs = part.again(fresh)
     _check_same(y, outputs, part)
-    if not set(_ends(start, outputs, fresh)[0]) <= set(part.outer):
+    if not all(map(_differentiable, outputs)) or set(_ends(start, outputs, fresh)[0]) != set(part.outer):
         raise RuntimeError(
             "checkpoint: run again for its derivative, the function used other tensors than the first time; "
             "pass what is replaced between forward and backward as an argument"

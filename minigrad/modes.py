@@ -1,5 +1,5 @@
-"""Switches for a block of code: is a record kept (`no_grad`), are non-finite values refused (`detect_anomaly`), and
-is the block being traced (`compile`)?
+"""Switches for a block of code: is a record kept (`no_grad`), are non-finite values refused (`detect_anomaly`), is the
+block being traced (`compile`), and do compiled functions run as they are written (`no_compile`)?
 
 A switch belongs to its context (thread or task), never to the process. Its blocks form a linked list, newest first,
 in a `ContextVar`. A generator shares the context of whoever runs it, so a block opened in a generator must not count
@@ -51,6 +51,7 @@ class Switch:
 
 recording = Switch(default=True)
 anomaly = Switch(default=False)
+as_written = Switch(default=False)
 tracing = Switch(default=None)  # or the `Trace` that every call of a primitive is added to
 
 
@@ -172,3 +173,21 @@ class detect_anomaly(Mode):
     """
 
     switch, value = anomaly, True
+
+
+class no_compile(Mode):
+    """Run compiled functions as plain Python in this block: what they read is then what is there now.
+
+    For looking into one with a debugger, or while a module's tensors are exchanged for others, as by
+    `nn.functional_call`: a program has kept those that it was traced with.
+
+    >>> f = mg.compile(lambda x: print(x.shape))
+    >>> f(mg.tensor([1.0, 2.0]))  # traced, which prints
+    (2,)
+    >>> f(mg.tensor([3.0, 4.0]))  # replayed
+    >>> with mg.no_compile():
+    ...     f(mg.tensor([3.0, 4.0]))
+    (2,)
+    """
+
+    switch, value = as_written, True

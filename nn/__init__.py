@@ -34,6 +34,7 @@ from .recurrent import GRU, LSTM, RNN, Recurrent, detach
 from .schedules import cosine_decay, exponential_decay, step_decay
 from .sequences import batchify, bucket_by_length, pad_sequences, padding_mask, tbptt_chunks
 from .serialize import load, save
+from .substitute import functional_call
 from .torch_weights import from_torch, to_torch
 from .variants import (
     CoupledLSTMCell,
@@ -60,6 +61,6 @@ __all__ = [
     "RNN", "RNNCell", "Recurrent", "SGD", "Sequential", "TiedLinear", "VariationalDropout", "attention", "batchify",
     "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "buffer", "clip_grad_norm",
     "clip_grad_value", "cosine_decay", "cross_entropy", "detach", "distributed", "exponential_decay", "from_torch",
-    "init", "layer_norm", "linear", "load", "mse_loss", "nll_loss", "one_hot", "pad_sequences", "padding_mask",
-    "parameter", "sample", "save", "step_decay", "tbptt_chunks", "to_torch",
+    "functional_call", "init", "layer_norm", "linear", "load", "mse_loss", "nll_loss", "one_hot", "pad_sequences",
+    "padding_mask", "parameter", "sample", "save", "step_decay", "tbptt_chunks", "to_torch",
 ]  # fmt: skip

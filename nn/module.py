@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,6 +18,11 @@ from .words import OF_MODULES, check_keywords, missing_of
 
 _NUMBERS = (mg.Tensor, np.ndarray, np.generic, bool, int, float)
 _SAVED = (None, "frozen", "buffer")  # the roles of what a module saves; None is that of a parameter
+
+
+_NONE: Mapping[int, str | None] = MappingProxyType({})
+#: The roles of those for which tensors stand in, by the ids of these: see `functional_call`.
+stand_ins: ContextVar[Mapping[int, str | None]] = ContextVar("nn.stand_ins", default=_NONE)
 
 
 class Module:
@@ -79,12 +85,14 @@ class Module:
 
     def _named(self, roles: tuple[str | None, ...]) -> Iterator[tuple[str, mg.Tensor]]:
         """The tensors of these roles with their paths; None is that of a parameter."""
-        paths = set()
+        paths, standing = set(), stand_ins.get()
         for path, t in _walk(self, "", set()):
-            if not isinstance(t, mg.Tensor) or t.primitive is not None or t.role not in roles:
+            if not isinstance(t, mg.Tensor):
                 continue
-            if not t.requires_grad and t.role is None:
-                continue  # a constant
+            if id(t) not in standing and (t.primitive is not None or (not t.requires_grad and t.role is None)):
+                continue  # a result, or a constant
+            if standing.get(id(t), t.role) not in roles:
+                continue
             if path in paths:
                 raise ValueError(f"{type(self).__name__}: two parameters have the path {path!r}; rename a dict's key")
             paths.add(path)

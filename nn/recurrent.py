@@ -19,6 +19,7 @@ from .module import Module, inside
 from .protocol import Cell, FunctionCell, State, is_tree, read_inputs
 from .scan import scan
 from .sequences import padding_mask
+from .substitute import held
 from .variants import ProjectedLSTMCell
 
 
@@ -216,7 +217,7 @@ class Recurrent(Module):
             chosen = slice(start, start + length)
             here = None if active is None else active[chosen]
             part, collect = mg.tree_map(lambda x, chosen=chosen: x if x is None else x[chosen], (xs, taps))
-            run = mg.checkpoint(functools.partial(scan, cell, start, reverse, here), drawn_from)
+            run = mg.checkpoint(held(functools.partial(scan, cell, start, reverse, here)), drawn_from)
             ys, state, history = run(part, state, mask, collect)
             parts.append((ys, history))
         ys, histories = zip(*parts[::-1] if reverse else parts, strict=True)

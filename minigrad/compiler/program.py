@@ -18,7 +18,7 @@ from ..derivation import running
 from ..details import detailed, remark
 from ..memory import return_freed_memory
 from ..messages import check_callable, defined, told
-from ..modes import anomaly, recording, tracing
+from ..modes import anomaly, as_written, recording, tracing
 from ..naming import held_as
 from ..primitive import primitive
 from ..record import Node, Variable
@@ -258,7 +258,7 @@ class Compiled:
         self.lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if tracing() is not None or anomaly():
+        if tracing() is not None or anomaly() or as_written():
             return self.function(*args, **kwargs)
         if detailed():
             name = getattr(self.function, "__name__", "")

@@ -145,6 +145,19 @@ def test_compiled_inside_of_compiled_is_one_program() -> None:
     assert not inner.programs
 
 
+def test_no_compile_runs_the_function_itself_on_what_is_there_now() -> None:
+    weights = [mg.tensor(2.0, requires_grad=True)]
+    f = mg.compile(lambda x: (x * weights[0]).sum())
+    x = mg.tensor([1.0, 2.0])
+    f(x)
+    weights[0] = mg.tensor(5.0, requires_grad=True)
+    with mg.no_compile():
+        y = f(x)
+        y.backward()
+    assert (y.item(), weights[0].grad) == (15.0, 3.0)
+    assert f(x).item() == 6.0
+
+
 def test_detect_anomaly_runs_the_function_itself() -> None:
     f = mg.compile(lambda x: mg.log(x))
     with mg.detect_anomaly(), np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="log"):

@@ -137,3 +137,14 @@ def grads_of(module: Any, output: Any, g: Any = None) -> dict[str, np.ndarray]:
     module.zero_grad()
     output.backward(g)
     return {name: p.grad for name, p in module.named_parameters()}
+
+
+def own(module: Any) -> dict[str, Any]:
+    """The parameters by name."""
+    return dict(module.named_parameters())
+
+
+def drawn(module: Any, seed: int = 1) -> dict[str, np.ndarray]:
+    """Other values for the parameters."""
+    rng = np.random.default_rng(seed)
+    return {name: 0.7 * rng.standard_normal(p.shape) for name, p in module.named_parameters()}
