@@ -2,6 +2,7 @@
 
 from . import attention, distributed, init
 from .cells import ElmanCell, GRUCell, LSTMCell, RNNCell
+from .clip import clip_grad_norm, clip_grad_value
 from .conv import Conv2d
 from .decode import beam_search, sample
 from .layers import (
@@ -19,19 +20,11 @@ from .layers import (
 )
 from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss, nll_loss
 from .module import Module, buffer
-from .optim import (
-    SGD,
-    Adagrad,
-    Adam,
-    AdamW,
-    Optimizer,
-    RMSprop,
-    clip_grad_norm,
-    clip_grad_value,
-)
+from .optim import Optimizer
+from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from .protocol import Cell, FunctionCell
 from .recurrent import GRU, LSTM, RNN, Recurrent, detach
-from .schedules import cosine_decay, exponential_decay, step_decay
+from .schedules import cosine_decay, exponential_decay, lambda_decay, one_cycle, plateau_decay, step_decay
 from .sequences import batchify, bucket_by_length, pad_sequences, padding_mask, tbptt_chunks
 from .serialize import load, save
 from .substitute import functional_call
@@ -61,6 +54,7 @@ __all__ = [
     "RNN", "RNNCell", "Recurrent", "SGD", "Sequential", "TiedLinear", "VariationalDropout", "attention", "batchify",
     "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "buffer", "clip_grad_norm",
     "clip_grad_value", "cosine_decay", "cross_entropy", "detach", "distributed", "exponential_decay", "from_torch",
-    "functional_call", "init", "layer_norm", "linear", "load", "mse_loss", "nll_loss", "one_hot", "pad_sequences",
-    "padding_mask", "parameter", "sample", "save", "step_decay", "tbptt_chunks", "to_torch",
+    "functional_call", "init", "lambda_decay", "layer_norm", "linear", "load", "mse_loss", "nll_loss", "one_cycle",
+    "one_hot", "pad_sequences", "padding_mask", "parameter", "plateau_decay", "sample", "save", "step_decay",
+    "tbptt_chunks", "to_torch",
 ]  # fmt: skip
