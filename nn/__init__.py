@@ -4,6 +4,7 @@ from . import attention, distributed, init
 from .cells import ElmanCell, GRUCell, LSTMCell, RNNCell
 from .clip import clip_grad_norm, clip_grad_value
 from .conv import Conv2d
+from .ctc import ctc_decode, ctc_loss
 from .decode import beam_search, sample
 from .layers import (
     Dropout,
@@ -53,8 +54,8 @@ __all__ = [
     "LeakyRNNCell", "Linear", "MGUCell", "Module", "Optimizer", "PeepholeLSTMCell", "ProjectedLSTMCell", "RMSprop",
     "RNN", "RNNCell", "Recurrent", "SGD", "Sequential", "TiedLinear", "VariationalDropout", "attention", "batchify",
     "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "buffer", "clip_grad_norm",
-    "clip_grad_value", "cosine_decay", "cross_entropy", "detach", "distributed", "exponential_decay", "from_torch",
-    "functional_call", "init", "lambda_decay", "layer_norm", "linear", "load", "mse_loss", "nll_loss", "one_cycle",
-    "one_hot", "pad_sequences", "padding_mask", "parameter", "plateau_decay", "sample", "save", "step_decay",
-    "tbptt_chunks", "to_torch",
+    "clip_grad_value", "cosine_decay", "cross_entropy", "ctc_decode", "ctc_loss", "detach", "distributed",
+    "exponential_decay", "from_torch", "functional_call", "init", "lambda_decay", "layer_norm", "linear", "load",
+    "mse_loss", "nll_loss", "one_cycle", "one_hot", "pad_sequences", "padding_mask", "parameter", "plateau_decay",
+    "sample", "save", "step_decay", "tbptt_chunks", "to_torch",
 ]  # fmt: skip

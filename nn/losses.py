@@ -8,8 +8,11 @@ import numpy as np
 
 import minigrad as mg
 
+from .sequences import padding_mask
 
-def _reduced(losses: Any, reduction: str, count: Any) -> Any:
+
+def reduced(losses: Any, reduction: str, count: Any) -> Any:
+    """The losses themselves, their sum, or their sum over `count`."""
     if reduction == "none":
         return losses
     if reduction == "sum":
@@ -19,45 +22,145 @@ def _reduced(losses: Any, reduction: str, count: Any) -> Any:
     raise ValueError(f"reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
-def cross_entropy(logits: Any, targets: Any, ignore_index: int | None = None, reduction: str = "mean") -> Any:
-    """-log softmax(logits)[target]: logits (..., V), integer targets (...) within 0 ... V - 1.
+# --- of classes ------------------------------------------------------------------------------------------------------
+
+
+def cross_entropy(
+    logits: Any,
+    targets: Any,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+    weight: Any = None,
+    label_smoothing: float = 0.0,
+    lengths: Any = None,
+) -> Any:
+    """-Σ_v w_v p_v log softmax(logits)_v, where p is 1 at the target and 0 elsewhere, or a given distribution.
+
+    Logits (..., V); integer targets (...) within 0 ... V - 1, or probabilities (..., V). The result has the dtype of
+    the logits.
+
+        nn.cross_entropy(outputs, targets, weight=[1.0, 5.0], label_smoothing=0.1, lengths=lengths)
 
     Args:
-        ignore_index: targets of this value count nothing (padding); they are left out of the mean.
-        reduction: "mean" over all targets that count (0 if there is none), "sum", or "none" for shape (...).
+        ignore_index: integer targets of this value count nothing (padding); they are left out of the mean.
+        reduction: "mean" over all targets that count (0 if there is none), "sum", or "none" for shape (...). The mean
+            is weighted, Σ w L / Σ w with the weights of the target classes; of probabilities it is the plain mean.
+        weight: w (V,), the weights of the classes.
+        label_smoothing: ε within [0, 1]: p ← (1 - ε) p + ε / V. A class whose logit is -inf then makes the loss
+            infinite.
+        lengths: (B,), with logits (T, B, ..., V): the times from each sequence's length on count nothing, and are not
+            read; with "none" they have loss 0.
 
     Raises:
-        ValueError: if the shapes do not match, a target is out of range, or the reduction is unknown.
-        TypeError: if the targets are not integers.
+        ValueError: if shapes do not match, a target is out of range, probabilities come with `ignore_index`, or the
+            reduction is unknown.
+        TypeError: if the targets are neither integers nor probabilities.
 
-    Source: Goodfellow, Bengio & Courville 2016, equation 6.12 ff.; L = L(1) + ... + L(T) of a sequence is "sum".
-
-    >>> nn.cross_entropy(mg.tensor([[0.0, 0.0], [1000.0, 0.0]]), [1, 0], reduction="none")
-    tensor([ 0.69314718, -0.        ])
-    """
-    return nll_loss(mg.log_softmax(logits, axis=-1), targets, ignore_index, reduction)
-
-
-def nll_loss(log_probs: Any, targets: Any, ignore_index: int | None = None, reduction: str = "mean") -> Any:
-    """-log_probs[target]: like `cross_entropy`, from log-probabilities (..., V).
-
-    >>> nn.nll_loss(mg.log_softmax(mg.tensor([[0.0, 0.0]])), [1])
-    tensor(0.69314718)
+    Source: Goodfellow, Bengio & Courville 2016, equation 6.12 ff.; L = L(1) + ... + L(T) of a sequence is "sum". Label
+    smoothing: Szegedy et al. 2016, section 7.
     """
     targets = targets if isinstance(targets, mg.Tensor) else np.asarray(targets)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing must lie within [0, 1], got {label_smoothing}")
+    soft = targets.dtype.kind == "f" and targets.shape == np.shape(logits)
+    if soft and ignore_index is not None:
+        raise ValueError("ignore_index: the targets are probabilities, which have no index; pass lengths= or multiply "
+                         "the losses of reduction='none' by a mask")  # fmt: skip
+    mask = None
+    if lengths is not None:
+        mask, logits = _read("cross_entropy", lengths, logits, 1)
+    log_probs = mg.log_softmax(logits, axis=-1)
+    if soft:
+        return _of_probabilities(log_probs, targets, reduction, weight, label_smoothing, mask)
+    return _of_classes(log_probs, targets, ignore_index, reduction, weight, label_smoothing, mask)
+
+
+def nll_loss(
+    log_probs: Any,
+    targets: Any,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+    weight: Any = None,
+    lengths: Any = None,
+) -> Any:
+    """-w_target log_probs[target]: `cross_entropy` of integer targets, from log-probabilities (..., V).
+
+        nn.nll_loss(mg.log_softmax(outputs), targets, ignore_index=-1)
+
+    Arguments, and what is raised, are those of `cross_entropy`.
+    """
+    targets, mask = targets if isinstance(targets, mg.Tensor) else np.asarray(targets), None
+    if lengths is not None:
+        mask, log_probs = _read("nll_loss", lengths, log_probs, 1)
+    return _of_classes(log_probs, targets, ignore_index, reduction, weight, 0.0, mask)
+
+
+def _of_classes(
+    log_probs: Any, targets: Any, ignore_index: int | None, reduction: str, weight: Any, smoothing: float, mask: Any
+) -> Any:
     V = log_probs.shape[-1]
     if targets.dtype.kind not in "iu":
-        raise TypeError(f"targets must be integers, the numbers of the right classes, got {targets.dtype}")
+        raise TypeError(f"targets must be integers, the numbers of the right classes, got {targets.dtype} of shape "
+                        f"{targets.shape}, with outputs of shape {log_probs.shape}")  # fmt: skip
     if targets.shape != log_probs.shape[:-1]:
         raise ValueError(f"targets have shape {targets.shape}, outputs of shape {log_probs.shape} need "
                          f"{log_probs.shape[:-1]}")  # fmt: skip
-    targets = _checked(targets, V, ignore_index)
-    if ignore_index is None:
-        return _reduced(-_pick(log_probs, targets), reduction, max(1, targets.size))
-    counts = mg.not_equal(targets, ignore_index)
-    # a log-probability of -inf at an ignored place must not become -inf * 0
-    picked = mg.where(counts, _pick(log_probs, mg.where(counts, targets, 0)), 0.0)
-    return _reduced(-picked, reduction, mg.maximum(mg.sum(mg.astype(counts, log_probs.dtype)), 1))
+    if mask is not None:
+        targets = mg.where(mask, targets, 0)
+    targets, counts = _checked(targets, V, ignore_index), mask
+    if ignore_index is not None:
+        counts = mg.not_equal(targets, ignore_index)
+        targets = mg.where(counts, targets, 0)
+        counts = counts if mask is None else mg.logical_and(mask, counts)
+    picked, shares = _pick(log_probs, targets), None
+    if weight is not None:
+        weight = _class_weights(weight, log_probs)
+        shares = weight[targets]
+        picked = shares * _defined(shares, picked)
+    if smoothing:
+        over_all = log_probs if weight is None else weight * _defined(weight, log_probs)
+        picked = (1 - smoothing) * picked + smoothing / V * mg.sum(over_all, axis=-1)
+    if counts is not None:
+        # a log-probability of -inf at an ignored place must not become -inf * 0
+        picked = mg.where(counts, picked, 0.0)
+    return reduced(-picked, reduction, _count(counts, shares, picked))
+
+
+def _of_probabilities(log_probs: Any, targets: Any, reduction: str, weight: Any, smoothing: float, mask: Any) -> Any:
+    p = _as_data(targets, log_probs)
+    if mask is not None:
+        p = mg.where(mg.expand_dims(mask, -1), p, 0.0)
+    if smoothing:
+        p = (1 - smoothing) * p + smoothing / p.shape[-1]
+    if weight is not None:
+        p = _class_weights(weight, log_probs) * p
+    losses = -mg.sum(p * _defined(p, log_probs), axis=-1)
+    if mask is not None:
+        losses = mg.where(mask, losses, 0.0)
+    return reduced(losses, reduction, _count(mask, None, losses))
+
+
+def _class_weights(weight: Any, log_probs: Any) -> Any:
+    weight = _as_data(weight, log_probs)
+    if weight.shape != log_probs.shape[-1:]:
+        raise ValueError(f"weight has shape {weight.shape}, outputs of shape {log_probs.shape} need "
+                         f"{log_probs.shape[-1:]}, a number for each class")  # fmt: skip
+    return weight
+
+
+def _defined(factor: Any, log_probs: Any) -> Any:
+    """The log-probabilities, but 0 where they are -inf and to be multiplied by 0: 0 · log 0 = 0."""
+    return mg.where(mg.logical_and(mg.equal(factor, 0), mg.isinf(log_probs)), 0.0, log_probs)
+
+
+def _count(counts: Any, shares: Any, losses: Any) -> Any:
+    """What a mean divides by: the number of losses that count, or the sum of their shares; 1 if it is 0."""
+    if shares is not None:
+        total = mg.sum(shares if counts is None else mg.where(counts, shares, 0.0))
+        return mg.where(mg.equal(total, 0), 1.0, total)
+    if counts is not None:
+        return mg.maximum(mg.sum(mg.astype(counts, losses.dtype)), 1)
+    return max(1, losses.size)
 
 
 def _classes(targets: np.ndarray, V: int, ignore_index: int | None) -> np.ndarray:
@@ -80,34 +183,80 @@ def _pick(x: Any, indices: np.ndarray) -> Any:
     return rows[np.arange(indices.size), indices.reshape(-1)].reshape(indices.shape)
 
 
-def mse_loss(y: Any, targets: Any, reduction: str = "mean") -> Any:
+# --- of one shape ----------------------------------------------------------------------------------------------------
+
+
+def mse_loss(y: Any, targets: Any, reduction: str = "mean", lengths: Any = None) -> Any:
     """(y - target)², of one shape; raises ValueError if the shapes differ, since broadcasting hides mistakes.
 
-    >>> nn.mse_loss(mg.tensor([1.0, 2.0]), [1.0, 4.0])
-    tensor(2.)
+        nn.mse_loss(outputs, targets, lengths=lengths)
+
+    `lengths` (B,) for outputs (T, B, ...): as those of `cross_entropy`.
     """
     y = y if isinstance(y, mg.Tensor) else np.asarray(y)
     if np.shape(y) != np.shape(targets):
         raise ValueError(f"mse_loss: outputs have shape {np.shape(y)}, targets {np.shape(targets)}")
-    return _reduced(mg.square(y - _as_data(targets, y)), reduction, max(1, y.size))
+    targets, mask = _as_data(targets, y), None
+    if lengths is not None:
+        (mask, y), (_, targets) = (_read("mse_loss", lengths, a, 0) for a in (y, targets))
+    losses = mg.square(y - targets)
+    return reduced(losses, reduction, _count(mask, None, losses))
 
 
-def binary_cross_entropy_with_logits(logits: Any, targets: Any, reduction: str = "mean") -> Any:
+def binary_cross_entropy_with_logits(
+    logits: Any, targets: Any, reduction: str = "mean", pos_weight: Any = None, lengths: Any = None
+) -> Any:
     """-t log σ(x) - (1 - t) log(1 - σ(x)) = softplus(x) - t x, of one shape, targets within [0, 1].
 
-    Finite at any finite logit. Raises ValueError if the shapes differ.
+    With weights w of the positive class, -w t log σ(x) - (1 - t) log(1 - σ(x)). Finite at any finite logit.
 
-    >>> nn.binary_cross_entropy_with_logits(mg.tensor([0.0, 1000.0]), [1.0, 1.0])
-    tensor(0.34657359)
+        nn.binary_cross_entropy_with_logits(outputs, notes, pos_weight=np.full(88, 20.0), lengths=lengths)
+
+    Args:
+        pos_weight: w, a number or an array that broadcasts to the logits' shape, as (V,) for the last axis.
+        lengths: (B,) for logits (T, B, ...): as those of `cross_entropy`.
+
+    Raises:
+        ValueError: if the shapes differ, or `pos_weight` does not broadcast to them.
     """
     if np.shape(logits) != np.shape(targets):
         raise ValueError(
             f"binary_cross_entropy_with_logits: logits have shape {np.shape(logits)}, targets {np.shape(targets)}"
         )
-    losses = mg.softplus(logits) - _as_data(targets, logits) * logits
-    return _reduced(losses, reduction, max(1, logits.size))
+    targets, mask = _as_data(targets, logits), None
+    if lengths is not None:
+        name = "binary_cross_entropy_with_logits"
+        (mask, logits), (_, targets) = (_read(name, lengths, a, 0) for a in (logits, targets))
+    if pos_weight is None:
+        losses = mg.softplus(logits) - targets * logits
+    else:
+        w = _as_data(pos_weight, logits)
+        if w.ndim > logits.ndim or any(n not in (1, m) for n, m in zip(w.shape[::-1], logits.shape[::-1])):
+            raise ValueError(f"pos_weight of shape {w.shape} does not broadcast to that of the logits, {logits.shape}")
+        # log σ(x) = -softplus(-x), log(1 - σ(x)) = -softplus(x)
+        losses = w * targets * mg.softplus(-logits) + (1 - targets) * mg.softplus(logits)
+    if mask is not None:
+        losses = mg.where(mask, losses, 0.0)
+    return reduced(losses, reduction, _count(mask, None, losses))
 
 
 def _as_data(targets: Any, like: Any) -> Any:
     """Plain targets in the outputs' dtype, so that float32 stays float32."""
     return mg.as_tensor(targets, like.dtype if like.dtype.kind == "f" else None)
+
+
+# --- padding ---------------------------------------------------------------------------------------------------------
+
+
+def _read(name: str, lengths: Any, x: Any, classes: int) -> tuple[Any, Any]:
+    """Which losses count, in x's shape without so many last axes of classes; x with 0 in place of the padding.
+
+    Padding may hold anything: NaN times 0 would be NaN.
+    """
+    x = x if isinstance(x, mg.Tensor) else np.asarray(x)
+    if x.ndim < 2 + classes:
+        raise ValueError(f"{name}: with lengths, outputs are (T, B, ...{', V' * classes}), got shape {x.shape}")
+    T, B, *rest = x.shape
+    mask, entries = padding_mask(lengths, T, B), x.shape[: x.ndim - classes]
+    counts = mg.broadcast_to(mg.reshape(mask, (T, B) + (1,) * (len(entries) - 2)), entries)
+    return counts, mg.where(mg.reshape(mask, (T, B) + (1,) * len(rest)), x, 0.0)

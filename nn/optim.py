@@ -166,12 +166,13 @@ class Optimizer:
                 if g.shape != p.shape:
                     raise ValueError(f"step: parameter {k} has shape {p.shape}, its gradient {g.shape}")
                 grads[k] = g
-        used: list[tuple[Any, float]] = [(self, self.rate)]
+        used: list[tuple[Any, float]] = [(self, self.rate)]  # of each group
         if not self._plain:
             used = [(self._with(own), self._rate(own)) for _, own in self._groups]
-        for o, rate in used:
+        for _, rate in used:
             if not 0 <= rate < INFINITE:
                 raise ValueError(f"lr must lie within [0, inf), the schedule gives {rate} for step {self.steps}")
+        o, rate = used[0]
         self.steps += 1
         for run in self._runs(grads):
             (n, start, _), (_, _, stop) = self._spans[run[0]], self._spans[run[-1]]

@@ -32,6 +32,7 @@ NAMES: Mapping[str, str] = {
     "MSELoss": "a function: nn.mse_loss(y, targets)",
     "BCEWithLogitsLoss": "a function: nn.binary_cross_entropy_with_logits(logits, targets)",
     "BCELoss": "a function of the logits: nn.binary_cross_entropy_with_logits(logits, targets)",
+    "CTCLoss": "a function of the logits: nn.ctc_loss(logits, targets, lengths, target_lengths), targets (S, B)",
     "L1Loss": "a function: lambda y, targets: mg.abs(y - targets).mean()",
     "functional": "in nn and mg themselves: nn.cross_entropy, nn.mse_loss, mg.tanh, mg.softmax",
     "utils": "in nn itself: nn.clip_grad_norm, nn.clip_grad_value, nn.pad_sequences",
@@ -40,7 +41,7 @@ NAMES: Mapping[str, str] = {
     "StepLR": _SCHEDULE.format("step_decay(1e-3, every)"),
     "ExponentialLR": _SCHEDULE.format("exponential_decay(1e-3, factor)"),
     "CosineAnnealingLR": _SCHEDULE.format("cosine_decay(1e-3, total)"),
-    "LambdaLR": _SCHEDULE.format("cosine_decay(1e-3, total)") + ", or any function of your own",
+    "LambdaLR": _SCHEDULE.format("lambda_decay(1e-3, factor)") + ", or any function of your own",
     **dict.fromkeys(("DataLoader", "Dataset", "TensorDataset"), _ARRAYS),
     **dict.fromkeys(("pad_sequence", "pack_sequence"), "nn.pad_sequences(sequences) -> (xs, lengths)"),
     **dict.fromkeys(("pack_padded_sequence", "pad_packed_sequence"), "lengths: net(xs, lengths=lengths)"),
@@ -52,11 +53,12 @@ NAMES: Mapping[str, str] = {
         ("MaxPool2d", "AdaptiveMaxPool2d"), "mg.max over the axes of x.reshape(B, C, H // k, k, W // k, k)"
     ),
     **dict.fromkeys(("AvgPool2d", "AdaptiveAvgPool2d"), "mg.mean over axes of x.reshape(B, C, H // k, k, W // k, k)"),
-    **dict.fromkeys(("SmoothL1Loss", "HuberLoss", "KLDivLoss", "CTCLoss"), "not there; a function of Tensors will do"),
+    **dict.fromkeys(("SmoothL1Loss", "HuberLoss", "KLDivLoss"), "not there; a function of Tensors will do"),
     **dict.fromkeys(("Transformer", "TransformerEncoder", "TransformerEncoderLayer"), "not there; nn.attention is"),
     **dict.fromkeys(("relu", "softmax", "sigmoid", "softplus", "stack", "concatenate"), "in mg: import minigrad as mg"),
     **dict.fromkeys(("cat", "F"), "mg.concatenate, and other functions in mg: import minigrad as mg"),
-    **dict.fromkeys(("OneCycleLR", "ReduceLROnPlateau"), _SCHEDULE.format("cosine_decay(1e-3, total, warmup=100)")),
+    "OneCycleLR": _SCHEDULE.format("one_cycle(1e-3, total)"),
+    "ReduceLROnPlateau": "plateau = nn.plateau_decay(1e-3) as lr, and plateau.update(loss) after each epoch",
     **dict.fromkeys(("LBFGS", "NAdam", "Adadelta", "RAdam"), "not there; nn.Adam, AdamW, RMSprop, Adagrad and SGD are"),
     "RNNBase": "nn.Recurrent(cell), for any cell",
     "PackedSequence": "lengths: net(xs, lengths=lengths)",
@@ -104,9 +106,9 @@ OF_MODULES: Mapping[str, str] = {
 
 #: `optimizer.NAME`
 OF_OPTIMIZERS: Mapping[str, str] = {
-    "param_groups": "optimizer.params and optimizer.lr; one optimiser for each group",
-    "add_param_group": "one optimiser for each group, or module.parameters(frozen=True) from the start",
-    "defaults": "optimizer.lr and optimizer.weight_decay",
+    "param_groups": "optimizer.groups, with attributes for options: optimizer.groups[0].lr",
+    "add_param_group": "optimizer.groups = [*optimizer.groups, {'params': [w], 'lr': 0.1}]",
+    "defaults": "optimizer.lr, optimizer.weight_decay and other options",
     "state": "optimizer.state_dict()",
 }
 

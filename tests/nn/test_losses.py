@@ -168,10 +168,15 @@ def test_targets_out_of_range_raise_and_name_the_first_one(loss: Any, bad: int, 
 
 
 @each_class
-@pytest.mark.parametrize("targets", [[0.0, 1.0], [True, False], np.eye(4)[[0, 1]]], ids=["float", "bool", "one-hot"])
+@pytest.mark.parametrize("targets", [[0.0, 1.0], [True, False], np.eye(3)[[0, 1]]], ids=["float", "bool", "one-hot"])
 def test_targets_that_are_no_integers_raise(loss: Any, targets: Any) -> None:
     with pytest.raises(TypeError, match="targets must be integers"):
         loss(mg.tensor(np.zeros((2, 4))), targets)
+
+
+def test_nll_loss_takes_no_probabilities_as_targets() -> None:
+    with pytest.raises(TypeError, match="targets must be integers"):
+        nn.nll_loss(mg.tensor(np.zeros((2, 4))), np.eye(4)[[0, 1]])
 
 
 # --- losses of one shape ---------------------------------------------------------------------------------------------
