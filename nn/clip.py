@@ -20,6 +20,11 @@ def clip_grad_norm(params: Iterable[mg.Tensor], max_norm: float) -> float:
     Raises:
         ValueError: if `max_norm` is negative or no number.
         FloatingPointError: if the norm is not finite; the gradients are left as they are.
+
+    >>> w = nn.parameter([0.0, 0.0])
+    >>> w.grad = np.array([3.0, 4.0])
+    >>> (nn.clip_grad_norm([w], 1.0), w.grad)
+    (5.0, array([0.6, 0.8]))
     """
     if not max_norm >= 0:
         raise ValueError(f"max_norm must be at least 0, got {max_norm}")
@@ -40,7 +45,17 @@ def clip_grad_norm(params: Iterable[mg.Tensor], max_norm: float) -> float:
 
 
 def clip_grad_value(params: Iterable[mg.Tensor], limit: float) -> None:
-    """Cut every entry of every gradient, in place, to [-limit, limit]."""
+    """Cut every entry of every gradient, in place, to [-limit, limit].
+
+    Raises:
+        ValueError: if the limit is negative or no number.
+
+    >>> w = nn.parameter([0.0, 0.0])
+    >>> w.grad = np.array([0.5, -4.0])
+    >>> nn.clip_grad_value([w], 1.0)
+    >>> w.grad
+    array([ 0.5, -1. ])
+    """
     check_range("limit", limit, 0, math.inf)
     for p in leaves(params):
         if p.grad is not None:

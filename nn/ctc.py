@@ -29,10 +29,6 @@ def ctc_loss(
 
     and log p(l | x) = log(e^α_T(2S+1) + e^α_T(2S)): a composition, so that all derivatives are exact.
 
-        xs, lengths = nn.pad_sequences(recordings)
-        targets, target_lengths = nn.pad_sequences([[3, 1, 1], [2]])
-        loss = nn.ctc_loss(head(net(xs, lengths=lengths)[0]), targets, lengths, target_lengths)
-
     Args:
         logits: (T, B, V); log-probabilities do as well, since their log-softmax is themselves.
         targets: (S, B) integers within 0 ... V - 1 other than `blank`, padded as by `pad_sequences`.
@@ -48,6 +44,11 @@ def ctc_loss(
         TypeError: if targets are no integers.
 
     Source: Graves, Fernández, Gomez & Schmidhuber 2006, equations 5 to 8, in logarithms.
+
+    >>> logits = mg.tensor(np.zeros((4, 2, 3)))  # at each time 1/3 for the blank, for 1 and for 2
+    >>> targets, target_lengths = nn.pad_sequences([[1, 1], [2]])
+    >>> nn.ctc_loss(logits, targets, [4, 2], target_lengths, reduction="none").exp()  # 3⁴ / 5 and 3² / 3
+    tensor([16.2,  3. ])
     """
     logits = logits if isinstance(logits, mg.Tensor) else np.asarray(logits)
     targets = targets if isinstance(targets, mg.Tensor) else np.asarray(targets)
@@ -114,8 +115,6 @@ _labels = mg.primitive(_with_blanks, name="with_blanks", pure=False)
 def ctc_decode(logits: Any, lengths: Any = None, blank: int = 0) -> list[np.ndarray]:
     """The labels of the most probable alignment of each sequence: repeats become one label, then blanks are dropped.
 
-        nn.ctc_decode(np.eye(3)[[[1], [1], [0], [1], [2]]])     # [array([1, 1, 2])]
-
     Args:
         logits: (T, B, V), or log-probabilities, or probabilities.
         lengths: (B,), the number of times of each sequence that are read.
@@ -124,6 +123,9 @@ def ctc_decode(logits: Any, lengths: Any = None, blank: int = 0) -> list[np.ndar
         ValueError: if the logits are not (T, B, V), or a length is out of range.
 
     Source: Graves, Fernández, Gomez & Schmidhuber 2006, section 3.2, best path decoding.
+
+    >>> nn.ctc_decode(np.eye(3)[[[1], [1], [0], [1], [2]]])
+    [array([1, 1, 2])]
     """
     scores = np.asarray(logits.data if isinstance(logits, mg.Tensor) else logits)
     if scores.ndim != 3:

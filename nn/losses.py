@@ -39,8 +39,6 @@ def cross_entropy(
     Logits (..., V); integer targets (...) within 0 ... V - 1, or probabilities (..., V). The result has the dtype of
     the logits.
 
-        nn.cross_entropy(outputs, targets, weight=[1.0, 5.0], label_smoothing=0.1, lengths=lengths)
-
     Args:
         ignore_index: integer targets of this value count nothing (padding); they are left out of the mean.
         reduction: "mean" over all targets that count (0 if there is none), "sum", or "none" for shape (...). The mean
@@ -58,6 +56,12 @@ def cross_entropy(
 
     Source: Goodfellow, Bengio & Courville 2016, equation 6.12 ff.; L = L(1) + ... + L(T) of a sequence is "sum". Label
     smoothing: Szegedy et al. 2016, section 7.
+
+    >>> logits = mg.tensor([[0.0, 0.0], [1000.0, 0.0]])
+    >>> nn.cross_entropy(logits, [1, 0], reduction="none")
+    tensor([ 0.69314718, -0.        ])
+    >>> nn.cross_entropy(logits, [1, 0], weight=[1.0, 3.0])  # (3 · 0.693 + 1 · 0) / (3 + 1)
+    tensor(0.51986039)
     """
     targets = targets if isinstance(targets, mg.Tensor) else np.asarray(targets)
     if not 0 <= label_smoothing <= 1:
@@ -85,9 +89,10 @@ def nll_loss(
 ) -> Any:
     """-w_target log_probs[target]: `cross_entropy` of integer targets, from log-probabilities (..., V).
 
-        nn.nll_loss(mg.log_softmax(outputs), targets, ignore_index=-1)
-
     Arguments, and what is raised, are those of `cross_entropy`.
+
+    >>> nn.nll_loss(mg.log_softmax(mg.tensor([[0.0, 0.0]])), [1])
+    tensor(0.69314718)
     """
     targets, mask = targets if isinstance(targets, mg.Tensor) else np.asarray(targets), None
     if lengths is not None:
@@ -189,9 +194,12 @@ def _pick(x: Any, indices: np.ndarray) -> Any:
 def mse_loss(y: Any, targets: Any, reduction: str = "mean", lengths: Any = None) -> Any:
     """(y - target)², of one shape; raises ValueError if the shapes differ, since broadcasting hides mistakes.
 
-        nn.mse_loss(outputs, targets, lengths=lengths)
-
     `lengths` (B,) for outputs (T, B, ...): as those of `cross_entropy`.
+
+    >>> nn.mse_loss(mg.tensor([1.0, 2.0]), [1.0, 4.0])
+    tensor(2.)
+    >>> nn.mse_loss(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), [[1.0, 4.0], [5.0, np.nan]], lengths=[2, 1])  # (0 + 4 + 4) / 3
+    tensor(2.66666667)
     """
     y = y if isinstance(y, mg.Tensor) else np.asarray(y)
     if np.shape(y) != np.shape(targets):
@@ -210,14 +218,17 @@ def binary_cross_entropy_with_logits(
 
     With weights w of the positive class, -w t log σ(x) - (1 - t) log(1 - σ(x)). Finite at any finite logit.
 
-        nn.binary_cross_entropy_with_logits(outputs, notes, pos_weight=np.full(88, 20.0), lengths=lengths)
-
     Args:
         pos_weight: w, a number or an array that broadcasts to the logits' shape, as (V,) for the last axis.
         lengths: (B,) for logits (T, B, ...): as those of `cross_entropy`.
 
     Raises:
         ValueError: if the shapes differ, or `pos_weight` does not broadcast to them.
+
+    >>> nn.binary_cross_entropy_with_logits(mg.tensor([0.0, 1000.0]), [1.0, 1.0])
+    tensor(0.34657359)
+    >>> nn.binary_cross_entropy_with_logits(mg.tensor([0.0, 1000.0]), [1.0, 1.0], pos_weight=2.0)
+    tensor(0.69314718)
     """
     if np.shape(logits) != np.shape(targets):
         raise ValueError(

@@ -45,6 +45,13 @@ class Optimizer:
     Raises:
         TypeError: if a parameter is not such a tensor, or an option is not there or no number.
         ValueError: if there are no parameters, one is in two groups, or a number is out of its range.
+
+    >>> a, b = nn.parameter([1.0]), nn.parameter([2.0])
+    >>> optimizer = nn.SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=nn.exponential_decay(0.1, 0.5))
+    >>> (a * b).sum().backward()
+    >>> optimizer.step()
+    >>> (a.data, b.data, [group.rate for group in optimizer.groups])
+    (array([0.8]), array([1.5]), [0.05, 0.25])
     """
 
     slots: tuple[str, ...] = ()

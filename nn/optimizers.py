@@ -16,12 +16,19 @@ class SGD(Optimizer):
 
     With dampening δ: v ← μ v + (1 - δ) g, but v ← g at a parameter's first update, as in PyTorch.
 
-        optimizer = nn.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True)
-
     Raises:
         ValueError: for Nesterov's momentum without a momentum, or with dampening; see `Optimizer` for all others.
 
     Source: Sutskever et al. 2013 (in the form that keeps η outside of v).
+
+    >>> w = nn.parameter([1.0, 2.0])
+    >>> optimizer = nn.SGD([w], lr=0.1, momentum=0.9)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (w * w).sum().backward()
+    ...     optimizer.step()
+    >>> w.data.round(4)
+    array([0.46, 0.92])
     """
 
     momentum: float = within(0, 1)
@@ -67,9 +74,16 @@ class SGD(Optimizer):
 class Adagrad(Optimizer):
     """s ← s + g², w ← w - η g / (√s + ε).
 
-        optimizer = nn.Adagrad(net.parameters(), lr=0.01)
-
     Raises: as `Optimizer`. Source: Duchi, Hazan & Singer 2011.
+
+    >>> w = nn.parameter([1.0, 2.0])
+    >>> optimizer = nn.Adagrad([w], lr=0.1)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (w * w).sum().backward()
+    ...     optimizer.step()
+    >>> w.data.round(4)
+    array([0.8331, 1.8311])
     """
 
     slots = ("s",)
@@ -93,9 +107,16 @@ class RMSprop(Optimizer):
     Centred: m ← ρ m + (1 - ρ) g, and √(s - m²) in place of √s (0 where rounding makes it less than 0). With momentum μ:
     v ← μ v + d, w ← w - η v.
 
-        optimizer = nn.RMSprop(net.parameters(), lr=1e-3, centered=True, momentum=0.9)
-
     Raises: as `Optimizer`. Source: Tieleman & Hinton 2012, lecture 6.5; centred: Graves 2013, equations 38 to 41.
+
+    >>> w = nn.parameter([1.0, 2.0])
+    >>> optimizer = nn.RMSprop([w], lr=0.01, centered=True, momentum=0.9)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (w * w).sum().backward()
+    ...     optimizer.step()
+    >>> w.data.round(4)
+    array([0.9116, 1.9114])
     """
 
     decay: float = within(0, 1)
@@ -143,10 +164,17 @@ class Adam(Optimizer):
 
     AMSGrad: v_max ← max(v_max, v), and v_max in place of v in the last equation.
 
-        optimizer = nn.Adam(net.parameters(), lr=nn.cosine_decay(1e-3, total=10_000), amsgrad=True)
-
     Raises: as `Optimizer`. Source: Kingma & Ba 2015, algorithm 1; AMSGrad: Reddi, Kale & Kumar 2018, algorithm 2, with
     the bias correction of algorithm 1, as in PyTorch.
+
+    >>> w = nn.parameter([1.0, 2.0])
+    >>> optimizer = nn.Adam([w], lr=nn.cosine_decay(0.1, total=10), amsgrad=True)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (w * w).sum().backward()
+    ...     optimizer.step()
+    >>> w.data.round(4)
+    array([0.8028, 1.8026])
     """
 
     betas: tuple[float, float] = decays()
@@ -184,9 +212,16 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay λ, 0.01 by default: w ← w - η λ w besides.
 
-        optimizer = nn.AdamW([{"params": [net.W]}, {"params": [net.b], "weight_decay": 0.0}], lr=1e-3)
-
     Raises: as `Optimizer`. Source: Loshchilov & Hutter 2019, algorithm 2.
+
+    >>> w = nn.parameter([1.0, 2.0])
+    >>> optimizer = nn.AdamW([w], lr=0.1, weight_decay=0.5)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (w * w).sum().backward()
+    ...     optimizer.step()
+    >>> w.data.round(4)
+    array([0.7082, 1.6104])
     """
 
     def __init__(

@@ -31,10 +31,12 @@ class Schedule:
 def lambda_decay(lr: float, factor: Callable[[int], float]) -> Schedule:
     """η(n) = lr · factor(n), for any function of yours.
 
-        optimizer = nn.SGD(net.parameters(), nn.lambda_decay(0.1, lambda n: 1 / (1 + n / 100)))
-
     Raises:
         TypeError: if `factor` is no function.
+
+    >>> rate = nn.lambda_decay(0.5, lambda n: 1 / (1 + n))
+    >>> [rate(n) for n in (0, 1, 4)]
+    [0.5, 0.25, 0.1]
     """
     if not callable(factor):
         raise TypeError(f"lambda_decay: factor must be a function of the number of steps, got {factor!r}")
@@ -42,13 +44,23 @@ def lambda_decay(lr: float, factor: Callable[[int], float]) -> Schedule:
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
-    """η(n) = lr · factor^⌊n / every⌋."""
+    """η(n) = lr · factor^⌊n / every⌋.
+
+    >>> rate = nn.step_decay(0.1, every=10)
+    >>> [round(rate(n), 6) for n in (0, 9, 10, 20)]
+    [0.1, 0.1, 0.01, 0.001]
+    """
     check_range("every", every, 1, math.inf)
     return Schedule(lr, lambda n, lr: lr * factor ** (n // every))
 
 
 def exponential_decay(lr: float, factor: float) -> Schedule:
-    """η(n) = lr · factor^n."""
+    """η(n) = lr · factor^n.
+
+    >>> rate = nn.exponential_decay(1.0, 0.5)
+    >>> [rate(n) for n in range(4)]
+    [1.0, 0.5, 0.25, 0.125]
+    """
     return Schedule(lr, lambda n, lr: lr * factor**n)
 
 
@@ -56,6 +68,10 @@ def cosine_decay(lr: float, total: int, warmup: int = 0, final: float = 0.0) -> 
     """Linear from lr / warmup to lr over `warmup` steps, then half a cosine from lr to `final` at step `total`.
 
     Source: Loshchilov & Hutter 2017, equation 5 (without restarts).
+
+    >>> rate = nn.cosine_decay(1.0, total=10, warmup=2)
+    >>> [round(rate(n), 3) for n in (0, 1, 6, 10)]
+    [0.5, 1.0, 0.5, 0.0]
     """
     if not 0 <= warmup < total:
         raise ValueError(f"cosine_decay: warmup must lie within [0, total), got {warmup} of {total}")
@@ -84,11 +100,13 @@ def one_cycle(
     with step number pct_start · total - 1. With `three_phase` the way down to the first rate is as long as the way up,
     and the rest leads to the last rate. `anneal`: along half a cosine ("cos"), or straight ("linear").
 
-        optimizer = nn.SGD(net.parameters(), nn.one_cycle(0.1, total=1000), momentum=0.9)
-
     Momentum is not cycled. Raises ValueError for a number that is out of its range, or another `anneal`.
 
     Source: Smith & Topin 2018, section 3, in the form of PyTorch's OneCycleLR.
+
+    >>> rate = nn.one_cycle(1.0, total=10)
+    >>> [round(rate(n), 3) for n in (0, 1, 2, 5, 9)]
+    [0.04, 0.52, 1.0, 0.611, 0.0]
     """
     check_range("total", total, 1, math.inf)
     check_range("pct_start", pct_start, 0, math.nextafter(1, 2))
@@ -166,11 +184,6 @@ def plateau_decay(
 ) -> Plateau:
     """lr · factor^k, where k grows by 1 when a value has not become better for more than `patience` updates.
 
-        plateau = nn.plateau_decay(0.1, factor=0.5, patience=3)
-        optimizer = nn.SGD(net.parameters(), plateau)
-        ...
-        plateau.update(validation_loss)     # after each epoch
-
     Args:
         mode: "min": less is better; "max": more is.
         threshold: better by at least this part of the best value ("rel"), or by this amount ("abs").
@@ -180,6 +193,11 @@ def plateau_decay(
 
     What it remembers is part of the optimiser's `state_dict()`. Raises ValueError for a number out of its range, or
     another mode. It computes what PyTorch's ReduceLROnPlateau does.
+
+    >>> plateau = nn.plateau_decay(1.0, factor=0.5, patience=1)
+    >>> optimizer = nn.SGD([nn.parameter([0.0])], plateau)
+    >>> [(plateau.update(loss), optimizer.rate) for loss in (3.0, 2.0, 2.5, 2.5)]  # one after each epoch
+    [(False, 1.0), (False, 1.0), (False, 1.0), (True, 0.5)]
     """
     check_range("factor", factor, 0, 1)
     for name, value in (("patience", patience), ("cooldown", cooldown), ("threshold", threshold), ("final", final),

@@ -34,7 +34,7 @@ def public() -> Iterator[tuple[str, Any]]:
         for name in names:
             value = getattr(room, name)
             defined = callable(value) and (hasattr(room, "__all__") or value.__module__ == room.__name__)
-            if defined and not isinstance(value, ModuleType) and value.__module__ != "nn.optim":
+            if defined and not isinstance(value, ModuleType):
                 yield f"{room.__name__}.{name}", value
 
 
