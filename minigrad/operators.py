@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from . import ops
 from .primitive import method
 from .record import Variable
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 
 class Operators(Variable):
@@ -14,52 +19,52 @@ class Operators(Variable):
 
     __slots__ = ()
 
-    def __add__(self, y: Any) -> Any:
+    def __add__(self, y: Any) -> Tensor:
         return ops.add(self, y)
 
-    def __radd__(self, y: Any) -> Any:
+    def __radd__(self, y: Any) -> Tensor:
         return ops.add(y, self)
 
-    def __sub__(self, y: Any) -> Any:
+    def __sub__(self, y: Any) -> Tensor:
         return ops.subtract(self, y)
 
-    def __rsub__(self, y: Any) -> Any:
+    def __rsub__(self, y: Any) -> Tensor:
         return ops.subtract(y, self)
 
-    def __mul__(self, y: Any) -> Any:
+    def __mul__(self, y: Any) -> Tensor:
         return ops.multiply(self, y)
 
-    def __rmul__(self, y: Any) -> Any:
+    def __rmul__(self, y: Any) -> Tensor:
         return ops.multiply(y, self)
 
-    def __truediv__(self, y: Any) -> Any:
+    def __truediv__(self, y: Any) -> Tensor:
         return ops.divide(self, y)
 
-    def __rtruediv__(self, y: Any) -> Any:
+    def __rtruediv__(self, y: Any) -> Tensor:
         return ops.divide(y, self)
 
-    def __pow__(self, y: Any) -> Any:
+    def __pow__(self, y: Any) -> Tensor:
         return ops.power(self, y)
 
-    def __rpow__(self, y: Any) -> Any:
+    def __rpow__(self, y: Any) -> Tensor:
         return ops.power(y, self)
 
-    def __matmul__(self, y: Any) -> Any:
+    def __matmul__(self, y: Any) -> Tensor:
         return ops.matmul(self, y)
 
-    def __rmatmul__(self, y: Any) -> Any:
+    def __rmatmul__(self, y: Any) -> Tensor:
         return ops.matmul(y, self)
 
-    def __floordiv__(self, y: Any) -> Any:
+    def __floordiv__(self, y: Any) -> np.ndarray:
         return ops.floor_divide(self, y)
 
-    def __rfloordiv__(self, y: Any) -> Any:
+    def __rfloordiv__(self, y: Any) -> np.ndarray:
         return ops.floor_divide(y, self)
 
-    def __mod__(self, y: Any) -> Any:
+    def __mod__(self, y: Any) -> Tensor:
         return ops.remainder(self, y)
 
-    def __rmod__(self, y: Any) -> Any:
+    def __rmod__(self, y: Any) -> Tensor:
         return ops.remainder(y, self)
 
     def _in_place(self, y: Any) -> Any:
@@ -76,8 +81,8 @@ class Operators(Variable):
     __neg__ = method(ops.negative)
     __pos__ = method(ops.positive)
     __abs__ = method(ops.absolute)
-    __eq__ = method(ops.equal)
-    __ne__ = method(ops.not_equal)
+    __eq__ = method(ops.equal)  # type: ignore[assignment]
+    __ne__ = method(ops.not_equal)  # type: ignore[assignment]
     __lt__ = method(ops.less)
     __le__ = method(ops.less_equal)
     __gt__ = method(ops.greater)

@@ -12,7 +12,7 @@ import pickle
 import sys
 from collections.abc import Callable, Sequence
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
 
@@ -27,7 +27,11 @@ from .reads import arguments_read, reads_values
 from .record import NO_STATIC, Node, Variable, clock
 from .signatures import check_rules, keywords, most_inputs
 
+if TYPE_CHECKING:
+    from .typed import Differentiable, Plain
+
 Rule = Callable[..., Any]
+R = TypeVar("R")
 
 
 class Primitive:
@@ -264,13 +268,13 @@ class UsersPrimitive(Primitive):
         return y
 
 
-class method:
+class method(Generic[R]):
     """A primitive, or another function of the table, as a method of Tensor: `t.tanh()` is `tanh(t)`."""
 
-    def __init__(self, primitive: Callable[..., Any]) -> None:
+    def __init__(self, primitive: Callable[..., R]) -> None:
         self.primitive = primitive
 
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
+    def __get__(self, instance: Any, owner: Any = None) -> Callable[..., R]:
         return self.primitive if instance is None else MethodType(self.primitive, instance)
 
 
@@ -280,6 +284,26 @@ by_ufunc: dict[np.ufunc, Primitive] = {}
 by_function: dict[Any, Callable[..., Any]] = {}
 
 
+@overload
+def primitive(
+    function: Callable[..., Any],
+    *,
+    name: str | None = None,
+    doc: str | None = None,
+    pure: bool = True,
+    piecewise_constant: bool = False,
+) -> Plain: ...
+@overload
+def primitive(
+    function: Callable[..., Any],
+    *rules: Rule | None,
+    joint: Rule | None = None,
+    name: str | None = None,
+    doc: str | None = None,
+    parts: Callable[..., Any] | None = None,
+    calls: Callable[..., Any] | None = None,
+    pure: bool = True,
+) -> Differentiable: ...
 def primitive(
     function: Callable[..., Any],
     *rules: Rule | None,

@@ -6,13 +6,16 @@ Their rules move the cotangent's entries back. Read `lambda g, y, x: ...` as "gi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
 
 from .messages import check_real, not_taken
 from .primitive import primitive
 from .record import At, Variable
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 __all__ = [
     "astype", "broadcast_to", "concatenate", "expand_dims", "flip", "getitem", "moveaxis", "pad", "place",
@@ -233,6 +236,10 @@ _stack = primitive(
 )
 
 
+@overload
+def take(x: Variable, indices: Any, axis: int | None = None) -> Tensor: ...
+@overload
+def take(x: Any, indices: Any, axis: int | None = None) -> Any: ...
 def take(x: Any, indices: Any, axis: int | None = None, **unknown: Never) -> Any:
     """The slices of x at integer `indices` along `axis` (None: of the flattened x), as np.take.
 
@@ -257,6 +264,10 @@ def take(x: Any, indices: Any, axis: int | None = None, **unknown: Never) -> Any
     return getitem(x, rows)
 
 
+@overload
+def concatenate(arrays: Sequence[Tensor], axis: int = 0) -> Tensor: ...
+@overload
+def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any: ...
 def concatenate(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
     """The arrays joined along an existing `axis`.
 
@@ -270,6 +281,10 @@ def concatenate(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
     return _concatenate(*arrays, axis=axis, ends=tuple(ends.tolist()))
 
 
+@overload
+def stack(arrays: Sequence[Tensor], axis: int = 0) -> Tensor: ...
+@overload
+def stack(arrays: Sequence[Any], axis: int = 0) -> Any: ...
 def stack(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
     """The arrays, all of one shape, joined along a new `axis`.
 
@@ -282,6 +297,10 @@ def stack(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
     return _stack(*arrays, axis=axis)
 
 
+@overload
+def split(x: Variable, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]: ...
+@overload
+def split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]: ...
 def split(x: Any, sections: int | Sequence[int], axis: int = 0, **unknown: Never) -> list[Any]:
     """x cut along `axis` into equal `sections`, or at the given positions, as np.split.
 

@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import ops, products, rearrange, reductions, shapes
+from . import shapes
 from .backward import backward
 from .derivation import being_differentiated, looked_at
 from .messages import check_real, cut
-from .modes import no_grad, recording, tracing
+from .methods import Methods
+from .modes import recording, tracing
 from .numpy_functions import OURS, array_function, array_ufunc
 from .operators import Operators
-from .primitive import Primitive, method
+from .primitive import Primitive
 from .record import Node, Variable, clock
 from .values import Values, name_elsewhere
 
 
-class Tensor(Operators, Values):
+class Tensor(Operators, Methods, Values):
     """An array that remembers how it was computed.
 
     Args:
@@ -185,13 +186,6 @@ class Tensor(Operators, Values):
         else:
             node.grad = value
 
-    shape = property(lambda self: self._data.shape, doc="The size of each axis.")
-    dtype = property(lambda self: self._data.dtype, doc="The type of the entries.")
-    ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
-    size = property(lambda self: self._data.size, doc="The number of entries.")
-    T = property(lambda self: shapes.transpose(self), doc="The axes reversed.")
-    mT = property(lambda self: shapes.swapaxes(self, -1, -2), doc="The last two axes exchanged.")  # noqa: N815
-
     def backward(self, g: Any = None) -> None:
         """Add the gradient of this tensor into `.grad` of every leaf with requires_grad=True that it was made from.
 
@@ -254,12 +248,12 @@ class Tensor(Operators, Values):
     def __len__(self) -> int:
         return len(self._data)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Tensor]:
         if not self._data.ndim:
             raise TypeError("iteration over a tensor with no axis")
         return (shapes.getitem(self, k) for k in range(len(self._data)))
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> Tensor:
         return shapes.getitem(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -268,42 +262,6 @@ class Tensor(Operators, Values):
         )
 
     __hash__ = object.__hash__
-
-    # --- methods ---------------------------------------------------------------------------------------------------
-
-    exp, expm1, log, log1p = map(method, (ops.exp, ops.expm1, ops.log, ops.log1p))
-    sin, cos, tanh, sigmoid = map(method, (ops.sin, ops.cos, ops.tanh, ops.sigmoid))
-    relu, softplus, sqrt, square = map(method, (ops.relu, ops.softplus, ops.sqrt, ops.square))
-    abs, clip, sum, mean, var = map(method, (ops.absolute, ops.clip, ops.sum, ops.mean, ops.var))
-    max, min, argmax, argmin = map(method, (ops.max, ops.min, ops.argmax, ops.argmin))
-    argsort, cumsum, logsumexp = map(method, (ops.argsort, ops.cumsum, ops.logsumexp))
-    softmax, log_softmax = map(method, (ops.softmax, ops.log_softmax))
-    swapaxes, squeeze = map(method, (shapes.swapaxes, shapes.squeeze))
-    prod, cumprod, argpartition = map(method, (reductions.prod, reductions.cumprod, rearrange.argpartition))
-    dot, trace, std = method(products.dot), method(products.trace), method(reductions.std)
-    ravel, flatten, repeat = method(rearrange.ravel), method(rearrange.ravel), method(rearrange.repeat)
-    sort, partition, diagonal = method(rearrange.sort), method(rearrange.partition), method(rearrange.diagonal)
-
-    def reshape(self, *shape: Any) -> Any:
-        """The same entries in another shape: `t.reshape(2, 3)` or `t.reshape((2, 3))`; one size may be -1."""
-        return shapes.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    def transpose(self, *axes: Any) -> Any:
-        """The axes in another order: `t.transpose(1, 0)` or `t.transpose((1, 0))`; reversed by default."""
-        return shapes.transpose(self, *(axes if len(axes) < 2 else (axes,)))
-
-    def astype(self, dtype: npt.DTypeLike) -> Any:
-        """The same values in another dtype; a dtype without fractions ends the record."""
-        if np.dtype(dtype).kind not in "fiub":
-            raise TypeError(f"astype: a Tensor holds real numbers or booleans, not {np.dtype(dtype)}")
-        if np.dtype(dtype).kind != "f":
-            with no_grad():
-                return shapes.astype(self, np.dtype(dtype))
-        return shapes.astype(self, np.dtype(dtype))
-
-    def take(self, indices: Any, axis: int | None = None) -> Any:
-        """The slices at integer `indices` along `axis`; see `minigrad.take`."""
-        return shapes.take(self, indices, axis)
 
     # --- NumPy's functions -----------------------------------------------------------------------------------------
 

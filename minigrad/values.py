@@ -70,7 +70,10 @@ class Values(Variable):
     def __round__(self, digits: int | None = None) -> Any:
         return round(self._taken("round(t)").item(), digits)
 
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+    # NumPy's stubs make an array of `array + t`, which is a Tensor, unless it can hold no numbers as far as they see
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> np.ndarray[Any, np.dtype[np.void]]:
         if self.node is not None and tracing() is None:
             raise cut("np.asarray(t)", OURS)
         return np.array(self._value("np.asarray(t)"), dtype=dtype, copy=copy)

@@ -252,7 +252,7 @@ def weights_dtype(module: Module) -> np.dtype:
     for _, t in _walk(module, "", set()):
         if isinstance(t, mg.Tensor) and t.dtype.kind == "f":
             if t.role != "buffer":
-                return t.dtype  # type: ignore[no-any-return]
+                return t.dtype
             of_buffers = of_buffers or t.dtype
     return of_buffers or np.dtype(np.float32)
 
