@@ -23,10 +23,11 @@ from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss, n
 from .module import Module, buffer
 from .optim import Optimizer
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from .padding import last_over_time, max_over_time, mean_over_time, pad_sequences
 from .protocol import Cell, FunctionCell
 from .recurrent import GRU, LSTM, RNN, Recurrent, detach
 from .schedules import cosine_decay, exponential_decay, lambda_decay, one_cycle, plateau_decay, step_decay
-from .sequences import batchify, bucket_by_length, pad_sequences, padding_mask, tbptt_chunks
+from .sequences import batchify, bucket_by_length, padding_mask, tbptt_chunks
 from .serialize import load, save
 from .substitute import functional_call
 from .torch_weights import from_torch, to_torch
@@ -55,7 +56,8 @@ __all__ = [
     "RNN", "RNNCell", "Recurrent", "SGD", "Sequential", "TiedLinear", "VariationalDropout", "attention", "batchify",
     "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "buffer", "clip_grad_norm",
     "clip_grad_value", "cosine_decay", "cross_entropy", "ctc_decode", "ctc_loss", "detach", "distributed",
-    "exponential_decay", "from_torch", "functional_call", "init", "lambda_decay", "layer_norm", "linear", "load",
-    "mse_loss", "nll_loss", "one_cycle", "one_hot", "pad_sequences", "padding_mask", "parameter", "plateau_decay",
-    "sample", "save", "step_decay", "tbptt_chunks", "to_torch",
+    "exponential_decay", "from_torch", "functional_call", "init", "lambda_decay", "last_over_time", "layer_norm",
+    "linear", "load", "max_over_time", "mean_over_time", "mse_loss", "nll_loss", "one_cycle", "one_hot",
+    "pad_sequences", "padding_mask", "parameter", "plateau_decay", "sample", "save", "step_decay", "tbptt_chunks",
+    "to_torch",
 ]  # fmt: skip

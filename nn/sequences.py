@@ -1,8 +1,8 @@
-"""Sequences of unequal lengths, and long ones in chunks: plain functions on arrays."""
+"""Which steps of a batch count, sequences of similar lengths together, and long ones in chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -41,32 +41,6 @@ def _mask(lengths: np.ndarray, T: int) -> np.ndarray:
 
 
 _traced_mask = mg.primitive(_mask, name="padding_mask", pure=False)
-
-
-def pad_sequences(sequences: Sequence[Any], value: float = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Arrays (T_b, ...) side by side, filled up with `value`: (T, B, ...) with T the longest, and the lengths (B,).
-
-    Raises:
-        ValueError: if there is no sequence, or they differ in more than their first axis.
-
-    >>> nn.pad_sequences([[1, 2, 3], [4]])
-    (array([[1, 4],
-           [2, 0],
-           [3, 0]]), array([3, 1]))
-    """
-    arrays = [np.asarray(s.data if isinstance(s, mg.Tensor) else s) for s in sequences]
-    if not arrays:
-        raise ValueError("pad_sequences: give at least one sequence")
-    shapes = {a.shape[1:] if a.ndim else None for a in arrays}
-    if len(shapes) > 1 or None in shapes:
-        raise ValueError(
-            f"pad_sequences: sequences may differ in their first axis only, got {[a.shape for a in arrays]}"
-        )
-    lengths = np.array([len(a) for a in arrays])
-    padded = np.full((lengths.max(), len(arrays), *arrays[0].shape[1:]), value, np.result_type(*arrays))
-    for b, a in enumerate(arrays):
-        padded[: len(a), b] = a
-    return padded, lengths
 
 
 def bucket_by_length(lengths: Any, batch_size: int, rng: init.Rng = None) -> list[np.ndarray]:
