@@ -1,6 +1,6 @@
 """Layers, recurrent networks, losses and optimisers, composed from minigrad's public functions."""
 
-from . import attention, distributed, init
+from . import attention, convert, distributed, init
 from .cells import ElmanCell, GRUCell, LSTMCell, RNNCell
 from .clip import clip_grad_norm, clip_grad_value
 from .conv import Conv2d
@@ -55,7 +55,7 @@ __all__ = [
     "LeakyRNNCell", "Linear", "MGUCell", "Module", "Optimizer", "PeepholeLSTMCell", "ProjectedLSTMCell", "RMSprop",
     "RNN", "RNNCell", "Recurrent", "SGD", "Sequential", "TiedLinear", "VariationalDropout", "attention", "batchify",
     "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "buffer", "clip_grad_norm",
-    "clip_grad_value", "cosine_decay", "cross_entropy", "ctc_decode", "ctc_loss", "detach", "distributed",
+    "clip_grad_value", "convert", "cosine_decay", "cross_entropy", "ctc_decode", "ctc_loss", "detach", "distributed",
     "exponential_decay", "from_torch", "functional_call", "init", "lambda_decay", "last_over_time", "layer_norm",
     "linear", "load", "max_over_time", "mean_over_time", "mse_loss", "nll_loss", "one_cycle", "one_hot",
     "pad_sequences", "padding_mask", "parameter", "plateau_decay", "sample", "save", "step_decay", "tbptt_chunks",

@@ -164,6 +164,12 @@ class MGUCell(InterpolatingCell):
     h_t = (1 - f_t) * h_{t-1} + f_t * h̃_t. State and output: h (B, H). Parameters U (I, 2H) and b (2H,) with f h̃ side by
     side, W (H, H) of f and W_h (H, H) of h̃. Source: Zhou, Wu, Zhang & Zhou 2016.
 
+    `reset="after"` takes h̃_t = tanh(W_x x_t + b + f_t * (W_h h_{t-1} + b_h)), and `f="old"` takes
+    h_t = f_t * h_{t-1} + (1 - f_t) * h̃_t, as `reset` and `z` of a `GRUCell`; Flax's MGUCell is both.
+
+    Raises:
+        ValueError: for another `reset` or `f`.
+
     >>> h, state = nn.MGUCell(3, 4, rng=0)(np.ones((2, 3)))
     >>> h.shape
     (2, 4)
@@ -172,16 +178,36 @@ class MGUCell(InterpolatingCell):
     input_blocks, state_blocks = 2, 1
 
     def __init__(
-        self, I: int, H: int, bias: bool = True, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32
+        self,
+        I: int,
+        H: int,
+        bias: bool = True,
+        rng: init.Rng = None,
+        dtype: npt.DTypeLike = np.float32,
+        reset: str = "before",
+        f: str = "new",
     ) -> None:
+        if reset not in ("before", "after") or f not in ("new", "old"):
+            raise ValueError(f"MGUCell: reset must be 'before' or 'after', f 'new' or 'old', got {reset!r} and {f!r}")
         rng = np.random.default_rng(rng)
         super().__init__(I, H, bias, rng, dtype)
         self.W_h = parameter(init.orthogonal((H, H), 1.0, rng, dtype))
+        self.b_h = parameter(init.zeros((H,), dtype)) if bias and reset == "after" else None
+        self.reset, self.f = reset, f
 
     def _step(self, x: Any, h: Any, read: Any) -> tuple[Any, State]:
-        f = mg.sigmoid(mg.linear(read, self.W, x[:, : self.H]))
-        h = h + f * (mg.tanh(mg.linear(f * read, self.W_h, x[:, self.H :])) - h)
+        H = self.H
+        f = mg.sigmoid(mg.linear(read, self.W, x[:, :H]))
+        if self.reset == "before":
+            candidate = mg.tanh(mg.linear(f * read, self.W_h, x[:, H:]))
+        else:
+            candidate = mg.tanh(x[:, H:] + f * linear(read, self.W_h, self.b_h))
+        h = h + f * (candidate - h) if self.f == "new" else candidate + f * (h - candidate)
         return h, h
+
+    def extra_repr(self) -> str:
+        options = "" if (self.reset, self.f) == ("before", "new") else f", reset={self.reset!r}, f={self.f!r}"
+        return super().extra_repr() + options
 
 
 class IRNNCell(RNNCell):

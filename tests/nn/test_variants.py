@@ -61,6 +61,14 @@ def mgu(cell: Any, x: np.ndarray, h: np.ndarray) -> Any:
     return h, h
 
 
+def mgu_of_flax(cell: Any, x: np.ndarray, h: np.ndarray) -> Any:
+    H = cell.H
+    f = sigma(cell.U.data[:, :H].T @ x + cell.W.data.T @ h + cell.b.data[:H])
+    h_tilde = np.tanh(cell.U.data[:, H:].T @ x + cell.b.data[H:] + f * (cell.W_h.data.T @ h + cell.b_h.data))
+    h = (1 - f) * h_tilde + f * h
+    return h, h
+
+
 def irnn(cell: Any, x: np.ndarray, h: np.ndarray) -> Any:
     h = np.maximum(0, cell.b.data + cell.W.data.T @ h + cell.U.data.T @ x)
     return h, h
@@ -95,6 +103,7 @@ CELLS: dict[str, Any] = {
     "projected": (lambda I, H, **o: nn.ProjectedLSTMCell(I, H + 1, H, **o), projected),
     "layer norm": (lambda I, H, **o: nn.LayerNormLSTMCell(I, H, **o), layer_norm),
     "MGU": (lambda I, H, **o: nn.MGUCell(I, H, **o), mgu),
+    "MGU after old": (lambda I, H, **o: nn.MGUCell(I, H, reset="after", f="old", **o), mgu_of_flax),
     "IRNN": (lambda I, H, **o: nn.IRNNCell(I, H, **o), irnn),
     "leaky": (lambda I, H, **o: nn.LeakyRNNCell(I, H, alpha=0.3, **o), leaky),
     "leaky by unit": (lambda I, H, **o: nn.LeakyRNNCell(I, H, alpha=np.linspace(0.2, 1, H), **o), leaky),

@@ -26,6 +26,7 @@ CELLS = {
     "projected LSTM": lambda I, H: nn.ProjectedLSTMCell(I, H + 1, H, rng=0),
     "layer-norm LSTM": partial(nn.LayerNormLSTMCell, rng=0),
     "MGU": partial(nn.MGUCell, rng=0),
+    "MGU, reset after the product": partial(nn.MGUCell, rng=0, reset="after", f="old"),
     "IRNN": partial(nn.IRNNCell, rng=0),
     "leaky RNN": partial(nn.LeakyRNNCell, rng=0),
     "echo state network": partial(nn.EchoStateCell, rng=0),

@@ -1,0 +1,74 @@
+"""All layouts by name: our own and those of the tools."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..cells import GRUCell, LSTMCell, RNNCell
+from ..protocol import Cell
+from ..variants import IRNNCell, MGUCell, ProjectedLSTMCell
+from . import chainer, equinox, flax, haiku, keras, mxnet, paddle, torch
+from .layout import Entry, Layout
+
+_SIMPLE = (Entry("U", "U", "h"), Entry("W", "W", "h"), Entry("b", "b", "h"))
+_ENTRIES = {
+    "rnn": _SIMPLE,
+    "rnn_relu": _SIMPLE,
+    "lstm": (Entry("U", "U", "fiog"), Entry("W", "W", "fiog"), Entry("b", "b", "fiog"), Entry("P", "P", "")),
+    "gru": (Entry("U", "U", "zrn"), Entry("W", "W", "zr"), Entry("W_h", "W", "n"), Entry("b", "b", "zrn"),
+            Entry("b_h", "c", "n")),
+    "mgu": (Entry("U", "U", "fn"), Entry("W", "W", "f"), Entry("W_h", "W", "n"), Entry("b", "b", "fn"),
+            Entry("b_h", "c", "n")),
+}  # fmt: skip
+_CLASSES: dict[str, Any] = {"rnn": RNNCell, "rnn_relu": IRNNCell, "lstm": LSTMCell, "gru": GRUCell, "mgu": MGUCell}
+_MODULES = (chainer, equinox, flax, haiku, keras, mxnet, paddle, torch)
+
+#: The tools' layouts, by the names of their classes.
+TABLE: Mapping[str, Layout] = {layout.name: layout for module in _MODULES for layout in module.LAYOUTS}
+
+
+def find(name: str) -> Layout:
+    """The layout of this name.
+
+    Raises:
+        ValueError: if there is none; it lists those of the same tool, or all.
+    """
+    if name in TABLE:
+        return TABLE[name]
+    near = [known for known in TABLE if known.split(".")[0] == name.split(".")[0]] or list(TABLE)
+    raise ValueError(f"nn.convert: no cell is called {name!r}; there are {', '.join(near)}")
+
+
+def ours(kind: str, options: Mapping[str, str]) -> Layout:
+    """The layout of our own cell of a kind: with a bias inside of the reset only where that comes after the product."""
+    inside = options.get("reset") == "after"
+    entries = tuple(e for e in _ENTRIES[kind] if inside or e.name != "b_h")
+    return Layout(
+        _CLASSES[kind].__name__, kind, entries, options, unbiased=True, state="h c" if kind == "lstm" else "h"
+    )
+
+
+def layout_of(cell: Cell) -> Layout:
+    """The layout of a cell of ours.
+
+    Raises:
+        TypeError: if no tool here has such a cell.
+    """
+    kinds = {made: kind for kind, made in _CLASSES.items()} | {ProjectedLSTMCell: "lstm"}
+    if type(cell) not in kinds:
+        known = ", ".join(sorted(made.__name__ for made in kinds))
+        raise TypeError(f"nn.convert: no tool has the arrays of a {cell.name}; those of {known} are known")
+    options = {name: str(getattr(cell, name)) for name in _OPTIONS.get(kinds[type(cell)], ())}
+    return ours(kinds[type(cell)], options)
+
+
+_OPTIONS = {"gru": ("reset", "z"), "mgu": ("reset", "f")}
+
+
+def make(kind: str, options: Mapping[str, str], I: int, H: int, O: int | None, bias: bool, dtype: Any) -> Cell:
+    """A cell of ours with weights of its own; O is the width of a projection."""
+    if O is not None:
+        return ProjectedLSTMCell(I, H, O, bias, 0, dtype)
+    made: Cell = _CLASSES[kind](I, H, bias, 0, dtype, **options)
+    return made
