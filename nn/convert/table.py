@@ -59,8 +59,10 @@ def layout_of(cell: Cell) -> Layout:
     if type(cell) not in kinds:
         known = ", ".join(sorted(made.__name__ for made in kinds))
         raise TypeError(f"nn.convert: no tool has the arrays of a {cell.name}; those of {known} are known")
-    options = {name: str(getattr(cell, name)) for name in _OPTIONS.get(kinds[type(cell)], ())}
-    return ours(kinds[type(cell)], options)
+    kind = kinds[type(cell)]
+    if type(cell) is RNNCell and cell.nonlinearity == "relu":
+        kind = "rnn_relu"
+    return ours(kind, {name: str(getattr(cell, name)) for name in _OPTIONS.get(kind, ())})
 
 
 _OPTIONS = {"gru": ("reset", "z"), "mgu": ("reset", "f")}

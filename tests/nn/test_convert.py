@@ -31,7 +31,7 @@ def random_cell(layout: Any, I: int = 2, H: int = 3, bias: bool = True, seed: in
 
 def fits(layout: Any, cell: Any) -> Any:
     """The cell without what the layout has no place for."""
-    if layout.name == "flax.nnx.GRUCell":
+    if layout.name == "flax.nnx.GRUCell" and cell.b_h is not None:
         cell.b_h.data = np.zeros_like(cell.b_h.data)
     if layout.plus:
         cell.b.data = 1 + np.round(4 * cell.b.data) / 16
@@ -213,6 +213,15 @@ def test_a_z_of_the_other_way_round_is_negated_only_if_asked_for() -> None:
     other = from_tool(to_tool(cell, name, exact=False), name)
     assert other.z == "old"
     np.testing.assert_allclose(nn.Recurrent(other)(xs)[0].data, nn.Recurrent(cell)(xs)[0].data, rtol=0, atol=1e-6)
+
+
+def test_a_relu_goes_to_a_tools_relu_and_to_no_tanh() -> None:
+    cell = nn.RNNCell(2, 3, rng=0, nonlinearity="relu")
+    back = from_tool(to_tool(cell, "haiku.VanillaRNN"), "haiku.VanillaRNN")
+    xs = np.random.default_rng(0).standard_normal((4, 2, 2)).astype(np.float32)
+    np.testing.assert_array_equal(nn.Recurrent(back)(xs)[0].data, nn.Recurrent(cell)(xs)[0].data)
+    with pytest.raises(TypeError, match="is a RNNCell here"):
+        to_tool(cell, "keras.layers.SimpleRNN")
 
 
 def test_integers_and_what_is_no_array_by_name_are_refused() -> None:
