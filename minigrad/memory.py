@@ -6,9 +6,12 @@ above its largest M_MMAP_THRESHOLD, 32 MiB, always come from the system. The bou
 is raised only if the user asks for it.
 """
 
+import contextlib
 import ctypes
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -46,3 +49,15 @@ def return_freed_memory() -> None:
     """Give back all memory that is free now (malloc_trim(3)), if glibc was asked to keep it; else it does so itself."""
     if _asked:
         _glibc("malloc_trim")(0)
+
+
+@contextlib.contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """For what makes many objects and no garbage: the collector would go through all of them, again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import shapes
-from .instruction import Instruction, Kind, Kinds, Value, layout
+from .instruction import Instruction, Kind, Kinds, Layout, Value, layout
 
 #: Arrays up to this size are computed together, as long as all of them together stay in a fast cache.
 SMALL, TOGETHER = 64 * 1024, 256 * 1024
@@ -15,23 +15,18 @@ SMALL, TOGETHER = 64 * 1024, 256 * 1024
 FEW = 4
 
 
-class _Candidate:
-    """An instruction that may be computed with others: which of its reads may differ, and what these others share."""
-
-    __slots__ = ("instruction", "varied", "key")
-
-    def __init__(self, instruction: Instruction, varied: Sequence[int], key: Any) -> None:
-        self.instruction, self.varied, self.key = instruction, varied, key
+#: An instruction that may be computed with others: itself, which of its reads may differ, what these others share.
+_Candidate = tuple[Instruction, Sequence[int], Any]
 
 
 class _Group:
     """Candidates that are computed together, at the place of the first one, whose number this is."""
 
-    __slots__ = ("first", "members", "most")
+    __slots__ = ("first", "members")
 
-    def __init__(self, first: int, nbytes: int) -> None:
-        self.first, self.members = first, list[_Candidate]()
-        self.most = -(-TOGETHER // nbytes)
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.members: list[_Candidate] = []
 
 
 def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[Instruction]:
@@ -41,34 +36,44 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
     that are there by then.
     """
     candidates = _candidates(instructions, kinds)
-    turns = [(n, i) for n, i in enumerate(instructions) if i.out in candidates or i.kind.base is not None]
+    numbers: dict[Value, int] = {}
+    turns: list[tuple[int, Instruction]] = []
+    for n, i in enumerate(instructions):
+        kind, _, out = i
+        numbers[out] = n
+        if out in candidates or kind.base is not None:
+            turns.append((n, i))
     while True:  # members of a group that is too small are computed where they were, and what reads them waits longer
-        made = {i.out: n for n, i in enumerate(instructions)}
+        made = numbers.copy()
         groups = _grouped(turns, candidates, made)
-        few = [c.instruction.out for group in groups if len(group.members) < FEW for c in group.members]
+        few = [i.out for group in groups if len(group.members) < FEW for i, _, _ in group.members]
         if not few:
             break
         for out in few:
             del candidates[out]
-    return _Rewriting(instructions, made, kinds).run({group.first: group for group in groups})
+    return _Rewriting(instructions, numbers, made, kinds).run({group.first: group for group in groups})
 
 
 def _candidates(instructions: Sequence[Instruction], kinds: Kinds) -> dict[Value, _Candidate]:
     """By what they compute."""
-    small = set(filter(_is_small, kinds.found.values()))
+    alike = {
+        kind: all([x.shape == kind.layout.shape for x in kind.inputs if type(x) is Layout])
+        for kind in kinds.found.values()
+        if _is_small(kind)
+    }  # whether nothing is broadcast
     found: dict[Value, _Candidate] = {}
     for i in instructions:
         kind, reads, out = i
-        if kind not in small:
+        if kind not in alike:
             continue
-        like = kind.layout
-        varied = [k for k, x in enumerate(reads) if x.source is None and x.layout.shape == like.shape]
+        if alike[kind] and len(reads) == 2 and reads[0].source is None is reads[1].source:  # most are such
+            found[out] = i, (0, 1), (kind, reads[0] is reads[1])
+            continue
+        varied = [k for k, x in enumerate(reads) if x.source is None and x.layout.shape == kind.layout.shape]
         if varied:
             same = [reads.index(reads[k]) for k in varied]
-            key: Any = (kind, *same)
-            if len(varied) < len(reads):
-                key = (kind, *same, None, *varied, *[x for k, x in enumerate(reads) if k not in varied])
-            found[out] = _Candidate(i, varied, key)
+            rest = [x for k, x in enumerate(reads) if k not in varied]
+            found[out] = i, varied, (kind, *same, None, *varied, *rest)
     return found
 
 
@@ -82,26 +87,29 @@ def _grouped(
     """Groups of candidates that share a key; sets in `made` after which instruction each value is there."""
     groups: list[_Group] = []
     waiting: dict[Any, list[_Group]] = defaultdict(list)
-    there_at = made.get
+    there_at, candidate_of = made.get, candidates.get
     for n, (kind, reads, out) in turns:
-        candidate = candidates.get(out)
+        candidate = candidate_of(out)
         if candidate is None:
             if kind.base is not None:
-                made[out] = max([there_at(x, -1) for x in reads])
+                made[out] = there_at(reads[0], -1) if len(reads) == 1 else max([there_at(x, -1) for x in reads])
             continue
-        there = max([made[reads[k]] for k in candidate.varied])
-        open_ = waiting[candidate.key]
+        _, varied, key = candidate
+        there = made[reads[varied[0]]]
+        for k in varied[1:]:
+            there = max(there, made[reads[k]])
+        open_ = waiting[key]
         for group in open_:
             if there < group.first:
                 break
         else:
-            group = _Group(n, kind.layout.nbytes)
+            group = _Group(n)
             groups.append(group)
             del open_[7:]  # later ones mostly wait for one another: keep the early ones
             open_.append(group)
         group.members.append(candidate)
         made[out] = group.first
-        if len(group.members) >= group.most:
+        if len(group.members) * kind.layout.nbytes >= TOGETHER:
             open_.clear()
     return groups
 
@@ -109,34 +117,36 @@ def _grouped(
 class _Rewriting:
     """The list as it is written anew, with `whole = f(stacks)` and `part = whole[k]` in place of each group."""
 
-    def __init__(self, instructions: Sequence[Instruction], made: dict[Value, int], kinds: Kinds) -> None:
-        self.instructions, self.made, self.kinds = instructions, made, kinds
-        self.made_by = {i.out: i for i in instructions}
+    def __init__(
+        self, instructions: Sequence[Instruction], numbers: dict[Value, int], made: dict[Value, int], kinds: Kinds
+    ) -> None:
+        self.instructions, self.numbers, self.made, self.kinds = instructions, numbers, made, kinds
         self.result: list[Instruction] = []
-        self.written: set[Value] = set()
+        self.at = 0  # the instruction whose turn it is
+        self.early: set[Value] = set()  # what was written before its turn
         self.stacks: dict[tuple[Value, ...], Value] = {}
         self.rank: dict[Value, int] = {}  # of parts of a stack: others that are made of these come in the same order
 
     def run(self, starts: dict[int, _Group]) -> Sequence[Instruction]:
         if not starts:
             return self.instructions
-        written, append = self.written, self.result.append
+        early, append = self.early, self.result.append
         for n, i in enumerate(self.instructions):
             if n in starts:
+                self.at = n
                 self._write_group(i, starts[n].members)
-            elif i.out not in written:
+            elif i[2] not in early:
                 append(i)
-                written.add(i.out)
         return self.result
 
     def _write_group(self, i: Instruction, members: list[_Candidate]) -> None:
-        varied, size, kind = members[0].varied, len(members), i.kind
-        first = [m.instruction.reads[varied[0]] for m in members]
+        (_, varied, _), size, kind = members[0], len(members), i.kind
+        first = [member.reads[varied[0]] for member, _, _ in members]
         order = sorted(range(size), key=lambda k: (self.made[first[k]], self.rank.get(first[k], first[k].number)))
         members = [members[k] for k in order]
         operands = list(i.reads)
         for k in varied:
-            column = tuple([m.instruction.reads[k] for m in members])
+            column = tuple([member.reads[k] for member, _, _ in members])
             if column not in self.stacks:
                 out = self._new(column[0], size)
                 stack = self.kinds.instruction(shapes._stack, column, {"axis": 0}, out)
@@ -144,31 +154,32 @@ class _Rewriting:
             operands[k] = self.stacks[column]
         inputs, _ = kind.called_with(operands)
         whole = self._write(self.kinds.instruction(kind.primitive, tuple(inputs), {}, self._new(i.out, size)))
-        outs = tuple([m.instruction.out for m in members])
+        outs = tuple([member.out for member, _, _ in members])
         self.stacks[outs] = whole
         for k, out in enumerate(outs):
             self.rank[out] = k
             part = self.kinds.kind(shapes.getitem, (whole, k), {}, out.layout, view=0)
             self.result.append(Instruction(part, (whole,), out))
-            self.written.add(out)
+            self.early.add(out)
 
     def _new(self, like: Value, size: int) -> Value:
         return self.kinds.value(layout((size, *like.shape), like.dtype))
 
     def _write(self, i: Instruction) -> Value:
         """Append it, behind what it reads: views that are made further down, of what is there."""
-        written = self.written
-        pending = [x for x in i.reads if x in self.made_by and x not in written]
+        pending = self._missing(i)
         while pending:
-            before = self.made_by[pending[-1]]
-            deeper = [x for x in before.reads if x in self.made_by and x not in written]
-            if deeper:
+            before = self.instructions[self.numbers[pending[-1]]]
+            if deeper := self._missing(before):
                 pending += deeper
             else:
                 pending.pop()
-                if before.out not in written:
+                if before.out not in self.early:
                     self.result.append(before)
-                    written.add(before.out)
+                    self.early.add(before.out)
         self.result.append(i)
-        written.add(i.out)
         return i.out
+
+    def _missing(self, i: Instruction) -> list[Value]:
+        """What it reads that is not written yet."""
+        return [x for x in i.reads if self.numbers.get(x, -1) >= self.at and x not in self.early]

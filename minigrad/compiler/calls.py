@@ -61,7 +61,7 @@ class Arrays:
     def without_leading_ones(self, operands: tuple[Any, ...]) -> tuple[Any, ...]:
         """Views without the first axes of size 1: where all are then alike, NumPy need not find how to broadcast."""
         shape = operands[-1].shape
-        if all([np.shape(x) == shape for x in operands]):
+        if all([type(x) is np.ndarray and x.shape == shape for x in operands]):
             return operands
         while shape[:1] == (1,):
             shape = shape[1:]
@@ -72,8 +72,8 @@ class Arrays:
         return tuple(views)
 
 
-def calls_of(s: Step, arrays: Arrays) -> Sequence[Call]:
-    """A step as functions and their operands; `_parts` reads these forms."""
+def calls_of(s: Step, arrays: Arrays, prepared: bool = True) -> Sequence[Call]:
+    """A step as functions and their operands, `prepared` if there is a leaner way; `_parts` reads these forms."""
     out, kind = arrays.at(s.out), s.kind
     if s.how == "fill":
         return [(out.fill, (0,))]
@@ -84,11 +84,11 @@ def calls_of(s: Step, arrays: Arrays) -> Sequence[Call]:
         return [(np.add, (out, *given, out))]
     inputs, static = kind.called_with(given)
     function, calls = kind.primitive.function, kind.primitive.calls
-    if s.how == "out" and calls is not None and (prepared := calls(out, *inputs, **static)) is not None:
-        return prepared  # type: ignore[no-any-return]
+    if s.how == "out" and prepared and calls is not None and (found := calls(out, *inputs, **static)) is not None:
+        return found  # type: ignore[no-any-return]
     if s.how == "copy":
         return [(functools.partial(_copied, function, out, **static), tuple(inputs))]
-    if kind.elementwise and function is not np.maximum and function is not np.minimum:
+    if prepared and kind.elementwise and function is not np.maximum and function is not np.minimum:
         if not kind.reads_only:
             inputs = [arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs]
         operands = (*inputs, out)

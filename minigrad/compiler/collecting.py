@@ -37,20 +37,20 @@ def _pattern(kind: Kind, lying: Layout) -> _Pattern | None:
         return None
     for part in parts:
         part[...] = True
-    added, full = [False] * len(parts), bool(covered.all())
-    if sum([part.size for part in parts]) != np.count_nonzero(covered):  # some lie over others
-        added, touched = [], np.zeros(lying.shape, bool)
+    added, number = [False] * len(parts), np.count_nonzero(covered)
+    if sum([part.size for part in parts]) != number:  # some lie over others
+        touched = np.zeros(lying.shape, bool)
         covered[...] = False
-        for part, mark in zip(parts, split(touched, **kind.static), strict=True):
-            added.append(bool(mark.any()))
+        for k, mark in enumerate(split(touched, **kind.static)):
+            added[k] = bool(mark.any())
             mark[...] = True
-            if not added[-1]:
-                part[...] = True
-        full = bool(covered.all())
+            if not added[k]:
+                parts[k][...] = True
+        number = np.count_nonzero(covered)
     stand_in = np.lib.stride_tricks.as_strided(np.empty(1, lying.dtype), lying.shape, lying.strides)  # never read
     start = address(stand_in)
     pieces = [View.of(part, start) for part in split(stand_in, **kind.static)]
-    gap = None if full else View.of(stand_in[(*_box(covered), ...)], start)
+    gap = None if number == covered.size else View.of(stand_in[(*_box(covered), ...)], start)
     return _Pattern(pieces, added, gap)
 
 

@@ -70,17 +70,8 @@ class Value:
         return f"v{self.number}:{self.layout!r}"
 
 
-class _Read:
-    def __repr__(self) -> str:
-        return "_"
-
-
-#: In place of a Value, in what a Kind is called with.
-READ = _Read()
-
-
 class Kind:
-    """What an instruction does, but for which Values it reads: primitive(*inputs, **static), with READ for each Value.
+    """What an instruction does, but for which Values it reads: primitive(*inputs, **static), a Layout for each Value.
 
     `layout` is that of the result, `base` the number of the Value whose memory the result shares, None if it has its
     own. `flat` tells that no Value is in a tuple among the inputs, or in static. `found` is for what passes find out.
@@ -95,10 +86,10 @@ class Kind:
         self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], layout: Layout, view: int | None
     ) -> None:
         self.primitive, self.inputs, self.static, self.layout = p, inputs, static, layout
-        marks = [x is READ for x in inputs]
-        self.flat = sum(marks) == sum([x is READ for x in tree_leaves((inputs, static))])
-        self.reads_only = self.flat and all(marks)
-        self.base = sum(marks[:view]) if view is not None and self.flat and inputs[view] is READ else None
+        read = [type(x) is Layout for x in inputs]
+        self.flat = sum(read) == sum([type(x) is Layout for x in tree_leaves((inputs, static))])
+        self.reads_only = self.flat and all(read)
+        self.base = sum(read[:view]) if view is not None and self.flat and read[view] else None
         self.pure, self.collects, f = p.pure, p.parts is not None, p.function
         self.elementwise = isinstance(f, np.ufunc) and f.signature is None and self.pure and self.flat and not static
         self.found: dict[Any, Any] = {}
@@ -109,9 +100,13 @@ class Kind:
             return arrays, self.static
         following = iter(arrays)
         if self.flat:
-            return [next(following) if x is READ else x for x in self.inputs], self.static
-        inputs, static = tree_map(lambda x: next(following) if x is READ else x, (self.inputs, self.static))
+            return [next(following) if type(x) is Layout else x for x in self.inputs], self.static
+        inputs, static = tree_map(lambda x: next(following) if type(x) is Layout else x, (self.inputs, self.static))
         return inputs, static
+
+    def __repr__(self) -> str:
+        words = [*map(repr, self.inputs), *[f"{key}={x!r}" for key, x in self.static.items()]]
+        return f"{self.primitive.name}({', '.join(words)}) -> {self.layout!r}"
 
 
 class Instruction(NamedTuple):
@@ -156,7 +151,7 @@ class Kinds:
         """The Kind that has this key."""
         kind = self.found.get(key)
         if kind is None:
-            marked, static = tree_map(lambda x: READ if type(x) is Value else x, (tuple(inputs), static))
+            marked, static = tree_map(lambda x: x.layout if type(x) is Value else x, (tuple(inputs), static))
             kind = self.found[key] = Kind(p, marked, static, layout, view)
         return kind
 

@@ -30,8 +30,9 @@ class Listing:
     Values stand for tensors as long as the trace lasts: a tensor's `traced` is its Value, or one that equals it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, repeats: bool = False) -> None:
         super().__init__()
+        self.repeats = repeats  # whether what was computed before is written down again
         self.instructions: list[Instruction] = []
         self.kinds = Kinds()
         self.seen: dict[Any, Value] = {}  # what each result is, by the kind and the Values that are read
@@ -79,7 +80,7 @@ class Listing:
         if kind is None:
             inputs = tuple([self.value_of(x) if isinstance(x, Variable) else x for x in inputs])
             kind = self.kinds.of(tuple(key), p, inputs, static, like, view)
-        found = self.seen.get((kind, reads)) if p.pure else None
+        found = self.seen.get((kind, reads)) if p.pure and not self.repeats else None
         value = self.name(out, plain, found)
         if found is not None:
             return None

@@ -36,7 +36,8 @@ def with_direct_products(instructions: Sequence[Instruction], kinds: Kinds) -> S
         return instructions
     result: list[Instruction] = []
     turned = {i.reads[0]: i for i in _of_kind(instructions, kinds, _is_swap)}
-    there: set[Value] = set()
+    swaps = {i.out for i in turned.values()}
+    there: set[Value] = set()  # of these
     for i in instructions:
         if i.out in rewritten:
             a, b = rewritten[i.out]
@@ -46,8 +47,10 @@ def with_direct_products(instructions: Sequence[Instruction], kinds: Kinds) -> S
             if turned[a].out not in there:
                 result.append(turned[a])
                 there.add(turned[a].out)
-            i = kinds.instruction(ops.matmul, (b, turned[a].out), {}, i.out)
-        if i.out not in there:
+            result.append(kinds.instruction(ops.matmul, (b, turned[a].out), {}, i.out))
+        elif i.out not in swaps:
+            result.append(i)
+        elif i.out not in there:
             result.append(i)
             there.add(i.out)
     return result
@@ -58,14 +61,14 @@ def _transposed_products(instructions: Sequence[Instruction], kinds: Kinds) -> d
     transposed = {i.out: i.reads[0] for i in _of_kind(instructions, kinds, _is_transpose)}
     turned = set(transposed.values())
     products = {i.out: i.reads for i in _of_kind(instructions, kinds, _is_product) if i.out in turned}
-    uses: dict[Value, int] = defaultdict(int)
-    for i in instructions if products else ():
-        for x in i.reads:
+    once, often = set[Value](), set[Value]()  # what is read so many times
+    for _, reads, _ in instructions if products else ():
+        for x in reads:
             if x in products:
-                uses[x] += 1
+                (often if x in once else once).add(x)
     found = {}
     for out, product in transposed.items():
-        if uses[product] == 1:
+        if product in once and product not in often:
             a, b = products[product]
             if len(a.shape) == 2 and b in transposed:
                 found[out] = a, transposed[b]

@@ -30,7 +30,7 @@ class Root:
         self.start, self.first, self.last = 0, NEVER, -1
 
     def __repr__(self) -> str:
-        return f"m[{self.start}]" if self.source is None else "leaf"
+        return f"m[{self.start}]" if self.source is None else "leaf[0]"
 
 
 class Place(NamedTuple):
@@ -56,7 +56,9 @@ class Place(NamedTuple):
         return self.root.high - self.root.low == self.layout.nbytes
 
     def __repr__(self) -> str:
-        return f"{self.root!r}+{self.offset}:{self.layout!r}"
+        root = self.root
+        name = f"m[{root.start + self.offset - root.low}]" if root.source is None else f"leaf[{self.offset}]"
+        return f"{name}:{self.layout!r}"
 
 
 class View(NamedTuple):
@@ -91,32 +93,34 @@ def address(array: np.ndarray) -> int:
 
 def laid_out(instructions: Sequence[Instruction], places: dict[Value, Place]) -> None:
     """Give every other value a place: a view within what it is a view of, what is computed a root of its own."""
+    stand_ins: dict[Layout, np.ndarray] = {}
     for kind, reads, out in instructions:
         if out in places:
             continue
         if kind.base is not None and len(reads) == 1:
-            root, offset, lying = places[reads[0]]
+            root, offset, lying = base = places[reads[0]]
             try:
                 view = kind.found[lying]
             except KeyError:
-                view = kind.found[lying] = _view(kind, places[reads[0]])
+                if lying not in stand_ins:
+                    stand_ins[lying] = base.array(np.empty(root.high - root.low, np.uint8), 0)
+                view = kind.found[lying] = _view(kind, stand_ins[lying])
             if view is not None:
                 places[out] = Place(root, offset + view.offset, view.layout)
                 continue
         places[out] = apart(out) if kind.primitive is packed else fresh(out)
 
 
-def _view(kind: Kind, base: Place) -> View | None:
+def _view(kind: Kind, base: np.ndarray) -> View | None:
     """How the result of an instruction lies in its base: found by making it in memory that nobody reads.
 
     None if there is no such view in this layout, so that it will be a copy.
     """
-    if 0 in kind.layout.shape or 0 in base.layout.shape:
+    if 0 in kind.layout.shape or not base.size:
         return None
-    x = base.array(np.empty(base.root.high - base.root.low, np.uint8), 0)
-    inputs, static = kind.called_with((x,))
+    inputs, static = kind.called_with((base,))
     y = kind.primitive.function(*inputs, **static)
-    return View.of(y, address(x)) if np.may_share_memory(x, y) else None
+    return View.of(y, address(base)) if np.may_share_memory(base, y) else None
 
 
 # --- steps ----------------------------------------------------------------------------------------------------------
@@ -142,38 +146,68 @@ class Step:
         return self.kind is not None and self.kind.elementwise and self.how == "out"
 
     def __repr__(self) -> str:
-        return f"{self.out!r} = {self.name}({', '.join(map(repr, self.reads))})"
+        inputs, static = (self.reads or self.inputs, {}) if self.kind is None else self.kind.called_with(self.reads)
+        words = [*map(repr, inputs), *[f"{key}={x!r}" for key, x in static.items()]]
+        return f"{self.out!r} = {self.name}({', '.join(words)})"
 
 
 #: Up to so many pieces are put into the block one by one, more in bundles of alike ones: then a plan's time is linear.
 PIECES = 1024
 
 
-def plan(steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Place]) -> int:
-    """Give each root a start in one block of memory, in which a root's bytes are used again when it is dead.
+def plan(
+    steps: Sequence[Step],
+    arguments: Sequence[Place],
+    results: Sequence[Place],
+    in_place: bool = True,
+    turns: bool = True,
+) -> int:
+    """Give each root a start in one block of memory, in which roots that do not live at the same time take `turns`.
 
-    The result of an elementwise step takes the place of an operand that dies in it: chains of them work in place.
+    The result of an elementwise step takes the place of an operand that dies in it: chains of them work `in_place`.
     The largest come first, each to the lowest start where nothing lies that lives at the same time ("greedy by size",
     Pisarchyk & Lee 2020, arXiv:2001.03288). Returns the size of the block.
     """
-    chains = _chains(_spans(steps, arguments, results), steps)
+    roots = _spans(steps, arguments, results)
+    chains = _chains(roots, steps) if in_place else {root: [root] for root in roots}
     pieces = [
-        _Piece(_size(root), min(root.first, len(steps)), chain[-1].last, [(chain, 0)])
+        _Piece(_size(root), min(root.first, len(steps)) if turns else 0, chain[-1].last if turns else 0, [(chain, 0)])
         for root, chain in chains.items()
         if chain[0] is root
     ]
     bundles = sorted(_bundled(pieces), key=lambda piece: piece.size, reverse=True)
-    first, last = np.zeros((2, len(bundles)), np.int32)
-    start, end = np.zeros((2, len(bundles)), np.int64)
-    for n, piece in enumerate(bundles):
-        first[n], last[n] = piece.first, piece.last
-        meets = np.flatnonzero((first[:n] <= piece.last) & (last[:n] >= piece.first))
-        at = _lowest_gap(start[meets], end[meets], piece.size) if len(meets) else 0
-        start[n], end[n] = at, at + piece.size
+    there, size = _Taken(len(steps)), 0
+    for piece in bundles:
+        at = there.take(piece)
+        size = max(size, at + piece.size)
         for chain, offset in piece.chains:
             for root in chain:
                 root.start = at + offset
-    return int(end.max(initial=0))
+    return size
+
+
+class _Taken:
+    """Which bytes of the block are taken, and when; time is cut into spans, so that only neighbours are looked at."""
+
+    def __init__(self, steps: int) -> None:
+        self.span = max(16, steps // 256)
+        self.long: list[tuple[int, ...]] = []  # start, end, first and last step of what lives through many spans
+        self.during: dict[int, list[tuple[int, ...]]] = defaultdict(list)  # of the others, by span
+
+    def take(self, piece: _Piece) -> int:
+        """Give the piece the lowest address where nothing lies that lives at the same time."""
+        size, first, last, _ = piece
+        spans = range(first // self.span, last // self.span + 1)
+        near = [self.long, *[self.during[span] for span in spans]]
+        at = 0
+        for start, end, _, _ in sorted([x for taken in near for x in taken if x[2] <= last and x[3] >= first]):
+            if start - at >= size:
+                break
+            if end > at:
+                at = end
+        for taken in near[:1] if len(spans) > 4 else near[1:]:
+            taken.append((at, at + size, first, last))
+        return at
 
 
 class _Piece(NamedTuple):
@@ -205,17 +239,6 @@ def _bundled(pieces: list[_Piece]) -> list[_Piece]:
                 chains += [(chain, lane * size) for chain, _ in piece.chains]
             bundles.append(_Piece(len(lanes) * size, group[k].first, max(lanes), chains))
     return bundles
-
-
-def _lowest_gap(start: np.ndarray, end: np.ndarray, size: int) -> int:
-    """The lowest address from which `size` bytes are free, if others lie from `start` to `end`."""
-    order = start.argsort()
-    start, end = start[order], np.maximum.accumulate(end[order])  # up to where all is taken, before each gap
-    if start[0] >= size:
-        return 0
-    fits = start[1:] - end[:-1] >= size
-    k = int(fits.argmax()) if len(fits) else 0
-    return int(end[k] if len(fits) and fits[k] else end[-1])
 
 
 def _spans(steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Place]) -> list[Root]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from types import MethodType
 from typing import Any
 
@@ -16,7 +14,7 @@ import numpy as np
 from ..backward import lineage
 from ..derivation import running
 from ..details import detailed, remark
-from ..memory import return_freed_memory
+from ..memory import return_freed_memory, without_garbage_collection
 from ..messages import check_callable, defined, told
 from ..modes import anomaly, as_written, recording, tracing
 from ..naming import held_as
@@ -24,12 +22,11 @@ from ..primitive import primitive
 from ..record import Node, Variable
 from ..tree import flatten, tree_leaves, tree_map
 from .arguments import built, read
-from .batches import with_batches
 from .calls import Arrays, Call, calls_of, described, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Value, layout
-from .passes import with_direct_products, with_packed_factors, without_dead_code
 from .places import Place, Root, address, fresh, laid_out, plan
+from .stages import Stages, memory_map
 from .trace import Trace
 
 #: Programs kept for one function; the one that was made first goes first.
@@ -56,11 +53,18 @@ class Program:
     """
 
     def __init__(
-        self, function: Callable[..., Any], args: Any, kwargs: Any, moving: Set[Variable], block: np.ndarray
+        self,
+        function: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
+        moving: Set[Variable],
+        block: np.ndarray,
+        stages: Stages,
     ) -> None:
         arrays, rebuild = flatten((args, kwargs))
         self.arguments = [k for k, x in enumerate(arrays) if isinstance(x, (Variable, np.ndarray, np.generic))]
-        trace = Trace()
+        self.stages = stages
+        trace = Trace(repeats="repeats" not in stages)
         try:
             with trace:
                 stand_ins = list(arrays)
@@ -111,17 +115,18 @@ class Program:
     ) -> None:
         """All passes, one after the other, then the memory, the arrays in it, and the calls that use them."""
         kept = [x for x in (*results, *gradients) if isinstance(x, Value)]
-        kinds = trace.kinds
-        instructions = with_direct_products(trace.instructions, kinds)
-        instructions = without_dead_code(instructions, kept)
-        instructions = with_batches(with_packed_factors(instructions, kinds), kinds)
-        collecting = Collecting(instructions, kept)
+        stages = self.stages
+        instructions = stages.rewritten(trace.instructions, trace.kinds, kept)
+        collecting = Collecting(instructions if "collecting" in stages else (), kept)
         places = collecting.places
         memory_of = self._place_leaves(trace, places, moving)
         places.update([(value, fresh(value)) for value in given])
         laid_out(instructions, places)
         steps = schedule(instructions, places, collecting.collections)
-        self.nbytes = plan(steps, [places[value] for value in given], [places[value] for value in kept])
+        arguments, ends = [places[value] for value in given], [places[value] for value in kept]
+        self.nbytes = plan(steps, arguments, ends, in_place="in_place" in stages, turns="turns" in stages)
+        stages.tell("places", steps)
+        stages.tell("memory", memory_map(places, steps, self.nbytes))
         if len(self.block) < self.nbytes + 64:
             self.block = np.empty(max(self.nbytes + 64, 2 * len(self.block)), np.uint8)
         self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
@@ -129,12 +134,14 @@ class Program:
         self.inputs = [(arrays.of(value), k) for value, k in zip(given, self.arguments)]
         self.functions, self.operands, self.names = list[Any](), list[Any](), list[str]()
         for s in steps:
-            for function, operands in calls_of(s, arrays):
+            for function, operands in calls_of(s, arrays, "prepared" in stages):
                 self.functions.append(function)
                 self.operands.append(operands)
                 self.names.append(s.name)
         self.outputs = [(arrays.of(x), kind) for x, kind in zip(results, self.kinds)]
         self.added = [arrays.of(g) for g in gradients]
+        if stages.show:
+            stages.tell("calls", self.describe().splitlines())
 
     def _place_leaves(self, trace: Trace, places: dict[Value, Place], moving: Set[Variable]) -> dict[Root, np.ndarray]:
         """Give leaves their places, in their own memory or in a copy's; returns the memory of each root."""
@@ -230,27 +237,15 @@ class Program:
         return "\n".join([*lines, *described(self.calls, self.names, shown)])
 
 
-@contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """A trace makes many objects and no garbage: the collector would go through all of them, again and again."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
 # --- compile --------------------------------------------------------------------------------------------------------
 
 
 class Compiled:
     """A function that is replayed; see `compile`."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], stages: Stages) -> None:
         functools.update_wrapper(self, function)
-        self.function = function
+        self.function, self.stages = function, stages
         self.programs: dict[Any, list[Program]] = defaultdict(list)
         self.moving: set[Variable] = set()  # leaves whose array was once replaced
         self._program: Program | None = None
@@ -283,8 +278,8 @@ class Compiled:
         for outdated in [p for p in candidates if p.moved()]:
             self.moving.update(outdated.moved())
             candidates.remove(outdated)
-        with _without_garbage_collection():
-            program = Program(self.function, args, kwargs, self.moving, self.block)
+        with without_garbage_collection():
+            program = Program(self.function, args, kwargs, self.moving, self.block, self.stages)
         return_freed_memory()  # the trace took more than the program does
         self.block = program.block
         candidates.append(program)
@@ -311,10 +306,15 @@ class Compiled:
 
     def __reduce__(self) -> Any:
         """By its name if a module holds it, as a decorated function is; else as its function, to be traced anew."""
-        return held_as(self, getattr(self, "__qualname__", "")) or (compile, (self.function,))
+        name = held_as(self, getattr(self, "__qualname__", ""))
+        return name or (_compiled_with, (self.function, self.stages.show, tuple(self.stages.without)))
 
 
-def compile(function: Callable[..., Any]) -> Compiled:
+def _compiled_with(function: Callable[..., Any], show_passes: bool, without: Sequence[str]) -> Compiled:
+    return compile(function, show_passes=show_passes, without=without)
+
+
+def compile(function: Callable[..., Any], *, show_passes: bool = False, without: str | Iterable[str] = ()) -> Compiled:
     """`function`, traced at the first call and from then on replayed: the same results without a record or allocation.
 
     A trace serves every later call with the same structure, shapes, dtypes and `requires_grad` of the arguments and the
@@ -323,7 +323,12 @@ def compile(function: Callable[..., Any]) -> Compiled:
     closes over and computes with; what Python computes from these while tracing is a constant. `backward()` inside of
     the function adds to `.grad` at each call. Random numbers come from `minigrad.sample`. Results belong to the caller.
 
+    `show_passes=True` prints, when the function is traced, the list of its instructions after each pass, the map of its
+    memory and the calls; `without=("batches",)` leaves passes out, by name, to find which one is wrong. Both are told
+    about in `minigrad/compiler/README.md`.
+
     Raises:
+        ValueError: for the name of a pass that does not exist.
         TypeError: while tracing, for `float(t)`, `if t:`, `t.data` and what else would make a value a constant.
         RuntimeError: while tracing, if an array is changed after it was used; or for a derivative of the results.
 
@@ -331,4 +336,4 @@ def compile(function: Callable[..., Any]) -> Compiled:
     >>> f(mg.tensor(0.0)), f(mg.tensor(1.0))  # the first call traces, the second replays
     (tensor(0.), tensor(0.76159416))
     """
-    return Compiled(check_callable("compile", function))
+    return Compiled(check_callable("compile", function), Stages(without, show_passes))

@@ -42,8 +42,8 @@ class Trace(Listing, Mode):
 
     switch = tracing
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, repeats: bool = False) -> None:
+        super().__init__(repeats)
         self.value = self
         self.start = clock()
         self.inside: set[int] = set()  # tensors made in the block, by id

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import nn
-from minigrad.compiler.instruction import READ, Kind, layout
+from minigrad.compiler.instruction import Kind, layout
 from minigrad.compiler.places import Place, Root, Step, plan
 from minigrad.compiler.program import Program
 
@@ -83,7 +83,8 @@ def bytes_at(n: int) -> Place:
 
 
 def kind_of(p: mg.Primitive) -> Kind:
-    return Kind(p, (READ,), {}, layout((1,), np.dtype(np.uint8)), None)
+    like = layout((1,), np.dtype(np.uint8))
+    return Kind(p, (like,), {}, like, None)
 
 
 @given(st.data())
@@ -120,8 +121,8 @@ def test_the_memory_of_a_training_step_is_what_lives_at_once(net: nn.Recurrent) 
     compiled = mg.compile(step)
     roots: dict[Root, tuple[int, int]] = {}
 
-    def spied(steps: Any, arguments: Any, results: Any) -> int:
-        size = plan(steps, arguments, results)
+    def spied(steps: Any, *ends: Any, **passes: bool) -> int:
+        size = plan(steps, *ends, **passes)
         for s in steps:
             roots.update((place.root, (place.root.first, place.root.last)) for place in (s.out, *s.reads))
         return size

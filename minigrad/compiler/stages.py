@@ -1,0 +1,136 @@
+"""The passes by name: each can be left out, to find the one that is wrong, and what each leaves behind can be shown."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from .batches import with_batches
+from .instruction import Instruction, Kinds, Value
+from .passes import with_direct_products, with_packed_factors, without_dead_code
+from .places import Place, Root, Step
+
+
+class Pass(NamedTuple):
+    """A pass: its name, what it does, and whether results without it may differ by rounding (else: not in a bit)."""
+
+    name: str
+    does: str
+    rounding: bool = False
+
+
+#: In their order. Not one is needed for right results: they make a program faster, or smaller.
+PASSES = (
+    Pass("repeats", "What was computed before from the same Values is not computed again."),
+    Pass("direct_products", "(A Bᵀ)ᵀ becomes B Aᵀ, whose rows lie one after the other.", rounding=True),
+    Pass("dead_code", "What no result needs is not computed."),
+    Pass(
+        "packed_factors", "A transpose that many products read is copied once, so that BLAS finds rows.", rounding=True
+    ),
+    Pass("batches", "What several turns of a loop compute alike, and do not wait for, is computed for all at once."),
+    Pass("collecting", "Parts of a stack, a concatenation or a gradient are computed right where these collect them."),
+    Pass("in_place", "An elementwise result takes the place of an operand that nobody needs any more."),
+    Pass("turns", "Pieces of memory that are not needed at the same time share their bytes."),
+    Pass(
+        "prepared",
+        "Primitives that say how are called as leaner functions of NumPy, numbers are arrays.",
+        rounding=True,
+    ),
+)
+NAMES = tuple([p.name for p in PASSES])
+
+
+class Stages:
+    """Which passes a program is made with, and whether it prints what each leaves behind."""
+
+    def __init__(self, without: str | Iterable[str] = (), show: bool = False) -> None:
+        self.without = frozenset([without] if isinstance(without, str) else without)
+        self.show = show
+        if unknown := sorted(self.without - set(NAMES), key=str):
+            raise ValueError(
+                f"compile: without={unknown[0]!r}: there is no such pass; the passes are {', '.join(NAMES)}"
+            )
+
+    def __contains__(self, name: str) -> bool:
+        return name not in self.without
+
+    def rewritten(
+        self, instructions: Sequence[Instruction], kinds: Kinds, results: Sequence[Value]
+    ) -> Sequence[Instruction]:
+        """The list after all passes that rewrite lists."""
+        run: dict[str, Callable[[Sequence[Instruction]], Sequence[Instruction]]] = {
+            "direct_products": lambda before: with_direct_products(before, kinds),
+            "dead_code": lambda before: without_dead_code(before, results),
+            "packed_factors": lambda before: with_packed_factors(before, kinds),
+            "batches": lambda before: with_batches(before, kinds),
+        }
+        self.tell("as traced", instructions)
+        for name, change in run.items():
+            if name in self:
+                before, instructions = instructions, change(instructions)
+                same = [i.reads for i in before] == [i.reads for i in instructions]
+                self.tell(name, ["the same"] if same and self.show else instructions)
+        return instructions
+
+    def tell(self, title: str, lines: Sequence[Any]) -> None:
+        """Print lines below a title, if anything is to be shown."""
+        if self.show:
+            print(f"--- {title} ---", *folded([*map(str, lines)]), "", sep="\n")
+
+
+def folded(lines: Sequence[str]) -> list[str]:
+    """The lines; of a block that repeats, with other numbers, the first three turns and how many follow."""
+    plain = [_without_numbers(line) for line in lines]
+    shown: list[str] = []
+    n = 0
+    while n < len(lines):
+        period, turns = _repeats(plain, n)
+        if turns > 3:
+            shown += lines[n : n + 2 * period]
+            shown.append(f"    ... {turns - 3} more turns of these {period} lines ..." if period > 1 else
+                         f"    ... {turns - 3} more of these ...")  # fmt: skip
+            n += (turns - 1) * period
+            shown += lines[n : n + period]
+            n += period
+        else:
+            shown.append(lines[n])
+            n += 1
+    return shown
+
+
+def _repeats(plain: Sequence[str], n: int) -> tuple[int, int]:
+    """The period of the block that repeats from line n on, and how often it is there, where that hides the most."""
+    best = 0, 1
+    for period in range(1, min(200, (len(plain) - n) // 4) + 1):
+        turns = 1
+        while plain[n : n + period] == plain[n + turns * period : n + (turns + 1) * period]:
+            turns += 1
+        if turns > 3 and period * turns > best[0] * best[1]:
+            best = period, turns
+    return best
+
+
+def _without_numbers(line: str) -> str:
+    """The line without what differs from turn to turn: numbers of Values and lines, bytes, an index."""
+    return re.sub(r"\bv\d+|m\[\d+\]|^ *\d+|bytes .*: .*|, \d+\)", "", line)
+
+
+def memory_map(places: dict[Value, Place], steps: Sequence[Step], nbytes: int) -> list[str]:
+    """A line for each piece of the program's memory: its bytes, the steps in which it is needed, what lies there."""
+    values: dict[Root, list[Value]] = defaultdict(list)
+    for value, place in places.items():
+        if place.root.source is None:
+            values[place.root].append(value)
+    rows = []
+    for root in sorted(values, key=lambda root: (root.start, root.first)):
+        size = root.high - root.low
+        if root.last >= 0 and size:
+            first, last = max(root.first, 0), min(root.last, len(steps) - 1)
+            names = " ".join([f"v{value.number}" for value in sorted(values[root], key=lambda value: value.number)])
+            given = " (argument)" if root.first < 0 else ""
+            rows.append(
+                f"bytes {root.start:5} to {root.start + size - 1:5}, steps {first:3} to {last:3}: {names}{given}"
+            )
+    return [f"{nbytes} bytes", *rows]
