@@ -68,10 +68,14 @@ def ctc_loss(
         logits = mg.where(mg.expand_dims(read, -1), logits, 0.0)
     target_lengths = np.full(B, S) if target_lengths is None else target_lengths
     target_lengths = target_lengths if isinstance(target_lengths, mg.Tensor) else np.asarray(target_lengths)
-    targets = mg.where(padding_mask(target_lengths, S, B), targets, blank)
+    if target_lengths.shape != (B,) or (B and target_lengths.dtype.kind not in "iu"):
+        raise ValueError(f"ctc_loss: target_lengths must be integers of shape ({B},), got {target_lengths.dtype} of "
+                         f"shape {target_lengths.shape}")  # fmt: skip
     labels = _labels(targets, target_lengths, V, blank)  # (B, 2S+1)
     y = mg.take_along_axis(mg.log_softmax(logits, axis=-1), mg.expand_dims(labels, 0), -1)  # (T, B, 2S+1)
     log_p = _log_probability(y, labels, target_lengths, blank, read)
+    if not T:
+        log_p = log_p + mg.sum(y, axis=(0, 2))  # nothing: so that it is a Tensor all the same, with an empty gradient
     losses = -log_p
     if zero_infinity:
         losses = mg.where(mg.isinf(log_p), 0.0, losses)
@@ -97,15 +101,19 @@ def _log_probability(y: Any, labels: Any, target_lengths: Any, blank: int, read:
 
 
 def _with_blanks(targets: np.ndarray, target_lengths: np.ndarray, V: int, blank: int) -> np.ndarray:
-    """l' (B, 2S+1), after a look at the labels; those beyond their length are blanks already."""
+    """l' (B, 2S+1), blanks beyond its end, after a look at labels and lengths."""
     S, B = targets.shape
-    real = targets.T[np.arange(S) < target_lengths[:, None]]
-    wrong = real[(real < 0) | (real >= V) | (real == blank)]
+    if B and not 0 <= target_lengths.min() <= target_lengths.max() <= S:
+        raise ValueError(f"ctc_loss: target_lengths must lie within 0 ... S = {S}, got {target_lengths.min()} ... "
+                         f"{target_lengths.max()}")  # fmt: skip
+    is_label = np.arange(S) < target_lengths[:, None]  # (B, S)
+    found = targets.T[is_label]
+    wrong = found[(found < 0) | (found >= V) | (found == blank)]
     if wrong.size:
         raise ValueError(f"ctc_loss: targets must lie within 0 ... {V - 1} and not be the blank, {blank}; found "
                          f"{wrong[0]}")  # fmt: skip
     labels = np.full((B, 2 * S + 1), blank)
-    labels[:, 1::2] = targets.T
+    labels[:, 1::2] = np.where(is_label, targets.T, blank)
     return labels
 
 

@@ -151,7 +151,10 @@ class Plateau(Schedule):
         Raises:
             TypeError: if it is no number.
         """
-        value = float(value.item() if hasattr(value, "item") else value)
+        number: Any = value.item() if getattr(value, "size", 0) == 1 else value  # type: ignore[attr-defined]
+        if not isinstance(number, (int, float)):
+            raise TypeError(f"update: the value of an epoch must be a number, got {value!r}")
+        value = float(number)
         better = self._better(value, self.best)
         self.best, self.bad = (value, 0) if better else (self.best, self.bad + 1)
         if self.resting:

@@ -178,3 +178,73 @@ def test_an_optimiser_takes_a_schedule_and_counts_its_own_steps() -> None:
 def test_a_schedule_that_starts_out_of_range_raises() -> None:
     with pytest.raises(ValueError, match="lr must"):
         nn.SGD([nn.parameter(np.zeros(1))], lambda n: -1.0)
+
+
+def test_lambda_decay_multiplies_the_rate_by_the_function() -> None:
+    rate = nn.lambda_decay(0.5, lambda n: 2.0**-n)
+    assert [rate(n) for n in range(3)] == [0.5, 0.25, 0.125]
+    with pytest.raises(TypeError, match=r"factor must be a function of the number of steps, got 0\.5"):
+        nn.lambda_decay(0.5, 0.5)  # type: ignore[arg-type]
+
+
+@given(
+    lr=st.floats(1e-3, 10), total=st.integers(1, 60), pct_start=st.floats(0, 0.5), div=st.floats(1, 50),
+    anneal=st.sampled_from(["cos", "linear"]), three_phase=st.booleans(),
+)  # fmt: skip
+def test_one_cycle_starts_rises_to_lr_falls_and_stays_at_its_last_rate(
+    lr: float, total: int, pct_start: float, div: float, anneal: str, three_phase: bool
+) -> None:
+    rate = nn.one_cycle(lr, total, pct_start, div, 100.0, anneal, three_phase)
+    rates = np.array([rate(n) for n in range(total + 3)])
+    top = rates.argmax()
+    assert (np.diff(rates[: top + 1]) >= -1e-12).all()
+    assert (np.diff(rates[top:]) <= 1e-12).all()
+    assert rates.max() <= lr * (1 + 1e-12)
+    np.testing.assert_allclose(rates[-4:] if total > 1 else rates[-3:], lr / div / 100, rtol=1e-9)
+    if pct_start * total > 1:
+        np.testing.assert_allclose(rates[0], lr / div)
+
+
+@given(lr=st.floats(1e-3, 10), total=st.integers(4, 30), n=st.integers(0, 40))
+def test_one_cycle_scales_with_lr(lr: float, total: int, n: int) -> None:
+    np.testing.assert_allclose(nn.one_cycle(1.0, total)(n, lr), nn.one_cycle(lr, total)(n), rtol=1e-12)
+
+
+def test_a_plateau_lowers_the_rate_after_patience_is_out_and_rests_for_the_cooldown() -> None:
+    plateau = nn.plateau_decay(1.0, factor=0.5, patience=1, cooldown=2)
+    lowered = [plateau.update(loss) for loss in [3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0]]
+    assert lowered == [False, False, True, False, False, False, True]
+    assert plateau(0) == 0.25
+
+
+def test_a_plateau_takes_losses_as_they_come_and_counts_nan_as_no_better() -> None:
+    plateau = nn.plateau_decay(1.0, factor=0.5, patience=0)
+    values = [mg.tensor(2.0), np.float32(1.0), np.array(0.5), float("nan"), 0.25]
+    assert [plateau.update(value) for value in values] == [False, False, False, True, False]
+    for bad in ("low", np.ones(2), None):
+        with pytest.raises(TypeError, match="update: the value of an epoch must be a number"):
+            plateau.update(bad)  # type: ignore[arg-type]
+
+
+BAD_SCHEDULES: list[tuple[Any, str]] = [
+    (lambda: nn.step_decay(-1.0, 2), "lr must"),
+    (lambda: nn.lambda_decay(math.nan, lambda n: 1.0), "lr must"),
+    (lambda: nn.one_cycle(0.1, 0), "total must"),
+    (lambda: nn.one_cycle(0.1, 9, pct_start=1.5), "pct_start must"),
+    (lambda: nn.one_cycle(0.1, 9, div_factor=0.0), "div_factor must"),
+    (lambda: nn.one_cycle(0.1, 9, final_div_factor=-1.0), "final_div_factor must"),
+    (lambda: nn.one_cycle(0.1, 9, anneal="cosine"), "anneal must be 'cos' or 'linear', got 'cosine'"),
+    (lambda: nn.one_cycle(0.1, 9, pct_start=0.6, three_phase=True), "pct_start of at most 0.5, got 0.6"),
+    (lambda: nn.plateau_decay(0.1, factor=1.0), "factor must"),
+    (lambda: nn.plateau_decay(0.1, patience=-1), "patience must"),
+    (lambda: nn.plateau_decay(0.1, cooldown=-1), "cooldown must"),
+    (lambda: nn.plateau_decay(0.1, threshold=-0.1), "threshold must"),
+    (lambda: nn.plateau_decay(0.1, mode="less"), "mode must be 'min' or 'max'.*'less'"),
+    (lambda: nn.plateau_decay(0.1, threshold_mode="relative"), "threshold_mode 'rel' or 'abs'.*'relative'"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD_SCHEDULES, ids=[message for _, message in BAD_SCHEDULES])
+def test_a_schedule_with_a_number_out_of_its_range_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

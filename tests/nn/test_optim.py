@@ -21,9 +21,17 @@ def decayed(ws: list[np.ndarray], gs: list[np.ndarray], weight_decay: float) -> 
     return [g + weight_decay * w for w, g in zip(ws, gs, strict=True)]
 
 
-def sgd(ws: Any, gs: Any, lr: float, momentum: float = 0, nesterov: bool = False, weight_decay: float = 0) -> Any:
+def sgd(
+    ws: Any,
+    gs: Any,
+    lr: float,
+    momentum: float = 0,
+    nesterov: bool = False,
+    weight_decay: float = 0,
+    dampening: float = 0,
+) -> Any:
     gs = decayed(ws, gs, weight_decay)
-    v = sum(momentum ** (len(gs) - 1 - k) * g for k, g in enumerate(gs))
+    v = sum(momentum ** (len(gs) - 1 - k) * g * (1 - dampening * (k > 0)) for k, g in enumerate(gs))
     return ws[-1] - lr * (gs[-1] + momentum * v if nesterov else v)
 
 
@@ -36,15 +44,30 @@ def average(terms: list[np.ndarray], beta: float) -> Any:
     return sum((1 - beta) * beta ** (len(terms) - 1 - k) * term for k, term in enumerate(terms))
 
 
-def rmsprop(ws: Any, gs: Any, lr: float, decay: float = 0.9, eps: float = 1e-8, weight_decay: float = 0) -> Any:
-    gs = decayed(ws, gs, weight_decay)
-    return ws[-1] - lr * gs[-1] / (np.sqrt(average([g**2 for g in gs], decay)) + eps)
+def rmsprop(
+    ws: Any, gs: Any, lr: float, decay: float = 0.9, eps: float = 1e-8, weight_decay: float = 0, momentum: float = 0,
+    centered: bool = False,
+) -> Any:  # fmt: skip
+    gs, v = decayed(ws, gs, weight_decay), 0
+    for t in range(1, len(gs) + 1):
+        s, m = average([g**2 for g in gs[:t]], decay), average(gs[:t], decay)
+        v = momentum * v + gs[t - 1] / (np.sqrt(s - m**2 if centered else s) + eps)
+    return ws[-1] - lr * v
 
 
-def adam(ws: Any, gs: Any, lr: float, betas: Any = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0) -> Any:
+def adam(
+    ws: Any,
+    gs: Any,
+    lr: float,
+    betas: Any = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0,
+    amsgrad: bool = False,
+) -> Any:
     gs, t = decayed(ws, gs, weight_decay), len(gs)
     m_hat = average(gs, betas[0]) / (1 - betas[0] ** t)
-    v_hat = average([g**2 for g in gs], betas[1]) / (1 - betas[1] ** t)
+    vs = [average([g**2 for g in gs[:k]], betas[1]) for k in range(1, t + 1)]
+    v_hat = (np.max(vs, axis=0) if amsgrad else vs[-1]) / (1 - betas[1] ** t)
     return ws[-1] - lr * m_hat / (np.sqrt(v_hat) + eps)
 
 
@@ -59,12 +82,16 @@ CASES: list[tuple[Any, Callable[..., Any], dict[str, Any]]] = [
     (nn.SGD, sgd, {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.3}),
     (nn.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
     (nn.SGD, sgd, {"lr": 0.1, "momentum": 0.5, "nesterov": True, "weight_decay": 0.3}),
+    (nn.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "dampening": 0.4}),
     (nn.Adagrad, adagrad, {"lr": 0.1}),
     (nn.Adagrad, adagrad, {"lr": 0.1, "eps": 0.5, "weight_decay": 0.3}),
     (nn.RMSprop, rmsprop, {"lr": 0.1}),
     (nn.RMSprop, rmsprop, {"lr": 0.1, "decay": 0.5, "eps": 0.5, "weight_decay": 0.3}),
+    (nn.RMSprop, rmsprop, {"lr": 0.1, "eps": 0.5, "centered": True}),
+    (nn.RMSprop, rmsprop, {"lr": 0.1, "decay": 0.5, "eps": 0.5, "centered": True, "momentum": 0.9}),
     (nn.Adam, adam, {"lr": 0.1}),
     (nn.Adam, adam, {"lr": 0.1, "betas": (0.5, 0.7), "eps": 0.5, "weight_decay": 0.3}),
+    (nn.Adam, adam, {"lr": 0.1, "betas": (0.5, 0.7), "amsgrad": True}),
     (nn.AdamW, adamw, {"lr": 0.1}),
     (nn.AdamW, adamw, {"lr": 0.1, "betas": (0.5, 0.7), "eps": 0.5, "weight_decay": 0.3}),
 ]
@@ -287,7 +314,10 @@ def test_a_gradient_of_another_shape_raises_and_changes_nothing(kind: Any, shape
         (nn.SGD, {"lr": 0.1, "momentum": 1.0}, r"momentum must .* got 1\.0"),
         (nn.SGD, {"lr": 0.1, "momentum": -0.1}, r"momentum must .* got -0\.1"),
         (nn.SGD, {"lr": 0.1, "nesterov": True}, "nesterov=True needs a momentum"),
+        (nn.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "dampening": 0.1}, "dampening=0 only, got 0.1"),
+        (nn.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": -0.1}, "dampening must"),
         (nn.RMSprop, {"lr": 0.1, "decay": 1.0}, "decay must"),
+        (nn.RMSprop, {"lr": 0.1, "momentum": 1.0}, "momentum must"),
         (nn.Adam, {"lr": 0.1, "betas": (1.0, 0.9)}, "betas must"),
         (nn.Adam, {"lr": 0.1, "betas": (0.9, -0.1)}, "betas must"),
     ],

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_optim import each_case, each_kind, set_grad
+from test_groups import pair, steps
+from test_optim import MOMENTUM, each_case, each_kind, set_grad
 
 import minigrad as mg
 import nn
@@ -86,3 +87,78 @@ def test_all_faults_of_a_state_are_listed_at_once() -> None:
     optimiser = nn.Adam([nn.parameter(np.ones(2))])
     with pytest.raises(ValueError, match=r"(?s)missing: .*missing: .*unexpected: q"):
         optimiser.load_state_dict({"q": 1, "steps": 0})
+
+
+# --- of groups and schedules ------------------------------------------------------------------------------------------
+
+
+@each_kind
+def test_with_names_a_state_fits_whatever_groups_there_are(kind: Any, tmp_path: Any) -> None:
+    def made(order: slice) -> Any:
+        net = nn.Sequential(nn.Linear(2, 2, rng=0), nn.Linear(2, 2, rng=1))  # equal shapes: positions could be swapped
+        groups = [{"params": layer.parameters()} for layer in net.layers][order]
+        return net, kind(groups, lr=0.1, **MOMENTUM.get(kind, {}))
+
+    net, optimizer = made(slice(None))
+    steps(optimizer, net.parameters(), range(3))
+    nn.save(tmp_path / "run.npz", {"net": net, "optimizer": optimizer.state_dict(net.named_parameters())})
+    steps(optimizer, net.parameters(), range(3, 6))
+    arrays, _ = nn.load(tmp_path / "run.npz")
+    other, resumed = made(slice(None, None, -1))
+    other.load_state_dict({n.removeprefix("net."): a for n, a in arrays.items() if n.startswith("net.")})
+    state = {n.removeprefix("optimizer."): a for n, a in arrays.items() if n.startswith("optimizer.")}
+    resumed.load_state_dict(state, other.named_parameters())
+    steps(resumed, other.parameters(), range(3, 6))
+    for p, q in zip(net.parameters(), other.parameters()):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+def test_names_that_are_missing_or_given_twice_are_refused() -> None:
+    a, b = pair()
+    optimizer = nn.Adam([a, b])
+    with pytest.raises(ValueError, match=r"names: parameter 1 of shape \(3,\) has none"):
+        optimizer.state_dict([("a", a)])
+    with pytest.raises(ValueError, match="names: two parameters are called 'W'"):
+        optimizer.state_dict([("W", a), ("W", b)])
+    with pytest.raises(ValueError, match=r"(?s)missing: updates\.a.*unexpected: updates"):
+        optimizer.load_state_dict(optimizer.state_dict(), [("a", a), ("b", b)])
+
+
+def test_what_a_plateau_remembers_is_saved_and_resumed_with_the_optimiser(tmp_path: Any) -> None:
+    losses = [3.0, 2.0, 2.5, 2.4, 2.3, 2.2, 2.1, 2.1, 2.1]
+
+    def made() -> Any:
+        a, b = pair()
+        own = nn.plateau_decay(0.2, factor=0.5, patience=0)
+        shared = nn.plateau_decay(0.1, factor=0.5, patience=1, cooldown=1)
+        return nn.SGD([{"params": [a]}, {"params": [b], "lr": own}], shared), shared, own
+
+    def rates(run: Any, values: list[float]) -> list[list[float]]:
+        optimizer, *plateaus = run
+        seen = []
+        for value in values:
+            for plateau in plateaus:
+                plateau.update(value)
+            optimizer.step()
+            seen.append([group.rate for group in optimizer.groups])
+        return seen
+
+    whole, half = made(), made()
+    expected = rates(whole, losses)
+    assert rates(half, losses[:4]) == expected[:4]
+    nn.save(tmp_path / "state.npz", half[0].state_dict())
+    resumed = made()
+    resumed[0].load_state_dict(nn.load(tmp_path / "state.npz")[0])
+    assert rates(resumed, losses[4:]) == expected[4:]
+    assert len({tuple(pair) for pair in expected}) > 3
+    with pytest.raises(ValueError, match=r"missing: lr\.best"):
+        resumed[0].load_state_dict({"steps": np.array(0), "updates": np.array([0, 0])})
+
+
+def test_a_plateau_that_two_groups_share_is_saved_once() -> None:
+    a, b = pair()
+    plateau = nn.plateau_decay(0.2)
+    optimizer = nn.SGD([{"params": [a], "lr": plateau}, {"params": [b], "lr": plateau}], 0.1)
+    assert sorted(n for n in optimizer.state_dict() if "lr." in n) == [
+        f"group.0.lr.{word}" for word in ("bad", "best", "reductions", "resting")
+    ]
