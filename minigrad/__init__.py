@@ -8,8 +8,8 @@ Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of 
 `elementwise`, `rearrange`, `reductions`, `products`, `activations`, `linalg`), `accumulate` (how cotangents are
 summed), `backward` (the walk), `tensor` and `operators`, `values` (what Python sees of a Tensor), `transforms` (grad
 and its relatives), `derivation` (what these differentiate), `signatures` and `messages` (refusals), `checkpoint` (less
-memory for one more forward pass), `compiler` (`compile`: a record that is kept and replayed), `inspect` (`tape` and
-`explain`: a record that is looked at).
+memory for one more forward pass), `interpretation` (what `compile` is to the engine), `compiler` (a record that is kept
+and replayed), `inspect` (`tape` and `explain`: a record that is looked at).
 """
 
 from typing import Any
@@ -17,8 +17,9 @@ from typing import Any
 from . import activations, elementwise, linalg, ops, products, rearrange, reductions, shapes
 from .activations import *
 from .checkpoint import checkpoint
+from .compiler.outside import sample, watched
 from .compiler.program import compile
-from .compiler.trace import sample, watched
+from .compiler.table import compile_as
 from .details import detailed, label, record_details, scope, steps
 from .einsum import einsum
 from .elementwise import *
@@ -42,10 +43,10 @@ from .tree import tree_leaves, tree_map
 __version__ = "0.1.0"
 
 __all__ = [
-    "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "detailed", "detect_anomaly",
-    "einsum", "enable_grad", "explain", "grad", "hessian", "hvp", "jacobian", "jvp", "keep_freed_memory", "label",
-    "linalg", "no_compile", "no_grad", "primitive", "record_details", "sample", "scope", "steps", "tap", "tape",
-    "tensor", "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched", "with_gradient",
+    "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "compile_as", "detailed",
+    "detect_anomaly", "einsum", "enable_grad", "explain", "grad", "hessian", "hvp", "jacobian", "jvp",
+    "keep_freed_memory", "label", "linalg", "no_compile", "no_grad", "primitive", "record_details", "sample", "scope",
+    "steps", "tap", "tape", "tensor", "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched", "with_gradient",
 ]  # fmt: skip
 for _part in (ops, shapes, elementwise, rearrange, reductions, products, activations):
     __all__ += _part.__all__

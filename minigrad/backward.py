@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from .accumulate import ArraySum, RecordedSum
+from .interpretation import interpreted
 from .kernels import turned
 from .messages import check_finite, check_real, describe, of_rule
-from .modes import anomaly, no_grad, recording, tracing
+from .modes import anomaly, recording
 from .primitive import Primitive
 from .record import Node, Variable
 from .shapes import getitem
@@ -234,34 +235,47 @@ def backward(output: Node, g: Any = None) -> None:
                 "reduce it with .sum() or .mean()"
             )
         g = np.ones(output.shape, output.dtype)
-    trace = tracing()
     check_real("backward: cotangent g", g)
-    if trace is None or not isinstance(g, Variable):
-        g = np.asarray(g._data if isinstance(g, Variable) else g, output.dtype)
+    if not isinstance(g, Variable):
+        g = np.asarray(g, output.dtype)
     if g.shape != output.shape:
         raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {output.shape}")
-    for t, gradient in _arrays([output], [g], onward=True).items():
-        if trace is not None:
-            trace.add_gradient(t, gradient)
-        elif t.grad is None:
-            t.grad = gradient
-        else:
-            t.grad += gradient
+    for node, total in walk_arrays([output], [g], onward=True).items():
+        add_gradient(node, total)
 
 
-def _arrays(
+@interpreted
+def gradient(node: Node) -> np.ndarray | None:
+    """What a leaf has in `.grad`."""
+    return node.grad
+
+
+@interpreted
+def set_gradient(node: Node, value: np.ndarray | None) -> None:
+    """`t.grad = value`, for the tensor's node."""
+    node.grad = value
+
+
+@interpreted
+def add_gradient(node: Node, g: np.ndarray) -> None:
+    """Add to `.grad` what a walk has found; g belongs to nobody else."""
+    if node.grad is None:
+        node.grad = g
+    else:
+        node.grad += g
+
+
+@interpreted
+def walk_arrays(
     outputs: Sequence[Node],
     cotangents: Sequence[Any],
     ends: Set[Node] | None = None,
     within: Sequence[Node] | None = None,
     onward: bool = False,
-) -> Any:
-    """`walk` for results that have no derivative in turn: on arrays, or while tracing on Tensors without a record."""
-    trace = tracing()
-    if trace is None:
-        return walk(outputs, cotangents, False, ends, within, onward)
-    with no_grad():
-        return walk(outputs, [trace.tensor(g) for g in cotangents], True, ends, within, onward)
+) -> dict[Node, Any]:
+    """`walk` for results that have no derivative in turn: the rules get arrays."""
+    arrays = [g._data if isinstance(g, Variable) else g for g in cotangents]
+    return walk(outputs, arrays, False, ends, within, onward)
 
 
 def pull(outputs: Sequence[Variable], cotangents: Sequence[Any], wrt: Sequence[Variable]) -> list[Any]:
@@ -273,7 +287,5 @@ def pull(outputs: Sequence[Variable], cotangents: Sequence[Any], wrt: Sequence[V
     if recording() and (foreign or any(isinstance(g, Variable) and g.node is not None for g in given)):
         results = walk(nodes, given, True, ends, tensors)
     else:
-        if tracing() is None:
-            given = [g._data if isinstance(g, Variable) else g for g in given]
-        results = _arrays(nodes, given, ends, tensors)
+        results = walk_arrays(nodes, given, ends, tensors)
     return [None if x.node is None else results.get(x.node) for x in wrt]

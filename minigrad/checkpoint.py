@@ -11,9 +11,10 @@ import numpy as np
 from .backward import lineage, walk
 from .derivation import Derivation, being_differentiated, looked_at
 from .details import detailed, remark
+from .interpretation import interpreted
 from .keeping import frozen
 from .messages import check_callable
-from .modes import dropped_record, enable_grad, no_grad, recording, tracing
+from .modes import dropped_record, enable_grad, no_grad, recording
 from .ops import positive
 from .primitive import primitive
 from .record import Node, Variable, clock
@@ -210,24 +211,30 @@ def checkpoint(f: Callable[..., Any], generators: Sequence[np.random.Generator] 
 
     @functools.wraps(f)
     def wrapped(*args: Any) -> Any:
-        if not recording() or tracing() is not None:
-            return f(*args)
-        if detailed():
-            with remark("parts under checkpoint are recorded whole, for looking"):
-                return f(*args)
-        part = _Part(f, args, generators)
-        # of what the function closes over, no values are needed here
-        outer = [t.tensor(np.broadcast_to(np.zeros((), t.dtype), t.shape)) for t in part.outer]
-        inputs = [*part.inputs, *outer]
-        results = part.results
-        if part.outputs:
-            part.pack()
-            outputs = part.cut(_checkpointed(*inputs, part=part))
-            for y, partial in zip(outputs, part.partial, strict=True):
-                if partial:
-                    y.node.collector = None
-            cut = iter(outputs)
-            results = [next(cut) if y is _OPEN else y for y in results]
-        return part.rebuild_results(results)
+        return without_record(f, args, generators)
 
     return wrapped
+
+
+@interpreted
+def without_record(f: Callable[..., Any], args: tuple[Any, ...], generators: Sequence[Any]) -> Any:
+    """f(*args), whose record is dropped."""
+    if not recording():
+        return f(*args)
+    if detailed():
+        with remark("parts under checkpoint are recorded whole, for looking"):
+            return f(*args)
+    part = _Part(f, args, generators)
+    # of what the function closes over, no values are needed here
+    outer = [t.tensor(np.broadcast_to(np.zeros((), t.dtype), t.shape)) for t in part.outer]
+    inputs = [*part.inputs, *outer]
+    results = part.results
+    if part.outputs:
+        part.pack()
+        outputs = part.cut(_checkpointed(*inputs, part=part))
+        for y, partial in zip(outputs, part.partial, strict=True):
+            if partial:
+                y.node.collector = None
+        cut = iter(outputs)
+        results = [next(cut) if y is _OPEN else y for y in results]
+    return part.rebuild_results(results)

@@ -15,23 +15,17 @@ def raised(x: Any, y: Any) -> Any:
     return x**y  # the operator, since it squares and takes roots faster than np.power
 
 
-_HALF = {np.dtype(c): np.array(0.5, c) for c in "efd"}  # which NumPy need not convert at each call
+HALF = {np.dtype(c): np.array(0.5, c) for c in "efd"}  # which NumPy need not convert at each call
 
 
 def sigmoid(x: Any, out: Any = None) -> Any:
     # 1/(1 + e^-x) = (1 + tanh(x/2))/2 overflows at neither end
-    half = _HALF.get(np.asarray(x).dtype, 0.5)
+    half = HALF.get(np.asarray(x).dtype, 0.5)
     y = np.multiply(x, half, out=out)
     y = np.tanh(y, out=out)
     y *= half
     y += half
     return y
-
-
-def sigmoid_calls(out: Any, x: Any) -> Any:
-    half = _HALF.get(out.dtype, 0.5)
-    return [(np.multiply, (x, half, out)), (np.tanh, (out, out)), (np.multiply, (out, half, out)),
-            (np.add, (out, half, out))]  # fmt: skip
 
 
 _BITS = {np.dtype("e"): np.int16, np.dtype("f"): np.int32, np.dtype("d"): np.int64}
@@ -121,18 +115,6 @@ def log_softmax(x: Any, axis: Axis = -1, out: Any = None) -> Any:
     e = np.exp(z, out=out)
     s = sum(e, axis, keepdims=True)  # as above
     return np.subtract(z, np.log(np.maximum(s, 1)), out=out)
-
-
-def matmul_calls(out: Any, a: Any, b: Any) -> Any:
-    arrays = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
-    if not arrays or b.ndim != 2 or a.ndim < 2 or a.dtype != b.dtype or not a.size or not b.size:
-        return None
-    if not out.flags.c_contiguous or not (a.ndim == 2 or a.flags.c_contiguous):
-        return [(np.matmul, (a, b, out))]
-    product = np.dot if b.flags.forc and a.flags.forc else np.matmul  # dot is leaner, but copies what has gaps
-    if a.ndim > 2:
-        a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, b.shape[1])
-    return [(product, (a, b, out))]
 
 
 def packed(x: Any, out: Any = None) -> Any:

@@ -1,5 +1,5 @@
-"""Switches for a block of code: is a record kept (`no_grad`), are non-finite values refused (`detect_anomaly`), is the
-block being traced (`compile`), and do compiled functions run as they are written (`no_compile`)?
+"""Switches for a block of code: is a record kept (`no_grad`), are non-finite values refused (`detect_anomaly`), and
+do compiled functions run as they are written (`no_compile`)?
 
 A switch belongs to its context (thread or task), never to the process. Its blocks form a linked list, newest first,
 in a `ContextVar`. A generator shares the context of whoever runs it, so a block opened in a generator must not count
@@ -52,7 +52,6 @@ class Switch:
 recording = Switch(default=True)
 anomaly = Switch(default=False)
 as_written = Switch(default=False)
-tracing = Switch(default=None)  # or the `Trace` that every call of a primitive is added to
 
 
 def _suspendable(frame: FrameType | None) -> FrameType | None:

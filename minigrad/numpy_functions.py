@@ -10,8 +10,8 @@ import numpy as np
 from . import activations, elementwise, linalg, ops, products, rearrange, reductions, shapes
 from .derivation import being_differentiated
 from .einsum import einsum
+from .interpretation import interpreted
 from .messages import cut, not_taken, numpy_name, user_line
-from .modes import tracing
 from .primitive import Primitive, by_function, by_ufunc
 from .record import Variable
 from .signatures import parameters
@@ -109,10 +109,9 @@ def _no_rule(name: str) -> TypeError:
     )
 
 
+@interpreted
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **static: Any) -> Any:
     """What NumPy calls for `np.tanh(t)` and `array @ t`: the primitive that stands for the ufunc."""
-    if method == "__call__" and not static and (trace := tracing()) is not None and trace.plain(inputs):
-        return trace.call(by_ufunc.get(ufunc) or Primitive(ufunc, (), None, ufunc.__name__, None), inputs, {})
     if method == "__call__" and ufunc not in by_ufunc and ufunc in FUNCTIONS:
         return FUNCTIONS[ufunc](*inputs, **static)
     name = numpy_name(ufunc) + ("" if method == "__call__" else f".{method}")
@@ -132,12 +131,13 @@ def array_function(self: Any, function: Any, types: Any, args: tuple[Any, ...], 
         inputs, options = _by_name(function, args, static)
         return served(*inputs, **options)
     if function in PLAIN:
-        if function not in SHAPES and (trace := tracing()) is not None:
-            trace.refuse(f"{numpy_name(function)}(t)")
+        what = f"{numpy_name(function)}(t)"
+        if function not in SHAPES:
+            self._value(what)
         if function in VALUES:
             for x in tree_leaves((args[VALUES[function] :], static)):
                 if isinstance(x, Variable) and being_differentiated(x):
-                    raise cut(f"{numpy_name(function)}(t)", ())
+                    raise cut(what, ())
         return function(*[plain(x) for x in args], **{key: plain(x) for key, x in static.items()})
     raise _no_rule(numpy_name(function))
 

@@ -6,8 +6,6 @@ Tensor which remembers the primitive and its inputs: the record that every deriv
 
 from __future__ import annotations
 
-import functools
-import inspect
 import pickle
 import sys
 from collections.abc import Callable, Sequence
@@ -19,9 +17,10 @@ import numpy as np
 from .derivation import being_differentiated, running
 from .details import OWN, detailed, origin
 from .docstrings import Docstring
+from .interpretation import interpreting
 from .keeping import frozen, immutable, kept
 from .messages import INNER, check_finite, explained, lost, not_taken, numpy_name, user_frame, user_line
-from .modes import anomaly, innermost, recording, tracing
+from .modes import anomaly, innermost, recording
 from .naming import held_as, signature
 from .reads import arguments_read, reads_values
 from .record import NO_STATIC, Node, Variable, clock
@@ -48,9 +47,6 @@ class Primitive:
         joint: Rule | None,
         name: str,
         doc: str | None,
-        parts: Callable[..., Any] | None = None,
-        calls: Callable[..., Any] | None = None,
-        pure: bool = True,
         piecewise_constant: bool = False,
     ) -> None:
         self.function = self.__wrapped__ = function
@@ -58,7 +54,6 @@ class Primitive:
         self.name = self.__name__ = name
         self.piecewise_constant = piecewise_constant
         self.differentiable = bool(rules) or joint is not None
-        self.parts, self.calls, self.pure = parts, calls, pure
         self.doc = doc
 
     def declare(self, rules: tuple[Rule | None, ...], joint: Rule | None) -> None:
@@ -88,20 +83,10 @@ class Primitive:
         self.unread[one] = found = not any([reads_values(rule, 1) for rule in readers]), unread
         return found
 
-    @functools.cached_property
-    def takes_out(self) -> bool:
-        """Whether the function writes its result into an array given as `out=`, as NumPy's ufuncs do."""
-        if isinstance(self.function, np.ufunc):
-            return True
-        try:
-            return "out" in inspect.signature(self.function).parameters
-        except (TypeError, ValueError):  # a function in C may have no signature
-            return False
-
     def __call__(self, *inputs: Any, **static: Any) -> Any:
         default = innermost.get() is None
-        if not default and (trace := tracing()) is not None:
-            return trace.call(self, inputs, static)
+        if not default and (interpretation := interpreting()) is not None:
+            return interpretation.call(self, inputs, static)
         kind, changeable = None, False
         sources: list[Node | None] = []
         operands: list[Any] = []
@@ -290,7 +275,6 @@ def primitive(
     *,
     name: str | None = None,
     doc: str | None = None,
-    pure: bool = True,
     piecewise_constant: bool = False,
 ) -> Plain: ...
 @overload
@@ -300,9 +284,6 @@ def primitive(
     joint: Rule | None = None,
     name: str | None = None,
     doc: str | None = None,
-    parts: Callable[..., Any] | None = None,
-    calls: Callable[..., Any] | None = None,
-    pure: bool = True,
 ) -> Differentiable: ...
 def primitive(
     function: Callable[..., Any],
@@ -310,9 +291,6 @@ def primitive(
     joint: Rule | None = None,
     name: str | None = None,
     doc: str | None = None,
-    parts: Callable[..., Any] | None = None,
-    calls: Callable[..., Any] | None = None,
-    pure: bool = True,
     piecewise_constant: bool = False,
 ) -> Primitive:
     """Declare a primitive: a function of arrays and one derivative rule per input.
@@ -332,22 +310,15 @@ def primitive(
             sequence; called once.
         name: for messages; the function's own name by default.
         doc: the docstring; the function's own by default.
-        parts: for a primitive that only collects its inputs: `parts(out, **static)` gives the views of `out` that they
-            go to, or None if there are no such views. The result is the sum of the inputs at their places, 0 where
-            there are none. A compiled function has an input computed right where it goes.
-        calls: `calls(out, *inputs, **static)` gives pairs (function, operands), which called one after the other write
-            the result into the array `out`, or None: for a compiled function, which prepares its calls once.
-        pure: False if a call does more than compute its result from its inputs (it draws a number, it checks values):
-            a compiled function then makes every call, each time.
         piecewise_constant: a primitive without rules whose slope is 0 wherever it has one, such as rounding: its
             results may be floating-point, and are constants.
 
     A primitive is a function: as a class attribute it is not bound to instances, it is pickled by the name under which
     the module that declares it holds it, and a copy of it is itself.
 
-    If the function takes an argument `out`, it must be able to write its result there, whatever that array's strides:
-    a compiled function then gives it memory that is used again and again. A primitive of a NumPy function serves that
-    function's own name: `np.fmod(t, 2)`, `np.fliplr(t)`, `np.linalg.pinv(t)`; the first one declared does.
+    If the function takes an argument `out`, it must be able to write its result there, whatever that array's strides.
+    A primitive of a NumPy function serves that function's own name: `np.fmod(t, 2)`, `np.fliplr(t)`,
+    `np.linalg.pinv(t)`; the first one declared does. What `compile` should know of it besides: `compile_as`.
 
     Raises:
         TypeError: if both `rules` and `joint` are given, there are more rules than inputs, or a rule cannot take the
@@ -363,7 +334,7 @@ def primitive(
     check_rules(name, function, rules, joint)
     module = sys._getframe(1).f_globals.get("__name__", "__main__")
     kind = Primitive if module.partition(".")[0] in OWN else UsersPrimitive
-    made = kind(function, rules, joint, name, doc, parts, calls, pure, piecewise_constant)
+    made = kind(function, rules, joint, name, doc, piecewise_constant)
     made.__module__ = module  # which is where it will be looked for
     if isinstance(function, np.ufunc):
         by_ufunc.setdefault(function, made)

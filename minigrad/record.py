@@ -23,13 +23,13 @@ class Node:
     `static` holds the keyword arguments, `order` the number from `clock`, `kind` the class of the tensor; `view` tells
     whether it shares its memory, `origin` where it was made (under `record_details` and `detect_anomaly` only), `line`
     the code and the instruction that called it, if its primitive is declared outside of minigrad,
-    `traced` what this stands for in a compiled program (if it was made while one was traced), `collector` the node that
-    has its gradient, if that is another one, or None if none has it (see `tap`).
+    `stands_for` what an `Interpretation` knows this by (if it was made in one), `collector` the node that has its
+    gradient, if that is another one, or None if none has it (see `tap`).
     """
 
     __slots__ = (
         "primitive", "inputs", "operands", "value", "static", "order", "kind", "shape", "dtype", "view",
-        "grad", "retains_grad", "origin", "line", "traced", "collector", "__weakref__",
+        "grad", "retains_grad", "origin", "line", "stands_for", "collector", "__weakref__",
     )  # fmt: skip
 
     primitive: Any  # a `Primitive` or None
@@ -46,7 +46,7 @@ class Node:
     retains_grad: bool
     origin: Any
     line: tuple[CodeType, int]
-    traced: Any
+    stands_for: Any
     collector: Node | None
 
     def __init__(
@@ -70,8 +70,8 @@ class Node:
         """A tensor of these values that continues this record."""
         t = object.__new__(self.kind)
         t._data, t.node = array, self
-        if hasattr(self, "traced"):
-            t.traced = self.traced
+        if hasattr(self, "stands_for"):
+            t.stands_for = self.stands_for
         return t
 
     def opened(self) -> tuple[Any, ...]:
@@ -83,15 +83,15 @@ class Node:
 class Variable:
     """An array and, if it requires a gradient, its Node; `Tensor` is this with operators and methods.
 
-    `traced` is what it stands for in a compiled program (if it was made while one was traced), `_role` what a leaf that
-    takes no gradient is for those who save it (if anything, see `Tensor.role`).
+    `stands_for` is what an `Interpretation` knows this by (if it was made in one), `_role` what a leaf that takes no
+    gradient is for those who save it (if anything, see `Tensor.role`).
     """
 
-    __slots__ = ("_data", "node", "traced", "_role", "__weakref__")
+    __slots__ = ("_data", "node", "stands_for", "_role", "__weakref__")
 
     _data: np.ndarray
     node: Node | None
-    traced: Any
+    stands_for: Any
     _role: str | None
 
 

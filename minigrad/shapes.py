@@ -111,7 +111,7 @@ def add_at(buffer: Any, index: Any, g: Any, zero: bool = False) -> None:
     if is_basic(index):
         part = buffer[index]
         if type(part) is not np.ndarray:  # one entry came out as a number
-            part = _view(buffer, index)
+            part = view(buffer, index)
         if part.shape != (g.shape if type(g) is np.ndarray else np.shape(g)):
             raise ValueError(f"returned a cotangent of shape {np.shape(g)} for a part of shape {part.shape}")
         if zero:
@@ -167,13 +167,7 @@ def _place(*gs: Any, indices: tuple[Any, ...], shape: tuple[int, ...], dtype: An
     return whole
 
 
-def _places(out: Any, indices: tuple[Any, ...], **_: Any) -> Any:
-    if not all([is_basic(index) for index in indices]):
-        return None
-    return [_view(out, index) for index in indices]
-
-
-def _view(buffer: Any, index: Any) -> Any:
+def view(buffer: Any, index: Any) -> Any:
     """buffer[index] for a basic index, as a view even of one entry."""
     index = index if type(index) is tuple else (index,)
     return buffer[index if ... in index else (*index, ...)]
@@ -183,7 +177,6 @@ place = primitive(
     _place,
     joint=lambda g, y, *gs, indices, shape, dtype: [getitem(g, index) for index in indices],
     name="place",
-    parts=_places,
     doc="Zeros of `shape` with gs[k] added at indices[k]: the sum of `At` cotangents.",
 )
 
@@ -199,40 +192,23 @@ def _getitem(x: Any, index: Any, out: Any = None) -> Any:
     return out
 
 
-def _getitem_calls(out: Any, x: Any, index: Any) -> Any:
-    rows = isinstance(index, np.ndarray) and index.dtype.kind == "i" and index.size and len(x)
-    return [(_taken, (x, index, out))] if rows and out.size <= 4096 else None
-
-
-def _taken(x: Any, index: Any, out: Any) -> None:
-    x.take(index, 0, out, "raise")  # for a few rows faster than to look for indices out of range before
-
-
 getitem = primitive(
     _getitem,
     lambda g, y, x, index: At(index, g),
     name="getitem",
-    calls=_getitem_calls,
     doc="x[index] with every NumPy index; the gradients of an entry selected several times add up.",
 )
-
-
-def _stacked(out: Any, axis: int) -> Any:
-    rows = np.moveaxis(out, axis, 0)
-    return [rows[k, ...] for k in range(len(rows))]  # views, even of one entry
 
 
 _concatenate = primitive(
     lambda *xs, axis, ends, out=None: np.concatenate(xs, axis=axis, out=out),
     joint=lambda g, y, *xs, axis, ends: split(g, ends[:-1], axis),
     name="concatenate",
-    parts=lambda out, axis, ends: np.split(out, ends[:-1], axis),
 )
 _stack = primitive(
     lambda *xs, axis, out=None: np.stack(xs, axis=axis, out=out),
     joint=lambda g, y, *xs, axis: moveaxis(g, axis, 0) if axis else g,  # a sequence of its parts
     name="stack",
-    parts=_stacked,
 )
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import shapes
-from .backward import backward
+from .backward import backward, gradient, set_gradient
 from .derivation import being_differentiated, looked_at
+from .interpretation import interpreted
 from .messages import check_real, cut
 from .methods import Methods
-from .modes import recording, tracing
+from .modes import recording
 from .numpy_functions import OURS, array_function, array_ufunc
 from .operators import Operators
 from .primitive import Primitive
@@ -44,7 +45,7 @@ class Tensor(Operators, Methods, Values):
     __slots__ = ()
 
     def __init__(self, data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> None:
-        trace, source = tracing(), data
+        source = data
         if isinstance(data, Variable):
             if being_differentiated(data):
                 raise cut("mg.tensor(t)", OURS)
@@ -52,26 +53,25 @@ class Tensor(Operators, Methods, Values):
         elif isinstance(data, (list, tuple)) and any(isinstance(x, Variable) for x in data):
             raise TypeError("tensor: got a sequence of Tensors; join them with mg.stack or mg.concatenate")
         check_real("tensor: data", data)
-        self._data = np.array(data, dtype=dtype)
-        kind = self._data.dtype.kind
-        if kind not in "fiub":
-            raise TypeError(f"tensor: data must be real numbers or booleans, got dtype {self._data.dtype}")
-        self.node = None
+        array = np.array(data, dtype=dtype)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"tensor: data must be real numbers or booleans, got dtype {array.dtype}")
+        self._begin(array, source)
         self.requires_grad = requires_grad
-        if trace is not None:
-            trace.inside.add(id(self))
-            if isinstance(source, Variable):
-                trace.copied(self, source)
 
     @classmethod
     def _sharing(cls, array: np.ndarray, requires_grad: bool = False) -> Tensor:
         """A leaf around an array that nobody will change."""
         t = object.__new__(cls)
-        t._data = np.asarray(array)
-        t.node = Node(cls, t._data) if requires_grad else None
-        if (trace := tracing()) is not None:
-            trace.inside.add(id(t))
+        t._begin(np.asarray(array), array)
+        if requires_grad:
+            t.node = Node(cls, t._data)
         return t
+
+    @interpreted
+    def _begin(self, array: np.ndarray, source: Any) -> None:
+        """Make this a tensor of `array` without a record; `source` is what that was read from."""
+        self._data, self.node = array, None
 
     # --- data and gradient -----------------------------------------------------------------------------------------
 
@@ -109,8 +109,7 @@ class Tensor(Operators, Methods, Values):
         return self._data
 
     def _stamp(self, what: str) -> None:
-        if (trace := tracing()) is not None:
-            trace.refuse(what)
+        self._value(what)
         if self.node is not None:
             if self.node.primitive is not None:
                 raise RuntimeError(f"data: the result of {self.node.primitive.name} cannot be changed, only leaves can")
@@ -169,10 +168,7 @@ class Tensor(Operators, Methods, Values):
             if not node.retains_grad or node.collector is None:
                 return None
             node = node.collector
-        if (trace := tracing()) is not None:
-            gradient: np.ndarray | None = trace.gradient(node)
-            return gradient
-        return node.grad
+        return gradient(node)
 
     @grad.setter
     def grad(self, value: np.ndarray | None) -> None:
@@ -181,10 +177,7 @@ class Tensor(Operators, Methods, Values):
                 raise RuntimeError("grad: this tensor has requires_grad=False; set that first")
             return
         node = getattr(self.node, "collector", None) or self.node
-        if (trace := tracing()) is not None:
-            trace.set_gradient(node, value)
-        else:
-            node.grad = value
+        set_gradient(node, value)
 
     def backward(self, g: Any = None) -> None:
         """Add the gradient of this tensor into `.grad` of every leaf with requires_grad=True that it was made from.
@@ -223,20 +216,22 @@ class Tensor(Operators, Methods, Values):
                 f"e = mg.tensor(np.zeros({self.shape}), requires_grad=True) to the function and call mg.tap(t, e) in "
                 "there, then e.grad is the gradient (a network with checkpoint= has it in return_states=True)"
             )
-        if tracing() is None and being_differentiated(self):
+        self._check_filled()
+        self.node.retains_grad = True
+
+    @interpreted
+    def _check_filled(self) -> None:
+        """Raise RuntimeError if a transform differentiates this tensor."""
+        if being_differentiated(self):
             raise RuntimeError(
                 "retain_grad: a transform such as mg.grad fills no .grad; give the function one more argument, "
                 f"e = np.zeros({self.shape}), call mg.tap(t, e) in it, and differentiate with respect to e as well: "
                 "mg.grad(f, argnums=(0, 1))(x, e)"
             )
-        self.node.retains_grad = True
 
+    @interpreted
     def detach(self) -> Tensor:
         """The same values without their record: a constant, and what it was made from can be freed."""
-        if (trace := tracing()) is not None:
-            alike = self._sharing(self._data)
-            trace.copied(alike, self)
-            return alike
         alone = self.primitive is not None and self._data.base is None
         return self._sharing(self._data if alone else self._data.copy())  # what a leaf shares can change
 
@@ -296,6 +291,10 @@ def as_tensor(x: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
     >>> mg.as_tensor(t) is t, mg.as_tensor(3.0)
     (True, tensor(3.))
     """
-    if isinstance(x, Tensor) and ((trace := tracing()) is None or not trace.plain([x])):
-        return x
-    return Tensor(x, dtype)
+    return x if is_tensor(x) else Tensor(x, dtype)
+
+
+@interpreted
+def is_tensor(x: Any) -> bool:
+    """Whether x is a Tensor, and does not stand for a plain array."""
+    return isinstance(x, Tensor)

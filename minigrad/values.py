@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .derivation import being_differentiated, looked_at
+from .interpretation import interpreted
 from .messages import WORDS, cut, unknown
-from .modes import tracing
 from .numpy_functions import OURS
 from .record import Variable
 
@@ -23,10 +23,9 @@ class Values(Variable):
 
     __slots__ = ()
 
+    @interpreted
     def _value(self, what: str) -> np.ndarray:
-        """The array, for Python to look into; a compiled function cannot, what it saw would be a constant."""
-        if (trace := tracing()) is not None:
-            trace.refuse(what)
+        """The array, for Python to look into by `what`."""
         return self._data
 
     def _taken(self, what: str) -> np.ndarray:
@@ -74,9 +73,10 @@ class Values(Variable):
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
     ) -> np.ndarray[Any, np.dtype[np.void]]:
-        if self.node is not None and tracing() is None:
+        array = self._value("np.asarray(t)")
+        if self.node is not None:
             raise cut("np.asarray(t)", OURS)
-        return np.array(self._value("np.asarray(t)"), dtype=dtype, copy=copy)
+        return np.array(array, dtype=dtype, copy=copy)
 
 
 class _Elsewhere:

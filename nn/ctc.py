@@ -117,7 +117,7 @@ def _with_blanks(targets: np.ndarray, target_lengths: np.ndarray, V: int, blank:
     return labels
 
 
-_labels = mg.primitive(_with_blanks, name="with_blanks", pure=False)
+_labels = mg.compile_as(mg.primitive(_with_blanks, name="with_blanks"), pure=False)
 
 
 def ctc_decode(logits: Any, lengths: Any = None, blank: int = 0) -> list[np.ndarray]:

@@ -66,7 +66,7 @@ def _within(indices: np.ndarray, V: int, who: str) -> np.ndarray:
     return indices
 
 
-_range_checked = mg.primitive(_within, name="checked", pure=False)
+_range_checked = mg.compile_as(mg.primitive(_within, name="checked"), pure=False)
 
 
 def _in_range(x: Any, V: int, who: str) -> Any:

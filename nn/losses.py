@@ -179,7 +179,7 @@ def _classes(targets: np.ndarray, V: int, ignore_index: int | None) -> np.ndarra
     return targets
 
 
-_checked = mg.primitive(_classes, name="checked", pure=False)
+_checked = mg.compile_as(mg.primitive(_classes, name="checked"), pure=False)
 
 
 def _pick(x: Any, indices: np.ndarray) -> Any:

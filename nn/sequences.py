@@ -40,7 +40,7 @@ def _mask(lengths: np.ndarray, T: int) -> np.ndarray:
     return np.asarray(np.arange(T)[:, None] < lengths)
 
 
-_traced_mask = mg.primitive(_mask, name="padding_mask", pure=False)
+_traced_mask = mg.compile_as(mg.primitive(_mask, name="padding_mask"), pure=False)
 
 
 def bucket_by_length(lengths: Any, batch_size: int, rng: init.Rng = None) -> list[np.ndarray]:

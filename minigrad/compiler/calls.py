@@ -11,6 +11,7 @@ import numpy as np
 from ..tree import tree_map
 from .instruction import Value, layout
 from .places import Place, Root, Step, address
+from .table import CALLS
 
 Call = tuple[Callable[..., Any], Sequence[Any]]
 
@@ -83,7 +84,7 @@ def calls_of(s: Step, arrays: Arrays, prepared: bool = True) -> Sequence[Call]:
     if kind is None:
         return [(np.add, (out, *given, out))]
     inputs, static = kind.called_with(given)
-    function, calls = kind.primitive.function, kind.primitive.calls
+    function, calls = kind.primitive.function, CALLS.get(kind.primitive)
     if s.how == "out" and prepared and calls is not None and (found := calls(out, *inputs, **static)) is not None:
         return found  # type: ignore[no-any-return]
     if s.how == "copy":

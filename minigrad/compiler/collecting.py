@@ -11,6 +11,7 @@ import numpy as np
 from .instruction import Instruction, Kind, Layout, Value
 from .passes import NEVER
 from .places import Place, Step, View, address, fresh
+from .table import PARTS, takes_out
 
 
 class Collection(NamedTuple):
@@ -31,7 +32,7 @@ class _Pattern(NamedTuple):
 
 def _pattern(kind: Kind, lying: Layout) -> _Pattern | None:
     """Where a collecting instruction's inputs go in its result; None if it does not collect these."""
-    split = kind.primitive.parts
+    split = PARTS.get(kind.primitive)
     covered = np.zeros(lying.shape, bool)
     if split is None or not covered.size or (parts := split(covered, **kind.static)) is None:
         return None
@@ -163,7 +164,7 @@ def schedule(
                     how = "add" if adds else "move"
                     steps.append(Step(how, f"{how} {kind.primitive.name}", None, (x,), given, piece))
         elif kind.base is None or place.root is not places[reads[kind.base]].root:  # else a view
-            how = "out" if kind.primitive.takes_out and 0 not in kind.layout.shape else "copy"
+            how = "out" if takes_out(kind.primitive.function) and 0 not in kind.layout.shape else "copy"
             steps.append(Step(how, kind.primitive.name, kind, reads, [places[x] for x in reads], place))
     return steps
 

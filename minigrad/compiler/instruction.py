@@ -15,6 +15,7 @@ import numpy as np
 
 from ..primitive import Primitive
 from ..tree import tree_leaves, tree_map
+from .table import IMPURE, PARTS
 
 
 class Layout:
@@ -90,7 +91,7 @@ class Kind:
         self.flat = sum(read) == sum([type(x) is Layout for x in tree_leaves((inputs, static))])
         self.reads_only = self.flat and all(read)
         self.base = sum(read[:view]) if view is not None and self.flat and read[view] else None
-        self.pure, self.collects, f = p.pure, p.parts is not None, p.function
+        self.pure, self.collects, f = p not in IMPURE, p in PARTS, p.function
         self.elementwise = isinstance(f, np.ufunc) and f.signature is None and self.pure and self.flat and not static
         self.found: dict[Any, Any] = {}
 

@@ -27,18 +27,18 @@ def is_constant(x: Any) -> bool:
 class Listing:
     """Instructions in the order of their calls; what was computed before is not computed again.
 
-    Values stand for tensors as long as the trace lasts: a tensor's `traced` is its Value, or one that equals it.
+    A tensor that is made meanwhile `stands_for` its Value, or for one that equals it.
     """
 
     def __init__(self, repeats: bool = False) -> None:
         super().__init__()
         self.repeats = repeats  # whether what was computed before is written down again
+        self.made: list[weakref.ref[Variable]] = []
         self.instructions: list[Instruction] = []
         self.kinds = Kinds()
         self.seen: dict[Any, Value] = {}  # what each result is, by the kind and the Values that are read
         self.leaves: dict[Any, tuple[Variable, Value]] = {}  # tensors that are closed over, by Node or else by id
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
-        self.made: list[weakref.ref[Variable]] = []
         self.made_by: dict[Value, Instruction] = {}
         self.arrays: dict[Value, np.ndarray] = {}  # those of arguments, and others that are real
 
@@ -80,7 +80,7 @@ class Listing:
         if kind is None:
             inputs = tuple([self.value_of(x) if isinstance(x, Variable) else x for x in inputs])
             kind = self.kinds.of(tuple(key), p, inputs, static, like, view)
-        found = self.seen.get((kind, reads)) if p.pure and not self.repeats else None
+        found = self.seen.get((kind, reads)) if kind.pure and not self.repeats else None
         value = self.name(out, plain, found)
         if found is not None:
             return None
@@ -96,9 +96,9 @@ class Listing:
         else:
             value = self.kinds.value(layout(t._data.shape, t._data.dtype), source, plain, of)
             value.outlined = of is not None and of.outlined
-        t.traced = value
+        t.stands_for = value
         if t.node is not None:
-            t.node.traced = value
+            t.node.stands_for = value
         self.made.append(weakref.ref(t))
         return value
 
@@ -113,7 +113,7 @@ class Listing:
     def value_of(self, x: Variable) -> Value:
         """The first Value that equals a tensor, a new one if it is a leaf from outside."""
         try:
-            found: Value = x.traced
+            found: Value = x.stands_for
             return found.of or found
         except AttributeError:
             pass  # a leaf from outside, or a tensor of a trace that has ended
@@ -131,7 +131,7 @@ class Listing:
         """The values of a Tensor, computed now if there is but an outline; any other x as it is."""
         if not isinstance(x, Variable):
             return x
-        if not (hasattr(x, "traced") and x.traced.outlined):
+        if not (hasattr(x, "stands_for") and x.stands_for.outlined):
             return x._data
         for i in self.instructions[len(self.made_by) :]:
             self.made_by[i.out] = i

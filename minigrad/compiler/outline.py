@@ -16,6 +16,7 @@ import numpy as np
 from .. import ops, shapes
 from ..einsum import _einsum
 from ..primitive import Primitive
+from .table import IMPURE
 
 #: Primitives whose result has a shape and dtype that follow from the inputs' alone, whatever their values.
 SHAPED = {p for table in (ops, shapes) for p in vars(table).values() if isinstance(p, Primitive)} | {_einsum}
@@ -51,7 +52,7 @@ class Outlines:
 def has_outline(p: Primitive) -> bool:
     """Whether p may have one."""
     f = p.function
-    elementwise = isinstance(f, np.ufunc) and f.signature is None and f.nout == 1 and p.pure
+    elementwise = isinstance(f, np.ufunc) and f.signature is None and f.nout == 1 and p not in IMPURE
     return elementwise or p in _ELEMENTWISE or p is ops.matmul
 
 

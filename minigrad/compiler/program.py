@@ -14,9 +14,10 @@ import numpy as np
 from ..backward import lineage
 from ..derivation import running
 from ..details import detailed, remark
+from ..interpretation import interpreting
 from ..memory import return_freed_memory, without_garbage_collection
 from ..messages import check_callable, defined, told
-from ..modes import anomaly, as_written, recording, tracing
+from ..modes import anomaly, as_written, recording
 from ..naming import held_as
 from ..primitive import primitive
 from ..record import Node, Variable
@@ -70,14 +71,20 @@ class Program:
                 stand_ins = list(arrays)
                 for k in self.arguments:
                     stand_ins[k] = trace.argument(arrays[k], k)
+                nodes = [stand_ins[k].node for k in self.arguments]
                 inner_args, inner_kwargs = rebuild(stand_ins)
                 returned = function(*inner_args, **inner_kwargs)
+                if any([stand_ins[k].node is not node for k, node in zip(self.arguments, nodes)]):
+                    raise TypeError(
+                        "compile: the function sets requires_grad of an argument; set it before the call, or make a "
+                        "tensor of its own inside: mg.tensor(x, requires_grad=True)"
+                    )
                 parts, self.structure = tree_leaves(returned), tree_map(lambda _: None, returned)
             trace.check_constants()
             self.watched = list(trace.watched.values())
             results = [self._result(trace, part) for part in parts]
             gradients = self._gradients(trace, {stand_ins[k].node: k for k in self.arguments})
-            given = [stand_ins[k].traced for k in self.arguments]
+            given = [trace.value_of(stand_ins[k]) for k in self.arguments]
             made = [(p, set(lineage([node])[0])) for p, node in trace.ruleless]
             self.ruleless = [(p, k) for p, sources in made for k in self.arguments if stand_ins[k].node in sources]
         finally:
@@ -97,7 +104,7 @@ class Program:
         value = trace.value_of(x)
         if value.source is x and id(x) not in trace.inside:
             return x, None, False  # a tensor from outside, handed through
-        plain = getattr(x, "traced", value).plain
+        plain = getattr(x, "stands_for", value).plain
         return value, np.ndarray if plain else type(x), x.node is not None
 
     def _gradients(self, trace: Trace, arguments: dict[Node | None, int]) -> list[tuple[Any, bool, Any]]:
@@ -253,7 +260,7 @@ class Compiled:
         self.lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if tracing() is not None or anomaly() or as_written():
+        if interpreting() is not None or anomaly() or as_written():
             return self.function(*args, **kwargs)
         if detailed():
             name = getattr(self.function, "__name__", "")

@@ -6,20 +6,26 @@ not look into values, since what it saw would be a constant of the program. Few 
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
 from .. import shapes
+from ..backward import add_gradient, gradient, set_gradient, walk, walk_arrays
+from ..checkpoint import without_record
 from ..derivation import running
+from ..interpretation import Interpretation
 from ..messages import explained, user_line
-from ..modes import Mode, recording, tracing
-from ..primitive import Primitive, primitive
+from ..modes import no_grad, recording
+from ..numpy_functions import array_ufunc
+from ..primitive import Primitive, by_ufunc
 from ..record import Node, Variable, clock
-from ..tensor import Tensor
+from ..tensor import Tensor, is_tensor
 from ..tree import tree_leaves, tree_map
 from .listing import CONSTANT, Listing, is_constant
 from .outline import SHAPED, Outlines, has_outline
+from .outside import watched
+from .table import COMPOSED, IMPURE
 
 
 class Leaked:
@@ -37,14 +43,11 @@ class Leaked:
         self._refuse()
 
 
-class Trace(Listing, Mode):
+class Trace(Listing, Interpretation):
     """The list of what was called in its `with` block, and what else a program needs to know of that block."""
-
-    switch = tracing
 
     def __init__(self, repeats: bool = False) -> None:
         super().__init__(repeats)
-        self.value = self
         self.start = clock()
         self.inside: set[int] = set()  # tensors made in the block, by id
         self.tensors: dict[int, Variable] = {}  # Tensors that share the memory of constants, by the ids of these
@@ -66,13 +69,15 @@ class Trace(Listing, Mode):
             if (t := made()) is not None:
                 t._data = Leaked()  # type: ignore[assignment]
                 t.node = None
-                del t.traced
-        del self.value  # which is a circle, and all of this would wait for the garbage collector
+                del t.stands_for
 
-    # --- what minigrad calls while it is traced ----------------------------------------------------------------------
+    # --- calls of primitives -----------------------------------------------------------------------------------------
 
     def call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """A call of a primitive: its result as a Tensor, and an instruction."""
+        if p in COMPOSED:
+            return COMPOSED[p](*inputs, **static)
+        pure = p not in IMPURE
         nodes, arrays, flat = _flat(inputs, static)
         if not flat:
             nodes, inputs, arrays = self._opened(p, inputs, static)
@@ -82,12 +87,12 @@ class Trace(Listing, Mode):
         outlined, view = y is not None, None
         if not outlined:
             y = self._called(p, inputs, static, arrays)
-            if not nodes and p.pure:
+            if not nodes and pure:
                 return y
             if type(y) is not np.ndarray:
                 y = p.array_of(y)
-            view = _viewed(y, arrays) if p.pure else None
-            outlined = p in SHAPED and any([hasattr(x, "traced") and x.traced.outlined for x in nodes])
+            view = _viewed(y, arrays) if pure else None
+            outlined = p in SHAPED and any([hasattr(x, "stands_for") and x.stands_for.outlined for x in nodes])
         if not (flat and p in SHAPED and not static) and y.dtype.kind not in "fiub":
             p.array_of(y)
         if not p.differentiable:
@@ -114,7 +119,7 @@ class Trace(Listing, Mode):
             arrays[1] = tree_map(self.real, inputs[1])
         elif static:
             static = tree_map(_data, static)
-        if not p.pure:
+        if p in IMPURE:
             self._keep_generator(inputs)
         try:
             y = p.function(*arrays, **static)
@@ -150,6 +155,9 @@ class Trace(Listing, Mode):
         if not any(sources) or not recording():
             return None
         p.check_differentiable(sources)
+        for x, node in zip(inputs, sources):
+            if node is not None and node.primitive is None and hasattr(x, "stands_for"):
+                node.stands_for = x.stands_for  # a leaf may have got its node later
         value_unread, unread = p.unread.get(-1) or p.find_unread(-1)
         operands = [
             x if node is None else node if k in unread else x._data for k, (node, x) in enumerate(zip(sources, inputs))
@@ -177,7 +185,9 @@ class Trace(Listing, Mode):
         """A cotangent as a Tensor, so that all that is computed from it is recorded."""
         return g if isinstance(g, Variable) else Tensor._sharing(g)
 
-    def copied(self, new: Variable, old: Variable) -> None:
+    # --- what else the engine asks of an interpretation, see `Trace.instead` ------------------------------------------
+
+    def _copied(self, new: Variable, old: Variable) -> None:
         """Note that `new` was made as a copy of `old`, without a record."""
         if new._data.dtype == old._data.dtype:
             self.name(new, False, self.value_of(old))
@@ -200,31 +210,67 @@ class Trace(Listing, Mode):
             "values that may come; compute with Tensors (mg.where instead of `if`), or do this outside of the function"
         )
 
-    def add_gradient(self, t: Node, g: Any) -> None:
+    def _refuse_value(self, t: Variable, what: str) -> NoReturn:
+        self.refuse(what)
+
+    def _begin(self, t: Tensor, array: np.ndarray, source: Any) -> None:
+        """A leaf that is made inside, of numbers or as a copy of another tensor."""
+        t._data, t.node = array, None
+        self.inside.add(id(t))
+        if isinstance(source, Variable):
+            self._copied(t, source)
+
+    def _detached(self, t: Tensor) -> Tensor:
+        alike: Tensor = object.__new__(type(t))
+        self._begin(alike, t._data, t)
+        return alike
+
+    def _is_tensor(self, x: Any) -> bool:
+        return isinstance(x, Tensor) and not self.plain([x])
+
+    def _array_ufunc(self, t: Any, ufunc: np.ufunc, method: str, *inputs: Any, **static: Any) -> Any:
+        """A function of NumPy on what stands for plain arrays is that itself, whether minigrad has a rule or not."""
+        if method == "__call__" and not static and self.plain(inputs):
+            return self.call(by_ufunc.get(ufunc) or Primitive(ufunc, (), None, ufunc.__name__, None), inputs, {})
+        return array_ufunc.__wrapped__(t, ufunc, method, *inputs, **static)  # type: ignore[attr-defined]
+
+    def _walk_arrays(self, outputs: Any, cotangents: Any, *args: Any, **kwargs: Any) -> dict[Node, Any]:
+        """On Tensors, so that the rules are traced, but without a record of these."""
+        with no_grad():
+            return walk(outputs, [self.tensor(g) for g in cotangents], True, *args, **kwargs)
+
+    def _never_mind(self, t: Tensor) -> None:
+        """What a retained gradient of a function's own tensor would be is of no account: it is gone with the trace."""
+
+    def _call_plainly(self, f: Any, args: tuple[Any, ...], generators: Any) -> Any:
+        return f(*args)  # a program plans its own memory
+
+    def _add_gradient(self, t: Node, g: Any) -> None:
         """What `backward()` does instead of changing `.grad`."""
         entry = self.gradients.setdefault(t, [False, None])
         entry[1] = g if entry[1] is None else entry[1] + g
 
-    def set_gradient(self, t: Node, value: Any) -> None:
+    def _set_gradient(self, t: Node, value: Any) -> None:
         """`t.grad = value`."""
         if value is not None:
             self.refuse("t.grad = array")
         self.gradients[t] = [True, None]
 
-    def gradient(self, t: Node) -> Any:
+    def _gradient(self, t: Node) -> Any:
         """`t.grad`: known if it was reset before, or if t was made here."""
         entry = self.gradients.get(t)
         if (entry and entry[0]) or t.order > self.start:
             return entry and entry[1]
         return self.refuse("t.grad, which may hold a gradient from before,")
 
-    def watch(self, owner: Any, name: str, value: Any) -> None:
-        """See `watched`."""
+    def _watch(self, owner: Any, name: str) -> Any:
+        value = getattr(owner, name)
         self.watched[id(owner), name] = owner, name, value
+        return value
 
     def _is_plain(self, x: Variable) -> bool:
         try:
-            return x.traced.plain  # type: ignore[no-any-return]
+            return x.stands_for.plain  # type: ignore[no-any-return]
         except AttributeError:
             return id(x) in self.wrapped
 
@@ -233,6 +279,21 @@ class Trace(Listing, Mode):
             generator = getattr(x, "__self__", x)
             if isinstance(generator, np.random.Generator):
                 self.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
+
+    instead: ClassVar = {
+        Tensor._value: _refuse_value,
+        Tensor._begin: _begin,
+        Tensor.detach: _detached,
+        Tensor._check_filled: _never_mind,
+        is_tensor: _is_tensor,
+        array_ufunc: _array_ufunc,
+        walk_arrays: _walk_arrays,
+        without_record: _call_plainly,
+        gradient: _gradient,
+        set_gradient: _set_gradient,
+        add_gradient: _add_gradient,
+        watched: _watch,
+    }
 
 
 def _flat(inputs: tuple[Any, ...], static: dict[str, Any]) -> tuple[list[Variable], list[Any], bool]:
@@ -260,44 +321,3 @@ def _viewed(y: np.ndarray, arrays: list[Any]) -> int | None:
         if (y is x or y.base is not None) and isinstance(x, np.ndarray) and np.may_share_memory(y, x):
             return k
     return None
-
-
-def watched(owner: Any, name: str) -> Any:
-    """`owner.name`, a Python value that a function depends on: if it changes, a compiled function is traced again.
-
-    For values such as a module's `training`, which a compiled function otherwise takes as it was when it was traced.
-
-    >>> class Scale:
-    ...     factor = 2.0
-    >>> own = Scale()
-    >>> f = mg.compile(lambda x: x * mg.watched(own, "factor"))
-    >>> y = f(np.float64(1.0))
-    >>> own.factor = 3.0
-    >>> y, f(np.float64(1.0))
-    (array(2.), array(3.))
-    """
-    value = getattr(owner, name)
-    if (trace := tracing()) is not None:
-        trace.watch(owner, name, value)
-    return value
-
-
-def _drawn(method: Any, *args: Any, **static: Any) -> Any:
-    owner = recording()
-    if owner not in (True, False) and isinstance(generator := getattr(method, "__self__", None), np.random.Generator):
-        owner.drawn_from(generator)  # a checkpoint, which will draw the same again
-    return method(*args, **static)
-
-
-#: `sample(generator.standard_normal, shape)`: random numbers, which a compiled function draws anew at each call.
-sample = primitive(
-    _drawn,
-    name="sample",
-    pure=False,
-    doc="""method(*args), numbers from a `numpy.random.Generator`'s method; a compiled function draws anew at each call.
-
-    >>> import numpy as np
-    >>> sample(np.random.default_rng(0).random, (2,)).shape
-    (2,)
-    """,
-)

@@ -190,3 +190,38 @@ def test_memory_that_is_planned_in_bundles_holds_the_same_values(monkeypatch: py
         same(value.data, found[0][0].data)
         same(gradient.data, found[0][1].data)
         assert nbytes > found[0][2]
+
+
+def _late(x: mg.Tensor) -> Any:
+    y = (x * 2.0).detach()
+    y.requires_grad = True
+    (y * y).sum().backward()
+    return y.grad
+
+
+def test_a_tensor_made_inside_that_requires_a_gradient_later_gets_that_of_each_call() -> None:
+    f = mg.compile(_late)
+    for x in (X, 3.0 * X):
+        same(f(mg.tensor(x)), 4.0 * x)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_function_cannot_set_requires_grad_of_an_argument(before: bool) -> None:
+    def f(x: mg.Tensor) -> None:
+        x.requires_grad = not before
+
+    with pytest.raises(TypeError, match="compile: the function sets requires_grad of an argument; set it before"):
+        mg.compile(f)(mg.tensor(X, requires_grad=before))
+
+
+def test_a_linear_map_is_written_down_as_a_product_and_a_sum() -> None:
+    lines = traced(lambda x: mg.linear(x, np.ones((3, 2)), np.ones(2)), X)
+    assert [i.kind.primitive.name for i in lines] == ["matmul", "add"]
+
+
+def test_a_ufunc_without_a_rule_serves_plain_arrays_as_it_does_in_a_plain_run() -> None:
+    f = mg.compile(lambda x: np.nextafter(x, 1.0))
+    for x in (X, 2.0 * X):
+        same(f(x), np.nextafter(x, 1.0))
+    with pytest.raises(TypeError, match=r"np\.nextafter has no derivative rule for a Tensor"):
+        f(mg.tensor(X))

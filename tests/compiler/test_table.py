@@ -1,0 +1,79 @@
+"""compile_as: what the compiler's table says of a primitive, and what it means for a program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.compiler.table import CALLS, IMPURE, PARTS
+
+X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
+
+
+def counted() -> tuple[mg.Primitive, list[float]]:
+    seen: list[float] = []
+    return mg.primitive(lambda x: seen.append(float(np.sum(x))) or x * 1.0, lambda g, y, x: g, name="counted"), seen
+
+
+def test_an_impure_call_is_made_each_time_though_nobody_needs_its_result() -> None:
+    p, seen = counted()
+    assert mg.compile_as(p, pure=False) is p
+    f = mg.compile(lambda x: (p(x), p(x), x * 2)[2])
+    for k in range(3):
+        seen.clear()
+        assert np.array_equal(f(X + k).data, (X + k) * 2)
+        assert seen[-2:] == [float(np.sum(X + k))] * 2
+
+
+def test_a_pure_call_that_nobody_needs_is_made_in_no_replay() -> None:
+    p, seen = counted()
+    f = mg.compile(lambda x: (p(x), x * 2)[1])
+    f(X)
+    seen.clear()
+    f(X)
+    assert seen == []
+
+
+def test_prepared_calls_write_the_result() -> None:
+    asked = []
+
+    def calls(out: Any, x: Any) -> Any:
+        asked.append(out.shape)
+        return [(np.multiply, (x, 3.0, out)), (np.add, (out, 1.0, out))]
+
+    function = lambda x, out=None: np.add(3.0 * x, 1.0, out=out)
+    p = mg.compile_as(mg.primitive(function, lambda g, y, x: g * 3.0, name="affine"), calls=calls)
+    f = mg.compile(lambda x: p(x) * 2)
+    assert np.array_equal(f(X).data, (3 * X + 1) * 2)
+    assert np.array_equal(f(-X).data, (1 - 3 * X) * 2)
+    assert asked == [(2, 3)]
+
+
+def test_what_only_collects_its_inputs_has_them_computed_where_they_go() -> None:
+    def pair(x: Any, y: Any, out: Any = None) -> Any:
+        out = np.empty((2, *np.shape(x))) if out is None else out
+        out[0], out[1] = x, y
+        return out
+
+    rules = [lambda g, z, x, y: g[0], lambda g, z, x, y: g[1]]
+    p = mg.compile_as(mg.primitive(pair, *rules, name="pair"), parts=lambda out: [out[0], out[1]])
+    f = mg.compile(lambda x: p(mg.tanh(x), mg.exp(x)))
+    assert np.array_equal(f(X).data, [np.tanh(X), np.exp(X)])
+    assert np.array_equal(f(-X).data, [np.tanh(-X), np.exp(-X)])
+    assert len(f.program.calls) == 2  # tanh and exp, and nothing is copied
+
+
+def test_what_was_said_of_a_primitive_before_is_forgotten() -> None:
+    p, _ = counted()
+    mg.compile_as(p, pure=False, parts=lambda out: [out], calls=lambda out, x: None)
+    assert all(p in table for table in (IMPURE, PARTS, CALLS))
+    mg.compile_as(p)
+    assert not any(p in table for table in (IMPURE, PARTS, CALLS))
+
+
+def test_only_primitives_have_a_place_in_the_table() -> None:
+    with pytest.raises(TypeError, match="compile_as: the first argument must be a primitive, got function"):
+        mg.compile_as(lambda x: x, pure=False)  # type: ignore[arg-type]
