@@ -17,9 +17,11 @@ from typing import Any
 from . import activations, elementwise, linalg, ops, products, rearrange, reductions, shapes
 from .activations import *
 from .checkpoint import checkpoint
+from .compiler.instruction import Value
 from .compiler.outside import sample, watched
 from .compiler.program import compile
 from .compiler.table import compile_as
+from .compiler.traced import Traced, traced
 from .details import detailed, label, record_details, scope, steps
 from .einsum import einsum
 from .elementwise import *
@@ -43,10 +45,11 @@ from .tree import tree_leaves, tree_map
 __version__ = "0.1.0"
 
 __all__ = [
-    "At", "Primitive", "Product", "Tensor", "abs", "as_tensor", "checkpoint", "compile", "compile_as", "detailed",
-    "detect_anomaly", "einsum", "enable_grad", "explain", "grad", "hessian", "hvp", "jacobian", "jvp",
-    "keep_freed_memory", "label", "linalg", "no_compile", "no_grad", "primitive", "record_details", "sample", "scope",
-    "steps", "tap", "tape", "tensor", "tree_leaves", "tree_map", "value_and_grad", "vjp", "watched", "with_gradient",
+    "At", "Primitive", "Product", "Tensor", "Traced", "Value", "abs", "as_tensor", "checkpoint", "compile",
+    "compile_as", "detailed", "detect_anomaly", "einsum", "enable_grad", "explain", "grad", "hessian", "hvp",
+    "jacobian", "jvp", "keep_freed_memory", "label", "linalg", "no_compile", "no_grad", "primitive", "record_details",
+    "sample", "scope", "steps", "tap", "tape", "tensor", "traced", "tree_leaves", "tree_map", "value_and_grad", "vjp",
+    "watched", "with_gradient",
 ]  # fmt: skip
 for _part in (ops, shapes, elementwise, rearrange, reductions, products, activations):
     __all__ += _part.__all__

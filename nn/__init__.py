@@ -1,5 +1,8 @@
 """Layers, recurrent networks, losses and optimisers, composed from minigrad's public functions."""
 
+import importlib
+from typing import TYPE_CHECKING
+
 from . import attention, convert, distributed, init
 from .cells import ElmanCell, GRUCell, LSTMCell, RNNCell
 from .clip import clip_grad_norm, clip_grad_value
@@ -45,8 +48,20 @@ from .words import NAMES as _NAMES
 from .words import missing as _missing
 
 
+if TYPE_CHECKING:
+    from .convert.onnx_export import to_onnx
+    from .convert.onnx_import import from_onnx
+
+#: Where functions stand whose modules are imported when they are first asked for.
+_LATER = {"to_onnx": "convert.onnx_export", "from_onnx": "convert.onnx_import"}
+
+
 def __getattr__(name: str) -> object:
-    raise _missing("module 'nn'", name, _NAMES)
+    if name not in _LATER:
+        raise _missing("module 'nn'", name, _NAMES)
+    found: object = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = found
+    return found
 
 
 __all__ = [
@@ -56,8 +71,8 @@ __all__ = [
     "RNN", "RNNCell", "Recurrent", "SGD", "Sequential", "TiedLinear", "VariationalDropout", "attention", "batchify",
     "beam_search", "binary_cross_entropy_with_logits", "bucket_by_length", "buffer", "clip_grad_norm",
     "clip_grad_value", "convert", "cosine_decay", "cross_entropy", "ctc_decode", "ctc_loss", "detach", "distributed",
-    "exponential_decay", "from_torch", "functional_call", "init", "lambda_decay", "last_over_time", "layer_norm",
-    "linear", "load", "max_over_time", "mean_over_time", "mse_loss", "nll_loss", "one_cycle", "one_hot",
+    "exponential_decay", "from_onnx", "from_torch", "functional_call", "init", "lambda_decay", "last_over_time",
+    "layer_norm", "linear", "load", "max_over_time", "mean_over_time", "mse_loss", "nll_loss", "one_cycle", "one_hot",
     "pad_sequences", "padding_mask", "parameter", "plateau_decay", "sample", "save", "step_decay", "tbptt_chunks",
-    "to_torch",
+    "to_onnx", "to_torch",
 ]  # fmt: skip

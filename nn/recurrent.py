@@ -17,7 +17,7 @@ from .draws import generators
 from .layers import Dropout, is_integer
 from .module import Module, inside
 from .protocol import Cell, FunctionCell, State, is_tree, read_inputs
-from .scan import scan
+from .scan import scan, taking
 from .sequences import padding_mask
 from .substitute import held
 from .variants import ProjectedLSTMCell
@@ -201,6 +201,8 @@ class Recurrent(Module):
 
     def _run(self, cell: Cell, xs: Any, state: State, reverse: bool, active: Any, keep: bool) -> Any:
         """One cell over all times, in parts if these are checkpointed: outputs, final state, states (`keep`)."""
+        if (take := taking.get()) is not None:
+            return take(cell, xs, state, reverse, active, keep)
         T, mask = len(mg.tree_leaves(xs)[0]), None
         if self.training and self.recurrent_dropout.p:
             cell.check_masked(self.recurrent_dropout.p)

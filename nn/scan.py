@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import minigrad as mg
 
 from .layers import is_integer
 from .protocol import Cell, State, is_tree
+
+#: What takes a layer as a whole in place of this loop, and returns what it returns: the export to ONNX; else None.
+taking: ContextVar[Any] = ContextVar("nn.taking", default=None)
 
 
 def scan(

@@ -64,6 +64,12 @@ def save(path: str | os.PathLike[str], arrays: Any, metadata: Mapping[str, str] 
         if not isinstance(value, str):
             raise TypeError(f"save: metadata[{name!r}] must be text, got {type(value).__name__}; use json.dumps")
     data = (_to_safetensors if _suffix(path) == ".safetensors" else _to_npz)(plain, text)
+    write_aside(path, data)
+
+
+def write_aside(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file so that whoever reads `path` finds the old one or the new one, whole."""
+    path = Path(path)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         with open(aside, "xb") as file:

@@ -1,0 +1,87 @@
+"""`traced`: what a function calls, as a list that others can read, to write the function in another language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..messages import check_callable
+from ..primitive import Primitive
+from ..record import Variable
+from ..tree import flatten, tree_leaves, tree_map
+from .instruction import Value
+from .passes import without_dead_code
+from .trace import Trace
+
+
+class TracedCall(NamedTuple):
+    """out = primitive(*inputs, **static), with Values in place of arrays; `reads` are these in order."""
+
+    primitive: Primitive
+    inputs: tuple[Any, ...]
+    static: dict[str, Any]
+    out: Value
+    reads: tuple[Value, ...]
+
+    def __str__(self) -> str:
+        words = [*map(repr, self.inputs), *[f"{key}={x!r}" for key, x in self.static.items()]]
+        return f"{self.out!r} = {self.primitive.name}({', '.join(words)})"
+
+
+class Traced(NamedTuple):
+    """Calls of primitives in their order, see `traced`.
+
+    `arguments` are the Values of the arrays among the arguments, `results` is the function's result with Values in
+    place of Tensors. A Value knows its `shape` and `dtype`; its `source` is a Tensor that the function closes over, the
+    number of an argument, or None.
+    """
+
+    arguments: list[Value]
+    calls: list[TracedCall]
+    results: Any
+
+    def __str__(self) -> str:
+        leaves = {v: None for call in self.calls for v in call.reads if isinstance(v.source, Variable)}
+        lines = [f"{value!r} = argument {k}" for k, value in enumerate(self.arguments)]
+        lines += [f"{value!r} = a tensor from outside" for value in leaves]
+        return "\n".join([*lines, *map(str, self.calls), f"return {self.results!r}"])
+
+
+def traced(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Traced:
+    """The calls of primitives by which `function` makes its result from these arguments: what `compile` starts from.
+
+    Arrays and Tensors among the arguments stand for any others of their shapes and dtypes. Calls that no result needs
+    are left out, but for those that do more than compute, as draws of random numbers.
+
+    Raises:
+        TypeError: for `float(t)`, `if t:`, `t.data` and what else would make a value a constant.
+
+    >>> import minigrad as mg
+    >>> print(mg.traced(lambda x: mg.tanh(x * 2.0), np.ones(3)))
+    v0:f64[3] = argument 0
+    v1:f64[3] = multiply(v0:f64[3], 2.0)
+    v2:f64[3] = tanh(v1:f64[3])
+    return v2:f64[3]
+    """
+    leaves, rebuild = flatten((args, kwargs))
+    arrays = [k for k, x in enumerate(leaves) if isinstance(x, (Variable, np.ndarray, np.generic))]
+    trace = Trace()
+    try:
+        with trace:
+            for number, k in enumerate(arrays):
+                leaves[k] = trace.argument(leaves[k], number)
+            inner_args, inner_kwargs = rebuild(leaves)
+            returned = check_callable("traced", function)(*inner_args, **inner_kwargs)
+            results = tree_map(lambda x: trace.value_of(x) if isinstance(x, Variable) else x, returned)
+        trace.check_constants()
+        arguments = [leaves[k].traced for k in arrays]
+    finally:
+        trace.forget()
+    kept = [x for x in tree_leaves(results) if type(x) is Value]
+    calls = []
+    for kind, reads, out in without_dead_code(trace.instructions, kept):
+        inputs, static = kind.called_with(reads)
+        calls.append(TracedCall(kind.primitive, tuple(inputs), static, out, tuple(reads)))
+    return Traced(arguments, calls, results)

@@ -1,0 +1,331 @@
+"""`to_onnx`: a model as an ONNX file, written from the calls by which it computes its results, and run to be sure."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minigrad as mg
+
+from ..module import Module, _walk
+from ..recurrent import Recurrent
+from ..serialize import write_aside
+from . import onnx_index  # noqa: F401 (its entries of the table)
+from .onnx_graph import Axes, Graph, package
+from .onnx_layers import Taker, Written
+from .onnx_table import Writer
+from .onnx_trace import ADDED, Calls, DiffersError, Ref, trace_at
+from .onnx_verify import Case, Verified, verified
+
+LOWEST, DEFAULT = 18, 18  # opsets: from 18 on reductions take their axes as inputs
+
+
+class Exported(NamedTuple):
+    """What `to_onnx` wrote: names, dtypes and axes of inputs and outputs, how often each operator, and who ran it."""
+
+    path: str
+    opset: int
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    operators: dict[str, int]
+    verified: Verified
+
+    def __str__(self) -> str:
+        parts = [f"{self.path}, opset {self.opset}"]
+        parts += [
+            f"  {word}: {name} {text}" for word in ("inputs", "outputs") for name, text in getattr(self, word).items()
+        ]
+        parts.append("  operators: " + ", ".join(f"{n} {name}" for name, n in self.operators.items()))
+        return "\n".join([*parts, f"  {self.verified}"])
+
+
+def to_onnx(
+    net: Callable[..., Any],
+    path: str | os.PathLike[str],
+    example: Any,
+    *,
+    axes: Mapping[str, Sequence[str | int | None]] | None = None,
+    outputs: Sequence[str] | None = None,
+    lengths: str = "sequence_lens",
+    opset: int = DEFAULT,
+    verify: str | bool = True,
+    operators: Mapping[mg.Primitive, Writer] | None = None,
+) -> Exported:
+    """Write what a model computes in evaluation mode as an ONNX file; returns what was written and who has run it.
+
+    The model is called with the example and traced: a layer of `Recurrent` becomes a node RNN, LSTM or GRU, or, if ONNX
+    has no such cell, a Scan whose body is the cell's step; any other call of a primitive becomes its operators. Initial
+    states and lengths are inputs of the file if the example has them, final states outputs if the model returns them.
+    The file is checked, then run on several sizes and compared with the model, and only then written.
+
+    Args:
+        net: a module, or a function of arrays: `nn.LSTM(3, 4)`, or a class with a `forward` that puts parts together.
+        path: of the file; replaced when the new one is whole.
+        example: an array for a model of one argument, a tuple of arguments, or a dict of arguments by name. What is no
+            array in it (None, a bool) is a constant of the file.
+        axes: for an input's name (`xs`, `state.0.1`) the names of its free axes, None where the size is fixed:
+            {"xs": ("T", "B", None)}; inputs that are not named, and an empty dict, have none. By default the batch is
+            free, and the time of sequences: an input of a model with a `Recurrent` is (T, B, ...), lengths are (B,), a
+            `state` (B, ...); without one an input is (B, ...).
+        outputs: their names, in order; by default `output`, or `output.0`, `output.1.0` of a tuple.
+        lengths: "sequence_lens", which the nodes of ONNX take; or "mask" for runtimes that ignore these (OpenVINO with
+            free axes, onnx's reference evaluator): a mask in the graph then chooses outputs and states.
+        opset: of the operators, 18 or higher.
+        verify: who has to run the file: "onnxruntime", "reference" (onnx's own evaluator, slow, which ignores
+            sequence_lens); True takes the first of these that is there and right; False nobody.
+        operators: how your own primitives are written: for each a function (graph, out, *inputs, **static) -> name, in
+            which `graph("Gelu", graph.name(x))` adds a node.
+
+    Raises:
+        ModuleNotFoundError: if the package onnx is not installed, or the one that is to verify the file.
+        TypeError: if a primitive has no ONNX operator, or the model looks at values.
+        ValueError: if the options do not fit, the file would hold for the example's sizes only, or it does not compute
+            what the model does.
+
+    >>> nn.to_onnx(nn.GRU(3, 4), "gru.onnx", np.zeros((5, 2, 3), np.float32))  # doctest: +SKIP
+    """
+    onnx = package()
+    if lengths not in ("sequence_lens", "mask"):
+        raise ValueError(f'to_onnx: lengths must be "sequence_lens" or "mask", got {lengths!r}')
+    if not LOWEST <= opset <= (newest := onnx.defs.onnx_opset_version()):
+        raise ValueError(f"to_onnx: opset must lie within {LOWEST} ... {newest}, got {opset}")
+    arguments = _arguments(net, example)
+    arrays = dict(_arrays(arguments))
+    free = _free(net, arguments, arrays, axes)
+    modules = list(net.modules()) if isinstance(net, Module) else []
+    modes = [(m, m.training) for m in modules]
+    try:
+        for m in modules:
+            m.training = False
+        calls, graph_axes = _traced(net, arguments, arrays, free, lengths == "mask")
+        model, results = _model(
+            net, calls, graph_axes, list(arrays), outputs, lengths == "mask", opset, dict(operators or {})
+        )
+        onnx.checker.check_model(model, full_check=True)
+        ran = verified(model, _cases(net, arguments, arrays, free, _lengths_of(calls, list(arrays))), results, verify)
+    finally:
+        for m, training in modes:
+            m.training = training
+    write_aside(path, model.SerializeToString())
+    graph = model.graph
+    return Exported(str(path), opset, _told(graph.input), _told(graph.output), _counted(graph), ran)
+
+
+# --- arguments and their sizes ---------------------------------------------------------------------------------------
+
+
+def _arguments(net: Any, example: Any) -> dict[str, Any]:
+    """The example as arguments by name."""
+    if not callable(net):
+        raise TypeError(f"to_onnx: the first argument must be a module or a function, got {type(net).__name__}")
+    if isinstance(example, dict):
+        return dict(example)
+    signature = inspect.signature(net.forward if isinstance(net, Module) else net)
+    try:
+        bound = signature.bind(*(example if isinstance(example, tuple) else (example,)))
+    except TypeError as error:
+        raise TypeError(f"to_onnx: the example does not fit the model's arguments {signature}: {error}") from error
+    if any(
+        [p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for n, p in signature.parameters.items() if n in bound.arguments]
+    ):
+        raise TypeError("to_onnx: the model takes *args; pass the example as a dict of arguments by name")
+    return dict(bound.arguments)
+
+
+def _arrays(tree: Any, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of a tree with their paths."""
+    if isinstance(tree, (dict, tuple, list)):
+        for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _arrays(part, f"{path}.{key}" if path else str(key))
+    elif isinstance(tree, (mg.Tensor, np.ndarray, np.generic)):
+        yield path, tree.data if isinstance(tree, mg.Tensor) else np.asarray(tree)
+
+
+def _free(net: Any, arguments: Any, arrays: dict[str, np.ndarray], axes: Any) -> dict[str, tuple[str | None, ...]]:
+    """For each input the names of its free axes."""
+    if not arrays:
+        raise ValueError("to_onnx: the example has no array; without one there is no input")
+    if axes is None:
+        parts = list(net.modules()) if isinstance(net, Module) else []
+        timed = any([isinstance(part, Recurrent) for part in parts])
+        axes = {name: _guessed(name, a, timed) for name, a in arrays.items()}
+    free = {}
+    for name, given in axes.items():
+        if name not in arrays:
+            raise ValueError(f"to_onnx: axes names {name!r}; the inputs are {', '.join(arrays)}")
+        if isinstance(given, str) or len(given) > arrays[name].ndim:
+            raise ValueError(f"to_onnx: axes[{name!r}] must be a tuple of at most {arrays[name].ndim}, got {given!r}")
+        free[name] = tuple([axis if isinstance(axis, str) else None for axis in given])
+    sizes: dict[str, int] = {}
+    for name, given in free.items():
+        for axis, n in zip(given, arrays[name].shape):
+            if axis is not None and sizes.setdefault(axis, n) != n:
+                raise ValueError(
+                    f"to_onnx: the axis {axis} has two sizes in the example, {sizes[axis]} and, of {name}, {n}"
+                )
+    if len(sizes) > len(ADDED):
+        raise ValueError(f"to_onnx: at most {len(ADDED)} free axes, got {', '.join(sizes)}")
+    return free
+
+
+def _guessed(name: str, a: np.ndarray, timed: bool) -> tuple[str, ...]:
+    if not timed or a.ndim == 1 or name.partition(".")[0] in ("state", "h", "states"):
+        return ("B",)[: a.ndim]
+    return ("T", "B")[: a.ndim]
+
+
+def _resized(arguments: Any, free: Any, sizes: dict[str, int], lengths: set[str], rng: Any, path: str = "") -> Any:
+    """The arguments with other entries, in other sizes; integers are those of the example, again and again."""
+    if isinstance(arguments, (dict, tuple, list)):
+        items = arguments.items() if isinstance(arguments, dict) else enumerate(arguments)
+        parts = {k: _resized(part, free, sizes, lengths, rng, f"{path}.{k}" if path else str(k)) for k, part in items}
+        return parts if isinstance(arguments, dict) else type(arguments)(parts.values())
+    if not isinstance(arguments, (mg.Tensor, np.ndarray, np.generic)):
+        return arguments
+    a = arguments.data if isinstance(arguments, mg.Tensor) else np.asarray(arguments)
+    named = free.get(path, ())
+    shape = tuple([sizes[named[k]] if k < len(named) and named[k] else n for k, n in enumerate(a.shape)])
+    if path in lengths:
+        T = sizes.get("T", sizes.get(next(iter(lengths)), int(a.max(initial=0))))
+        values = rng.permutation(np.resize([T, 0, 1, T, max(T - 1, 0)], shape))
+    elif a.dtype.kind == "f":
+        values = rng.standard_normal(shape)
+    else:
+        values = np.resize(a, shape) if a.size else np.zeros(shape)
+    return np.asarray(values).astype(a.dtype)
+
+
+def _sizes(arrays: dict[str, np.ndarray], free: dict[str, tuple[str | None, ...]]) -> dict[str, int]:
+    return {axis: arrays[name].shape[k] for name, named in free.items() for k, axis in enumerate(named) if axis}
+
+
+def _traced(net: Any, arguments: Any, arrays: Any, free: Any, mask: bool) -> tuple[Calls, Axes]:
+    """The model's calls at four sizes; if these differ, at four larger ones: a layer may add a bias before or after."""
+    own = _sizes(arrays, free)
+    for factor in (1, 8):
+        rows = [{axis: factor * max(n, 2) + ADDED[k][j] for k, (axis, n) in enumerate(own.items())} for j in range(4)]
+        where = [", ".join(f"{axis} = {n}" for axis, n in row.items()) for row in rows]
+        rng = np.random.default_rng(0)
+        examples = [_resized(arguments, free, row, set(), rng) for row in rows if own] or [arguments]
+        try:
+            calls = trace_at(net, examples, where, Taker(mask))
+        except DiffersError:
+            if factor == 8:
+                raise
+            continue
+        found = {axis: (name, k) for name, named in free.items() for k, axis in enumerate(named) if axis}
+        return calls, Axes({axis: tuple([row[axis] for row in rows]) for axis in own}, found)
+    raise AssertionError
+
+
+def _lengths_of(calls: Calls, names: list[str]) -> set[str]:
+    """The inputs that are lengths."""
+    reads = [call.inputs[0] for call in calls.calls if call.primitive.name == "padding_mask"]
+    return {name for name, ref in zip(names, calls.arguments) if any([ref is r for r in reads])}
+
+
+def _cases(net: Any, arguments: Any, arrays: Any, free: Any, lengths: set[str]) -> list[Case]:
+    """Inputs and what the model makes of them: the example's, and others of three sizes, one of them 1."""
+    own, rng = _sizes(arrays, free), np.random.default_rng(1)
+    rows = [{axis: change(n) for axis, n in own.items()} for change in (lambda n: n, lambda n: n + 3, lambda n: 1)]
+    examples = [arguments, *[_resized(arguments, free, row, lengths, rng) for row in rows]]
+    cases = []
+    for example in examples:
+        with mg.no_grad(), np.errstate(all="ignore"):
+            results = mg.tree_leaves(net(**example))
+        cases.append(
+            Case(dict(_arrays(example)), [r.data if isinstance(r, mg.Tensor) else np.asarray(r) for r in results])
+        )
+    return cases
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def _model(
+    net: Any, calls: Calls, axes: Axes, names: list[str], outputs: Any, mask: bool, opset: int, operators: Any
+) -> Any:
+    onnx = package()
+    paths = {id(part): path for path, part in _walk(net, "", set()) if path} if isinstance(net, Module) else {}
+    g = Graph(axes, paths)
+    g.masked = _has_minus_infinity(calls)
+    inputs = []
+    for name, ref in zip(names, calls.arguments):
+        g.names[ref] = g.new(name)
+        inputs.append(g.info(name, ref.dtype, ref.shape))
+    writer = Written(calls, mask, operators)
+    for call in calls.calls:
+        writer(g, call)
+    results = list(_leaves(calls.results, "output"))
+    if outputs is not None:
+        if len(outputs) != len(results) or len({*outputs, *names}) < len(outputs) + len(names):
+            raise ValueError(f"to_onnx: outputs must be {len(results)} names of their own, in place of "
+                             f"{', '.join(name for name, _ in results)}; got {list(outputs)}")  # fmt: skip
+        results = list(zip(outputs, [ref for _, ref in results]))
+    infos = []
+    for name, ref in results:
+        if not isinstance(ref, (Ref, np.ndarray)):
+            raise TypeError(f"to_onnx: the model returns {ref!r} among its results, which must be arrays or Tensors")
+        g.nodes.append(onnx.helper.make_node("Identity", [g.name(ref)], [name]))
+        infos.append(g.info(name, ref.dtype, ref.shape))
+    nodes = _needed(g.nodes, {name for name, _ in results})
+    read = {name for node in nodes for name in _reads(node)}
+    weights = [onnx.numpy_helper.from_array(a, name) for name, a in g.weights.items() if name in read]
+    graph = onnx.helper.make_graph(nodes, type(net).__name__, inputs, infos, weights)
+    domain = onnx.helper.make_opsetid("", opset)
+    return onnx.helper.make_model(
+        graph, opset_imports=[domain], producer_name="minigrad", producer_version=mg.__version__,
+        ir_version=onnx.helper.find_min_ir_version_for([domain]),
+    ), [name for name, _ in results]  # fmt: skip
+
+
+def _has_minus_infinity(calls: Calls) -> bool:
+    found = [x for call in calls.calls for x in mg.tree_leaves((call.inputs, call.static))]
+    return any([isinstance(x, float) and x == -np.inf for x in found])
+
+
+def _leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, (dict, tuple, list)):
+        for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _leaves(part, f"{path}.{key}")
+    else:
+        yield path, tree
+
+
+def _reads(node: Any) -> set[str]:
+    """The names that a node reads, in the bodies of its attributes as well."""
+    inner = [n for attribute in node.attribute if attribute.HasField("g") for n in attribute.g.node]
+    outer = {o.name for a in node.attribute if a.HasField("g") for o in a.g.output}
+    return {*node.input, *outer, *[name for n in inner for name in _reads(n)]}
+
+
+def _needed(nodes: list[Any], wanted: set[str]) -> list[Any]:
+    """The nodes that a result depends on."""
+    kept = []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            wanted |= _reads(node)
+            kept.append(node)
+    return kept[::-1]
+
+
+def _told(values: Any) -> dict[str, str]:
+    helper, told = package().helper, {}
+    for v in values:
+        kind = np.dtype(helper.tensor_dtype_to_np_dtype(v.type.tensor_type.elem_type)).name
+        sizes = ", ".join(
+            d.dim_param or str(d.dim_value) if d.WhichOneof("value") else "?" for d in v.type.tensor_type.shape.dim
+        )
+        told[v.name] = f"{kind} ({sizes})"
+    return told
+
+
+def _counted(graph: Any) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for node in graph.node:
+        counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    return counts

@@ -1,0 +1,117 @@
+"""Runs a file that was written and compares: with onnxruntime, or onnx's own reference evaluator."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .onnx_graph import package
+
+CLOSE = {np.dtype(np.float64): 1e-9, np.dtype(np.float16): 2e-2}
+FLOAT32 = 1e-5
+
+
+class Case(NamedTuple):
+    """Inputs by name, and the model's results."""
+
+    inputs: dict[str, np.ndarray]
+    results: list[np.ndarray]
+
+
+class Verified(NamedTuple):
+    """Who ran a file, on how many inputs, and by how much results differed at most."""
+
+    by: str
+    cases: int
+    worst: float
+
+    def __str__(self) -> str:
+        if not self.cases:
+            return f"not verified: {self.by}"
+        return f"verified by {self.by} on inputs of {self.cases} kinds: results differ by {self.worst:.1e} at most"
+
+
+def verified(model: Any, cases: list[Case], names: list[str], verify: str | bool) -> Verified:
+    """Run the model on each case.
+
+    Raises:
+        ValueError: if a result differs, or it cannot be run.
+        ModuleNotFoundError: if the one that was asked for is not there.
+    """
+    if verify is False:
+        return Verified("verify=False", 0, 0.0)
+    if verify not in (True, "onnxruntime", "reference"):
+        raise ValueError(f'to_onnx: verify must be True, False, "onnxruntime" or "reference", got {verify!r}')
+    lens = any(
+        [node.op_type in ("RNN", "LSTM", "GRU") and len(node.input) > 4 and node.input[4] for node in model.graph.node]
+    )
+    run: Callable[[dict[str, np.ndarray]], Any]
+    if verify != "reference" and (found := _onnxruntime()) is not None:
+        by = f"onnxruntime {found.__version__}"
+        run = _session(found, model)
+    elif verify == "onnxruntime":
+        raise ModuleNotFoundError(
+            "to_onnx: verify='onnxruntime' needs the package onnxruntime: pip install onnxruntime"
+        )
+    elif lens:
+        text = "onnx's reference evaluator ignores sequence_lens"
+        if verify == "reference":
+            raise ValueError(f"to_onnx: {text}: use lengths='mask', or verify='onnxruntime'")
+        return Verified(f"onnxruntime is not installed, and {text}", 0, 0.0)
+    else:
+        by = f"the reference evaluator of onnx {package().__version__}"
+        evaluator = importlib.import_module("onnx.reference").ReferenceEvaluator(model)
+        run = lambda inputs: evaluator.run(names, inputs)
+    worst = 0.0
+    for case in cases:
+        try:
+            with np.errstate(all="ignore"):
+                found = run(case.inputs)
+        except Exception as error:
+            sizes = ", ".join(f"{name} {a.shape}" for name, a in case.inputs.items())
+            raise ValueError(f"to_onnx: {by} does not run the file on {sizes}: {error}") from error
+        for name, theirs, ours in zip(names, found, case.results):
+            worst = max(worst, _difference(f"to_onnx: {by}: {name}", np.asarray(theirs), ours))
+    return Verified(by, len(cases), worst)
+
+
+def _onnxruntime() -> Any:
+    with contextlib.suppress(ModuleNotFoundError):
+        return importlib.import_module("onnxruntime")
+    return None
+
+
+def _session(runtime: Any, model: Any) -> Any:
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # what it has to say, it raises
+    try:
+        session = runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ValueError(f"to_onnx: onnxruntime {runtime.__version__} does not take the file: {error}") from error
+    return lambda inputs: session.run(None, inputs)
+
+
+def _difference(what: str, theirs: np.ndarray, ours: np.ndarray) -> float:
+    """The largest difference; ValueError if it is larger than rounding explains, or shapes or dtypes differ."""
+    if (theirs.shape, theirs.dtype) != (ours.shape, ours.dtype):
+        raise ValueError(f"{what} is {theirs.shape} {theirs.dtype}, the model's {ours.shape} {ours.dtype}")
+    if not ours.size:
+        return 0.0
+    if ours.dtype.kind != "f":
+        if not np.array_equal(theirs, ours):
+            raise ValueError(f"{what} differs from the model's")
+        return 0.0
+    same = (theirs == ours) | (np.isnan(theirs) & np.isnan(ours))
+    with np.errstate(invalid="ignore"):
+        difference = np.where(same, 0.0, np.abs(theirs.astype(np.float64) - ours))
+    close = CLOSE.get(ours.dtype, FLOAT32) * np.maximum(1, np.abs(ours.astype(np.float64)))
+    if not (difference <= close).all():
+        place = np.unravel_index(np.argmax(np.where(np.isnan(difference), np.inf, difference - close)), ours.shape)
+        raise ValueError(
+            f"{what} is {theirs[place]} at {tuple(map(int, place))}, the model's {ours[place]}; nothing was written"
+        )
+    return float(difference.max())
