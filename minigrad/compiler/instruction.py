@@ -54,6 +54,10 @@ class Value:
     `source` is a leaf Tensor that the function closes over, or the number of an argument, or None. `plain` marks what
     is no Tensor in a plain run, but an array. `of` is the first Value that it equals, None if it is that itself.
     `outlined` tells that the trace did not compute it.
+
+    >>> import minigrad as mg
+    >>> mg.traced(mg.tanh, np.ones((3, 4))).results
+    v1:f64[3,4]
     """
 
     __slots__ = ("number", "layout", "source", "plain", "of", "outlined")

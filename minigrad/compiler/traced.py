@@ -36,6 +36,10 @@ class Traced(NamedTuple):
     `arguments` are the Values of the arrays among the arguments, `results` is the function's result with Values in
     place of Tensors. A Value knows its `shape` and `dtype`; its `source` is a Tensor that the function closes over, the
     number of an argument, or None.
+
+    >>> import minigrad as mg
+    >>> [call.primitive.name for call in mg.traced(lambda x: mg.tanh(x) + x, np.ones(3)).calls]
+    ['tanh', 'add']
     """
 
     arguments: list[Value]

@@ -86,7 +86,7 @@ def to_onnx(
         ValueError: if the options do not fit, the file would hold for the example's sizes only, or it does not compute
             what the model does.
 
-    >>> nn.to_onnx(nn.GRU(3, 4), "gru.onnx", np.zeros((5, 2, 3), np.float32))  # doctest: +SKIP
+    >>> print(nn.to_onnx(nn.GRU(3, 4), "gru.onnx", np.zeros((5, 2, 3), np.float32)))  # doctest: +SKIP
     """
     onnx = package()
     if lengths not in ("sequence_lens", "mask"):

@@ -139,6 +139,9 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModule:
         ModuleNotFoundError: if the package onnx is not installed.
         FileNotFoundError: if there is no such file.
         ValueError: if the file is damaged; or listing every operator and attribute that is not understood.
+
+    >>> net = nn.from_onnx("gru.onnx")  # doctest: +SKIP
+    >>> outputs, state = net(np.zeros((5, 2, 3), np.float32))  # doctest: +SKIP
     """
     file = read(path)
     faults: list[str] = []
