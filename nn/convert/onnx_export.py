@@ -16,8 +16,8 @@ from ..recurrent import Recurrent
 from ..serialize import write_aside
 from . import onnx_index  # noqa: F401 (its entries of the table)
 from .onnx_graph import Axes, Graph, package
-from .onnx_layers import Taker, Written
-from .onnx_table import Writer
+from .onnx_layers import Taker, Written, layer_result
+from .onnx_table import Writer, writer_of
 from .onnx_trace import ADDED, Calls, DiffersError, Ref, trace_at
 from .onnx_verify import Case, Verified, verified
 
@@ -91,9 +91,10 @@ def to_onnx(
     onnx = package()
     if lengths not in ("sequence_lens", "mask"):
         raise ValueError(f'to_onnx: lengths must be "sequence_lens" or "mask", got {lengths!r}')
-    if not LOWEST <= opset <= (newest := onnx.defs.onnx_opset_version()):
+    newest = onnx.defs.onnx_opset_version()
+    if not LOWEST <= opset <= newest:
         raise ValueError(f"to_onnx: opset must lie within {LOWEST} ... {newest}, got {opset}")
-    arguments = _arguments(net, example)
+    arguments, call = _arguments(net, example)
     arrays = dict(_arrays(arguments))
     free = _free(net, arguments, arrays, axes)
     modules = list(net.modules()) if isinstance(net, Module) else []
@@ -101,12 +102,16 @@ def to_onnx(
     try:
         for m in modules:
             m.training = False
-        calls, graph_axes = _traced(net, arguments, arrays, free, lengths == "mask")
+        own = dict(operators or {})
+        check = lambda p: p is layer_result or writer_of(p, own)
+        calls, graph_axes = _traced(call, arguments, arrays, free, Taker(lengths == "mask"), check)
         model, results = _model(
             net, calls, graph_axes, list(arrays), outputs, lengths == "mask", opset, dict(operators or {})
         )
         onnx.checker.check_model(model, full_check=True)
-        ran = verified(model, _cases(net, arguments, arrays, free, _lengths_of(calls, list(arrays))), results, verify)
+        ran = verified(
+            model, _cases(call, arguments, arrays, free, _lengths_of(calls, list(arrays), graph_axes)), results, verify
+        )
     finally:
         for m, training in modes:
             m.training = training
@@ -118,12 +123,12 @@ def to_onnx(
 # --- arguments and their sizes ---------------------------------------------------------------------------------------
 
 
-def _arguments(net: Any, example: Any) -> dict[str, Any]:
-    """The example as arguments by name."""
+def _arguments(net: Any, example: Any) -> tuple[dict[str, Any], Callable[[dict[str, Any]], Any]]:
+    """The example as arguments by name, and the model as a function of such."""
     if not callable(net):
         raise TypeError(f"to_onnx: the first argument must be a module or a function, got {type(net).__name__}")
     if isinstance(example, dict):
-        return dict(example)
+        return dict(example), lambda arguments: net(**arguments)
     signature = inspect.signature(net.forward if isinstance(net, Module) else net)
     try:
         bound = signature.bind(*(example if isinstance(example, tuple) else (example,)))
@@ -133,7 +138,7 @@ def _arguments(net: Any, example: Any) -> dict[str, Any]:
         [p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for n, p in signature.parameters.items() if n in bound.arguments]
     ):
         raise TypeError("to_onnx: the model takes *args; pass the example as a dict of arguments by name")
-    return dict(bound.arguments)
+    return dict(bound.arguments), lambda arguments: net(*arguments.values())
 
 
 def _arrays(tree: Any, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
@@ -178,7 +183,9 @@ def _guessed(name: str, a: np.ndarray, timed: bool) -> tuple[str, ...]:
     return ("T", "B")[: a.ndim]
 
 
-def _resized(arguments: Any, free: Any, sizes: dict[str, int], lengths: set[str], rng: Any, path: str = "") -> Any:
+def _resized(
+    arguments: Any, free: Any, sizes: dict[str, int], lengths: dict[str, Any], rng: Any, path: str = ""
+) -> Any:
     """The arguments with other entries, in other sizes; integers are those of the example, again and again."""
     if isinstance(arguments, (dict, tuple, list)):
         items = arguments.items() if isinstance(arguments, dict) else enumerate(arguments)
@@ -190,7 +197,7 @@ def _resized(arguments: Any, free: Any, sizes: dict[str, int], lengths: set[str]
     named = free.get(path, ())
     shape = tuple([sizes[named[k]] if k < len(named) and named[k] else n for k, n in enumerate(a.shape)])
     if path in lengths:
-        T = sizes.get("T", sizes.get(next(iter(lengths)), int(a.max(initial=0))))
+        T = lengths[path] if isinstance(lengths[path], int) else sizes[lengths[path]]
         values = rng.permutation(np.resize([T, 0, 1, T, max(T - 1, 0)], shape))
     elif a.dtype.kind == "f":
         values = rng.standard_normal(shape)
@@ -203,16 +210,16 @@ def _sizes(arrays: dict[str, np.ndarray], free: dict[str, tuple[str | None, ...]
     return {axis: arrays[name].shape[k] for name, named in free.items() for k, axis in enumerate(named) if axis}
 
 
-def _traced(net: Any, arguments: Any, arrays: Any, free: Any, mask: bool) -> tuple[Calls, Axes]:
+def _traced(net: Any, arguments: Any, arrays: Any, free: Any, take: Any, check: Any) -> tuple[Calls, Axes]:
     """The model's calls at four sizes; if these differ, at four larger ones: a layer may add a bias before or after."""
     own = _sizes(arrays, free)
     for factor in (1, 8):
         rows = [{axis: factor * max(n, 2) + ADDED[k][j] for k, (axis, n) in enumerate(own.items())} for j in range(4)]
         where = [", ".join(f"{axis} = {n}" for axis, n in row.items()) for row in rows]
         rng = np.random.default_rng(0)
-        examples = [_resized(arguments, free, row, set(), rng) for row in rows if own] or [arguments]
+        examples = [_resized(arguments, free, row, {}, rng) for row in rows if own] or [arguments]
         try:
-            calls = trace_at(net, examples, where, Taker(mask))
+            calls = trace_at(net, examples, where, take, check)
         except DiffersError:
             if factor == 8:
                 raise
@@ -222,21 +229,31 @@ def _traced(net: Any, arguments: Any, arrays: Any, free: Any, mask: bool) -> tup
     raise AssertionError
 
 
-def _lengths_of(calls: Calls, names: list[str]) -> set[str]:
-    """The inputs that are lengths."""
-    reads = [call.inputs[0] for call in calls.calls if call.primitive.name == "padding_mask"]
-    return {name for name, ref in zip(names, calls.arguments) if any([ref is r for r in reads])}
+def _lengths_of(calls: Calls, names: list[str], axes: Axes) -> dict[str, Any]:
+    """The inputs that are lengths, and how long their sequences may be: the name of an axis, or a number."""
+    found: dict[str, Any] = {}
+    for call in calls.calls:
+        if call.primitive.name == "padding_mask":
+            lengths, T = call.inputs
+            limit = T if isinstance(T, int) else axes.symbol(T)
+            found |= {name: limit or 0 for name, ref in zip(names, calls.arguments) if ref is lengths}
+    return found
 
 
-def _cases(net: Any, arguments: Any, arrays: Any, free: Any, lengths: set[str]) -> list[Case]:
+def _cases(net: Any, arguments: Any, arrays: Any, free: Any, lengths: dict[str, Any]) -> list[Case]:
     """Inputs and what the model makes of them: the example's, and others of three sizes, one of them 1."""
     own, rng = _sizes(arrays, free), np.random.default_rng(1)
     rows = [{axis: change(n) for axis, n in own.items()} for change in (lambda n: n, lambda n: n + 3, lambda n: 1)]
     examples = [arguments, *[_resized(arguments, free, row, lengths, rng) for row in rows]]
     cases = []
-    for example in examples:
-        with mg.no_grad(), np.errstate(all="ignore"):
-            results = mg.tree_leaves(net(**example))
+    for k, example in enumerate(examples):
+        try:
+            with mg.no_grad(), np.errstate(all="ignore"):
+                results = mg.tree_leaves(net(example))
+        except (ValueError, IndexError):
+            if k < 3:
+                raise
+            break  # the model may need more than one entry
         cases.append(
             Case(dict(_arrays(example)), [r.data if isinstance(r, mg.Tensor) else np.asarray(r) for r in results])
         )

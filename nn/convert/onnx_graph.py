@@ -58,6 +58,12 @@ class Axes:
             'cannot be told; fix the axis, as axes={"xs": (None, "B")} does'
         )
 
+    def symbol(self, n: Any) -> Any:
+        """A number, or the name of the axis of this Size, None if it is computed from several."""
+        if not isinstance(n, Size):
+            return n
+        return next((name for name, sizes in self.sizes.items() if sizes == n.values), None)
+
 
 class Graph:
     """Nodes in the making; `parent` is the graph around the body of a Scan, whose arrays it may read."""
@@ -203,13 +209,7 @@ class Graph:
     def info(self, name: str, dtype: Any, shape: Any) -> Any:
         """What the file says of an input or output; a free size is called by its axis, if it is one of these."""
         kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        return self.onnx.helper.make_tensor_value_info(name, kind, [self.symbol(n) for n in shape])
-
-    def symbol(self, n: Any) -> Any:
-        """A number, or the name of the axis of this Size, None if it is computed from several."""
-        if not isinstance(n, Size):
-            return n
-        return next((name for name, sizes in self.axes.sizes.items() if sizes == n.values), None)
+        return self.onnx.helper.make_tensor_value_info(name, kind, [self.axes.symbol(n) for n in shape])
 
 
 def size_of(shape: Any) -> float:

@@ -100,7 +100,8 @@ TABLE |= {"tril": functools.partial(_triangle, 0), "triu": functools.partial(_tr
 
 @writes("getitem")
 def _getitem(g: Graph, out: Ref, x: Any, index: Any) -> Any:
-    parts = list(index) if isinstance(index, tuple) else [index]
+    parts = [np.array(part) if isinstance(part, tuple) else part  # which was a list of integers
+             for part in (index if isinstance(index, tuple) else (index,))]  # fmt: skip
     taken = sum([part is not None and part is not Ellipsis for part in parts])
     if not any([part is Ellipsis for part in parts]):
         parts.append(Ellipsis)

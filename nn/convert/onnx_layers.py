@@ -52,7 +52,7 @@ def _results(*_: Any, layer: Layer, output: int, around: Any) -> np.ndarray:
     return np.zeros(shape, dtype)
 
 
-_layer = mg.primitive(_results, name="recurrent layer", doc="One result of a layer that is taken as a whole.")
+layer_result = mg.primitive(_results, name="recurrent layer", doc="One result of a layer that is taken as a whole.")
 _hot = mg.primitive(lambda x, V, dtype: np.zeros((*x.shape, V), dtype), name="one_hot", doc="Rows of the identity.")
 
 
@@ -88,7 +88,7 @@ class Taker:
         layer = Layer(cell, reverse, kind, active is not None, body, len(entries), shapes)
         operands = (*entries, *states, *([] if active is None else [active]))
         around = _around(body)  # a trace keeps what a call reads, there as well
-        results = [_layer(*operands, layer=layer, output=k, around=around)
+        results = [layer_result(*operands, layer=layer, output=k, around=around)
                    for k in range(len(shapes) if keep else len(finals) + 1)]  # fmt: skip
         names = iter(results[1:])
         final, history = (mg.tree_map(lambda _: next(names), state) if wanted else None for wanted in (True, keep))
@@ -141,12 +141,12 @@ class Written:
         self.mask, self.operators = mask, operators
         self.lengths = {call.out: call.inputs[0] for call in calls.calls if call.primitive.name == "padding_mask"}
         for call in calls.calls:
-            if call.primitive is _layer:
+            if call.primitive is layer_result:
                 call.static["layer"].used.append((call.static["output"], call.out))
 
     def __call__(self, g: Graph, call: Call) -> None:
         """Add the nodes of any call."""
-        if call.primitive is not _layer:
+        if call.primitive is not layer_result:
             write(g, call, self.operators)
         elif call.out not in g.names:
             layer, inputs = call.static["layer"], list(call.inputs)

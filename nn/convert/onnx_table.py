@@ -34,12 +34,17 @@ def writes(name: str) -> Callable[[Writer], Writer]:
 
 
 def write(g: Graph, call: Call, operators: dict[mg.Primitive, Writer]) -> None:
-    """Add the nodes of a call.
+    """Add the nodes of a call."""
+    writer = writer_of(call.primitive, operators)
+    g.names[call.out] = writer(g, call.out, *call.inputs, **call.static)
+
+
+def writer_of(p: mg.Primitive, operators: dict[mg.Primitive, Writer]) -> Writer:
+    """The entry of a primitive: the user's, or that of the table.
 
     Raises:
-        TypeError: if its primitive has no ONNX operator.
+        TypeError: if there is none.
     """
-    p = call.primitive
     own = p.__module__.partition(".")[0] in OWN
     writer = operators.get(p) or (TABLE.get(p.name) if own else None)
     if writer is None:
@@ -48,7 +53,7 @@ def write(g: Graph, call: Call, operators: dict[mg.Primitive, Writer]) -> None:
             f"to_onnx: the primitive {p.name} has no ONNX operator here; pass operators={{{p.name}: write}} with "
             f"write(graph, out, *inputs) -> name, or compose it of these: {known}"
         )
-    g.names[call.out] = writer(g, call.out, *call.inputs, **call.static)
+    return writer
 
 
 def dtype_of(x: Any) -> Any:

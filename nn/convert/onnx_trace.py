@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -16,13 +16,15 @@ import minigrad as mg
 ADDED = ((1, 2, 5, 9), (2, 5, 1, 4), (5, 1, 4, 2), (3, 9, 2, 7))
 
 
-class Size(NamedTuple):
+@dataclass(frozen=True)
+class Size:
     """An integer that differs from trace to trace."""
 
     values: tuple[int, ...]
 
 
-class Varying(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Varying:
     """An array made by Python, such as zeros for a first state, that differs from trace to trace."""
 
     arrays: tuple[np.ndarray, ...]
@@ -140,8 +142,17 @@ class Merge:
         return first
 
 
-def trace_at(net: Callable[..., Any], examples: Sequence[dict[str, Any]], where: Sequence[str], take: Any) -> Calls:
-    """The calls of `net` with these examples of its arguments, which differ in their free sizes only."""
+def trace_at(
+    net: Callable[[dict[str, Any]], Any],
+    examples: Sequence[dict[str, Any]],
+    where: Sequence[str],
+    take: Any,
+    check: Any,
+) -> Calls:
+    """The calls of `net` with these examples of its arguments, which differ in their free sizes only.
+
+    Each primitive that is called is given to `check`, which may refuse it.
+    """
     from ..scan import taking
 
     traces = []
@@ -149,14 +160,12 @@ def trace_at(net: Callable[..., Any], examples: Sequence[dict[str, Any]], where:
         token = taking.set(take)
         try:
             with mg.no_grad(), np.errstate(all="ignore"):
-                traces.append(mg.traced(functools.partial(_called, net), example))
+                traces.append(mg.traced(net, example))
         except (TypeError, ValueError) as error:
             text = str(error).removeprefix("compile: ")
             raise type(error)(f"to_onnx: the model cannot be traced: {text}") from error
         finally:
             taking.reset(token)
+        for call in traces[-1].calls:
+            check(call.primitive)
     return Merge(where)(traces)
-
-
-def _called(net: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    return net(**arguments)

@@ -1,0 +1,324 @@
+"""`nn.to_onnx`: files compute what the models do, for every size and length; what would not is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx_cases import (
+    Attending,
+    Tagger,
+    agree,
+    named,
+    needs_onnx,
+    needs_runtime,
+    normal,
+    random_state,
+    random_weights,
+    session,
+)
+
+import minigrad as mg
+import nn
+
+pytestmark = needs_runtime
+LENGTHS = np.array([4, 0, 5, 2])
+KINDS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
+@pytest.mark.parametrize("lengths", ["sequence_lens", "mask"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_compute_the_same_for_every_size_and_length(tmp_path, kind, bidirectional, lengths):
+    net = random_weights(KINDS[kind](3, 4, 2, bidirectional=bidirectional, rng=0))
+    example = {"xs": normal(5, 4, 3), "state": random_state(net, 4), "lengths": LENGTHS}
+    nn.to_onnx(net, tmp_path / "a.onnx", example, lengths=lengths)
+    run = session(tmp_path / "a.onnx")
+
+    @settings(max_examples=6)
+    @given(st.integers(1, 6), st.lists(st.integers(0, 6), min_size=1, max_size=4))
+    def same(T, lens):
+        B = len(lens)
+        inputs = {"xs": normal(T, B, 3), "state": random_state(net, B), "lengths": np.minimum(lens, T)}
+        agree(run(named(inputs)), net(**inputs))
+
+    same()
+
+
+@pytest.mark.parametrize("lengths", ["sequence_lens", "mask"])
+def test_sizes_may_be_fixed_and_the_first_state_left_out(tmp_path, lengths):
+    for kind in KINDS.values():
+        net = random_weights(kind(3, 4, bidirectional=True, rng=0))
+        example = {"xs": normal(5, 4, 3), "lengths": LENGTHS}
+        written = nn.to_onnx(net, tmp_path / "a.onnx", example, axes={}, lengths=lengths)
+        agree(session(tmp_path / "a.onnx")(example), net(**example))
+        assert written.inputs == {"xs": "float32 (5, 4, 3)", "lengths": "int64 (4)"}
+
+
+CELLS = {
+    "peephole": (lambda: nn.PeepholeLSTMCell(3, 4), "LSTM"),
+    "coupled": (lambda: nn.CoupledLSTMCell(3, 4), "LSTM"),
+    "relu": (lambda: nn.RNNCell(3, 4, nonlinearity="relu"), "RNN"),
+    "identity": (lambda: nn.IRNNCell(3, 4), "RNN"),
+    "without bias": (lambda: nn.LSTMCell(3, 4, bias=False), "LSTM"),
+    "gru before new": (lambda: nn.GRUCell(3, 4, reset="before", z="new"), "GRU"),
+    "gru before old": (lambda: nn.GRUCell(3, 4, reset="before", z="old"), "GRU"),
+    "gru after new": (lambda: nn.GRUCell(3, 4, reset="after", z="new"), "GRU"),
+    "gru after old": (lambda: nn.GRUCell(3, 4, reset="after", z="old", bias=False), "GRU"),
+    "projected": (lambda: nn.ProjectedLSTMCell(3, 4, 2), "Scan"),
+    "layer norm": (lambda: nn.LayerNormLSTMCell(3, 4), "Scan"),
+    "minimal": (lambda: nn.MGUCell(3, 4), "Scan"),
+    "leaky": (lambda: nn.LeakyRNNCell(3, 4), "Scan"),
+    "echo": (lambda: nn.EchoStateCell(3, 4, rng=0), "Scan"),
+    "elman": (lambda: nn.ElmanCell(3, 4, 2), "Scan"),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_is_a_node_of_its_own_or_a_scan_of_its_step(tmp_path, name):
+    make, operator = CELLS[name]
+    net = random_weights(nn.Recurrent(make(), make(), bidirectional=True))
+    example = {"xs": normal(5, 4, 3), "state": random_state(net, 4), "lengths": LENGTHS}
+    written = nn.to_onnx(net, tmp_path / "a.onnx", example)
+    assert written.operators[operator] == 2
+    assert written.verified.cases == 4
+    agree(session(tmp_path / "a.onnx")(named(example)), net(**example))
+
+
+class Timed(nn.Cell):
+    """h = tanh(h W + x + t / 10)."""
+
+    def __init__(self) -> None:
+        self.H, self.W = 3, nn.parameter(normal(3, 3))
+
+    def step(self, x: Any, h: Any, t: Any) -> Any:
+        h = mg.tanh(h @ self.W + x + 0.1 * t)
+        return h, h
+
+
+class Counting(nn.Cell):
+    """A dict as state, with a counter; a part of h as output."""
+
+    def __init__(self) -> None:
+        self.W = nn.parameter(normal(3, 3))
+
+    def initial_state(self, B: int) -> Any:
+        return {"h": mg.tensor(np.zeros((B, 3), np.float32)), "n": mg.tensor(np.zeros((B, 1), int))}
+
+    def step(self, x: Any, state: Any) -> Any:
+        h = mg.tanh(state["h"] @ self.W + x / mg.astype(1 + state["n"], np.float32))
+        return h[:, 1:], {"n": state["n"] + 1, "h": h}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("cell", [Timed, Counting])
+def test_a_cell_of_the_users_own_is_written_from_its_step(tmp_path, cell, reverse):
+    net = nn.Recurrent(cell(), reverse=reverse)
+    written = nn.to_onnx(net, tmp_path / "a.onnx", (normal(5, 4, 3), None, LENGTHS))
+    assert written.operators["Scan"] == 1
+    xs, lengths = normal(7, 3, 3, seed=5), np.array([0, 7, 3])
+    agree(session(tmp_path / "a.onnx")({"xs": xs, "lengths": lengths}), net(xs, lengths=lengths))
+
+
+def test_all_states_of_a_cell_can_be_results(tmp_path):
+    net = random_weights(nn.LSTM(3, 4, rng=0))
+    nn.to_onnx(net, tmp_path / "a.onnx", {"xs": normal(5, 4, 3), "lengths": LENGTHS, "return_states": True})
+    xs = normal(6, 4, 3)
+    agree(session(tmp_path / "a.onnx")({"xs": xs, "lengths": LENGTHS}), net(xs, None, LENGTHS, True))
+
+
+def test_a_subclass_with_a_step_of_its_own_is_no_node(tmp_path):
+    class Twice(nn.LSTMCell):
+        def step(self, x: Any, state: Any) -> Any:
+            output, state = super().step(x, state)
+            return 2 * output, state
+
+    written = nn.to_onnx(random_weights(nn.Recurrent(Twice(3, 4))), tmp_path / "a.onnx", normal(5, 4, 3))
+    assert "LSTM" not in written.operators
+
+
+def test_weights_that_the_model_computes_are_computed_in_the_file(tmp_path):
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            self.V, self.layer = nn.parameter(normal(4, 4)), nn.RNN(3, 4, rng=0)
+
+        def forward(self, xs: Any, scale: Any) -> Any:
+            self.layer.cells[0].W = self.V * scale
+            return self.layer(xs)[0]
+
+    net = Scaled()
+    example = {"xs": normal(5, 2, 3), "scale": np.array(0.5, np.float32)}
+    nn.to_onnx(net, tmp_path / "a.onnx", example, axes={"xs": ("T", "B")})
+    inputs = {"xs": normal(6, 3, 3), "scale": np.array(0.25, np.float32)}
+    agree(session(tmp_path / "a.onnx")(inputs), net(**inputs))
+
+
+# --- whole models ----------------------------------------------------------------------------------------------------
+
+
+def test_a_decoder_reads_its_encoder_by_attention(tmp_path):
+    net, rng = random_weights(Attending()), np.random.default_rng(0)
+    example = {"xs": rng.integers(0, 7, (5, 4)), "ys": rng.integers(0, 7, (3, 4)), "lengths": LENGTHS}
+    nn.to_onnx(net, tmp_path / "a.onnx", example, axes={"xs": ("T", "B"), "ys": ("S", "B"), "lengths": ("B",)})
+    inputs = {"xs": rng.integers(0, 7, (8, 3)), "ys": rng.integers(0, 7, (2, 3)), "lengths": np.array([8, 0, 3])}
+    agree(session(tmp_path / "a.onnx")(inputs), net(**inputs))
+
+
+def test_a_model_is_written_as_it_evaluates_and_left_as_it_was(tmp_path):
+    net, rng = random_weights(Tagger()), np.random.default_rng(0)
+    net.recurrent.eval()
+    written = nn.to_onnx(
+        net, tmp_path / "a.onnx", (rng.integers(0, 7, (5, 4)), LENGTHS), outputs=("p", "h", "both", "k")
+    )
+    assert (net.training, net.dropout.training, net.recurrent.training) == (True, True, False)
+    assert written.inputs == {"xs": "int64 (T, B)", "lengths": "int64 (B)"}
+    assert written.outputs == {"p": "float32 (B, 2)", "h": "float32 (B, 6)", "both": "float32 (B, 6)", "k": "int64 (B)"}
+    inputs = {"xs": rng.integers(0, 7, (8, 3)), "lengths": np.array([0, 8, 3])}
+    agree(session(tmp_path / "a.onnx")(inputs), net.eval()(**inputs))
+
+
+@pytest.mark.parametrize("net", [nn.Embedding(7, 3, rng=0), nn.Linear(7, 3, rng=0), nn.LSTM(7, 3, rng=0)], ids=repr)
+def test_an_index_that_is_no_row_is_refused_by_the_file_too(tmp_path, net):
+    xs = np.array([[0, 6], [3, 2]])
+    nn.to_onnx(net, tmp_path / "a.onnx", xs)
+    run, name = session(tmp_path / "a.onnx"), "x" if not isinstance(net, nn.LSTM) else "xs"
+    agree(run({name: xs}), net(xs))
+    for wrong in (7, -1):
+        with pytest.raises(Exception, match=r"[Ii]ndices element out of data bounds"):
+            run({name: np.array([[0, wrong], [3, 2]])})
+
+
+def test_rows_of_nothing_but_masked_logits_are_no_nan(tmp_path):
+    def masked(x: Any, mask: Any) -> Any:
+        logits = mg.where(mask, x, -np.inf)
+        return mg.softmax(logits), mg.log_softmax(logits), mg.logsumexp(logits, axis=-1)
+
+    example = {"x": normal(3, 4), "mask": np.array([[True] * 4, [False] * 4, [True, False] * 2])}
+    nn.to_onnx(masked, tmp_path / "a.onnx", example, axes={})
+    agree(session(tmp_path / "a.onnx")(example), mg.tree_map(np.asarray, masked(*example.values())))
+
+
+# --- sizes -----------------------------------------------------------------------------------------------------------
+
+SIZED = {
+    "reshaped": lambda x: mg.reshape(x, (x.shape[0] * x.shape[1], 3)),
+    "divided": lambda x: x.sum(axis=0) / x.shape[0],
+    "counted": lambda x: x + np.arange(x.shape[0], dtype=np.float32)[:, None, None],
+    "zeros": lambda x: mg.concatenate([mg.tensor(np.zeros((1, x.shape[1], 3), np.float32)), x]),
+    "last": lambda x: x[x.shape[0] - 1] + x[-1],
+    "halves": lambda x: x[: x.shape[0] - 1] * x[1:],
+    "spread": lambda x: mg.broadcast_to(x[:1], (2 * x.shape[0] + 1, x.shape[1], 3)),
+    "flipped": lambda x: x[::-1, None],
+    "picked": lambda x: x[:, [1, 0, 0]][:2, ..., [2, 1]],
+}
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_a_number_that_follows_from_sizes_does_so_in_the_file(tmp_path, name):
+    nn.to_onnx(SIZED[name], tmp_path / "a.onnx", normal(3, 2, 3), axes={"x": ("T", "B")})
+    x = normal(7, 4, 3)
+    agree(session(tmp_path / "a.onnx")({"x": x}), SIZED[name](mg.tensor(x)))
+
+
+class Loop(nn.Module):
+    def __init__(self) -> None:
+        self.cell = nn.RNNCell(3, 4, rng=0)
+
+    def forward(self, x: Any) -> Any:
+        state = None
+        for t in range(x.shape[0]):
+            _, state = self.cell(x[t], state)
+        return state
+
+
+REFUSED: dict[str, tuple[Any, Any, str]] = {
+    "a loop over time": (Loop(), ValueError, "put a loop over time into nn.Recurrent"),
+    "a table of that size": (
+        lambda x: x + np.sin(np.arange(len(x), dtype="f"))[:, None, None],
+        ValueError,
+        "pass it as",
+    ),
+    "half a size": (lambda x: x[: x.shape[0] // 2], ValueError, "cannot be told"),
+    "a look at values": (lambda x: x if float(x.sum()) > 0 else -x, TypeError, "looks at values"),
+    "lengths of its own": (lambda x: nn.GRU(3, 4, rng=0)(x, lengths=np.arange(x.shape[1]))[0], ValueError, "argument"),
+    "no array": (lambda x: (x, "word"), TypeError, "must be arrays or Tensors"),
+    "a draw": (nn.Dropout(0.5, 0).forward, TypeError, "the primitive sample has no ONNX operator"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_that_would_hold_for_some_sizes_or_values_only_is_refused(tmp_path, name):
+    model, error, words = REFUSED[name]
+    with pytest.raises(error, match=words):
+        nn.to_onnx(model, tmp_path / "a.onnx", normal(4, 2, 3), axes={"x": ("T", "B")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loop_over_a_fixed_time_is_written_step_by_step(tmp_path):
+    nn.to_onnx(Loop(), tmp_path / "a.onnx", normal(4, 2, 3), axes={"x": (None, "B")})
+    assert (tmp_path / "a.onnx").exists()
+
+
+# --- who runs it -----------------------------------------------------------------------------------------------------
+
+shifted = mg.primitive(lambda x: x + 1, lambda g, y, x: g, name="shifted")
+
+
+def test_a_primitive_without_an_operator_is_refused_until_one_is_given(tmp_path):
+    with pytest.raises(TypeError, match=r"the primitive shifted has no ONNX operator .* abs, add"):
+        nn.to_onnx(shifted, tmp_path / "a.onnx", normal(2, 3))
+    write = lambda g, out, x: g("Add", g.name(x), g.constant(1, out.dtype))
+    nn.to_onnx(shifted, tmp_path / "a.onnx", normal(2, 3), operators={shifted: write})
+    x = normal(4, 3)
+    agree(session(tmp_path / "a.onnx")({"x": x}), x + 1)
+
+
+def test_a_file_that_computes_something_else_is_not_written(tmp_path):
+    (tmp_path / "a.onnx").write_text("old")
+    wrong = lambda g, out, x: g("Add", g.name(x), g.constant(1.001, out.dtype))
+    for who in (True, "onnxruntime", "reference"):
+        with pytest.raises(ValueError, match=r"output is .* the model's .*; nothing was written"):
+            nn.to_onnx(shifted, tmp_path / "a.onnx", normal(2, 3), operators={shifted: wrong}, verify=who)
+    assert (tmp_path / "a.onnx").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masked_lengths_are_right_in_the_reference_evaluator_too(tmp_path, kind):
+    net = random_weights(KINDS[kind](3, 4, bidirectional=True, rng=0))
+    example = {"xs": normal(5, 4, 3), "lengths": LENGTHS}
+    written = nn.to_onnx(net, tmp_path / "a.onnx", example, lengths="mask", verify="reference")
+    assert "reference evaluator" in str(written)
+    with pytest.raises(ValueError, match="ignores sequence_lens: use lengths='mask'"):
+        nn.to_onnx(net, tmp_path / "a.onnx", example, verify="reference")
+
+
+def test_what_was_not_run_is_told(tmp_path):
+    assert "not verified" in str(nn.to_onnx(nn.Linear(3, 4), tmp_path / "a.onnx", normal(2, 3), verify=False))
+
+
+OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "opset": ({"opset": 12}, "opset must lie within 18"),
+    "lengths": ({"lengths": "no"}, 'lengths must be "sequence_lens" or "mask"'),
+    "verify": ({"verify": "maybe"}, "verify must be True, False"),
+    "an unknown input": ({"axes": {"y": ("B",)}}, "axes names 'y'; the inputs are x"),
+    "too many axes": ({"axes": {"x": ("T", "B", "C")}}, "a tuple of at most 2"),
+    "outputs": ({"outputs": ("a", "b")}, "outputs must be 1 names"),
+    "a name twice": ({"outputs": ("x",)}, "outputs must be 1 names"),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_that_do_not_fit_are_named(tmp_path, name):
+    options, words = OPTIONS[name]
+    with pytest.raises(ValueError, match=words):
+        nn.to_onnx(nn.Linear(3, 4, rng=0), tmp_path / "a.onnx", normal(2, 3), **options)
+
+
+@needs_onnx
+def test_an_axis_of_two_sizes_in_the_example_is_named(tmp_path):
+    with pytest.raises(ValueError, match="the axis B has two sizes in the example, 2 and, of y, 3"):
+        nn.to_onnx(lambda x, y: x, tmp_path / "a.onnx", (normal(2, 3), normal(3, 3)))
