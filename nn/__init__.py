@@ -47,7 +47,6 @@ from .variants import (
 from .words import NAMES as _NAMES
 from .words import missing as _missing
 
-
 if TYPE_CHECKING:
     from .convert.onnx_export import to_onnx
     from .convert.onnx_import import from_onnx
