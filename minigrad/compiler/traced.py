@@ -80,7 +80,7 @@ def traced(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Traced:
             returned = check_callable("traced", function)(*inner_args, **inner_kwargs)
             results = tree_map(lambda x: trace.value_of(x) if isinstance(x, Variable) else x, returned)
         trace.check_constants()
-        arguments = [leaves[k].traced for k in arrays]
+        arguments = [trace.value_of(leaves[k]) for k in arrays]
     finally:
         trace.forget()
     kept = [x for x in tree_leaves(results) if type(x) is Value]
