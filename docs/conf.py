@@ -10,7 +10,15 @@ from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
-os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # debugger's remarks are no output of a page's cells
+
+# Python that runs the cells: its remarks about debuggers and transports are no output, and a user's own startup files
+# are not read
+profile = HERE / "_build" / "ipython" / "profile_default"
+profile.mkdir(parents=True, exist_ok=True)
+profile.joinpath("ipython_kernel_config.py").write_text(
+    "get_config().IPKernelApp.log_level = 'ERROR'\n", encoding="utf-8"
+)
+os.environ |= {"IPYTHONDIR": str(profile.parent), "PYDEVD_DISABLE_FILE_VALIDATION": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 import minigrad
 from docs.extension import make_api, make_inventory, rest_of, signature_of, skipped, with_links
@@ -26,6 +34,7 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx_design",
+    "docs.formulas",
 ]
 exclude_patterns = ["_build", "exercises"]
 
@@ -49,6 +58,7 @@ make_api(HERE / "api")
 # links into NumPy's documentation: an inventory of the names that are used here, so that none has to be fetched
 intersphinx_mapping = {"numpy": ("https://numpy.org/doc/stable/", str(make_inventory(HERE / "_build" / "numpy.inv")))}
 
+html_math_renderer = "mathml"  # which browsers draw by themselves, also without a network
 html_theme = "pydata_sphinx_theme"
 html_title = "minigrad"
 html_static_path = ["_static"]

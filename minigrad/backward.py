@@ -12,7 +12,7 @@ import numpy as np
 from .accumulate import ArraySum, RecordedSum
 from .interpretation import interpreted
 from .kernels import turned
-from .messages import check_finite, check_real, describe, of_rule
+from .messages import check_finite, check_real, describe, file_shown, of_rule
 from .modes import anomaly, recording
 from .primitive import Primitive
 from .record import Node, Variable
@@ -209,7 +209,7 @@ def _line(t: Node) -> str | None:
         return None
     code, instruction = t.line
     number = list(code.co_positions())[instruction // 2][0]
-    return f"{code.co_filename}:{number} in {code.co_name}"
+    return f"{file_shown(code.co_filename)}:{number} in {code.co_name}"
 
 
 def _called(t: Node) -> str:

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
+from .messages import file_shown
 from .modes import Mode, Switch, innermost
 from .record import Variable
 from .tree import flatten, tree_leaves
@@ -59,7 +60,7 @@ class Line(NamedTuple):
     function: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.number} in {self.function}"
+        return f"{file_shown(self.file)}:{self.number} in {self.function}"
 
 
 class Group(NamedTuple):

@@ -98,10 +98,15 @@ def user_frame() -> FrameType:
     return frame
 
 
+def file_shown(file: str) -> str:
+    """A source file as messages name it; that of a notebook's cell is a number that nobody has seen."""
+    return "cell" if "ipykernel_" in file else file
+
+
 def user_line() -> str:
     """`file:line in function` of that caller."""
     frame = user_frame()
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    return f"{file_shown(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"
 
 
 def defined(function: Any) -> str:

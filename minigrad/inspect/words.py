@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..messages import file_shown
 from ..record import Node, Variable
 
 FEW = 4  # numbers of an array that are shown
@@ -37,9 +38,8 @@ def numbers(a: np.ndarray) -> str:
 
 
 def file_name(file: str) -> str:
-    """The name of a source file; that of a notebook's cell is a number that nobody has seen."""
-    path = Path(file)
-    return "cell" if path.parent.name.startswith("ipykernel_") else path.name
+    """The name of a source file, without its folder."""
+    return Path(file_shown(file)).name
 
 
 def few(parts: list[str]) -> list[str]:

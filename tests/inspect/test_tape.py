@@ -306,6 +306,10 @@ def test_a_loop_that_ends_early_leaves_its_step() -> None:
 
 def test_a_line_of_a_notebook_is_that_of_a_cell_not_of_a_file_with_a_number() -> None:
     scope: dict[str, Any] = {}
-    exec(compile("def f(x):\n    return x * x", "/tmp/ipykernel_7/1599739772.py", "exec"), scope)
+    source = "def f(x):\n    return x * x\n\ndef g(x):\n    return float(x) * x"
+    exec(compile(source, "/tmp/ipykernel_7/1599739772.py", "exec"), scope)
     entry = mg.tape(scope["f"], 0.5)[1]
     assert (entry.where, entry.file) == ("cell:2 in f", "/tmp/ipykernel_7/1599739772.py")
+    assert str(entry.origin) == "cell:2 in f"
+    with pytest.raises(TypeError, match="at cell:5 in g takes numbers out"):
+        mg.grad(scope["g"])(0.5)
