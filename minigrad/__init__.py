@@ -12,20 +12,15 @@ memory for one more forward pass), `interpretation` (what `compile` is to the en
 and replayed), `inspect` (`tape` and `explain`: a record that is looked at).
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from . import activations, elementwise, linalg, ops, products, rearrange, reductions, shapes
 from .activations import *
 from .checkpoint import checkpoint
-from .compiler.instruction import Value
-from .compiler.outside import sample, watched
-from .compiler.program import compile
-from .compiler.table import compile_as
-from .compiler.traced import Traced, traced
 from .details import detailed, label, record_details, scope, steps
 from .einsum import einsum
 from .elementwise import *
-from .inspect import explain, tape
 from .memory import keep_freed_memory
 from .messages import unknown
 from .modes import detect_anomaly, enable_grad, no_compile, no_grad
@@ -42,6 +37,16 @@ from .tensor import Tensor, as_tensor, tensor
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .tree import tree_leaves, tree_map
 
+if TYPE_CHECKING:
+    from . import compiler as compiler
+    from . import inspect as inspect
+    from .compiler.instruction import Value
+    from .compiler.outside import sample, watched
+    from .compiler.program import compile
+    from .compiler.table import compile_as
+    from .compiler.traced import Traced, traced
+    from .inspect import explain, tape
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -55,5 +60,22 @@ for _part in (ops, shapes, elementwise, rearrange, reductions, products, activat
     __all__ += _part.__all__
 
 
+#: What takes long to import and is not always needed, with the module that has it: imported when it is asked for.
+_LATER = {
+    "compile": "compiler.program", "compile_as": "compiler.table", "sample": "compiler.outside",
+    "watched": "compiler.outside", "Value": "compiler.instruction", "Traced": "compiler.traced",
+    "traced": "compiler.traced", "explain": "inspect", "tape": "inspect", "inspect": "", "compiler": "",
+}  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:
-    raise unknown("minigrad", name)
+    if name not in _LATER:
+        raise unknown("minigrad", name)
+    module = _LATER[name]
+    found = getattr(import_module(f"{__name__}.{module}"), name) if module else import_module(f"{__name__}.{name}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -8,21 +8,22 @@ primitive: its name on a line, then what it says, then `>>> ` examples that a te
 from __future__ import annotations
 
 import functools
-from pathlib import Path
+import os
 from typing import Any
 
 import numpy as np
 
-FOLDER = Path(__file__).with_name("entries")
+FOLDER = os.path.join(os.path.dirname(__file__), "entries")
 
 
 @functools.cache
 def entries(module: str) -> dict[str, str]:
     """What stands in the file of entries of a module of minigrad, by the primitive's name; nothing if it has none."""
-    page = FOLDER / f"{module.rpartition('.')[2]}.txt"
-    if not page.exists():
+    page = os.path.join(FOLDER, f"{module.rpartition('.')[2]}.txt")
+    if not os.path.exists(page):
         return {}
-    blocks = page.read_text(encoding="utf-8").strip().split("\n\n")
+    with open(page, encoding="utf-8") as file:
+        blocks = file.read().strip().split("\n\n")
     return {name: text for name, _, text in (block.partition("\n") for block in blocks)}
 
 

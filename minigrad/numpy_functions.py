@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from inspect import Parameter
 from typing import Any, Never
 
 import numpy as np
@@ -157,4 +158,4 @@ def _by_name(function: Any, args: tuple[Any, ...], static: dict[str, Any]) -> tu
 def _options(function: Any) -> list[tuple[int, str, Any]]:
     """The place, name and default of the options that a function of NumPy takes by position."""
     found = enumerate(parameters(function) or ())
-    return [(k, p.name, p.default) for k, p in found if p.name in OPTIONS and p.kind is p.POSITIONAL_OR_KEYWORD]
+    return [(k, p.name, p.default) for k, p in found if p.name in OPTIONS and p.kind is Parameter.POSITIONAL_OR_KEYWORD]

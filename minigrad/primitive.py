@@ -57,12 +57,17 @@ class Primitive:
         self.doc = doc
 
     def declare(self, rules: tuple[Rule | None, ...], joint: Rule | None) -> None:
-        """Set the rules; which arrays they read is found out when they are first needed."""
+        """Set the rules; what they take and which arrays they read is found out when that is first needed."""
         self.rules, self.joint = rules, joint
         # inputs from this number on may have no rule
         self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
         self.unread: dict[int, tuple[bool, Sequence[int]]] = {}  # by `one`, see `find_unread`
-        readers = [rule for rule in (*rules, joint) if rule is not None]
+        for name in ("most", "keywords", "takes"):
+            vars(self).pop(name, None)
+
+    def find_taken(self) -> None:
+        """How many inputs the function and its rules take, which static arguments, and a test for these."""
+        readers = [rule for rule in (*self.rules, self.joint) if rule is not None]
         self.most = most_inputs(self.function, readers)
         self.keywords = keywords(self.function, readers)
         self.takes = {"out"}.isdisjoint if self.keywords is None else self.keywords.issuperset
@@ -211,6 +216,9 @@ class Primitive:
 
     def __getattr__(self, attribute: str) -> Any:
         # called for what is not there: modules and rules need not be looked through before somebody asks for these
+        if attribute in ("most", "keywords", "takes"):
+            self.find_taken()
+            return vars(self)[attribute]
         if attribute == "__qualname__":
             return held_as(self, self.name) or self.name
         if attribute == "__signature__" and (found := signature(self)) is not None:
@@ -271,11 +279,7 @@ by_function: dict[Any, Callable[..., Any]] = {}
 
 @overload
 def primitive(
-    function: Callable[..., Any],
-    *,
-    name: str | None = None,
-    doc: str | None = None,
-    piecewise_constant: bool = False,
+    function: Callable[..., Any], *, name: str | None = None, doc: str | None = None, piecewise_constant: bool = False
 ) -> Plain: ...
 @overload
 def primitive(

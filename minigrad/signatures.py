@@ -1,25 +1,69 @@
-"""What a primitive's function and its rules take, as far as `inspect` can tell: checked where it is declared."""
+"""What a primitive's function and its rules take: checked where it is declared.
+
+It is read from the code of plain functions; `inspect`, which knows all kinds of callables, takes ten times as long, and
+a thousand rules are declared when minigrad is imported.
+"""
 
 from __future__ import annotations
 
-import inspect
+import functools
 import sys
 from collections.abc import Iterable, Sequence
-from inspect import Parameter
-from typing import Any
+from inspect import CO_VARARGS, CO_VARKEYWORDS, Parameter, signature
+from types import FunctionType
+from typing import Any, NamedTuple
 
 import numpy as np
 
-_BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_ONLY, _EITHER, _ARGS = Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.VAR_POSITIONAL
+_NAMED, _KWARGS = Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD
+_BY_POSITION = (_ONLY, _EITHER)
+_BY_NAME = (_EITHER, _NAMED)
+_PLACEHOLDER = getattr(functools, "Placeholder", None)
 
 
-def parameters(function: Any, follow_wrapped: bool = True) -> list[Parameter] | None:
+class Taken(NamedTuple):
+    """One parameter: what of `inspect.Parameter` is asked for here."""
+
+    name: str
+    kind: Any
+    default: Any
+
+
+def parameters(function: Any, follow_wrapped: bool = True) -> list[Taken] | None:
     """The parameters of a function, None if they cannot be known; of what it wraps, if `follow_wrapped`."""
+    if type(function) is FunctionType and not function.__dict__:
+        return _of_code(function)
+    if type(function) is functools.partial and not function.keywords and not _open(function.args):
+        inner = parameters(function.func, follow_wrapped)
+        if inner is not None and len(function.args) <= len([p for p in inner if p.kind in _BY_POSITION]):
+            return inner[len(function.args) :]
     try:
-        return list(inspect.signature(function, follow_wrapped=follow_wrapped).parameters.values())
+        found = signature(function, follow_wrapped=follow_wrapped).parameters.values()
     except (TypeError, ValueError):  # a function in C may have no signature
         return None
+    return [Taken(p.name, p.kind, p.default) for p in found]
+
+
+def _open(given: tuple[Any, ...]) -> bool:
+    """Whether a partial, of Python 3.14, leaves a place open between those that it fills."""
+    return _PLACEHOLDER is not None and any([x is _PLACEHOLDER for x in given])
+
+
+def _of_code(function: FunctionType) -> list[Taken]:
+    code, empty = function.__code__, Parameter.empty
+    names, count = code.co_varnames, code.co_argcount
+    defaults = function.__defaults__ or ()
+    values = [empty] * (count - len(defaults)) + list(defaults)
+    taken = [Taken(names[k], _ONLY if k < code.co_posonlyargcount else _EITHER, values[k]) for k in range(count)]
+    end = count + code.co_kwonlyargcount
+    if code.co_flags & CO_VARARGS:
+        taken.append(Taken(names[end], _ARGS, empty))
+    by_name = function.__kwdefaults__ or {}
+    taken += [Taken(name, _NAMED, by_name.get(name, empty)) for name in names[count:end]]
+    if code.co_flags & CO_VARKEYWORDS:
+        taken.append(Taken(names[end + bool(code.co_flags & CO_VARARGS)], _KWARGS, empty))
+    return taken
 
 
 def most_inputs(function: Any, rules: Iterable[Any]) -> int:
@@ -30,7 +74,7 @@ def most_inputs(function: Any, rules: Iterable[Any]) -> int:
     most = names.index("out") if "out" in names else sys.maxsize
     for rule in rules:
         taken = parameters(rule, follow_wrapped=False)
-        if taken is not None and all(p.kind is not Parameter.VAR_POSITIONAL for p in taken):
+        if taken is not None and all([p.kind is not _ARGS for p in taken]):
             most = min(most, len([p for p in taken if p.kind in _BY_POSITION]) - 2)
     return most
 
@@ -42,7 +86,7 @@ def keywords(function: Any, rules: Iterable[Any]) -> frozenset[str] | None:
     found: set[str] | None = None
     for callee, skipped in [(function, 1), *[(rule, 3) for rule in rules]]:  # the first input goes by position
         taken = parameters(callee, follow_wrapped=callee is function)  # what a rule is named after may be anything
-        if taken is None or any(p.kind is Parameter.VAR_KEYWORD for p in taken):
+        if taken is None or any([p.kind is _KWARGS for p in taken]):
             continue
         names = {p.name for p in taken[skipped:] if p.kind in _BY_NAME}
         found = names if found is None else found & names
@@ -70,29 +114,22 @@ def check_rules(name: str, function: Any, rules: Sequence[Any], joint: Any) -> N
         places = [p for p in taken if p.kind in _BY_POSITION]
         inputs = [p.name for p in places]
         kinds = {p.kind for p in taken}
-        if len(rules) > len(inputs) and Parameter.VAR_POSITIONAL not in kinds:
+        if len(rules) > len(inputs) and _ARGS not in kinds:
             raise TypeError(f"primitive: {name} has {len(inputs)} inputs, got {len(rules)} rules")
         required = [p.name for p in places if p.default is Parameter.empty]
         # of NumPy's own options a rule need not take all; those that it does not take are refused in a call
         own = not str(getattr(function, "__module__", "")).startswith("numpy")
         named = [
-            p.name
-            for p in taken
-            if p.kind is Parameter.KEYWORD_ONLY and p.name != "out" and (own or p.default is Parameter.empty)
+            p.name for p in taken if p.kind is _NAMED and p.name != "out" and (own or p.default is Parameter.empty)
         ]
     for k, rule in enumerate(rules if joint is None else (joint,)):
         if rule is not None and not callable(rule):
             raise TypeError(f"primitive: a rule of {name} must be a function or None, got {rule!r}")
         if rule is not None and not _takes(rule, inputs, required, named, kinds):
             which = "the joint rule" if joint is not None else f"the rule of input {k}"
-            called = [
-                "g",
-                "z" if "y" in required else "y",
-                *required,
-                *["*inputs"] * (Parameter.VAR_POSITIONAL in kinds),
-            ]
+            called = ["g", "z" if "y" in required else "y", *required, *["*inputs"] * (_ARGS in kinds)]
             raise TypeError(
-                f"primitive: {which} of {name} takes {inspect.signature(rule, follow_wrapped=False)}, but is called as "
+                f"primitive: {which} of {name} takes {signature(rule, follow_wrapped=False)}, but is called as "
                 f"rule({', '.join(called + [f'{key}=' for key in named])}): the cotangent, the output, every input"
             )
 
@@ -102,21 +139,29 @@ def _takes(rule: Any, inputs: list[str], required: list[str], named: list[str], 
 
     `kinds` are those of the function's parameters: *inputs may be as many as the rule has places, **static any.
     """
-    try:
-        signature = inspect.signature(rule, follow_wrapped=False)
-    except (TypeError, ValueError):
+    taken = parameters(rule, follow_wrapped=False)
+    if taken is None:
         return True
-    taken = signature.parameters.values()
     places = len([p for p in taken if p.kind in _BY_POSITION])
-    wanted = [*required, *named, *[p.name for p in taken if p.default is Parameter.empty]]
-    bind = signature.bind_partial if Parameter.VAR_KEYWORD in kinds else signature.bind
+    wanted = {*required, *named, *[p.name for p in taken if p.default is Parameter.empty]}
     for count in range(len(inputs), min(len(inputs), 1) - 1, -1):
         given = 2 + count
-        if Parameter.VAR_POSITIONAL in kinds:
+        if _ARGS in kinds:
             given = max(places, given if inputs else 3)
-        try:
-            bind(*[None] * given, **dict.fromkeys([*[name for name in inputs[count:] if name in wanted], *named]))
-        except TypeError:
-            continue
-        return True
+        by_name = {*[name for name in inputs[count:] if name in wanted], *named}
+        if _binds(taken, given, by_name, whole=_KWARGS not in kinds):
+            return True
     return False
+
+
+def _binds(taken: list[Taken], given: int, by_name: set[str], whole: bool) -> bool:
+    """Whether so many arguments by position and these by name fit; `whole`, whether they are all that there are."""
+    kinds = {p.kind for p in taken}
+    places = [p for p in taken if p.kind in _BY_POSITION]
+    if given > len(places) and _ARGS not in kinds:
+        return False
+    filled = {p.name for p in places[:given] if p.kind is _EITHER}
+    left = [*places[given:], *[p for p in taken if p.kind is _NAMED]]
+    if by_name & filled or not (_KWARGS in kinds or by_name <= {p.name for p in left if p.kind in _BY_NAME}):
+        return False
+    return not whole or all([p.name in by_name or p.default is not Parameter.empty for p in left])

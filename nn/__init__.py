@@ -1,9 +1,9 @@
 """Layers, recurrent networks, losses and optimisers, composed from minigrad's public functions."""
 
-import importlib
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import attention, convert, distributed, init
+from . import attention, init
 from .cells import ElmanCell, GRUCell, LSTMCell, RNNCell
 from .clip import clip_grad_norm, clip_grad_value
 from .conv import Conv2d
@@ -31,9 +31,7 @@ from .protocol import Cell, FunctionCell
 from .recurrent import GRU, LSTM, RNN, Recurrent, detach
 from .schedules import cosine_decay, exponential_decay, lambda_decay, one_cycle, plateau_decay, step_decay
 from .sequences import batchify, bucket_by_length, padding_mask, tbptt_chunks
-from .serialize import load, save
 from .substitute import functional_call
-from .torch_weights import from_torch, to_torch
 from .variants import (
     CoupledLSTMCell,
     EchoStateCell,
@@ -48,19 +46,30 @@ from .words import NAMES as _NAMES
 from .words import missing as _missing
 
 if TYPE_CHECKING:
+    from . import convert, distributed
     from .convert.onnx_export import to_onnx
     from .convert.onnx_import import from_onnx
+    from .serialize import load, save
+    from .torch_weights import from_torch, to_torch
 
-#: Where functions stand whose modules are imported when they are first asked for.
-_LATER = {"to_onnx": "convert.onnx_export", "from_onnx": "convert.onnx_import"}
+#: What takes long to import and is not always needed, with the module that has it: imported when it is asked for.
+_LATER = {
+    "load": "serialize", "save": "serialize", "from_torch": "torch_weights", "to_torch": "torch_weights",
+    "from_onnx": "convert.onnx_import", "to_onnx": "convert.onnx_export", "convert": "", "distributed": "",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
     if name not in _LATER:
         raise _missing("module 'nn'", name, _NAMES)
-    found: object = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+    module = _LATER[name]
+    found = getattr(import_module(f"nn.{module}"), name) if module else import_module(f"nn.{name}")
     globals()[name] = found
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
 
 
 __all__ = [

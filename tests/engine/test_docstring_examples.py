@@ -9,6 +9,7 @@ import doctest
 import inspect
 import pydoc
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -97,7 +98,7 @@ def test_a_primitive_belongs_to_minigrad_as_a_function_does(name: str) -> None:
 
 
 def test_every_entry_belongs_to_a_primitive_of_its_page() -> None:
-    pages = list(docstrings.FOLDER.glob("*.txt"))
+    pages = list(Path(docstrings.FOLDER).glob("*.txt"))
     assert pages
     for page in pages:
         module = f"minigrad.{page.stem}"
