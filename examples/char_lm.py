@@ -89,7 +89,9 @@ def draw(path: Path, run: Run, frequencies: float) -> None:
         bits = axes.secondary_yaxis("right", functions=(lambda n: n / math.log(2), lambda b: b * math.log(2)))
         bits.set_ylabel("bits per character")
         axes.set_title(f"Character-level {s.cell.upper()}, {s.layers} × {s.hidden} units")
-        axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
+        bottom, top = axes.get_ylim()
+        below = (frequencies - bottom) / (top - bottom) - 0.02  # the dashed line, as a part of the height
+        axes.legend(loc="upper right", bbox_to_anchor=(1, below if below > 0.5 else 1))
 
 
 @contextmanager

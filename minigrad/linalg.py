@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 
 from . import products
+from .determinants import det as det
+from .determinants import inv as inv
+from .determinants import slogdet as slogdet
 from .ops import _ratio, absolute, max, min, not_equal, sum, where
 from .ops import matmul as matmul
 from .primitive import primitive
@@ -31,7 +34,6 @@ __all__ = [
 ]  # fmt: skip
 
 # NumPy's own kinds of results, tuples with names
-_Slogdet = type(np.linalg.slogdet(np.eye(1)))
 _Eigh = type(np.linalg.eigh(np.eye(1)))
 _QR = type(np.linalg.qr(np.eye(1)))
 
@@ -53,13 +55,7 @@ def _symmetric(a: Any) -> Any:
     return 0.5 * (a + _t(a))
 
 
-# --- inverse and determinant ----------------------------------------------------------------------------------------
-
-inv = primitive(
-    np.linalg.inv,
-    lambda g, y, a: -_t(y) @ g @ _t(y),
-    doc="a⁻¹. Raises LinAlgError if a is singular.",
-)
+# --- systems and powers ---------------------------------------------------------------------------------------------
 
 
 def _solve_joint(g: Any, y: Any, a: Any, b: Any) -> tuple[Any, Any]:
@@ -79,28 +75,6 @@ def solve(a: Any, b: Any) -> Any:
     tensor([1. , 0.5])
     """
     return squeeze(_solve(a, expand_dims(b, -1)), axis=-1) if np.ndim(b) == 1 else _solve(a, b)
-
-
-det = primitive(
-    np.linalg.det,
-    lambda g, y, a: expand_dims(g * y, (-2, -1)) * _t(inv(a)),
-    doc="The determinant |a|. Its derivative |a| a⁻ᵀ raises LinAlgError where a is singular.",
-)
-_logabsdet = primitive(
-    lambda a: np.linalg.slogdet(a)[1], lambda g, y, a: expand_dims(g, (-2, -1)) * _t(inv(a)), name="logabsdet"
-)
-_signdet = primitive(lambda a: np.linalg.slogdet(a)[0], name="signdet", piecewise_constant=True)
-
-
-def slogdet(a: Any) -> Any:
-    """(sign, logabsdet) with |a| = sign e^logabsdet, which overflows where |a| would; the sign is a plain array.
-
-    The derivative of logabsdet, a⁻ᵀ, raises LinAlgError where a is singular.
-
-    >>> mg.linalg.slogdet(mg.tensor([[2.0, 0.0], [0.0, -0.5]])).logabsdet
-    tensor(0.)
-    """
-    return _Slogdet(_signdet(a), _logabsdet(a))
 
 
 def matrix_power(a: Any, n: int) -> Any:

@@ -111,6 +111,7 @@ def _with_tensors(cell: Cell, t: int, x: Any, new: State, old: State) -> State:
         f"\n  before: {_described(old)}\n  after:  {_described(new)}\n"
         + ("an array has no gradient: every part of a state must be a Tensor\n" if arrays else "")
         + "the first state is that of initial_state(B); an input that comes as a Tensor keeps its own dtype"
+        + _about_dtypes(x, old)
         + _about_integers(x)
     )
 
@@ -121,6 +122,17 @@ def _ordered(new: State, old: State) -> State:
     if type(new) is type(old) is tuple and len(new) == len(old):
         return tuple(map(_ordered, new, old))
     return new
+
+
+def _about_dtypes(x: Any, state: State) -> str:
+    """What to write for an input of another floating-point dtype than the state, as mg.explain and mg.grad make one."""
+    dtypes = [s.dtype for s in mg.tree_leaves(state) if s.dtype.kind == "f"]
+    other = next(
+        (part.dtype for part in mg.tree_leaves(x) if part.dtype.kind == "f" and part.dtype not in dtypes), None
+    )
+    if other is None or not dtypes:
+        return ""
+    return f"\nthe step got {other}: pass xs.astype(np.{dtypes[0]}), or make the network with dtype=np.{other}"
 
 
 def _about_integers(x: Any) -> str:

@@ -38,7 +38,8 @@ class NonFinite(NamedTuple):
     what: str
 
     def __str__(self) -> str:
-        return f"{self.what}\n  {self.entry!r}"
+        at = "" if self.entry.step is None else f"at time step {self.entry.step} "
+        return f"{at}{self.what}\n  {self.entry!r}"
 
 
 class Step:

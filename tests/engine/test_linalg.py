@@ -22,9 +22,9 @@ def leaf(x: Any) -> mg.Tensor:
 
 @pytest.mark.parametrize(
     "call",
-    [linalg.inv, lambda a: linalg.solve(a, np.ones(2)), linalg.cholesky, mg.grad(linalg.det),
+    [linalg.inv, lambda a: linalg.solve(a, np.ones(2)), linalg.cholesky,
      mg.grad(lambda a: linalg.slogdet(np.array([[1.0, 2.0], [2.0, 4.0]]) + 0 * a).logabsdet)],
-    ids=["inv", "solve", "cholesky of an indefinite", "det's gradient", "slogdet's gradient"],
+    ids=["inv", "solve", "cholesky of an indefinite", "slogdet's gradient"],
 )  # fmt: skip
 def test_a_singular_matrix_raises_numpys_error_with_shape_and_name(call: Any) -> None:
     with (
@@ -32,6 +32,37 @@ def test_a_singular_matrix_raises_numpys_error_with_shape_and_name(call: Any) ->
         pytest.raises(np.linalg.LinAlgError, match=r"(inv|solve|cholesky): \(2, 2\) float64"),
     ):
         call(mg.tensor(np.array([[-1.0, -2.0], [-2.0, -4.0]]), requires_grad=True))
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("lead", [(), (2,)], ids=["one", "batch"])
+def test_a_determinant_has_both_derivatives_at_any_rank_and_batch(rank: int, lead: Any) -> None:
+    a = R.standard_normal((*lead, 4, rank)) @ R.standard_normal((*lead, rank, 4))
+    check_grad(lambda a: linalg.det(a) + mg.sum(a * a, axis=(-2, -1)), a, order=2)  # never rounding alone
+
+
+def test_the_gradient_of_a_determinant_is_made_of_cofactors() -> None:
+    a = np.arange(9.0).reshape(3, 3)  # singular
+    minor = lambda i, j: np.linalg.det(np.delete(np.delete(a, i, 0), j, 1))
+    expected = [[(-1) ** (i + j) * minor(i, j) for j in range(3)] for i in range(3)]
+    np.testing.assert_allclose(mg.grad(linalg.det)(a).data, expected, atol=1e-12)
+    np.testing.assert_allclose(mg.grad(linalg.det)(SINGULAR).data, [[4, -2], [-2, 1]], atol=1e-14)
+    np.testing.assert_array_equal(mg.grad(linalg.det)(np.float32(SINGULAR)).dtype, np.float32)
+    H = mg.hessian(linalg.det)(SINGULAR).data
+    assert (H[0, 0, 1, 1], H[0, 1, 1, 0]) == pytest.approx((1, -1))
+    assert np.abs(H).sum() == pytest.approx(4)
+
+
+def test_further_derivatives_of_a_determinant_are_there_where_the_matrix_is_regular() -> None:
+    cubed = lambda a: mg.sum(mg.grad(lambda a: mg.sum(mg.grad(linalg.det)(a) ** 2))(a) ** 2)
+    check_grad(cubed, R.standard_normal((3, 3)), order=2)
+    with pytest.raises(np.linalg.LinAlgError, match=r"third derivative of det is there for regular matrices only"):
+        mg.grad(cubed)(np.ones((3, 3)))
+
+
+def test_the_logarithm_of_a_determinant_says_that_it_has_no_derivative_at_a_singular_matrix() -> None:
+    with pytest.raises(np.linalg.LinAlgError, match=r"log\|a\| is -inf .* no derivative there; mg.linalg.det has one"):
+        mg.grad(lambda a: linalg.slogdet(a).logabsdet)(SINGULAR)
 
 
 def test_determinants_of_singular_matrices_have_values() -> None:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
 import numpy as np
 import pytest
 
-from examples import length_generalisation, long_memory
+from examples import char_lm, length_generalisation, long_memory
+from examples.common import picture
 
 
 @pytest.mark.parametrize("T", [2, 3, 10])
@@ -48,3 +56,28 @@ def test_a_window_knows_all_that_eight_symbols_tell_and_no_more() -> None:
     eight, twenty = length_generalisation.accuracies("brackets", window, [8, 20], 0)
     assert eight == 1
     assert twenty < 0.7
+
+
+@pytest.mark.parametrize("final", [0.5, 1.0, 2.2, 2.9, 6.0])
+def test_the_legend_of_the_losses_leaves_the_dashed_line_free(final: float, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    losses = np.linspace(4.0, final, 100)
+    run: Any = SimpleNamespace(
+        settings=SimpleNamespace(cell="lstm", layers=1, hidden=8),
+        step=100,
+        validations=[(50, (4 + final) / 2), (100, final)],
+        stretches=lambda: (np.arange(100), losses[:, None]),
+    )
+    figures: list[Any] = []
+
+    @contextmanager
+    def kept(path: Path) -> Iterator[Any]:
+        with picture(path) as figure:
+            figures.append(figure)
+            yield figure
+
+    with mock.patch.object(char_lm, "picture", kept):
+        char_lm.draw(tmp_path / "loss.png", run, 3.17)
+    axes = figures[0].axes[0]
+    box = axes.get_legend().get_window_extent().transformed(axes.transData.inverted())
+    assert not box.y0 <= 3.17 <= box.y1

@@ -241,3 +241,28 @@ def test_a_time_step_where_a_nan_began_is_named() -> None:
     found = mg.explain(lambda xs: (net(xs)[0] ** 2).sum(), xs).first_non_finite
     assert found is not None
     assert found.entry.labels == ("xs",)
+
+
+class Logarithmic(nn.RNNCell):
+    """The logarithm of a sum, which is negative once an input is."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        h = mg.log(x + mg.abs(state @ self.W))
+        return h, h
+
+
+def test_what_is_printed_says_at_which_time_step_a_nan_began() -> None:
+    cell, xs = Logarithmic(3, 3, rng=0, dtype=float), np.full((5, 2, 3), 2.0)
+    cell.U.data = np.eye(3)
+    xs[3, 1, 0] = -100
+    with np.errstate(all="ignore"):
+        found = mg.explain(lambda xs: nn.Recurrent(cell)(xs)[0].sum(), xs).first_non_finite
+    assert str(found).startswith("at time step 3 the value of log is not finite: 1 NaN")
+
+
+def test_a_float32_network_explained_on_float64_says_what_to_write() -> None:
+    net = nn.GRU(3, 4, rng=0)
+    message = r"the step got float64: pass xs.astype\(np.float32\), or make the network with dtype=np.float64"
+    with pytest.raises(ValueError, match=message):
+        mg.explain(loss_of(net), XS.astype(float))
+    assert mg.explain(loss_of(net), XS.astype(np.float32)).gradients["cells.0"].dtype == np.float32

@@ -80,6 +80,12 @@ def of_matrix(draw: Any, f: Any, symmetric: bool = False) -> Case:
 
 
 @st.composite
+def pairs_of_matrices(draw: Any) -> Case:
+    n, lead = draw(st.sampled_from([2, 3, 0])), draw(batches)  # of one row it is 0, all its slopes rounding
+    return Case(OWN["determinants._minors"], (draw(matrices(n, lead=lead)), draw(matrices(n, lead=lead))))
+
+
+@st.composite
 def of_tall_matrix(draw: Any, f: Any, wide: bool = False) -> Case:
     n = draw(st.integers(1, 3))
     m = draw(st.integers(1 if wide else n, 4))
@@ -131,7 +137,9 @@ FURTHER: dict[Any, st.SearchStrategy[Case]] = {
     linalg.inv: of_matrix(linalg.inv),
     OWN["linalg._solve"]: systems(),
     linalg.det: of_matrix(linalg.det),
-    OWN["linalg._logabsdet"]: of_matrix(OWN["linalg._logabsdet"]),
+    OWN["determinants._cofactors"]: of_matrix(OWN["determinants._cofactors"]),
+    OWN["determinants._minors"]: pairs_of_matrices(),
+    OWN["determinants._logabsdet"]: of_matrix(OWN["determinants._logabsdet"]),
     OWN["linalg._cholesky"]: of_matrix(linalg.cholesky, symmetric=True),
     OWN["linalg._qr"]: of_tall_matrix(OWN["linalg._qr"]),
     OWN["linalg._eigh"]: of_matrix(OWN["linalg._eigh"], symmetric=True),
