@@ -36,7 +36,7 @@ def _broadcast_to(g: Graph, out: Ref, x: Any, shape: Any) -> Any:
 
 @writes("expand_dims")
 def _expand_dims(g: Graph, out: Ref, x: Any, axis: Any) -> Any:
-    axes = [a % out.ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
+    axes = [a % out.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))]
     return g("Unsqueeze", g.name(x), g.constant(axes, np.int64))
 
 
@@ -100,7 +100,7 @@ TABLE |= {"tril": functools.partial(_triangle, 0), "triu": functools.partial(_tr
 
 @writes("getitem")
 def _getitem(g: Graph, out: Ref, x: Any, index: Any) -> Any:
-    parts = [np.array(part) if isinstance(part, tuple) else part  # which was a list of integers
+    parts = [np.array(part) if isinstance(part, list) else part
              for part in (index if isinstance(index, tuple) else (index,))]  # fmt: skip
     taken = sum([part is not None and part is not Ellipsis for part in parts])
     if not any([part is Ellipsis for part in parts]):

@@ -170,10 +170,10 @@ def _elu(g: Graph, out: Ref, x: Any, alpha: float = 1.0) -> Any:
 
 @writes("logaddexp")
 def _logaddexp(g: Graph, out: Ref, x: Any, y: Any) -> Any:
-    # y + softplus(x - y), and max(x, y) where that is infinite
+    # m + softplus(-|x - y|) with m the larger, and m where that is infinite
     x, y = g.name(x, out.dtype), g.name(y, out.dtype)
-    larger = g("Max", x, y)
-    return g("Where", g("IsInf", larger), larger, g("Add", y, g("Softplus", g("Sub", x, y))))
+    larger, distance = g("Max", x, y), g("Neg", g("Abs", g("Sub", x, y)))
+    return g("Where", g("IsInf", larger), larger, g("Add", larger, g("Softplus", distance)))
 
 
 @writes("floor_divide")

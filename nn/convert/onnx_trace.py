@@ -131,7 +131,7 @@ class Merge:
         if isinstance(first, (tuple, list)):
             if len({len(part) for part in parts}) > 1:
                 self.differs("an argument", parts)
-            return tuple([self.merged(*group) for group in zip(*parts)])
+            return (list if kind is list else tuple)([self.merged(*group) for group in zip(*parts)])
         if kind is np.ndarray:
             equal = all([part.shape == first.shape and np.array_equal(part, first, equal_nan=True) for part in parts])
             return first if equal else Varying(parts)
