@@ -13,7 +13,8 @@ The loss is the cross-entropy, the mean of -log p(x_{t+1} | x_1 ... x_t). Its gr
 the state is then carried on as a constant (truncated backpropagation through time, Williams & Peng 1990).
 
 Here are the commands. Beside this file: `char_lm_model` (the model, its training, how it writes), `_data` (the text as
-rows of numbers), `_options`, `_checkpoint`, `_compare` (cells and layers side by side), `_explore` (what the units do).
+rows of numbers), `_options`, `_checkpoint`, `_compare` (cells and layers side by side), `_explore` (what the units do),
+`_export` (an ONNX file).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from . import char_lm_checkpoint as checkpoints
 from .char_lm_compare import compare
 from .char_lm_data import Corpus, check_known, frequency_loss, read_corpus
 from .char_lm_explore import explore
+from .char_lm_export import export
 from .char_lm_model import Run, both, evaluate, generate, new_run, printable, train
 from .char_lm_options import PROGRAM, parse, parse_sample, settle
 from .common import (
@@ -115,7 +117,7 @@ def stop_signal() -> Iterator[list[int]]:
             signal.signal(signum, handler)
 
 
-COMMANDS = {"sample": sample, "compare": compare, "explore": explore}
+COMMANDS = {"sample": sample, "compare": compare, "explore": explore, "export": export}
 
 
 @command_on_ranks

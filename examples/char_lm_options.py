@@ -33,9 +33,10 @@ commands:
   {PROGRAM} --resume runs/novel/checkpoint.safetensors --steps 6000
   {PROGRAM} sample runs/novel --prime "Once " --temperature 0.7
   {PROGRAM} explore runs/novel
+  {PROGRAM} export runs/novel model.onnx
   {PROGRAM} compare novel.txt --cells lstm gru --layers 1 2
-  The last three write text from a checkpoint, make a page that shows what its units do, and train one network after
-  the other; with --help they list their options.
+  The last four write text from a checkpoint, make a page that shows what its units do, make an ONNX file, and train
+  one network after the other; with --help they list their options.
 
 what is saved, in the folder --out, at each validation:
   checkpoint.safetensors  the run as it is, to go on from

@@ -12,14 +12,14 @@ import numpy as np
 import minigrad as mg
 
 from ..module import Module, _walk
-from ..recurrent import Recurrent
 from ..serialize import write_aside
 from . import onnx_index  # noqa: F401 (its entries of the table)
 from .onnx_graph import Axes, Graph, package
 from .onnx_layers import Taker, Written, layer_result
+from .onnx_sizes import arrays_of, cases_of, free_axes, lengths_of, traced_at_sizes
 from .onnx_table import Writer, writer_of
-from .onnx_trace import ADDED, Calls, DiffersError, Ref, trace_at
-from .onnx_verify import Case, Verified, verified
+from .onnx_trace import Calls, Ref
+from .onnx_verify import Verified, verified
 
 LOWEST, DEFAULT = 18, 18  # opsets: from 18 on reductions take their axes as inputs
 
@@ -54,6 +54,7 @@ def to_onnx(
     opset: int = DEFAULT,
     verify: str | bool = True,
     operators: Mapping[mg.Primitive, Writer] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> Exported:
     """Write what a model computes in evaluation mode as an ONNX file; returns what was written and who has run it.
 
@@ -79,6 +80,7 @@ def to_onnx(
             sequence_lens); True takes the first of these that is there and right; False nobody.
         operators: how your own primitives are written: for each a function (graph, out, *inputs, **static) -> name, in
             which `graph("Gelu", graph.name(x))` adds a node.
+        metadata: text by name that the file is to hold, such as a vocabulary.
 
     Raises:
         ModuleNotFoundError: if the package onnx is not installed, or the one that is to verify the file.
@@ -95,8 +97,8 @@ def to_onnx(
     if not LOWEST <= opset <= newest:
         raise ValueError(f"to_onnx: opset must lie within {LOWEST} ... {newest}, got {opset}")
     arguments, call = _arguments(net, example)
-    arrays = dict(_arrays(arguments))
-    free = _free(net, arguments, arrays, axes)
+    arrays = dict(arrays_of(arguments))
+    free = free_axes(net, arrays, axes)
     modules = list(net.modules()) if isinstance(net, Module) else []
     modes = [(m, m.training) for m in modules]
     try:
@@ -104,13 +106,14 @@ def to_onnx(
             m.training = False
         own = dict(operators or {})
         check = lambda p: p is layer_result or writer_of(p, own)
-        calls, graph_axes = _traced(call, arguments, arrays, free, Taker(lengths == "mask"), check)
+        calls, graph_axes = traced_at_sizes(call, arguments, arrays, free, Taker(lengths == "mask"), check)
         model, results = _model(
             net, calls, graph_axes, list(arrays), outputs, lengths == "mask", opset, dict(operators or {})
         )
+        onnx.helper.set_model_props(model, dict(metadata or {}))
         onnx.checker.check_model(model, full_check=True)
         ran = verified(
-            model, _cases(call, arguments, arrays, free, _lengths_of(calls, list(arrays), graph_axes)), results, verify
+            model, cases_of(call, arguments, arrays, free, lengths_of(calls, list(arrays), graph_axes)), results, verify
         )
     finally:
         for m, training in modes:
@@ -118,9 +121,6 @@ def to_onnx(
     write_aside(path, model.SerializeToString())
     graph = model.graph
     return Exported(str(path), opset, _told(graph.input), _told(graph.output), _counted(graph), ran)
-
-
-# --- arguments and their sizes ---------------------------------------------------------------------------------------
 
 
 def _arguments(net: Any, example: Any) -> tuple[dict[str, Any], Callable[[dict[str, Any]], Any]]:
@@ -139,125 +139,6 @@ def _arguments(net: Any, example: Any) -> tuple[dict[str, Any], Callable[[dict[s
     ):
         raise TypeError("to_onnx: the model takes *args; pass the example as a dict of arguments by name")
     return dict(bound.arguments), lambda arguments: net(*arguments.values())
-
-
-def _arrays(tree: Any, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """The arrays of a tree with their paths."""
-    if isinstance(tree, (dict, tuple, list)):
-        for key, part in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from _arrays(part, f"{path}.{key}" if path else str(key))
-    elif isinstance(tree, (mg.Tensor, np.ndarray, np.generic)):
-        yield path, tree.data if isinstance(tree, mg.Tensor) else np.asarray(tree)
-
-
-def _free(net: Any, arguments: Any, arrays: dict[str, np.ndarray], axes: Any) -> dict[str, tuple[str | None, ...]]:
-    """For each input the names of its free axes."""
-    if not arrays:
-        raise ValueError("to_onnx: the example has no array; without one there is no input")
-    if axes is None:
-        parts = list(net.modules()) if isinstance(net, Module) else []
-        timed = any([isinstance(part, Recurrent) for part in parts])
-        axes = {name: _guessed(name, a, timed) for name, a in arrays.items()}
-    free = {}
-    for name, given in axes.items():
-        if name not in arrays:
-            raise ValueError(f"to_onnx: axes names {name!r}; the inputs are {', '.join(arrays)}")
-        if isinstance(given, str) or len(given) > arrays[name].ndim:
-            raise ValueError(f"to_onnx: axes[{name!r}] must be a tuple of at most {arrays[name].ndim}, got {given!r}")
-        free[name] = tuple([axis if isinstance(axis, str) else None for axis in given])
-    sizes: dict[str, int] = {}
-    for name, given in free.items():
-        for axis, n in zip(given, arrays[name].shape):
-            if axis is not None and sizes.setdefault(axis, n) != n:
-                raise ValueError(
-                    f"to_onnx: the axis {axis} has two sizes in the example, {sizes[axis]} and, of {name}, {n}"
-                )
-    if len(sizes) > len(ADDED):
-        raise ValueError(f"to_onnx: at most {len(ADDED)} free axes, got {', '.join(sizes)}")
-    return free
-
-
-def _guessed(name: str, a: np.ndarray, timed: bool) -> tuple[str, ...]:
-    if not timed or a.ndim == 1 or name.partition(".")[0] in ("state", "h", "states"):
-        return ("B",)[: a.ndim]
-    return ("T", "B")[: a.ndim]
-
-
-def _resized(
-    arguments: Any, free: Any, sizes: dict[str, int], lengths: dict[str, Any], rng: Any, path: str = ""
-) -> Any:
-    """The arguments with other entries, in other sizes; integers are those of the example, again and again."""
-    if isinstance(arguments, (dict, tuple, list)):
-        items = arguments.items() if isinstance(arguments, dict) else enumerate(arguments)
-        parts = {k: _resized(part, free, sizes, lengths, rng, f"{path}.{k}" if path else str(k)) for k, part in items}
-        return parts if isinstance(arguments, dict) else type(arguments)(parts.values())
-    if not isinstance(arguments, (mg.Tensor, np.ndarray, np.generic)):
-        return arguments
-    a = arguments.data if isinstance(arguments, mg.Tensor) else np.asarray(arguments)
-    named = free.get(path, ())
-    shape = tuple([sizes[named[k]] if k < len(named) and named[k] else n for k, n in enumerate(a.shape)])
-    if path in lengths:
-        T = lengths[path] if isinstance(lengths[path], int) else sizes[lengths[path]]
-        values = rng.permutation(np.resize([T, 0, 1, T, max(T - 1, 0)], shape))
-    elif a.dtype.kind == "f":
-        values = rng.standard_normal(shape)
-    else:
-        values = np.resize(a, shape) if a.size else np.zeros(shape)
-    return np.asarray(values).astype(a.dtype)
-
-
-def _sizes(arrays: dict[str, np.ndarray], free: dict[str, tuple[str | None, ...]]) -> dict[str, int]:
-    return {axis: arrays[name].shape[k] for name, named in free.items() for k, axis in enumerate(named) if axis}
-
-
-def _traced(net: Any, arguments: Any, arrays: Any, free: Any, take: Any, check: Any) -> tuple[Calls, Axes]:
-    """The model's calls at four sizes; if these differ, at four larger ones: a layer may add a bias before or after."""
-    own = _sizes(arrays, free)
-    for factor in (1, 8):
-        rows = [{axis: factor * max(n, 2) + ADDED[k][j] for k, (axis, n) in enumerate(own.items())} for j in range(4)]
-        where = [", ".join(f"{axis} = {n}" for axis, n in row.items()) for row in rows]
-        rng = np.random.default_rng(0)
-        examples = [_resized(arguments, free, row, {}, rng) for row in rows if own] or [arguments]
-        try:
-            calls = trace_at(net, examples, where, take, check)
-        except DiffersError:
-            if factor == 8:
-                raise
-            continue
-        found = {axis: (name, k) for name, named in free.items() for k, axis in enumerate(named) if axis}
-        return calls, Axes({axis: tuple([row[axis] for row in rows]) for axis in own}, found)
-    raise AssertionError
-
-
-def _lengths_of(calls: Calls, names: list[str], axes: Axes) -> dict[str, Any]:
-    """The inputs that are lengths, and how long their sequences may be: the name of an axis, or a number."""
-    found: dict[str, Any] = {}
-    for call in calls.calls:
-        if call.primitive.name == "padding_mask":
-            lengths, T = call.inputs
-            limit = T if isinstance(T, int) else axes.symbol(T)
-            found |= {name: limit or 0 for name, ref in zip(names, calls.arguments) if ref is lengths}
-    return found
-
-
-def _cases(net: Any, arguments: Any, arrays: Any, free: Any, lengths: dict[str, Any]) -> list[Case]:
-    """Inputs and what the model makes of them: the example's, and others of three sizes, one of them 1."""
-    own, rng = _sizes(arrays, free), np.random.default_rng(1)
-    rows = [{axis: change(n) for axis, n in own.items()} for change in (lambda n: n, lambda n: n + 3, lambda n: 1)]
-    examples = [arguments, *[_resized(arguments, free, row, lengths, rng) for row in rows]]
-    cases = []
-    for k, example in enumerate(examples):
-        try:
-            with mg.no_grad(), np.errstate(all="ignore"):
-                results = mg.tree_leaves(net(example))
-        except (ValueError, IndexError):
-            if k < 3:
-                raise
-            break  # the model may need more than one entry
-        cases.append(
-            Case(dict(_arrays(example)), [r.data if isinstance(r, mg.Tensor) else np.asarray(r) for r in results])
-        )
-    return cases
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
@@ -339,6 +220,11 @@ def _told(values: Any) -> dict[str, str]:
         )
         told[v.name] = f"{kind} ({sizes})"
     return told
+
+
+def names_of(tree: Any, name: str) -> list[str]:
+    """The names of the arrays of a tree, `name.0.1`: as inputs have them, for outputs that are to match."""
+    return [path for path, _ in _leaves(tree, name)]
 
 
 def _counted(graph: Any) -> dict[str, int]:

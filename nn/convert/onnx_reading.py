@@ -66,13 +66,15 @@ def _file(model: Any) -> File:
             raise ValueError(f"it has {what}; inline them: onnx.inliner.inline_local_functions")
     if len(graph.sparse_initializer):
         raise ValueError("it has sparse arrays")
-    arrays = {tensor.name: array_of(tensor) for tensor in graph.initializer}
-    inputs = [value.name for value in graph.input if value.name not in arrays]
+    arrays = {_text(tensor.name): array_of(tensor) for tensor in graph.initializer}
+    inputs = [_text(value.name) for value in graph.input if value.name not in arrays]
     known, steps = {*arrays, *inputs}, []
     for node in graph.node:
-        attributes = {a.name: _attribute(a) for a in node.attribute}
-        operator = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
-        step = Step(operator, node.name, list(node.input), list(node.output), attributes, node.doc_string)
+        attributes = {_text(a.name): _attribute(a) for a in node.attribute}
+        domain, operator = _text(node.domain), _text(node.op_type)
+        operator = operator if domain in ("", "ai.onnx") else f"{domain}.{operator}"
+        reads, makes = ([_text(name) for name in part] for part in (node.input, node.output))
+        step = Step(operator, _text(node.name), reads, makes, attributes, _text(node.doc_string))
         if unknown := [name for name in step.inputs if name and name not in known]:
             raise ValueError(f"{step} reads {unknown[0]!r}, which nothing before it makes")
         if not step.outputs or not any(step.outputs) or known & {name for name in step.outputs if name}:
@@ -86,6 +88,12 @@ def _file(model: Any) -> File:
     if not outputs or not known.issuperset(outputs):
         raise ValueError(f"its outputs {outputs} are not all made")
     return File(inputs, outputs, steps, arrays)
+
+
+def _text(name: Any) -> str:
+    if not isinstance(name, str):  # protobuf hands out bytes that are no UTF-8 as they are
+        raise ValueError(f"a name is no text: {name!r}")
+    return name
 
 
 def array_of(tensor: Any) -> np.ndarray:
