@@ -13,12 +13,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .keras_model import from_keras
     from .modules import from_tool, to_tool
-    from .table import TABLE
+    from .table import tools
 
-_PLACES = {"from_tool": "modules", "to_tool": "modules", "TABLE": "table"}
+_PLACES = {"from_keras": "keras_model", "from_tool": "modules", "to_tool": "modules", "tools": "table"}
 
-__all__ = ["TABLE", "from_tool", "to_tool"]
+__all__ = ["from_keras", "from_tool", "to_tool", "tools"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from ..module import Module
 from ..protocol import Cell
 from ..recurrent import Recurrent
 from . import table
-from .layout import Arrays, Entry, Layout, Parts, same_bits
+from .layout import BIASES, Arrays, Entry, Layout, Parts, same_bits
 
 
 def from_tool(
@@ -28,7 +28,7 @@ def from_tool(
     Args:
         arrays: by name, or dicts of them in dicts, whose names are joined with "/": NumPy's arrays or what
             `np.asarray` makes one of.
-        name: the tool's class, as "flax.linen.GRUCell"; see docs/interop.md or `nn.convert.TABLE`.
+        name: the tool's class, as "flax.linen.GRUCell"; one of `nn.convert.tools()`; see docs/interop.md.
         prefix: take the arrays whose names begin with it, as "encoder/". A tuple has one for each cell, the lowest
             layer first, forwards before backwards.
         bidirectional: whether a tuple of prefixes has two for each layer.
@@ -82,17 +82,51 @@ def to_tool(module: Module, name: str, prefix: str | Sequence[str] = "", *, exac
         raise TypeError(f"{name}: a cell or a Recurrent can be laid out so, not a {type(module).__name__}")
     if layout.places and directions not in layout.places:
         raise TypeError(f"{name}: has {'one direction' if directions == 2 else 'two directions'}, this module has not")
-    starts = [prefix] if isinstance(prefix, str) else list(prefix)
-    patterns = [start + "{name}" for start in starts]
-    if layout.places and isinstance(prefix, str):
-        layers = range(len(cells) // directions)
-        patterns = [prefix + pattern for layer in layers for pattern in _patterns(layout, layer, directions)]
-    if len(patterns) != len(cells):
-        raise ValueError(f"{name}: give one prefix for each of {len(cells)} cells, got {prefix!r}")
     arrays: Arrays = {}
-    for cell, pattern in zip(cells, patterns, strict=True):
+    for cell, pattern in zip(cells, _named(layout, len(cells), directions, prefix)):
         arrays |= {pattern.replace("{name}", e): a for e, a in _arrays_of(layout, cell, exact).items()}
     return arrays
+
+
+def own_name(module: Cell | Recurrent) -> str:
+    """The name of the layout in which `nn.save` writes a module.
+
+    Raises:
+        TypeError: if there is none: of cells of several kinds, or of one that no tool here has.
+    """
+    cells = module.cells if isinstance(module, Recurrent) else [module]
+    found = [table.layout_of(cell) for cell in cells]
+    if any((layout.kind, layout.options) != (found[0].kind, found[0].options) for layout in found):
+        raise TypeError("nn.convert: the cells are of several kinds; convert each by itself")
+    return table.own_name(found[0], module.directions if isinstance(module, Recurrent) else 0)
+
+
+def where(module: Cell | Recurrent, source: str, target: str, prefix: Any = "", to_prefix: Any = "") -> list[list[str]]:
+    """What went where: for each array of `source` its path, its shape, what it holds, and where `target` has that."""
+    cells, directions = (module.cells, module.directions) if isinstance(module, Recurrent) else ([module], 1)
+    theirs, others = table.find(source), table.find(target)
+    rows = []
+    named = zip(
+        cells, _named(theirs, len(cells), directions, prefix), _named(others, len(cells), directions, to_prefix)
+    )
+    for cell, own, other in named:
+        written = {e: other.replace("{name}", e.name) for e in others.chosen(_arrays_of(others, cell, False))}
+        for entry in theirs.chosen(_arrays_of(theirs, cell, False)):
+            goals = [path for e, path in written.items() if _shares(entry, e, theirs.inside)]
+            shape = entry.shape(*_sizes(cell))
+            rows.append([own.replace("{name}", entry.name), str(shape), entry.described(), ", ".join(goals)])
+    return rows
+
+
+def _shares(a: Entry, b: Entry, inside: str) -> bool:
+    """Whether something that `a` holds went into `b`; biases of a gate add up, unless one is `inside` of the reset."""
+    held = {(part if part not in BIASES or gate in inside else "b", gate) for part in a.parts for gate in a.gates}
+    gets = {(part if part not in BIASES or gate in inside else "b", gate) for part in b.parts for gate in b.gates}
+    return bool(held & gets) or a.parts == b.parts == "P"
+
+
+def _sizes(cell: Any) -> tuple[int, int, int]:
+    return cell.I, cell.H, cell.W.shape[0]
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -119,6 +153,17 @@ def _array(name: str, value: Any) -> np.ndarray:
     if a.dtype.kind != "f":
         raise ValueError(f"nn.convert: {name!r} is {a.dtype}, weights must be of a floating-point dtype of NumPy's")
     return a
+
+
+def _named(layout: Layout, cells: int, directions: int, prefix: str | Sequence[str]) -> list[str]:
+    """The path of each cell's arrays, with {name} left in it."""
+    if layout.places and isinstance(prefix, str):
+        layers = range(cells // directions)
+        return [prefix + pattern for layer in layers for pattern in _patterns(layout, layer, directions)]
+    starts = [prefix] if isinstance(prefix, str) else list(prefix)
+    if len(starts) != cells:
+        raise ValueError(f"{layout.name}: give one prefix for each of {cells} cells, got {prefix!r}")
+    return [start + "{name}" for start in starts]
 
 
 def _patterns(layout: Layout, layer: int, directions: int) -> list[str]:
@@ -152,7 +197,11 @@ def _check(layout: Layout, arrays: Arrays, places: list[dict[Entry, str]], direc
     first = {e.name: arrays[path] for e, path in places[0].items() if path in arrays}
     biased = any(path in arrays for place in places for e, path in place.items() if e.biases)
     projected = any(path in arrays for place in places for e, path in place.items() if e.parts == "P")
-    I, H, O = layout.sizes(first)
+    try:
+        I, H, O = layout.sizes(first)
+    except ValueError as error:
+        there = "\n  ".join(f"there is: {path} {a.shape}" for path, a in arrays.items())
+        raise ValueError(f"{error}\n  {there}") from None
     O = O if projected else H
     for k, place in enumerate(places):
         width = I if k < directions else directions * O

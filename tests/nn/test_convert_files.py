@@ -1,0 +1,334 @@
+"""Weights from file to file: what is read, what is refused, and what the command prints and leaves."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from interop.cases import read as read_cases
+from interop.ours import RECORDED
+from test_serialize_damage import Trap
+
+import nn
+from nn.convert import files, from_tool, to_tool
+from nn.convert.__main__ import main
+
+pytest.importorskip("rich", reason="the command prints a table with rich")
+
+
+def cell_file(folder: Path, name: str = "haiku.GRU", suffix: str = ".npz") -> tuple[Path, Any]:
+    cell = nn.GRUCell(2, 3, rng=0)
+    path = folder / f"theirs{suffix}"
+    nn.save(path, to_tool(cell, name, "gru/"))
+    return path, cell
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: Any) -> tuple[int, str, str]:
+    code = main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_file_of_a_tool_becomes_ours_and_goes_to_another_tool(
+    suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, cell = cell_file(tmp_path, suffix=suffix)
+    ours = tmp_path / f"ours{suffix}"
+    code, out, _ = run(capsys, path, ours, "--from", "haiku.GRU", "--prefix", "gru/")
+    assert code == 0
+    assert [word for word in ("gru/w_h", "W [z r n]", "W, W_h", "(3, 9)", "GRUCell(2, 3)") if word not in out] == []
+    state = nn.load(ours)[0]
+    assert all(np.array_equal(state[name], a) for name, a in cell.state_dict().items())
+    back = tmp_path / f"back{suffix}"
+    assert run(capsys, ours, back, "--from", "nn.GRUCell", "--to", "haiku.GRU", "--to-prefix", "gru/")[0] == 0
+    first, second = nn.load(path)[0], nn.load(back)[0]
+    assert set(first) == set(second)
+    assert all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def test_arrays_that_numpy_wrote_are_read_compressed_or_not(tmp_path: Path) -> None:
+    arrays = {"a/W": np.asfortranarray(np.random.default_rng(0).standard_normal((3, 4))), "b": np.float32(2)}
+    for write in (np.savez, np.savez_compressed):
+        write(tmp_path / "plain.npz", **arrays)
+        found = files.read(tmp_path / "plain.npz")
+        assert all(np.array_equal(found[name], a) for name, a in arrays.items())
+
+
+def test_several_prefixes_are_layers_and_directions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = nn.GRU(2, 3, num_layers=2, bidirectional=True, rng=0)
+    starts = ("f0/", "b0/", "f1/", "b1/")
+    nn.save(tmp_path / "theirs.npz", to_tool(net, "haiku.GRU", starts))
+    words = [word for start in starts for word in ("--prefix", start)]
+    code, _, err = run(capsys, tmp_path / "theirs.npz", tmp_path / "ours.npz", "--from", "haiku.GRU", *words,
+                       "--bidirectional")  # fmt: skip
+    assert code == 0, err
+    state = nn.load(tmp_path / "ours.npz")[0]
+    assert all(np.array_equal(state[name], a) for name, a in net.state_dict().items())
+    assert from_tool(state, "nn.GRU(bidirectional=True)").directions == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--from"),
+        (["--from", "haiku.LSTM", "--prefix", "gru/"], "linear/w"),
+        (["--from", "haiku.GRU"], "there is: gru/w_i (2, 9)"),
+        (["--from", "haiku.GRU", "--prefix", "gru/w"], "gru/b (9,)"),
+        (["--from", "haiku.GRU", "--prefix", "gru/", "--to", "keras.layers.GRU(reset_after=False)"], "exact=False"),
+        (["--from", "haiku.GRU", "--prefix", "gru/", "--to", "flax.nnx.GRUCell"], "reset='after'"),
+        (["--from", "haiku.gru", "--prefix", "gru/"], "haiku.VanillaRNN"),
+    ],
+)
+def test_what_does_not_fit_is_listed_and_nothing_is_written(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, _ = cell_file(tmp_path)
+    target = tmp_path / "ours.npz"
+    target.write_bytes(b"as it was")
+    code, out, err = run(capsys, path, target, *words)
+    assert (code, out) == (1, "")
+    assert said in err
+    assert "was not written" in err
+    assert target.read_bytes() == b"as it was"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ours.npz", "theirs.npz"]
+
+
+def test_left_over_arrays_are_all_listed_unless_they_are_left_on_purpose(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, cell = cell_file(tmp_path)
+    nn.save(path, files.read(path) | {"head/w": np.ones((3, 2), "f"), "head/b": np.ones(2, "f")})
+    words = [path, tmp_path / "ours.npz", "--from", "haiku.GRU", "--prefix", "gru/"]
+    code, _, err = run(capsys, *words)
+    assert code == 1
+    assert "head/w (3, 2)" in err
+    assert "head/b (2,)" in err
+    assert run(capsys, *words, "--leave-rest")[0] == 0
+    assert set(nn.load(tmp_path / "ours.npz")[0]) == set(cell.state_dict())
+
+
+def test_the_names_of_all_cells_are_printed_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--list"])
+    assert capsys.readouterr().out.split("\n")[:-1] == list(nn.convert.tools())
+
+
+# --- what is not read ------------------------------------------------------------------------------------------------
+
+
+def test_a_pickle_in_a_file_of_arrays_is_not_run(tmp_path: Path) -> None:
+    np.savez(tmp_path / "trap.npz", a=np.array([Trap()], object))
+    with pytest.raises(ValueError, match="Python objects"):
+        files.read(tmp_path / "trap.npz")
+
+
+def test_what_would_unpack_to_far_more_than_the_file_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "large.npz", a=np.zeros(10**6))
+    with pytest.raises(ValueError, match="declares 8000128 bytes"):
+        files.read(tmp_path / "large.npz")
+
+
+def test_a_header_that_declares_other_sizes_than_there_are_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones((2, 3)))
+    raw = buffer.getvalue().replace(b"(2, 3)", b"(9, 3)")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("a.npy", raw)
+    with pytest.raises(ValueError, match=r"declared as \(9, 3\) float64, but has 48 bytes"):
+        files.read(tmp_path / "a.npz")
+
+
+def test_a_file_of_another_name_or_none_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must end in one of"):
+        files.read(tmp_path / "weights.pkl")
+    with pytest.raises(FileNotFoundError):
+        files.read(tmp_path / "missing.npz")
+    (tmp_path / "text.npz").write_text("no arrays")
+    with pytest.raises(ValueError, match="damaged, cut short, or not what its name says"):
+        files.read(tmp_path / "text.npz")
+
+
+def h5py_or_skip() -> Any:
+    return pytest.importorskip("h5py", reason="h5py is not installed, which reads .h5 and .keras")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("compressed", "compressed or filtered"),
+        ("external", "data in other files"),
+        ("virtual", "data in other files"),
+        ("soft", "link to elsewhere"),
+        ("elsewhere", "link to elsewhere"),
+        ("cycle", "a second time"),
+        ("text", "has no numbers"),
+        ("type", "neither a group nor an array"),
+        ("late", "has 0 bytes"),
+    ],
+)
+def test_what_is_no_plain_array_of_an_h5_file_is_refused_by_name(kind: str, said: str, tmp_path: Path) -> None:
+    h5py, path, a = h5py_or_skip(), tmp_path / "a.h5", np.ones((4, 3), "f")
+    with h5py.File(path, "w") as file:
+        group = file.create_group("g")
+        group["W"] = a
+        if kind == "compressed":
+            group.create_dataset("b", data=a, compression="gzip")
+        elif kind == "external":
+            group.create_dataset("b", (4, 3), "f", external=[("other.bin", 0, 48)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((4, 3), "f")
+            layout[:] = h5py.VirtualSource("other.h5", "W", (4, 3))
+            group.create_virtual_dataset("b", layout)
+        elif kind == "soft":
+            group["b"] = h5py.SoftLink("/g/W")
+        elif kind == "elsewhere":
+            group["b"] = h5py.ExternalLink("other.h5", "/W")
+        elif kind == "cycle":
+            group["b"] = file["/"]
+        elif kind == "text":
+            group["b"] = "a name"
+        elif kind == "type":
+            group["b"] = np.dtype("f8")
+        else:
+            group.create_dataset("b", (10**6, 10**3), "f8")  # 8 GB that no file has
+    with pytest.raises(ValueError, match=said):
+        files.read(path)
+
+
+# --- Keras -----------------------------------------------------------------------------------------------------------
+
+
+MODELS = read_cases(RECORDED / "keras_models.npz")[1]
+each_model = pytest.mark.parametrize("name", MODELS)
+
+
+def keras_file(name: str, folder: Path, suffix: str = ".keras") -> Path:
+    h5py_or_skip()
+    path = folder / f"{name}{suffix}"
+    path.write_bytes(MODELS[name][suffix].tobytes())
+    return path
+
+
+def changed(path: Path, change: Any) -> Path:
+    """The model with another configuration, `change(layers)`."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    change(config["config"]["layers"])
+    members["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, raw in members.items():
+            archive.writestr(name, raw)
+    return path
+
+
+@each_model
+def test_a_keras_model_computes_what_keras_does(name: str, tmp_path: Path) -> None:
+    model, case = nn.convert.from_keras(keras_file(name, tmp_path)), MODELS[name]
+    y = model(np.swapaxes(case["x"], 0, 1))
+    np.testing.assert_allclose(y.data, case["y"], rtol=0, atol=1e-6)
+    assert np.ptp(case["y"]) > 0.1
+
+
+@each_model
+def test_a_keras_model_goes_through_the_command(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = keras_file(name, tmp_path)
+    assert run(capsys, path, tmp_path / "ours.npz")[0] == 0
+    model = nn.convert.from_keras(path)
+    before = model.state_dict()
+    for p in model.parameters():
+        p.data = np.zeros_like(p.data)
+    model.load_state_dict(nn.load(tmp_path / "ours.npz")[0])
+    assert all(np.array_equal(a, before[key]) for key, a in model.state_dict().items())
+
+
+def test_a_layer_of_a_file_of_weights_is_found_by_keras_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, model = keras_file("stacked", tmp_path, ".weights.h5"), keras_file("stacked", tmp_path)
+    words = [path, tmp_path / "enc.npz", "--from", "keras.layers.LSTM", "--prefix", "layers/lstm/cell/"]
+    assert "layers/gru_1/cell/recurrent_kernel (3, 9)" in run(capsys, *words)[2]
+    assert run(capsys, *words, "--leave-rest")[0] == 0
+    enc = nn.convert.from_keras(model).parts["enc"].cells[0].state_dict()
+    assert all(np.array_equal(a, enc[key]) for key, a in nn.load(tmp_path / "enc.npz")[0].items())
+
+
+@pytest.mark.parametrize(
+    ("mask", "lengths"),
+    [([[1, 1, 0], [1, 0, 0], [1, 0, 0]], [3, 1, 0]), ([[0, 1]], [0, 1]), ([[1], [1]], [2])],
+)
+def test_masks_that_lengths_can_say_are_lengths(mask: Any, lengths: list[int]) -> None:
+    from nn.convert.keras_model import lengths_of_mask
+
+    assert lengths_of_mask(mask).tolist() == lengths
+
+
+@pytest.mark.parametrize(
+    ("mask", "shown"), [([[0, 1], [1, 1]], "sequence 0 is 01"), ([[1, 1], [1, 0], [1, 1]], "1 is 101")]
+)
+def test_masks_that_lengths_cannot_say_are_refused(mask: Any, shown: str) -> None:
+    from nn.convert.keras_model import lengths_of_mask
+
+    with pytest.raises(ValueError, match=shown):
+        lengths_of_mask(mask)
+
+
+def test_padding_before_a_sequence_is_refused_where_the_model_runs(tmp_path: Path) -> None:
+    model = nn.convert.from_keras(keras_file("tokens", tmp_path))
+    with pytest.raises(ValueError, match="must all be at its end"):
+        model(np.array([[0, 1], [1, 1], [2, 0]]))
+
+
+def test_outputs_that_were_turned_round_are_refused_on_padded_sequences(tmp_path: Path) -> None:
+    path = keras_file("masked", tmp_path)
+    model = nn.convert.from_keras(changed(path, lambda layers: layers[-1]["config"].update(return_sequences=True)))
+    xs = np.swapaxes(MODELS["masked"]["x"], 0, 1)
+    with pytest.raises(ValueError, match="not their mask"):
+        model(xs)
+    whole = np.abs(xs)
+    assert np.array_equal(
+        model(whole).data[0], model.parts["simple_rnn_7"](model.parts["simple_rnn_6"](whole)[0])[0][-1].data
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "said"),
+    [
+        (1, {"activation": "gelu"}, "enc: activation 'gelu'"),
+        (1, {"recurrent_activation": "hard_sigmoid"}, "recurrent_activation 'hard_sigmoid'"),
+        (1, {"stateful": True}, "enc: stateful=True"),
+        (4, {"axis": [1]}, "normalise the last axis"),
+        (6, {"activation": "swish"}, "dense: activation 'swish'"),
+    ],
+)
+def test_options_without_a_counterpart_are_refused_by_name(
+    layer: int, options: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    path = changed(keras_file("stacked", tmp_path), lambda layers: layers[layer]["config"].update(options))
+    with pytest.raises(ValueError, match=said):
+        nn.convert.from_keras(path)
+
+
+def test_all_layers_that_are_not_read_are_listed_at_once(tmp_path: Path) -> None:
+    def change(layers: Any) -> None:
+        layers[2]["class_name"], layers[6]["class_name"] = "Flatten", "Conv1D"
+
+    with pytest.raises(ValueError, match="what these layers do is not there") as caught:
+        nn.convert.from_keras(changed(keras_file("stacked", tmp_path), change))
+    assert "Flatten is not one" in str(caught.value)
+    assert "Conv1D is not one" in str(caught.value)
+
+
+def test_arrays_of_no_layer_and_missing_ones_are_listed(tmp_path: Path) -> None:
+    path = changed(keras_file("stacked", tmp_path), lambda layers: layers.pop())
+    with pytest.raises(ValueError, match=r"unexpected: layers/dense/vars/0 \(3, 2\)"):
+        nn.convert.from_keras(path)
+    path = changed(keras_file("stacked", tmp_path), lambda layers: layers.append(layers[1]))
+    with pytest.raises(ValueError, match=r"layer 'enc'.*'kernel'.*missing"):
+        nn.convert.from_keras(path)
