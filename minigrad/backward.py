@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
@@ -58,19 +58,20 @@ def walk(
     ends: Set[Node] | None = None,
     within: Sequence[Node] | None = None,
     onward: bool = False,
+    rules_of: Callable[[Node, Any], tuple[Any, ...]] | None = None,
 ) -> dict[Node, Any]:
     """Cotangents of the nodes in `ends` (None: the leaves, and what retains its gradient).
 
     Newest first, so that all that a node gets has arrived before its rules are called, each at most once per input.
     Only nodes `within` a lineage are visited, all if there is none. What an end was made from gets nothing through it,
     unless `onward`. `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get
-    arrays.
+    arrays. `rules_of(node, g)` then gives other rules, a joint rule and operands for them, if it is there.
     """
     if recorded:
         within = _leaves_early(lineage(outputs)[0] if within is None else within)
     outer = turned.set(None if recorded else {})
     try:
-        return _walk(outputs, cotangents, RecordedSum if recorded else ArraySum, ends, within, onward)
+        return _walk(outputs, cotangents, RecordedSum if recorded else ArraySum, ends, within, onward, rules_of)
     finally:
         turned.reset(outer)
 
@@ -95,6 +96,7 @@ def _walk(
     ends: Set[Node] | None,
     within: Sequence[Node] | None,
     onward: bool,
+    rules_of: Any,
 ) -> dict[Node, Any]:
     # what each node has got so far: None, a single array, which is all that most ever get, or a sum of this kind
     sums: dict[Node, Any] = {} if within is None else dict.fromkeys(within)
@@ -125,7 +127,10 @@ def _walk(
         static, order, value = t.static, t.order, t.value
         rules, joint = made_by.rules, made_by.joint
         if kind is RecordedSum:
-            operands = (g, *t.opened())
+            if rules_of is None:
+                operands = (g, *t.opened())
+            else:
+                rules, joint, operands = rules_of(t, g)
         else:
             operands = (g, t if value is None else value, *t.operands)
         terms = None

@@ -21,11 +21,13 @@ from .table import IMPURE, PARTS
 class Layout:
     """The shape, dtype and strides of arrays, and the bytes of one in C's order; made by `layout`, one for all."""
 
-    __slots__ = ("shape", "dtype", "strides", "nbytes")
+    __slots__ = ("shape", "dtype", "strides", "nbytes", "outline")
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]) -> None:
         self.shape, self.dtype, self.strides = shape, dtype, strides
         self.nbytes = dtype.itemsize * math.prod(shape)
+        #: an array like these that has the memory of one entry, 0: see `outline.py`
+        self.outline = np.ndarray(shape, dtype, np.zeros((), dtype), 0, (0,) * len(shape))
 
     def matches(self, other: Layout) -> bool:
         """Whether entries of both lie in the same pattern."""
@@ -53,20 +55,24 @@ class Value:
 
     `source` is a leaf Tensor that the function closes over, or the number of an argument, or None. `plain` marks what
     is no Tensor in a plain run, but an array. `of` is the first Value that it equals, None if it is that itself.
-    `outlined` tells that the trace did not compute it.
+    `outlined` tells that the trace did not compute it. `kind` and `reads` are those of the traced instruction that made
+    it, None for what was not made by one.
 
     >>> import minigrad as mg
     >>> mg.traced(mg.tanh, np.ones((3, 4))).results
     v1:f64[3,4]
     """
 
-    __slots__ = ("number", "layout", "source", "plain", "of", "outlined")
+    __slots__ = ("number", "layout", "source", "plain", "of", "outlined", "kind", "reads")
+
+    kind: Kind | None
+    reads: tuple[Value, ...]
 
     def __init__(
         self, number: int, layout: Layout, source: Any = None, plain: bool = False, of: Value | None = None
     ) -> None:
         self.number, self.layout, self.source, self.plain, self.of = number, layout, source, plain, of
-        self.outlined = False
+        self.outlined, self.kind, self.reads = False, None, ()
 
     shape = property(lambda self: self.layout.shape)
     dtype = property(lambda self: self.layout.dtype)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
 from ..messages import user_line
 from ..primitive import Primitive
 from ..record import Variable
+from ..tensor import Tensor
 from ..tree import tree_map
-from .instruction import Instruction, Kinds, Value, identity, layout, values
+from .instruction import Instruction, Kind, Kinds, Layout, Value, identity, layout, values
 
 CONSTANT = {int, float, bool, str, slice, type(None), type(Ellipsis), type}
 
@@ -39,55 +39,52 @@ class Listing:
         self.seen: dict[Any, Value] = {}  # what each result is, by the kind and the Values that are read
         self.leaves: dict[Any, tuple[Variable, Value]] = {}  # tensors that are closed over, by Node or else by id
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
-        self.made_by: dict[Value, Instruction] = {}
         self.arrays: dict[Value, np.ndarray] = {}  # those of arguments, and others that are real
+        self.wrapped: set[int] = set()  # the ids of tensors that stand for arrays that are closed over
+        self.known: dict[Any, Kind] = {}  # what calls do, by all that decides that
+        self.repeatable: set[Kind] = set()  # these
+        self.subclassed = False  # whether a tensor is of another class than Tensor
+        self.noted: list[Any] | None = None  # calls, while a rule runs whose recipe is written, see `rules`
 
     def write(
-        self,
-        out: Variable,
-        p: Primitive,
-        inputs: tuple[Any, ...],
-        static: dict[str, Any],
-        flat: bool,
-        plain: bool,
-        view: int | None = None,
-    ) -> Instruction | None:
-        """Name the result of a call and write it down; None if the same was computed before.
+        self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], like: Layout, flat: bool, view: int | None
+    ) -> tuple[Kind, tuple[Value, ...]]:
+        """What a call with a result like this does, and what it reads.
 
         `flat` tells that inputs are Tensors and constants, and static constants; `view` numbers the input whose memory
         the result shares.
         """
-        like = layout(out._data.shape, out._data.dtype)
         if flat:
-            key: list[Any] = [p, like, view, identity(static) if static else 0]
-            read: list[Value] = []
-            for x in inputs:
-                if isinstance(x, Variable):
-                    x = self.value_of(x)
-                    read.append(x)
-                    key.append(x.layout)
-                else:
-                    key.append(identity(x))
-            reads = tuple(read)
-        else:
-            inputs, static = tree_map(self.read, inputs), tree_map(self.read, static)
-            reads = values((inputs, static))
-            key = [p, like, view, identity(static), *map(identity, inputs), *[x.layout for x in reads]]
-        if p is ops.positive:
-            self.name(out, plain, reads[0])
-            return None
-        kind = self.kinds.found.get(tuple(key))
-        if kind is None:
             inputs = tuple([self.value_of(x) if isinstance(x, Variable) else x for x in inputs])
-            kind = self.kinds.of(tuple(key), p, inputs, static, like, view)
-        found = self.seen.get((kind, reads)) if kind.pure and not self.repeats else None
-        value = self.name(out, plain, found)
-        if found is not None:
-            return None
-        self.seen[kind, reads] = value
-        instruction = Instruction(kind, reads, value)
-        self.instructions.append(instruction)
-        return instruction
+            return self.kinds.kind(p, inputs, static, like, view), tuple([x for x in inputs if type(x) is Value])
+        inputs, static = tree_map(self.read, inputs), tree_map(self.read, static)
+        reads = values((inputs, static))
+        key = p, like, view, identity(static), *map(identity, inputs), *[x.layout for x in reads]
+        return self.kinds.of(key, p, inputs, static, like, view), reads
+
+    def add(self, kind: Kind, reads: tuple[Value, ...], plain: bool = False, outlined: bool = True) -> Value:
+        """The Value of a call: that of an equal call before, or a new one, of a new instruction."""
+        found = self.seen.get((kind, reads))
+        if found is None or not kind.pure or self.repeats:
+            found = self.seen[kind, reads] = self.kinds.value(kind.layout, None, plain)
+            found.outlined, found.kind, found.reads = outlined, kind, reads
+            self.instructions.append(Instruction(kind, reads, found))
+        return found
+
+    def look(self, x: Variable) -> tuple[Value, bool]:
+        """The Value of a tensor, and whether the tensor stands for a plain array."""
+        try:
+            value = x.stands_for
+        except AttributeError:
+            return self.value_of(x), id(x) in self.wrapped
+        return value.of or value, value.plain
+
+    def tensor_of(self, value: Value) -> Tensor:
+        """A Tensor that stands for this Value and requires no gradient."""
+        t: Tensor = object.__new__(Tensor)
+        t._data, t.node = value.layout.outline, None
+        self.name(t, False, value)
+        return t
 
     def name(self, t: Variable, plain: bool, of: Value | None = None, source: Any = None) -> Value:
         """Give a tensor its Value: a new one, if it is not equal to an earlier one that stands for the same type."""
@@ -133,8 +130,6 @@ class Listing:
             return x
         if not (hasattr(x, "stands_for") and x.stands_for.outlined):
             return x._data
-        for i in self.instructions[len(self.made_by) :]:
-            self.made_by[i.out] = i
         arrays = self.arrays
         pending = [self.value_of(x)]
         while pending:
@@ -143,12 +138,12 @@ class Listing:
                 pending.pop()
             elif isinstance(value.source, Variable):
                 arrays[value] = value.source._data
-            elif missing := [v for v in self.made_by[value].reads if v not in arrays]:
+            elif missing := [v for v in value.reads if v not in arrays]:
                 pending += missing
             else:
-                i = self.made_by[value]
-                inputs, static = i.kind.called_with([arrays[v] for v in i.reads])
-                arrays[value] = np.asarray(i.kind.primitive.function(*inputs, **static))
+                assert value.kind is not None
+                inputs, static = value.kind.called_with([arrays[v] for v in value.reads])
+                arrays[value] = np.asarray(value.kind.primitive.function(*inputs, **static))
         return arrays[self.value_of(x)]
 
     def check_constants(self) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from .. import ops, shapes
 from ..einsum import _einsum
 from ..primitive import Primitive
+from .instruction import layout
 from .table import IMPURE
 
 #: Primitives whose result has a shape and dtype that follow from the inputs' alone, whatever their values.
@@ -65,7 +66,7 @@ def _outline(p: Primitive, arrays: Sequence[Any]) -> np.ndarray | None:
             like = p.function(*[np.ones((1, 1), x.dtype) if isinstance(x, np.ndarray) else x for x in arrays])
     except (ValueError, TypeError):
         return None  # the call itself says what is wrong
-    return np.ndarray(shape, like.dtype, np.zeros((), like.dtype), 0, (0,) * len(shape))
+    return layout(shape, like.dtype).outline
 
 
 def _product(a: Any, b: Any) -> tuple[int, ...]:

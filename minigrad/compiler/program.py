@@ -132,8 +132,8 @@ class Program:
         steps = schedule(instructions, places, collecting.collections)
         arguments, ends = [places[value] for value in given], [places[value] for value in kept]
         self.nbytes = plan(steps, arguments, ends, in_place="in_place" in stages, turns="turns" in stages)
-        stages.tell("places", steps)
-        stages.tell("memory", memory_map(places, steps, self.nbytes))
+        stages.tell("places", lambda: steps)
+        stages.tell("memory", lambda: memory_map(places, steps, self.nbytes))
         if len(self.block) < self.nbytes + 64:
             self.block = np.empty(max(self.nbytes + 64, 2 * len(self.block)), np.uint8)
         self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
@@ -147,8 +147,7 @@ class Program:
                 self.names.append(s.name)
         self.outputs = [(arrays.of(x), kind) for x, kind in zip(results, self.kinds)]
         self.added = [arrays.of(g) for g in gradients]
-        if stages.show:
-            stages.tell("calls", self.describe().splitlines())
+        stages.tell("calls", lambda: self.describe().splitlines())
 
     def _place_leaves(self, trace: Trace, places: dict[Value, Place], moving: Set[Variable]) -> dict[Root, np.ndarray]:
         """Give leaves their places, in their own memory or in a copy's; returns the memory of each root."""

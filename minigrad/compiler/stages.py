@@ -66,18 +66,17 @@ class Stages:
             "packed_factors": lambda before: with_packed_factors(before, kinds),
             "batches": lambda before: with_batches(before, kinds),
         }
-        self.tell("as traced", instructions)
+        self.tell("as traced", lambda: instructions)
         for name, change in run.items():
             if name in self:
                 before, instructions = instructions, change(instructions)
-                same = [i.reads for i in before] == [i.reads for i in instructions]
-                self.tell(name, ["the same"] if same and self.show else instructions)
+                self.tell(name, lambda: ["the same"] if list(before) == list(instructions) else instructions)  # noqa: B023
         return instructions
 
-    def tell(self, title: str, lines: Sequence[Any]) -> None:
-        """Print lines below a title, if anything is to be shown."""
+    def tell(self, title: str, lines: Callable[[], Sequence[Any]]) -> None:
+        """Print these lines below a title, if anything is to be shown."""
         if self.show:
-            print(f"--- {title} ---", *folded([*map(str, lines)]), "", sep="\n")
+            print(f"--- {title} ---", *folded([*map(str, lines())]), "", sep="\n")
 
 
 def folded(lines: Sequence[str]) -> list[str]:

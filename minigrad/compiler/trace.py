@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from .. import shapes
+from .. import ops, shapes
 from ..backward import add_gradient, gradient, set_gradient, walk, walk_arrays
 from ..checkpoint import without_record
 from ..derivation import running
@@ -22,10 +22,14 @@ from ..primitive import Primitive, by_ufunc
 from ..record import Node, Variable, clock
 from ..tensor import Tensor, is_tensor
 from ..tree import tree_leaves, tree_map
+from .instruction import Kind, Value, identity, layout
 from .listing import CONSTANT, Listing, is_constant
 from .outline import SHAPED, Outlines, has_outline
 from .outside import watched
+from .rules import Noted, Rules
 from .table import COMPOSED, IMPURE
+
+NOT_KNOWN = None, (), None, False
 
 
 class Leaked:
@@ -51,7 +55,7 @@ class Trace(Listing, Interpretation):
         self.start = clock()
         self.inside: set[int] = set()  # tensors made in the block, by id
         self.tensors: dict[int, Variable] = {}  # Tensors that share the memory of constants, by the ids of these
-        self.wrapped: set[int] = set()  # and by their own ids
+        self.rules = Rules(self)
         self.gradients: dict[Node, list[Any]] = {}  # of each leaf: was .grad reset, the gradient added since
         self.generators: dict[int, tuple[Any, Any]] = {}  # random generators, with their state before the trace
         self.watched: dict[tuple[int, str], tuple[Any, str, Any]] = {}
@@ -70,6 +74,8 @@ class Trace(Listing, Interpretation):
                 t._data = Leaked()  # type: ignore[assignment]
                 t.node = None
                 del t.stands_for
+        self.rules.wrapped.clear()
+        del self.rules  # which is a circle, and all of this would wait for the garbage collector
 
     # --- calls of primitives -----------------------------------------------------------------------------------------
 
@@ -77,6 +83,45 @@ class Trace(Listing, Interpretation):
         """A call of a primitive: its result as a Tensor, and an instruction."""
         if p in COMPOSED:
             return COMPOSED[p](*inputs, **static)
+        key, reads, cls, plain = self._looks(p, inputs, static)
+        kind = self.known.get(key)
+        if kind is None:
+            return self._first_call(p, inputs, static, key)
+        return self._result(cls, kind.layout.outline, kind, reads, inputs, static, plain, True)
+
+    def _looks(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> tuple[Any, Any, Any, bool]:
+        """What decides what a call does, None if values do; its Values; the class of the first; are all plain."""
+        key: list[Any] = [p]
+        reads: list[Value] = []
+        cls, plain = None, True
+        for x in inputs:
+            if isinstance(x, Variable):
+                self.subclassed = self.subclassed or type(x) is not Tensor
+                try:
+                    value = x.stands_for
+                    plain = plain and value.plain
+                    value = value.of or value
+                except AttributeError:
+                    if x.node is not None and x.node.primitive is not None:
+                        return NOT_KNOWN
+                    value, plain = self.value_of(x), plain and id(x) in self.wrapped
+                if value.layout.dtype.kind not in "fb":
+                    return NOT_KNOWN  # what is done to integers is quick, and its errors may depend on them
+                key.append(value.layout)
+                reads.append(value)
+                cls = cls or type(x)
+            elif type(x) in CONSTANT or is_constant(x):
+                key.append(identity(x))
+            else:
+                return NOT_KNOWN
+        if static:
+            if not all(map(is_constant, static.values())):
+                return NOT_KNOWN
+            key.append(identity(static))
+        return (tuple(key), tuple(reads), cls, plain) if reads else NOT_KNOWN
+
+    def _first_call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any) -> Any:
+        """A call that is not `known`: the primitive says what becomes of it, or else its outline."""
         pure = p not in IMPURE
         nodes, arrays, flat = _flat(inputs, static)
         if not flat:
@@ -100,14 +145,42 @@ class Trace(Listing, Interpretation):
                 p.constant(y, inputs)
             if not p.piecewise_constant and y.dtype.kind == "f":
                 self.ruleless += [(p, x.node) for x in nodes if x.node is not None]
-        out: Any = object.__new__(type(nodes[0]) if nodes else Tensor)  # __init__ would take as long as all the rest
-        out._data = y
-        out.node = self._node(out, p, inputs, static) if p.differentiable else None
         plain = not p.differentiable or self.plain(nodes)
-        if (i := self.write(out, p, inputs, static, flat, plain, view)) is not None:
-            i.out.outlined = outlined
-            if not outlined and p not in SHAPED:
-                self.arrays[i.out] = y
+        kind, reads = self.write(p, inputs, static, layout(y.shape, y.dtype), flat, view)
+        always = p in SHAPED and p is not ops.positive and outlined and (p.differentiable or y.dtype.kind == "b")
+        if key is not None and flat and always:
+            self.known[key] = kind
+            self.repeatable.add(kind)
+        return self._result(type(nodes[0]) if nodes else Tensor, y, kind, reads, inputs, static, plain, outlined)
+
+    def _result(
+        self,
+        cls: type[Any],
+        y: np.ndarray,
+        kind: Kind,
+        reads: tuple[Value, ...],
+        inputs: tuple[Any, ...],
+        static: dict[str, Any],
+        plain: bool,
+        outlined: bool,
+    ) -> Any:
+        """The result y of a call as a tensor, and the call written down."""
+        p = kind.primitive
+        out: Any = object.__new__(cls)  # __init__ would take as long as all the rest
+        out._data, out.node = y, None
+        if p.differentiable:
+            out.node = self._node(out, p, inputs, static)
+        else:
+            plain = True
+        if p is ops.positive:
+            value = reads[0]
+        else:
+            value = self.add(kind, reads, plain, outlined)
+            if not outlined and p not in SHAPED and value not in self.arrays:
+                self.arrays[value] = y
+        self.name(out, plain, value)
+        if self.noted is not None:
+            self.noted.append(Noted(kind if kind in self.repeatable else None, inputs, out))
         return out
 
     def _called(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], arrays: list[Any]) -> Any:
@@ -192,9 +265,9 @@ class Trace(Listing, Interpretation):
         if new._data.dtype == old._data.dtype:
             self.name(new, False, self.value_of(old))
         else:
-            i = self.write(new, shapes.astype, (old,), {"dtype": new._data.dtype}, flat=True, plain=False)
-            if i is not None:
-                i.out.outlined = self.value_of(old).outlined
+            like = layout(new._data.shape, new._data.dtype)
+            kind, reads = self.write(shapes.astype, (old,), {"dtype": like.dtype}, like, True, None)
+            self.name(new, False, self.add(kind, reads, outlined=reads[0].outlined))
 
     def plain(self, nodes: Any) -> bool:
         """Whether all of these stand for plain arrays."""
@@ -234,10 +307,12 @@ class Trace(Listing, Interpretation):
             return self.call(by_ufunc.get(ufunc) or Primitive(ufunc, (), None, ufunc.__name__, None), inputs, {})
         return array_ufunc.__wrapped__(t, ufunc, method, *inputs, **static)  # type: ignore[attr-defined]
 
-    def _walk_arrays(self, outputs: Any, cotangents: Any, *args: Any, **kwargs: Any) -> dict[Node, Any]:
+    def _walk_arrays(
+        self, outputs: Any, cotangents: Any, ends: Any = None, within: Any = None, onward: bool = False
+    ) -> dict[Node, Any]:
         """On Tensors, so that the rules are traced, but without a record of these."""
         with no_grad():
-            return walk(outputs, [self.tensor(g) for g in cotangents], True, *args, **kwargs)
+            return walk(outputs, [self.tensor(g) for g in cotangents], True, ends, within, onward, self.rules)
 
     def _never_mind(self, t: Tensor) -> None:
         """What a retained gradient of a function's own tensor would be is of no account: it is gone with the trace."""

@@ -1,0 +1,120 @@
+"""Derivative rules under a trace: what a rule called for a call of a kind, it need not be asked for again.
+
+A rule of minigrad's own is a pure function of its operands and, since nothing of a trace may look into values, what it
+calls depends on their layouts and on constants alone: on the Kind of the call that it is the rule of, and the layout of
+the cotangent. So the first time its calls are noted as a recipe, from then on the recipe is followed. The rules of a
+primitive that is declared elsewhere are called each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from ..primitive import Primitive
+from ..record import Node, Variable
+from ..tensor import Tensor
+from ..tree import tree_leaves, tree_map
+from .instruction import Kind, Layout, Value
+from .listing import Listing, is_constant
+
+
+class Noted(NamedTuple):
+    """A call that a rule made: its Kind (None for what a recipe cannot repeat), its inputs and its result."""
+
+    kind: Kind | None
+    inputs: Sequence[Any]
+    result: Variable
+
+
+class _Number:
+    """In place of a Tensor: its number among the cotangent, the output, what the call read, and what the rule made."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Recipe(NamedTuple):
+    """The calls of a rule, each a Kind and the numbers of what it reads (a constant's Value), and what it returns."""
+
+    calls: list[tuple[Kind, list[Any]]]
+    result: Any
+
+
+class Rules:
+    """The rules of primitives as a trace calls them: with a node of the record and its cotangent."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
+        self.wrapped: dict[Primitive, tuple[Any, Any]] = {}
+
+    def __call__(self, node: Node, g: Variable) -> tuple[Any, Any, tuple[Any, ...]]:
+        """The rules of the node's primitive, its joint rule, and the operands for these."""
+        p: Primitive = node.primitive
+        if type(p) is not Primitive:
+            return p.rules, p.joint, (g, *node.opened())
+        if p not in self.wrapped:
+            rules = tuple([rule and self._followed(p, rule) for rule in p.rules])
+            self.wrapped[p] = rules, p.joint and self._followed(p, p.joint)
+        return *self.wrapped[p], (node, g)
+
+    def _followed(self, p: Primitive, rule: Callable[..., Any]) -> Callable[..., Any]:
+        listing = self.listing
+        recipes: dict[Any, Recipe] = {}
+
+        def followed(node: Node, g: Any, **static: Any) -> Any:
+            value = node.stands_for
+            value = value.of or value
+            cotangent, plain = listing.look(g)
+            kind = value.kind
+            key = kind, cotangent.layout
+            if key in recipes and not plain and len(kind.inputs) == len(node.inputs) and not listing.subclassed:
+                return _follow(recipes[key], g, [cotangent, value, *value.reads], listing)
+            operands = (g, *node.opened())
+            if plain or kind not in listing.repeatable or kind.primitive is not p or listing.noted is not None:
+                return rule(*operands, **static)
+            listing.noted = []
+            try:
+                result = rule(*operands, **static)
+                if (recipe := _recipe(operands, kind, listing, result)) is not None:
+                    recipes[key] = recipe
+            finally:
+                listing.noted = None
+            return result
+
+        return followed
+
+
+def _follow(recipe: Recipe, g: Any, values: list[Value], listing: Listing) -> Any:
+    for kind, numbers in recipe.calls:
+        reads = tuple([values[n] if type(n) is int else n for n in numbers])
+        values.append(listing.add(kind, reads))
+
+    def made(x: Any) -> Any:
+        if type(x) is not _Number:
+            return x
+        return g if x.number == 0 else listing.tensor_of(values[x.number])
+
+    result = recipe.result
+    return made(result) if type(result) is _Number else tree_map(made, result)
+
+
+def _recipe(operands: Sequence[Any], kind: Kind, listing: Listing, result: Any) -> Recipe | None:
+    """What was noted as a recipe, None if it cannot be repeated."""
+    if len(operands) != 2 + len(kind.inputs):
+        return None
+    tensors = [*operands[:2], *[x for x, like in zip(operands[2:], kind.inputs) if type(like) is Layout]]
+    if not all([type(x) in (Tensor, Node) for x in tensors]):
+        return None
+    numbers = {id(x): n for n, x in reversed(list(enumerate(tensors)))}
+    calls: list[tuple[Kind, list[Any]]] = []
+    for n, (called, inputs, y) in enumerate(listing.noted or (), len(tensors)):
+        read = [x for x in inputs if isinstance(x, Variable)]
+        if called is None or not all([id(x) in numbers or id(x) in listing.wrapped for x in read]):
+            return None
+        calls.append((called, [numbers[id(x)] if id(x) in numbers else listing.value_of(x) for x in read]))
+        numbers[id(y)] = n
+    for x in tree_leaves(result):
+        if not (is_constant(x) or (type(x) is Tensor and id(x) in numbers and not listing.look(x)[1])):
+            return None
+    return Recipe(calls, tree_map(lambda x: _Number(numbers[id(x)]) if type(x) is Tensor else x, result))

@@ -1,0 +1,127 @@
+"""compile: rules that need not be called again while a function is traced, and those that are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+X = np.random.default_rng(0).standard_normal((6, 2, 3))
+
+
+def same(f: Any, *args: Any) -> None:
+    for a, b in zip(mg.tree_leaves(mg.compile(f)(*args)), mg.tree_leaves(f(*args)), strict=True):
+        np.testing.assert_allclose(mg.as_tensor(a).data, mg.as_tensor(b).data, rtol=1e-12, atol=1e-12)
+
+
+def counted(p: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How often the rules of a primitive are called, from now on."""
+    calls = [0]
+
+    def counting(rule: Any) -> Any:
+        def called(*operands: Any, **static: Any) -> Any:
+            calls[0] += 1
+            return rule(*operands, **static)
+
+        return called
+
+    monkeypatch.setattr(p, "rules", tuple([rule and counting(rule) for rule in p.rules]))
+    return calls
+
+
+def chain(x: Any) -> Any:
+    for _ in range(12):
+        x = mg.tanh(x) * 0.5
+    return mg.sum(x)
+
+
+def test_a_rule_is_called_once_for_calls_of_one_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = counted(mg.tanh, monkeypatch)
+    f = mg.compile(mg.grad(chain))
+    f(X[0])
+    assert calls == [1]
+    f(X)
+    assert calls == [2]  # another shape
+
+
+def test_a_rule_is_called_again_for_other_constants_and_cotangents() -> None:
+    def f(x: Any) -> Any:
+        total = 0.0
+        for k in range(6):
+            row = mg.flip(x[k], axis=k % 2) ** (k + 1.0) * mg.sum(x[k], axis=k % 2, keepdims=True)
+            total = total + mg.sum(row) + mg.sum(mg.sum(x[k], axis=k % 2) ** 2)
+        return total
+
+    same(mg.value_and_grad(f), X)
+
+
+def test_a_cotangent_that_was_computed_before_is_not_mixed_up_with_others() -> None:
+    def f(x: Any) -> Any:
+        total = 0.0
+        for k in range(4):
+            y = mg.tanh(x[k])
+            total = total + (mg.sum(y * mg.tensor(1.0) * (y * y)) if k == 0 else mg.sum(y * x[k - 1] * (y * y)))
+        return total
+
+    same(mg.value_and_grad(f), X)
+    y = lambda x: mg.tanh(x)
+    same(lambda x: [mg.vjp(y, x[k])[1](y(x[k]) * y(x[k]) if k == 0 else x[k - 1]) for k in range(4)], X)
+
+
+def test_rules_of_a_primitive_of_the_users_own_are_called_each_time() -> None:
+    calls = []
+    p = mg.primitive(lambda x: x * 2.0, lambda g, y, x: calls.append(1) or g * 2.0, name="twice")
+
+    def f(x: Any) -> Any:
+        for _ in range(5):
+            x = p(x)
+        return mg.sum(x)
+
+    mg.compile(mg.grad(f))(X[0])
+    assert len(calls) == 5
+
+
+def test_rules_are_called_each_time_for_tensors_of_a_class_of_the_users_own() -> None:
+    class Mine(mg.Tensor):
+        pass
+
+    def f(x: Any) -> Any:
+        mine = Mine(np.ones((2, 3)), requires_grad=True)
+        y = mine * x
+        for _ in range(4):
+            y = mg.tanh(y) * y
+        return mg.sum(mg.tanh(x) * x) + mg.sum(y)
+
+    same(mg.value_and_grad(f), X[0])
+
+
+def test_second_derivatives_of_a_loop_are_those_of_a_plain_run() -> None:
+    same(lambda x: mg.grad(lambda x: mg.sum(mg.grad(chain)(x) ** 2))(x), X[0])
+    same(lambda x: mg.hvp(chain, (x,), (x * 2.0,)), X[0])
+
+
+def test_rules_that_read_integers_and_masks_are_right() -> None:
+    def f(x: Any) -> Any:
+        total = 0.0
+        for k in range(5):
+            picked = x[k][np.array([0, k % 2])]
+            total = total + mg.sum(mg.where(picked > 0, picked * 2.0, mg.relu(x[k]))) + mg.max(picked)
+        return total
+
+    same(mg.value_and_grad(f), X)
+
+
+def test_an_error_in_a_rule_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise ValueError("broken")
+
+    f = mg.compile(mg.grad(chain))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mg.tanh, "rules", (broken,))
+        with pytest.raises(ValueError, match="tanh: the rule for input 0"):
+            f(X[0])
+    same(mg.grad(chain), X[0])
+    assert np.isfinite(mg.as_tensor(f(X[0])).data).all()
