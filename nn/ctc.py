@@ -25,7 +25,7 @@ def ctc_loss(
 
     With log-probabilities y = log softmax(logits) and l' = (blank, l_1, blank, ..., l_S, blank), of 2S + 1 labels,
 
-        α_t(s) = log(e^α_{t-1}(s) + e^α_{t-1}(s-1) + [l'_s ≠ blank, l'_s ≠ l'_{s-2}] e^α_{t-1}(s-2)) + y_t(l'_s)
+        α_t(s) = log(e^α_{t-1}(s) + e^α_{t-1}(s-1) + [l'_s ≠ l'_{s-2}] e^α_{t-1}(s-2)) + y_t(l'_s)
 
     and log p(l | x) = log(e^α_T(2S+1) + e^α_T(2S)): a composition, so that all derivatives are exact.
 
@@ -90,7 +90,7 @@ def _log_probability(y: Any, labels: Any, target_lengths: Any, blank: int, read:
     nowhere = np.full((B, 2), -np.inf, y.dtype)
     # before the first time: at the first blank, from where l'_1 and l'_2 are reached
     α: Any = np.concatenate([np.zeros((B, 1), y.dtype), np.full((B, L - 1), -np.inf, y.dtype)], axis=1)
-    skips = mg.logical_and(mg.not_equal(labels[:, 2:], blank), mg.not_equal(labels[:, 2:], labels[:, :-2]))  # (B, 2S-1)
+    skips = mg.not_equal(labels[:, 2:], labels[:, :-2])  # (B, 2S-1); false for two blanks
     for t in range(T):
         before = mg.concatenate([nowhere, α], axis=1)  # (B, 2 + L)
         two_back = mg.concatenate([nowhere[:, : min(2, L)], mg.where(skips, α[:, :-2], -np.inf)], axis=1)

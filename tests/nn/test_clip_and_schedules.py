@@ -217,6 +217,17 @@ def test_a_plateau_lowers_the_rate_after_patience_is_out_and_rests_for_the_coold
     assert plateau(0) == 0.25
 
 
+@pytest.mark.parametrize(("mode", "values"), [("min", [2.0, 1.9, 1.7, 1.4]), ("max", [2.0, 2.1, 2.3, 2.8])])
+@pytest.mark.parametrize(("threshold_mode", "threshold"), [("rel", 0.12), ("abs", 0.25)])
+def test_a_plateau_counts_as_better_what_is_so_by_the_threshold(
+    mode: str, values: list[float], threshold_mode: str, threshold: float
+) -> None:
+    plateau = nn.plateau_decay(
+        1.0, factor=0.5, patience=0, mode=mode, threshold=threshold, threshold_mode=threshold_mode
+    )
+    assert [plateau.update(value) for value in values] == [False, True, False, False]
+
+
 def test_a_plateau_takes_losses_as_they_come_and_counts_nan_as_no_better() -> None:
     plateau = nn.plateau_decay(1.0, factor=0.5, patience=0)
     values = [mg.tensor(2.0), np.float32(1.0), np.array(0.5), float("nan"), 0.25]

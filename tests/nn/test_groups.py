@@ -281,3 +281,13 @@ def test_an_optimiser_is_freed_at_once_with_its_memory(kind: Any) -> None:
         assert seen() is None
     finally:
         gc.enable()
+
+
+def test_a_variance_that_rounding_makes_negative_counts_as_0_in_centred_rmsprop() -> None:
+    p = nn.parameter(np.zeros(3, np.float32))
+    optimizer = nn.RMSprop([p], lr=1e-3, decay=0.5, centered=True, eps=1.0)
+    for _ in range(60):  # s - m² of equal gradients is 0 up to rounding
+        set_grad(p, [9.127556, 6.0663576, 2.997119])
+        before = p.data.copy()
+        optimizer.step()
+    np.testing.assert_allclose(before - p.data, 1e-3 * p.grad, rtol=0.01)  # η g / (0 + ε)

@@ -89,6 +89,18 @@ def test_all_faults_of_a_state_are_listed_at_once() -> None:
         optimiser.load_state_dict({"q": 1, "steps": 0})
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "slots"),
+    [(nn.SGD, {}, ""), (nn.SGD, {"momentum": 0.9}, "v"), (nn.RMSprop, {}, "s"), (nn.RMSprop, {"centered": True}, "s m"),
+     (nn.RMSprop, {"momentum": 0.9, "centered": True}, "s m v"), (nn.Adam, {}, "m v"),
+     (nn.Adam, {"amsgrad": True}, "m v v_max")],
+    ids=str,
+)  # fmt: skip
+def test_what_an_option_does_not_need_is_not_remembered(kind: Any, options: Any, slots: str) -> None:
+    state = kind([nn.parameter(np.ones(2))], lr=0.1, **options).state_dict()
+    assert set(state) == {"steps", "updates", *(f"{slot}.0" for slot in slots.split())}
+
+
 # --- of groups and schedules ------------------------------------------------------------------------------------------
 
 
