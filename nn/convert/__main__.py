@@ -4,8 +4,8 @@
     python -m nn.convert flax.npz net.npz --from flax.linen.GRUCell --prefix params/cell/
     python -m nn.convert net.npz paddle.npz --from nn.LSTM --to paddle.nn.LSTM
 
-INPUT is a .npz, .safetensors, .h5 or .keras, OUTPUT a .npz or .safetensors. Where something does not fit, nothing is
-written.
+INPUT is a .npz, .safetensors, .h5, .keras or .onnx, OUTPUT a .npz or .safetensors, or .onnx for a cell or layers. Where
+something does not fit, nothing is written.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..module import weights_dtype
+from ..protocol import Cell
+from ..recurrent import Recurrent
 from ..serialize import save
 from . import files, modules, table
 from .keras_model import from_keras
@@ -28,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         rich = _rich()
         module, arrays, rows = _converted(options)
-        save(options.output, arrays)
+        _write(options.output, module, arrays)
     except (ValueError, TypeError, ModuleNotFoundError, OSError) as error:
         text = str(error)
         print(text if text.startswith("nn.convert: ") else f"nn.convert: {text}", file=sys.stderr)
@@ -45,10 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _write(path: Path, module: Any, arrays: Any) -> None:
+    if path.suffix != ".onnx":
+        save(path, arrays)
+        return
+    net = module if isinstance(module, Recurrent) else Recurrent(module) if isinstance(module, Cell) else None
+    if net is None:
+        raise ValueError(f"{path}: a cell or layers of cells are written as .onnx; for more see nn.to_onnx")
+    first: Any = net.cells[0]
+    example = np.zeros((3, 2, first.I), weights_dtype(net))
+    importlib.import_module("nn.convert.onnx_export").to_onnx(net, path, example)
+
+
 def _parser() -> argparse.ArgumentParser:
     cli = argparse.ArgumentParser(prog="python -m nn.convert", description="weights of another tool, from file to file")
-    cli.add_argument("input", type=Path, help=f"one of {', '.join(files.SUFFIXES)}")
-    cli.add_argument("output", type=Path, help=".npz or .safetensors")
+    cli.add_argument("input", type=Path, help=f"one of {', '.join(files.SUFFIXES)}, .onnx")
+    cli.add_argument("output", type=Path, help=".npz, .safetensors or .onnx")
     cli.add_argument("--from", dest="source", metavar="CELL", help="whose arrays these are; not for a whole .keras")
     cli.add_argument("--to", dest="target", metavar="CELL", help="whose arrays to write; minigrad's by default")
     cli.add_argument("--prefix", action="append", metavar="PATH", help="take arrays below it; one for each cell if "
@@ -79,6 +96,10 @@ def _rich() -> Any:
 def _converted(options: argparse.Namespace) -> tuple[Any, Any, list[list[str]]]:
     """The module, the arrays to write, and the rows of the table."""
     if options.source is None:
+        if options.input.suffix == ".onnx":
+            model = importlib.import_module("nn.convert.onnx_import").from_onnx(options.input)
+            rows = [[path, str(p.shape), "", path] for path, p in model.named_parameters()]
+            return model, model.state_dict(), rows
         if options.input.suffix != ".keras" or options.target or options.prefix:
             raise ValueError("say with --from whose arrays these are; --list prints the names")
         model = from_keras(options.input)

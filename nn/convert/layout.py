@@ -84,7 +84,7 @@ class Entry:
 
     def described(self) -> str:
         """What it holds, in words."""
-        words = {"U": "U", "W": "W", "b": "b", "c": "b of the state's product", "P": "P"}
+        words = {"U": "U", "W": "W", "b": "b", "c": "second b", "P": "P"}
         text = " above ".join(words[part] for part in self.parts)
         text += (
             f" [{' '.join(self.gates)}]" if len(self.gates) > 1 else f"_{self.gates}" if self.gates not in "h" else ""
