@@ -30,8 +30,8 @@ arrays = {f"{side}{gate}/kernel": np.ones((size, 3), "f") for side, size in (("i
 arrays |= {f"{name}/bias": np.ones(3, "f") for name in ("ir", "iz", "in", "hn")}  # Flax: params["params"]["cell"]
 
 cell = nn.convert.from_tool(arrays, "flax.linen.GRUCell")
-print(cell)                                                # a GRUCell of ours, reset="after", z="old"
-theirs = nn.convert.to_tool(cell, "keras.layers.GRU")      # the same cell for Keras
+print(cell)  # a GRUCell of ours, reset="after", z="old"
+theirs = nn.convert.to_tool(cell, "keras.layers.GRU")  # the same cell for Keras
 print({name: a.shape for name, a in theirs.items()})
 ```
 
