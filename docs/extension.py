@@ -85,8 +85,9 @@ def api_page(title: str, module: Any, order: tuple[str, ...], belongs: Any) -> I
         if len(names) > 1:
             yield from (".. autosummary::", "   :nosignatures:", "", *[f"   {name}" for name in names], "")
         for name, x in found[part]:
-            kind = "class" if isinstance(x, type) else "function"
-            yield from (f".. auto{kind}:: {module.__name__}.{name}", *(["   :members:"] if kind == "class" else []), "")
+            kind = "class" if isinstance(x, type) else "function" if callable(x) else "data"
+            option = {"class": ["   :members:"], "data": ["   :no-value:"]}.get(kind, [])
+            yield from (f".. auto{kind}:: {module.__name__}.{name}", *option, "")
             yield from tensor_methods() if x is mg.Tensor else []
 
 
@@ -135,8 +136,9 @@ def rest_of(app: Any, what: str, name: str, x: Any, options: Any, lines: list[st
     """Our docstrings are plain text, in which reST would read formulas, x ** 2 or |x|, as markup."""
     short = name.removeprefix("minigrad.")
     numpys = short in NUMPY and x is found(mg, short)
-    if isinstance(x, mg.Primitive) and x.__doc__ == x.function.__doc__ and found(np, x.name) is x.function:
-        lines.clear()  # NumPy's own text, in NumPy's form
+    numpys_text = isinstance(x, mg.Primitive) and x.__doc__ == x.function.__doc__ and found(np, x.name) is x.function
+    if numpys_text or (not callable(x) and getattr(x, "__doc__", None) == type(x).__doc__ and what == "data"):
+        lines.clear()  # not ours: NumPy's own text, in NumPy's form, or that of dict
     lines[:] = escaped(lines)
     if numpys:
         lines += ["", f":py:obj:`numpy.{short}` of a Tensor is this function.", ""]
