@@ -201,6 +201,25 @@ def test_calls_nest_and_the_inner_one_replaces_what_the_outer_one_did() -> None:
     assert module.net.W.primitive is None
 
 
+class Scaled(nn.Module):
+    """Calls a part of itself, in which another part of itself is used."""
+
+    def __init__(self) -> None:
+        self.linear, self.rate = nn.Linear(2, 2, rng=0, dtype=float), nn.parameter(0.1)
+        self.inside = nn.Sequential(self.linear, lambda y: y * self.rate)
+
+    def forward(self, x: Any) -> Any:
+        return nn.functional_call(self.inside, {"layers.0.W": np.eye(2), "layers.0.b": self.linear.b}, x)
+
+
+def test_what_the_outer_call_replaced_stays_replaced_in_the_inner_one() -> None:
+    values = {"linear.W": np.ones((2, 2)), "linear.b": np.array([1.0, 2.0]), "rate": np.array(3.0)}
+    module = Scaled()
+    found = nn.functional_call(module, values, XS)
+    np.testing.assert_allclose(found.data, (XS + values["linear.b"]) * 3, rtol=1e-12)
+    assert module.rate.item() == 0.1
+
+
 # --- dtypes, frozen weights, ties ------------------------------------------------------------------------------------
 
 

@@ -27,12 +27,13 @@ class InParts(nn.Module):
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_users_checkpoint_that_would_read_other_weights_later_is_refused(frozen: bool) -> None:
+@pytest.mark.parametrize("x", [XS, mg.tensor(XS, requires_grad=True)], ids=["plain", "differentiated"])
+def test_a_users_checkpoint_that_would_read_other_weights_later_is_refused(x: Any, frozen: bool) -> None:
     module = InParts()
     values = {name: p.data for name, p in module.named_parameters()}  # the same values: only their record tells
     module.freeze(frozen)
     with pytest.raises(RuntimeError, match="used other tensors than the first time; pass what is replaced"):
-        mg.grad(lambda p: nn.functional_call(module, p, XS).sum())(values)
+        mg.grad(lambda p: nn.functional_call(module, p, x).sum())(values)
 
 
 def test_compiled_it_gives_the_same_and_sees_when_training_ends() -> None:
@@ -44,6 +45,23 @@ def test_compiled_it_gives_the_same_and_sees_when_training_ends() -> None:
         expected = mg.grad(lambda p: nn.functional_call(net, p, XS).sum())(drawn(net, seed))
         for name, g in f(drawn(net, seed), XS).items():
             np.testing.assert_array_equal(g.data, expected[name].data)
+
+
+def test_parts_under_checkpoint_keep_their_weights_inside_of_another_call() -> None:
+    net = nn.RNN(2, 3, rng=0, dtype=float, checkpoint=2)
+    whole = nn.RNN(2, 3, rng=0, dtype=float)
+    given, expected = ({name: mg.tensor(a, None, True) for name, a in drawn(net).items()} for _ in range(2))
+    (nn.functional_call(whole, expected, XS)[0] ** 2).sum().backward()
+    loss = (nn.functional_call(net, given, XS)[0] ** 2).sum()
+
+    def backward_first(x: Any) -> Any:
+        loss.backward()
+        return x
+
+    outer = nn.Sequential(backward_first, net)
+    nn.functional_call(outer, drawn(outer, 7), XS)
+    for name, p in expected.items():
+        np.testing.assert_allclose(given[name].grad, p.grad, rtol=1e-12)
 
 
 class Compiled(nn.Module):
@@ -59,8 +77,12 @@ class Compiled(nn.Module):
 
 def test_a_compiled_function_in_a_module_reads_what_is_given() -> None:
     module = Compiled()
-    before = module(XS)
-    check_grad(lambda p: nn.functional_call(module, p, XS), drawn(module))
+    before, values = module(XS), drawn(module)
+    check_grad(lambda p: nn.functional_call(module, p, XS), values)
+    value, slopes = mg.value_and_grad(lambda p: nn.functional_call(module, p, XS))(values)
+    y = np.tanh(XS @ values["linear.W"] + values["linear.b"])
+    np.testing.assert_allclose(value.data, y.sum(), rtol=1e-12)
+    np.testing.assert_allclose(slopes["linear.b"].data, (1 - y * y).sum(axis=(0, 1)), rtol=1e-12)
     np.testing.assert_array_equal(module(XS).data, before.data)
 
 
