@@ -44,7 +44,7 @@ PAGES: tuple[tuple[str, str, Any, tuple[str, ...], Any], ...] = (
     ("table", "The table of primitives", mg, TABLE, lambda part: part in TABLE),
     ("nn", "nn", nn, NETS, lambda part: True),
     ("testing", "minigrad.testing", testing, CHECKS, lambda part: True),
-    ("inspect", "minigrad.inspect", mg.inspect, (), lambda part: part != "run"),
+    ("inspect", "minigrad.inspect", mg.inspect, ("entries", "explanation"), lambda part: part != "run"),
 )
 
 
@@ -140,6 +140,8 @@ def rest_of(app: Any, what: str, name: str, x: Any, options: Any, lines: list[st
     if numpys_text or (not callable(x) and getattr(x, "__doc__", None) == type(x).__doc__ and what == "data"):
         lines.clear()  # not ours: NumPy's own text, in NumPy's form, or that of dict
     lines[:] = escaped(lines)
+    if what in ("property", "attribute"):
+        lines.insert(0, "")  # or napoleon takes what stands before a colon for a type
     if numpys:
         lines += ["", f":py:obj:`numpy.{short}` of a Tensor is this function.", ""]
 

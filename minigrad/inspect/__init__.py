@@ -6,7 +6,8 @@ browser), `run` (`tape` and `explain` themselves). Nothing here is needed to com
 """
 
 from .entries import Entry, Tape
-from .explanation import Explanation
+from .explanation import Explanation, Step
+from .lookup import ByEntry
 from .run import explain, tape
 
-__all__ = ["Entry", "Explanation", "Tape", "explain", "tape"]
+__all__ = ["ByEntry", "Entry", "Explanation", "Step", "Tape", "explain", "tape"]
