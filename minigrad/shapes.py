@@ -253,7 +253,8 @@ def concatenate(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
     if unknown:
         raise not_taken("concatenate", unknown, ("axis",))
     arrays = tuple(arrays)
-    ends = np.cumsum([np.shape(x)[axis] if -np.ndim(x) <= axis < np.ndim(x) else 0 for x in arrays])
+    shapes = [x._data.shape if isinstance(x, Variable) else np.shape(x) for x in arrays]
+    ends = np.cumsum([shape[axis] if -len(shape) <= axis < len(shape) else 0 for shape in shapes])
     return _concatenate(*arrays, axis=axis, ends=tuple(ends.tolist()))
 
 

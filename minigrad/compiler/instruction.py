@@ -19,13 +19,17 @@ from .table import IMPURE, PARTS
 
 
 class Layout:
-    """The shape, dtype and strides of arrays, and the bytes of one in C's order; made by `layout`, one for all."""
+    """The shape, dtype and strides of arrays, and the bytes of one in C's order; made by `layout`, one for all.
 
-    __slots__ = ("shape", "dtype", "strides", "nbytes", "outline")
+    `exact` marks integers, which a trace does compute with.
+    """
+
+    __slots__ = ("shape", "dtype", "strides", "nbytes", "outline", "exact")
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]) -> None:
         self.shape, self.dtype, self.strides = shape, dtype, strides
         self.nbytes = dtype.itemsize * math.prod(shape)
+        self.exact = dtype.kind not in "fb"
         #: an array like these that has the memory of one entry, 0: see `outline.py`
         self.outline = np.ndarray(shape, dtype, np.zeros((), dtype), 0, (0,) * len(shape))
 
@@ -94,11 +98,17 @@ class Kind:
     )  # fmt: skip
 
     def __init__(
-        self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], layout: Layout, view: int | None
+        self,
+        p: Primitive,
+        inputs: tuple[Any, ...],
+        static: dict[str, Any],
+        layout: Layout,
+        view: int | None,
+        flat: bool = False,
     ) -> None:
         self.primitive, self.inputs, self.static, self.layout = p, inputs, static, layout
         read = [type(x) is Layout for x in inputs]
-        self.flat = sum(read) == sum([type(x) is Layout for x in tree_leaves((inputs, static))])
+        self.flat = flat or sum(read) == sum([type(x) is Layout for x in tree_leaves((inputs, static))])
         self.reads_only = self.flat and all(read)
         self.base = sum(read[:view]) if view is not None and self.flat and read[view] else None
         self.pure, self.collects, f = p not in IMPURE, p in PARTS, p.function
@@ -154,7 +164,11 @@ class Kinds:
         key: list[Any] = [p, layout, view, identity(static) if static else 0]
         for x in inputs:
             key.append(x.layout if type(x) is Value else identity(x))
-        return self.of(tuple(key), p, inputs, static, layout, view)
+        kind = self.found.get(known := tuple(key))
+        if kind is None:
+            marked = tuple([x.layout if type(x) is Value else x for x in inputs])
+            kind = self.found[known] = Kind(p, marked, static, layout, view, True)
+        return kind
 
     def of(
         self, key: Any, p: Primitive, inputs: Iterable[Any], static: dict[str, Any], layout: Layout, view: int | None

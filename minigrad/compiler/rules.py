@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..primitive import Primitive
-from ..record import Node, Variable
+from ..record import At, Node, Product, Variable
 from ..tensor import Tensor
-from ..tree import tree_leaves, tree_map
 from .instruction import Kind, Layout, Value
 from .listing import Listing, is_constant
 
@@ -27,18 +26,16 @@ class Noted(NamedTuple):
     result: Variable
 
 
-class _Number:
-    """In place of a Tensor: its number among the cotangent, the output, what the call read, and what the rule made."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
 class Recipe(NamedTuple):
-    """The calls of a rule, each a Kind and the numbers of what it reads (a constant's Value), and what it returns."""
+    """The calls of a rule, each a Kind and the numbers of what it reads (a constant's Value), and what it returns.
+
+    Values are numbered: the cotangent, the output, what the call read, then what the rule makes. The rule returns a
+    tree of this `kind` (None: no tree) with these `parts`: (True, a Value's number) or (False, a constant).
+    """
 
     calls: list[tuple[Kind, list[Any]]]
-    result: Any
+    kind: Any
+    parts: list[tuple[bool, Any]]
 
 
 class Rules:
@@ -62,21 +59,27 @@ class Rules:
         listing = self.listing
         recipes: dict[Any, Recipe] = {}
 
+        direct = False  # whether it calls nothing
+
         def followed(node: Node, g: Any, **static: Any) -> Any:
+            nonlocal direct
+            if direct:
+                return rule(g, *node.opened(), **static)
             value = node.stands_for
             value = value.of or value
             cotangent, plain = listing.look(g)
-            kind = value.kind
-            key = kind, cotangent.layout
+            key = (kind := value.kind), cotangent.layout
             if key in recipes and not plain and len(kind.inputs) == len(node.inputs) and not listing.subclassed:
                 return _follow(recipes[key], g, [cotangent, value, *value.reads], listing)
             operands = (g, *node.opened())
             if plain or kind not in listing.repeatable or kind.primitive is not p or listing.noted is not None:
                 return rule(*operands, **static)
-            listing.noted = []
+            noted: list[Noted] = []
+            listing.noted = noted
             try:
                 result = rule(*operands, **static)
-                if (recipe := _recipe(operands, kind, listing, result)) is not None:
+                direct = not noted
+                if noted and (recipe := _recipe(operands, kind, listing, result)) is not None:
                     recipes[key] = recipe
             finally:
                 listing.noted = None
@@ -86,17 +89,17 @@ class Rules:
 
 
 def _follow(recipe: Recipe, g: Any, values: list[Value], listing: Listing) -> Any:
-    for kind, numbers in recipe.calls:
+    for called, numbers in recipe.calls:
         reads = tuple([values[n] if type(n) is int else n for n in numbers])
-        values.append(listing.add(kind, reads))
-
-    def made(x: Any) -> Any:
-        if type(x) is not _Number:
+        values.append(listing.add(called, reads))
+    kind, parts = recipe.kind, []
+    for made, x in recipe.parts:
+        if made:
+            x = g if x == 0 else listing.tensor_of(values[x])
+        if kind is None:
             return x
-        return g if x.number == 0 else listing.tensor_of(values[x.number])
-
-    result = recipe.result
-    return made(result) if type(result) is _Number else tree_map(made, result)
+        parts.append(x)
+    return parts if kind is list else kind(*parts)
 
 
 def _recipe(operands: Sequence[Any], kind: Kind, listing: Listing, result: Any) -> Recipe | None:
@@ -114,7 +117,11 @@ def _recipe(operands: Sequence[Any], kind: Kind, listing: Listing, result: Any) 
             return None
         calls.append((called, [numbers[id(x)] if id(x) in numbers else listing.value_of(x) for x in read]))
         numbers[id(y)] = n
-    for x in tree_leaves(result):
-        if not (is_constant(x) or (type(x) is Tensor and id(x) in numbers and not listing.look(x)[1])):
+    tree = type(result) if type(result) in (At, Product, list) else None
+    parts: list[tuple[bool, Any]] = []
+    for x in [result] if tree is None else result:
+        made = type(x) is Tensor
+        if not (id(x) in numbers and not listing.look(x)[1] if made else is_constant(x)):
             return None
-    return Recipe(calls, tree_map(lambda x: _Number(numbers[id(x)]) if type(x) is Tensor else x, result))
+        parts.append((True, numbers[id(x)]) if made else (False, x))
+    return Recipe(calls, tree, parts)

@@ -29,8 +29,6 @@ from .outside import watched
 from .rules import Noted, Rules
 from .table import COMPOSED, IMPURE
 
-NOT_KNOWN = None, (), None, False
-
 
 class Leaked:
     """In place of the data of a tensor that a traced function left behind somewhere."""
@@ -83,42 +81,49 @@ class Trace(Listing, Interpretation):
         """A call of a primitive: its result as a Tensor, and an instruction."""
         if p in COMPOSED:
             return COMPOSED[p](*inputs, **static)
-        key, reads, cls, plain = self._looks(p, inputs, static)
-        kind = self.known.get(key)
-        if kind is None:
-            return self._first_call(p, inputs, static, key)
+        looks = self._looks(p, inputs, static)
+        kind = None if looks is None else self.known.get(looks[0])
+        if looks is None or kind is None:
+            return self._first_call(p, inputs, static, looks and looks[0])
+        _, reads, cls, plain = looks
         return self._result(cls, kind.layout.outline, kind, reads, inputs, static, plain, True)
 
-    def _looks(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> tuple[Any, Any, Any, bool]:
-        """What decides what a call does, None if values do; its Values; the class of the first; are all plain."""
+    def _looks(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        """What decides what a call does: (a key, Values, the class of the first, are all plain); None if values do."""
         key: list[Any] = [p]
         reads: list[Value] = []
         cls, plain = None, True
         for x in inputs:
-            if isinstance(x, Variable):
-                self.subclassed = self.subclassed or type(x) is not Tensor
+            kind = type(x)
+            if kind is Tensor or isinstance(x, Variable):
+                if cls is None:
+                    cls = kind
+                if kind is not Tensor:
+                    self.subclassed = True
                 try:
                     value = x.stands_for
                     plain = plain and value.plain
                     value = value.of or value
                 except AttributeError:
                     if x.node is not None and x.node.primitive is not None:
-                        return NOT_KNOWN
+                        return None
                     value, plain = self.value_of(x), plain and id(x) in self.wrapped
-                if value.layout.dtype.kind not in "fb":
-                    return NOT_KNOWN  # what is done to integers is quick, and its errors may depend on them
+                if value.layout.exact:
+                    return None  # what is done to integers is quick, and its errors may depend on them
                 key.append(value.layout)
                 reads.append(value)
-                cls = cls or type(x)
-            elif type(x) in CONSTANT or is_constant(x):
+            elif kind is int or kind is str:
+                key.append((kind, x))
+            elif kind in CONSTANT or is_constant(x):
                 key.append(identity(x))
             else:
-                return NOT_KNOWN
+                return None
         if static:
-            if not all(map(is_constant, static.values())):
-                return NOT_KNOWN
+            for x in static.values():
+                if not is_constant(x):
+                    return None
             key.append(identity(static))
-        return (tuple(key), tuple(reads), cls, plain) if reads else NOT_KNOWN
+        return (tuple(key), tuple(reads), cls, plain) if cls is not None else None
 
     def _first_call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any) -> Any:
         """A call that is not `known`: the primitive says what becomes of it, or else its outline."""
@@ -224,18 +229,19 @@ class Trace(Listing, Interpretation):
 
     def _node(self, out: Variable, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Node | None:
         """The record of the result, if any input requires a gradient."""
-        sources = tuple([x.node if isinstance(x, Variable) else None for x in inputs])
-        if not any(sources) or not recording():
+        sources = [x.node if isinstance(x, Variable) else None for x in inputs]
+        if sources.count(None) == len(sources) or not recording():
             return None
-        p.check_differentiable(sources)
-        for x, node in zip(inputs, sources):
-            if node is not None and node.primitive is None and hasattr(x, "stands_for"):
-                node.stands_for = x.stands_for  # a leaf may have got its node later
+        if len(sources) > p.ruled:
+            p.check_differentiable(sources)
         value_unread, unread = p.unread.get(-1) or p.find_unread(-1)
-        operands = [
-            x if node is None else node if k in unread else x._data for k, (node, x) in enumerate(zip(sources, inputs))
-        ]
-        node = Node(type(out), out._data, p, sources, tuple(operands), static)
+        operands = list(inputs)
+        for k, node in enumerate(sources):
+            if node is not None:
+                if node.primitive is None and hasattr(inputs[k], "stands_for"):
+                    node.stands_for = inputs[k].stands_for  # a leaf may have got its node later
+                operands[k] = node if k in unread else inputs[k]._data
+        node = Node(type(out), out._data, p, tuple(sources), tuple(operands), static)
         node.value = None if value_unread else out._data
         return node
 
