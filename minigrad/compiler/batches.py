@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import shapes
-from .instruction import Instruction, Kind, Kinds, Layout, Value, layout
+from .instruction import Instruction, Kinds, Value, layout
 
 #: Arrays up to this size are computed together, as long as all of them together stay in a fast cache.
 SMALL, TOGETHER = 64 * 1024, 256 * 1024
@@ -35,7 +35,7 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
     f(x_0), f(x_1), ... become the parts of f(stack of all x), at the place of the first: elementwise f, with operands
     that are there by then.
     """
-    candidates = _candidates(instructions, kinds)
+    candidates = _candidates(instructions)
     numbers: dict[Value, int] = {}
     turns: list[tuple[int, Instruction]] = []
     for n, i in enumerate(instructions):
@@ -54,19 +54,14 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
     return _Rewriting(instructions, numbers, made, kinds).run({group.first: group for group in groups})
 
 
-def _candidates(instructions: Sequence[Instruction], kinds: Kinds) -> dict[Value, _Candidate]:
+def _candidates(instructions: Sequence[Instruction]) -> dict[Value, _Candidate]:
     """By what they compute."""
-    alike = {
-        kind: all([x.shape == kind.layout.shape for x in kind.inputs if type(x) is Layout])
-        for kind in kinds.found.values()
-        if _is_small(kind)
-    }  # whether nothing is broadcast
     found: dict[Value, _Candidate] = {}
     for i in instructions:
         kind, reads, out = i
-        if kind not in alike:
+        if not kind.elementwise or not 0 < kind.layout.nbytes <= SMALL or kind.layout.shape == ():
             continue
-        if alike[kind] and len(reads) == 2 and reads[0].source is None is reads[1].source:  # most are such
+        if kind.unbroadcast and len(reads) == 2 and reads[0].source is None is reads[1].source:  # most are such
             found[out] = i, (0, 1), (kind, reads[0] is reads[1])
             continue
         varied = [k for k, x in enumerate(reads) if x.source is None and x.layout.shape == kind.layout.shape]
@@ -75,10 +70,6 @@ def _candidates(instructions: Sequence[Instruction], kinds: Kinds) -> dict[Value
             rest = [x for k, x in enumerate(reads) if k not in varied]
             found[out] = i, varied, (kind, *same, None, *varied, *rest)
     return found
-
-
-def _is_small(kind: Kind) -> bool:
-    return kind.elementwise and kind.layout.shape != () and 0 < kind.layout.nbytes <= SMALL
 
 
 def _grouped(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import ops, shapes
 from ..primitive import Primitive
 from ..tree import tree_leaves, tree_map
 from .table import IMPURE, PARTS
@@ -89,12 +90,14 @@ class Kind:
     """What an instruction does, but for which Values it reads: primitive(*inputs, **static), a Layout for each Value.
 
     `layout` is that of the result, `base` the number of the Value whose memory the result shares, None if it has its
-    own. `flat` tells that no Value is in a tuple among the inputs, or in static. `found` is for what passes find out.
+    own. `flat` tells that no Value is in a tuple among the inputs, or in static. `repeatable` tells that a trace knows
+    what becomes of such a call without making it, `lasting` that there are only constants in it. `found` is for what is
+    found out about the kind later on.
     """
 
     __slots__ = (
-        "primitive", "inputs", "static", "layout", "base", "flat", "reads_only", "pure", "elementwise", "collects",
-        "found",
+        "primitive", "inputs", "static", "layout", "base", "flat", "reads_only", "pure", "collects", "elementwise",
+        "unbroadcast", "product", "transpose", "repeatable", "lasting", "found",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +116,12 @@ class Kind:
         self.base = sum(read[:view]) if view is not None and self.flat and read[view] else None
         self.pure, self.collects, f = p not in IMPURE, p in PARTS, p.function
         self.elementwise = isinstance(f, np.ufunc) and f.signature is None and self.pure and self.flat and not static
+        self.unbroadcast = all([x.shape == layout.shape for x in inputs if type(x) is Layout])
+        self.product = p is ops.matmul and self.reads_only
+        swapped = p is shapes.swapaxes and self.flat and set(inputs[1:]) == {0, 1}
+        turned = p is shapes.transpose and self.reads_only and not static
+        self.transpose = len(layout.shape) == 2 and (swapped or turned)
+        self.repeatable = self.lasting = False
         self.found: dict[Any, Any] = {}
 
     def called_with(self, arrays: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
@@ -146,11 +155,27 @@ class Instruction(NamedTuple):
 
 
 class Kinds:
-    """The Kinds of one program's instructions, and the numbers of its Values."""
+    """The Kinds of instructions, one for all that are equal, and the numbers of a program's Values.
+
+    A compiled function keeps what it learns of Kinds from program to program, as long as there are not `MANY`.
+    """
+
+    MANY = 2048
 
     def __init__(self) -> None:
         self.found: dict[Any, Kind] = {}
+        self.known: dict[Any, Kind] = {}  # by all that decides what a call does, if no value does
+        self.direct: set[Any] = set()  # rules that call nothing
         self.count = 0
+
+    def settle(self) -> None:
+        """Begin anew with the numbers, after a program; forget kinds that have more than constants in them."""
+        self.count = 0
+        if len(self.found) > self.MANY:
+            self.found.clear()
+            self.known.clear()
+        else:
+            self.found = {key: kind for key, kind in self.found.items() if kind.lasting}
 
     def value(self, layout: Layout, source: Any = None, plain: bool = False, of: Value | None = None) -> Value:
         """A new Value."""
@@ -168,6 +193,7 @@ class Kinds:
         if kind is None:
             marked = tuple([x.layout if type(x) is Value else x for x in inputs])
             kind = self.found[known] = Kind(p, marked, static, layout, view, True)
+            kind.lasting = True
         return kind
 
     def of(

@@ -30,19 +30,17 @@ class Listing:
     A tensor that is made meanwhile `stands_for` its Value, or for one that equals it.
     """
 
-    def __init__(self, repeats: bool = False) -> None:
+    def __init__(self, repeats: bool = False, kinds: Kinds | None = None) -> None:
         super().__init__()
         self.repeats = repeats  # whether what was computed before is written down again
         self.made: list[weakref.ref[Variable]] = []
         self.instructions: list[Instruction] = []
-        self.kinds = Kinds()
+        self.kinds = kinds or Kinds()
         self.seen: dict[Any, Value] = {}  # what each result is, by the kind and the Values that are read
         self.leaves: dict[Any, tuple[Variable, Value]] = {}  # tensors that are closed over, by Node or else by id
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
         self.arrays: dict[Value, np.ndarray] = {}  # those of arguments, and others that are real
         self.wrapped: set[int] = set()  # the ids of tensors that stand for arrays that are closed over
-        self.known: dict[Any, Kind] = {}  # what calls do, by all that decides that
-        self.repeatable: set[Kind] = set()  # these
         self.subclassed = False  # whether a tensor is of another class than Tensor
         self.noted: list[Any] | None = None  # calls, while a rule runs whose recipe is written, see `rules`
 

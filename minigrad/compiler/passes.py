@@ -8,11 +8,11 @@ computes small alike steps together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from .. import kernels, ops, shapes
 from ..primitive import primitive
-from .instruction import Instruction, Kind, Kinds, Value, layout
+from .instruction import Instruction, Kinds, Value, layout
 
 NEVER = 1 << 60
 packed = primitive(kernels.packed, name="packed", doc="A copy of x, its rows lying one after the other, see `apart`.")
@@ -31,11 +31,11 @@ def without_dead_code(instructions: Sequence[Instruction], results: Sequence[Val
 
 def with_direct_products(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[Instruction]:
     """Write (A Bᵀ)ᵀ as B Aᵀ, whose result lies in memory as others do."""
-    rewritten = _transposed_products(instructions, kinds)
+    rewritten = _transposed_products(instructions)
     if not rewritten:
         return instructions
     result: list[Instruction] = []
-    turned = {i.reads[0]: i for i in _of_kind(instructions, kinds, _is_swap)}
+    turned = {i.reads[0]: i for i in instructions if i.kind.transpose and i.kind.inputs[1:] == (0, 1)}
     swaps = {i.out for i in turned.values()}
     there: set[Value] = set()  # of these
     for i in instructions:
@@ -56,11 +56,11 @@ def with_direct_products(instructions: Sequence[Instruction], kinds: Kinds) -> S
     return result
 
 
-def _transposed_products(instructions: Sequence[Instruction], kinds: Kinds) -> dict[Value, tuple[Value, Value]]:
+def _transposed_products(instructions: Sequence[Instruction]) -> dict[Value, tuple[Value, Value]]:
     """A and B of each (A Bᵀ)ᵀ whose A Bᵀ is read by nothing else."""
-    transposed = {i.out: i.reads[0] for i in _of_kind(instructions, kinds, _is_transpose)}
+    transposed = {i.out: i.reads[0] for i in instructions if i.kind.transpose}
     turned = set(transposed.values())
-    products = {i.out: i.reads for i in _of_kind(instructions, kinds, _is_product) if i.out in turned}
+    products = {i.out: i.reads for i in instructions if i.kind.product and i.out in turned}
     once, often = set[Value](), set[Value]()  # what is read so many times
     for _, reads, _ in instructions if products else ():
         for x in reads:
@@ -81,8 +81,8 @@ def with_packed_factors(instructions: Sequence[Instruction], kinds: Kinds) -> Se
     Rows that are a multiple of 1 KiB apart meet in the same few lines of a cache, where BLAS reads a column of them.
     """
     rows: dict[Value, int] = defaultdict(int)  # of all left factors
-    products = _of_kind(instructions, kinds, _is_product)
-    transposes = {i.out for i in _of_kind(instructions, kinds, _is_transpose)}
+    products = [i for i in instructions if i.kind.product]
+    transposes = {i.out for i in instructions if i.kind.transpose}
     for i in products:
         a, b = i.reads
         evicting = b in transposes or b.shape[-1] * b.dtype.itemsize % 1024 == 0
@@ -102,22 +102,3 @@ def with_packed_factors(instructions: Sequence[Instruction], kinds: Kinds) -> Se
             i = Instruction(i.kind, (a, copies[b]), i.out)
         result.append(i)
     return result
-
-
-def _of_kind(instructions: Sequence[Instruction], kinds: Kinds, wanted: Callable[[Kind], bool]) -> list[Instruction]:
-    found = set(filter(wanted, kinds.found.values()))
-    return [i for i in instructions if i.kind in found] if found else []
-
-
-def _is_product(kind: Kind) -> bool:
-    return kind.primitive is ops.matmul and kind.reads_only
-
-
-def _is_swap(kind: Kind) -> bool:
-    return kind.primitive is shapes.swapaxes and kind.inputs[1:] == (0, 1)
-
-
-def _is_transpose(kind: Kind) -> bool:
-    if kind.primitive is shapes.swapaxes:
-        return len(kind.layout.shape) == 2 and set(kind.inputs[1:]) == {0, 1}
-    return kind.primitive is shapes.transpose and len(kind.layout.shape) == 2 and kind.reads_only and not kind.static

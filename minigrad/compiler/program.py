@@ -25,7 +25,7 @@ from ..tree import flatten, tree_leaves, tree_map
 from .arguments import built, read
 from .calls import Arrays, Call, calls_of, described, shown_in
 from .collecting import Collecting, schedule
-from .instruction import Value, layout
+from .instruction import Kinds, Value, layout
 from .places import Place, Root, address, fresh, laid_out, plan
 from .stages import Stages, memory_map
 from .trace import Trace
@@ -61,11 +61,12 @@ class Program:
         moving: Set[Variable],
         block: np.ndarray,
         stages: Stages,
+        kinds: Kinds,
     ) -> None:
         arrays, rebuild = flatten((args, kwargs))
         self.arguments = [k for k, x in enumerate(arrays) if isinstance(x, (Variable, np.ndarray, np.generic))]
         self.stages = stages
-        trace = Trace(repeats="repeats" not in stages)
+        trace = Trace("repeats" not in stages, kinds)
         try:
             with trace:
                 stand_ins = list(arrays)
@@ -256,6 +257,7 @@ class Compiled:
         self.moving: set[Variable] = set()  # leaves whose array was once replaced
         self._program: Program | None = None
         self.block = np.empty(0, np.uint8)  # the memory that programs use in turn
+        self.kinds = Kinds()  # of all programs
         self.lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -285,7 +287,10 @@ class Compiled:
             self.moving.update(outdated.moved())
             candidates.remove(outdated)
         with without_garbage_collection():
-            program = Program(self.function, args, kwargs, self.moving, self.block, self.stages)
+            try:
+                program = Program(self.function, args, kwargs, self.moving, self.block, self.stages, self.kinds)
+            finally:
+                self.kinds.settle()
         return_freed_memory()  # the trace took more than the program does
         self.block = program.block
         candidates.append(program)

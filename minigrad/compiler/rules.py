@@ -27,13 +27,13 @@ class Noted(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """The calls of a rule, each a Kind and the numbers of what it reads (a constant's Value), and what it returns.
+    """The calls of a rule, each a Kind and the numbers of what it reads, and what the rule returns.
 
     Values are numbered: the cotangent, the output, what the call read, then what the rule makes. The rule returns a
     tree of this `kind` (None: no tree) with these `parts`: (True, a Value's number) or (False, a constant).
     """
 
-    calls: list[tuple[Kind, list[Any]]]
+    calls: list[tuple[Kind, list[int]]]
     kind: Any
     parts: list[tuple[bool, Any]]
 
@@ -57,30 +57,30 @@ class Rules:
 
     def _followed(self, p: Primitive, rule: Callable[..., Any]) -> Callable[..., Any]:
         listing = self.listing
-        recipes: dict[Any, Recipe] = {}
 
-        direct = False  # whether it calls nothing
+        direct = listing.kinds.direct
 
         def followed(node: Node, g: Any, **static: Any) -> Any:
-            nonlocal direct
-            if direct:
+            if rule in direct:
                 return rule(g, *node.opened(), **static)
             value = node.stands_for
             value = value.of or value
             cotangent, plain = listing.look(g)
-            key = (kind := value.kind), cotangent.layout
-            if key in recipes and not plain and len(kind.inputs) == len(node.inputs) and not listing.subclassed:
-                return _follow(recipes[key], g, [cotangent, value, *value.reads], listing)
+            kind, key = value.kind, (rule, cotangent.layout)
+            recipe = None if kind is None or plain or listing.subclassed else kind.found.get(key)
+            if recipe is not None and len(kind.inputs) == len(node.inputs):
+                return _follow(recipe, g, [cotangent, value, *value.reads], listing)
             operands = (g, *node.opened())
-            if plain or kind not in listing.repeatable or kind.primitive is not p or listing.noted is not None:
+            if kind is None or plain or not kind.repeatable or kind.primitive is not p or listing.noted is not None:
                 return rule(*operands, **static)
             noted: list[Noted] = []
             listing.noted = noted
             try:
                 result = rule(*operands, **static)
-                direct = not noted
-                if noted and (recipe := _recipe(operands, kind, listing, result)) is not None:
-                    recipes[key] = recipe
+                if not noted:
+                    direct.add(rule)
+                elif (recipe := _recipe(operands, kind, listing, result)) is not None:
+                    kind.found[key] = recipe
             finally:
                 listing.noted = None
             return result
@@ -90,8 +90,7 @@ class Rules:
 
 def _follow(recipe: Recipe, g: Any, values: list[Value], listing: Listing) -> Any:
     for called, numbers in recipe.calls:
-        reads = tuple([values[n] if type(n) is int else n for n in numbers])
-        values.append(listing.add(called, reads))
+        values.append(listing.add(called, tuple([values[n] for n in numbers])))
     kind, parts = recipe.kind, []
     for made, x in recipe.parts:
         if made:
@@ -110,12 +109,12 @@ def _recipe(operands: Sequence[Any], kind: Kind, listing: Listing, result: Any) 
     if not all([type(x) in (Tensor, Node) for x in tensors]):
         return None
     numbers = {id(x): n for n, x in reversed(list(enumerate(tensors)))}
-    calls: list[tuple[Kind, list[Any]]] = []
+    calls: list[tuple[Kind, list[int]]] = []
     for n, (called, inputs, y) in enumerate(listing.noted or (), len(tensors)):
         read = [x for x in inputs if isinstance(x, Variable)]
-        if called is None or not all([id(x) in numbers or id(x) in listing.wrapped for x in read]):
+        if called is None or not all([id(x) in numbers for x in read]):
             return None
-        calls.append((called, [numbers[id(x)] if id(x) in numbers else listing.value_of(x) for x in read]))
+        calls.append((called, [numbers[id(x)] for x in read]))
         numbers[id(y)] = n
     tree = type(result) if type(result) in (At, Product, list) else None
     parts: list[tuple[bool, Any]] = []

@@ -22,7 +22,7 @@ from ..primitive import Primitive, by_ufunc
 from ..record import Node, Variable, clock
 from ..tensor import Tensor, is_tensor
 from ..tree import tree_leaves, tree_map
-from .instruction import Kind, Value, identity, layout
+from .instruction import Kind, Kinds, Value, identity, layout
 from .listing import CONSTANT, Listing, is_constant
 from .outline import SHAPED, Outlines, has_outline
 from .outside import watched
@@ -48,8 +48,8 @@ class Leaked:
 class Trace(Listing, Interpretation):
     """The list of what was called in its `with` block, and what else a program needs to know of that block."""
 
-    def __init__(self, repeats: bool = False) -> None:
-        super().__init__(repeats)
+    def __init__(self, repeats: bool = False, kinds: Kinds | None = None) -> None:
+        super().__init__(repeats, kinds)
         self.start = clock()
         self.inside: set[int] = set()  # tensors made in the block, by id
         self.tensors: dict[int, Variable] = {}  # Tensors that share the memory of constants, by the ids of these
@@ -82,7 +82,7 @@ class Trace(Listing, Interpretation):
         if p in COMPOSED:
             return COMPOSED[p](*inputs, **static)
         looks = self._looks(p, inputs, static)
-        kind = None if looks is None else self.known.get(looks[0])
+        kind = None if looks is None else self.kinds.known.get(looks[0])
         if looks is None or kind is None:
             return self._first_call(p, inputs, static, looks and looks[0])
         _, reads, cls, plain = looks
@@ -154,8 +154,8 @@ class Trace(Listing, Interpretation):
         kind, reads = self.write(p, inputs, static, layout(y.shape, y.dtype), flat, view)
         always = p in SHAPED and p is not ops.positive and outlined and (p.differentiable or y.dtype.kind == "b")
         if key is not None and flat and always:
-            self.known[key] = kind
-            self.repeatable.add(kind)
+            self.kinds.known[key] = kind
+            kind.repeatable = True
         return self._result(type(nodes[0]) if nodes else Tensor, y, kind, reads, inputs, static, plain, outlined)
 
     def _result(
@@ -185,7 +185,7 @@ class Trace(Listing, Interpretation):
                 self.arrays[value] = y
         self.name(out, plain, value)
         if self.noted is not None:
-            self.noted.append(Noted(kind if kind in self.repeatable else None, inputs, out))
+            self.noted.append(Noted(kind if kind.repeatable else None, inputs, out))
         return out
 
     def _called(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], arrays: list[Any]) -> Any:
