@@ -58,7 +58,7 @@ def run(block: Block, scope: dict[str, Any]) -> str:
 
 
 def agree(found: str, told: str) -> bool:
-    """Whether a page tells what was found, but for line breaks; `...` stands for anything, such as a place in a file."""
+    """Whether a page tells what was found, but for line breaks; `...` stands for anything, as a place in a file."""
     pattern = ".*".join(re.escape(part) for part in " ".join(told.split()).split("..."))
     return re.fullmatch(pattern, " ".join(found.split())) is not None
 
