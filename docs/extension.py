@@ -9,7 +9,7 @@ import re
 import sys
 import types
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,7 @@ from minigrad import testing
 from minigrad.primitive import method as table_method
 
 TABLE = ("ops", "shapes", "elementwise", "rearrange", "reductions", "products", "activations", "einsum", "linalg")
-ENGINE = (
-    "tensor",
-    "transforms",
-    "primitive",
-    "record",
-    "run",
-    "modes",
-    "tap",
-    "details",
-    "checkpoint",
-    "program",
-    "trace",
-)
+ENGINE = ("tensor", "transforms", "primitive", "record", "run", "modes", "tap", "details", "checkpoint", "program")
 NETS = ("protocol", "cells", "variants", "recurrent", "sequences", "module", "layers", "losses", "optim", "schedules")
 CHECKS = ("check", "plain", "primitives", "cell", "differences", "problem", "given", "strategies")
 #: The pages: file, title, the module whose public names it shows, the order of its parts (further ones follow), and
@@ -197,6 +185,7 @@ def table_of(rows: list[str]) -> Iterator[str]:
 
 DOCS = Path(__file__).parent
 INCLUDED = re.compile(r"^```\{include\} (\.\./\S+\.md)\n```$", re.MULTILINE)
+FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[((?:`[^`]*`|[^\]`])*)\]\((?!\w+:|#)([^)\s#]+)(#[^)]*)?\)")
 
 
@@ -207,14 +196,21 @@ def with_links(app: Any, page: str, source: list[str]) -> None:
         source[0] = re.sub(r"^\| `np\.([\w.]+)`", r"| {py:obj}`np.\1 <numpy.\1>`", source[0], flags=re.MULTILINE)
     if path.exists():
         text = INCLUDED.sub(lambda match: moved(match[1]), source[0])
-        source[0] = LINK.sub(lambda match: on_site(path, *match.groups()), text)
+        source[0] = relinked(text, lambda *link: on_site(path, *link))
+
+
+def relinked(text: str, change: Callable[[str, str, str | None], str]) -> str:
+    """Markdown with its links changed, and code, where f[0](x) is a call, as it is."""
+    pieces = FENCED.split(text)
+    pieces[::2] = [LINK.sub(lambda match: change(*match.groups()), piece) for piece in pieces[::2]]
+    return "".join(pieces)
 
 
 def moved(file: str) -> str:
     """The text of a file of the project, its links seen from here."""
     folder = Path(file).parent
     text = (DOCS / file).read_text(encoding="utf-8")
-    return LINK.sub(lambda m: f"[{m[1]}]({os.path.normpath(folder / m[2])}{m[3] or ''})", text)
+    return relinked(text, lambda name, target, anchor: f"[{name}]({os.path.normpath(folder / target)}{anchor or ''})")
 
 
 def on_site(page: Path, text: str, target: str, anchor: str | None) -> str:

@@ -91,6 +91,13 @@ def test_a_link_that_leaves_the_docs_leads_to_what_is_on_the_site(link: str, exp
     assert extension.LINK.sub(lambda match: extension.on_site(DOCS / "peers.md", *match.groups()), link) == expected
 
 
+def test_a_call_in_code_is_no_link_where_a_page_is_included() -> None:
+    text = extension.moved("../minigrad/testing/README.md")
+    assert "autograd.make_vjp(f, k)(*xs)[0](g)" in text
+    changed = extension.relinked("[a](b.md)\n```python\nf[0](x)\n```\n[c](d.md#e)", lambda *link: str(link))
+    assert changed == "('a', 'b.md', None)\n```python\nf[0](x)\n```\n('c', 'd.md', '#e')"
+
+
 def test_no_network_is_asked_for_when_the_docs_are_built() -> None:
     text = (DOCS / "conf.py").read_text(encoding="utf-8")
     assert re.findall(r'intersphinx_mapping = \{"numpy": \("https://numpy.org/doc/stable/", str\(make_inventory', text)
