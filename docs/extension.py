@@ -23,7 +23,7 @@ from minigrad.primitive import method as table_method
 
 TABLE = ("ops", "shapes", "elementwise", "rearrange", "reductions", "products", "activations", "einsum", "linalg")
 ENGINE = ("tensor", "transforms", "primitive", "record", "run", "modes", "tap", "details", "checkpoint", "program")
-NETS = ("protocol", "cells", "variants", "recurrent", "sequences", "module", "layers", "losses", "optim", "schedules")
+NETS = ("protocol", "cells", "variants", "recurrent", "sequences", "module", "layers", "losses", "optim")
 CHECKS = ("check", "plain", "primitives", "cell", "differences", "problem", "given", "strategies")
 #: The pages: file, title, the module whose public names it shows, the order of its parts (further ones follow), and
 #: whether a part belongs there.
