@@ -49,8 +49,45 @@ missing, left over or of another shape is listed, and then nothing is written. A
 bits is refused, unless `exact=False`. A tool whose class has layers becomes a `Recurrent`; for single cells in layers
 or both directions give a tuple of prefixes, one for each cell.
 
-Which GRU is it that a program computes? `minigrad.testing.same` runs it beside a cell of ours, and says where they
-first differ and why.
+## Which GRU is this?
+
+A cell that somebody wrote, or took from a paper, runs beside one of ours on the same weights: `same` says where they
+part, and tries what such cells are known to differ in until one makes ours theirs.
+
+```python
+import numpy as np
+import nn
+from minigrad.testing import same
+
+ours = nn.GRUCell(2, 3, rng=0)
+ours.b.data = np.linspace(-1, 1, 9, dtype="f")
+W, U, b = np.hstack([ours.W.data, ours.W_h.data]), ours.U.data, ours.b.data
+
+
+def theirs(xs, h):
+    outputs = []
+    for x in xs:
+        a = x @ U + b
+        r, z = np.split(1 / (1 + np.exp(-(a + h @ W)[:, :6])), 2, axis=1)
+        n = np.tanh(a[:, 6:] + (r * h) @ W[:, 6:])
+        h = z * h + (1 - z) * n
+        outputs.append(h)
+    return np.stack(outputs), h
+
+
+try:
+    same(ours, theirs)
+except AssertionError as error:
+    print(error)
+```
+
+```text
+same: GRUCell and theirs differ
+  first: layer 0, forwards, at time step 0 of 0 ... 0, sequence 0, unit 0: 0.182999 here, 0.35116 there
+  seen in: the first step, from zeros
+  because z is the other way round there: 1 - z for z, z="old" here
+  because the gates are in another order: our blocks z r n are read as r z n there
+```
 
 This page is made from the code: `python -m docs.make_interop --write`.
 """

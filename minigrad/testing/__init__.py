@@ -3,13 +3,15 @@
 `check_grad` is for functions of Tensors, `check_vjp` and `check_jvp` for plain NumPy with hand-written derivatives,
 `check_primitive` and `check_cell` for what you build from minigrad. With hypothesis (extra `testing`) come strategies
 to draw arguments from, and `given_grad`, which turns a function into a property-based test of its gradient. `mutants`
-are wrong rules to test your tests with.
+are wrong rules to test your tests with. `same` compares a recurrent network with another program's, and names what
+differs.
 
 Where to read: `differences` (slopes of any function, with their error), `problem` (a function near a point),
 `comparison` (rule against differences), `derivative` and `structure` (shape, dtype, purity, linearity, copies of the
 inputs), `recorded` (functions of Tensors), `blame` (who is at fault), `check`, `plain`, `primitives`; `unrolled`,
-`contract` and `cell` for cells; `report`, `reproduction` and `written` (what a failure says); `strategies`, `given`;
-`mutation` (wrong rules), `mutate` (the command that tries them on a suite).
+`contract` and `cell` for cells; `sameness` and `suspects` (where two networks part, and why); `report`, `reproduction`
+and `written` (what a failure says); `strategies`, `given`; `mutation` (wrong rules), `mutate` (the command that tries
+them on a suite).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from .mutation.mutants import Mutant, mutants
 from .plain import check_jvp, check_vjp
 from .primitives import check_primitive
 from .problem import GradientError, KinkError
+from .sameness import DifferenceError, same
 
 if TYPE_CHECKING:
     from .given import given_grad
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CellCase",
+    "DifferenceError",
     "GradientError",
     "KinkError",
     "Mutant",
@@ -69,6 +73,7 @@ __all__ = [
     "mutants",
     "numeric_gradient",
     "probabilities",
+    "same",
     "sequences",
     "shapes",
     "tensors",

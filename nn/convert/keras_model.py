@@ -42,6 +42,9 @@ def from_keras(path: str | os.PathLike[str]) -> KerasModel:
     Raises:
         ValueError: if the file is damaged; or listing every layer and option that has no counterpart here, or every
             array that is missing, unexpected or mis-shaped.
+
+    >>> model = nn.convert.from_keras("model.keras")  # doctest: +SKIP
+    >>> outputs = model(np.zeros((5, 2, 3), np.float32), lengths=[5, 3])  # doctest: +SKIP
     """
     config, arrays = files.read_keras(path)
     try:

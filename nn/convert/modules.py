@@ -36,6 +36,10 @@ def from_tool(
     Raises:
         ValueError: if the name is unknown; listing every missing, unexpected or mis-shaped array; or if the arrays are
             not all of one floating-point dtype.
+
+    >>> arrays = {"w_i": np.ones((2, 9)), "w_h": np.ones((3, 9)), "b": np.ones(9)}
+    >>> nn.convert.from_tool({f"gru/{name}": a for name, a in arrays.items()}, "haiku.GRU", "gru/")
+    GRUCell(2, 3)  # 54 parameters
     """
     layout = table.find(name)
     found = {path: _array(path, a) for path, a in _flat(arrays)}
@@ -70,6 +74,10 @@ def to_tool(module: Module, name: str, prefix: str | Sequence[str] = "", *, exac
     Raises:
         TypeError: if the tool has no such module.
         ValueError: if a weight has no place in the tool's cell, or the way back would change a bit.
+
+    >>> arrays = nn.convert.to_tool(nn.LSTM(2, 3, rng=0), "paddle.nn.LSTM")
+    >>> {name: a.shape for name, a in arrays.items() if "weight" in name}
+    {'0.cell.weight_ih': (12, 2), '0.cell.weight_hh': (12, 3)}
     """
     layout = table.find(name)
     if isinstance(module, Recurrent):

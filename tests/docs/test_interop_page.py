@@ -23,7 +23,7 @@ def test_the_page_is_what_its_command_writes_now_but_for_the_last_digits_of_proc
 
 
 def test_the_pages_first_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+    code = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)[0]
     exec(compile(code, "docs/interop.md", "exec"), {})
     assert capsys.readouterr().out.splitlines() == [
         "GRUCell(2, 3, reset='after', z='old')  # 57 parameters",
@@ -40,3 +40,11 @@ def test_the_pages_commands_name_cells_and_options_that_exist() -> None:
         assert words[:3] == ["python", "-m", "nn.convert"]
         options = _parser().parse_args(words[3:])
         assert all(f"`{name}`" in PAGE or name.startswith("nn.") for name in (options.source, options.target) if name)
+
+
+def test_the_page_shows_what_same_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    code = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)[1]
+    exec(compile(code, "docs/interop.md", "exec"), {})
+    (shown,) = re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S)
+    digits = lambda text: re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.2g}", text)
+    assert digits(capsys.readouterr().out) == digits(shown)
