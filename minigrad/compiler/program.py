@@ -133,7 +133,7 @@ class Program:
         steps = schedule(instructions, places, collecting.collections)
         arguments, ends = [places[value] for value in given], [places[value] for value in kept]
         self.nbytes = plan(steps, arguments, ends, in_place="in_place" in stages, turns="turns" in stages)
-        stages.tell("places", lambda: steps)
+        stages.tell("places", lambda: [f"{n:5} {step!r}" for n, step in enumerate(steps)])
         stages.tell("memory", lambda: memory_map(places, steps, self.nbytes))
         if len(self.block) < self.nbytes + 64:
             self.block = np.empty(max(self.nbytes + 64, 2 * len(self.block)), np.uint8)

@@ -113,7 +113,7 @@ def _repeats(plain: Sequence[str], n: int) -> tuple[int, int]:
 
 def _without_numbers(line: str) -> str:
     """The line without what differs from turn to turn: numbers of Values and lines, bytes, an index."""
-    return re.sub(r"\bv\d+|m\[\d+\]|^ *\d+|bytes .*: .*|, \d+\)", "", line)
+    return re.sub(r"\bv\d+|m\[\d+\]|^ *\d+ |, steps .*:|, \d+\)", "", line)
 
 
 def memory_map(places: dict[Value, Place], steps: Sequence[Step], nbytes: int) -> list[str]:
@@ -129,7 +129,5 @@ def memory_map(places: dict[Value, Place], steps: Sequence[Step], nbytes: int) -
             first, last = max(root.first, 0), min(root.last, len(steps) - 1)
             names = " ".join([f"v{value.number}" for value in sorted(values[root], key=lambda value: value.number)])
             given = " (argument)" if root.first < 0 else ""
-            rows.append(
-                f"bytes {root.start:5} to {root.start + size - 1:5}, steps {first:3} to {last:3}: {names}{given}"
-            )
+            rows.append(f"m[{root.start}]  {size} bytes, steps {first} to {last}: {names}{given}")
     return [f"{nbytes} bytes", *rows]

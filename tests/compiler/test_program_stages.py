@@ -124,8 +124,8 @@ def test_the_map_of_memory_has_two_values_at_one_place_only_where_one_replaces_t
     shown = capsys.readouterr().out.split("--- memory ---\n")[1].split("\n\n")[0].splitlines()
     pieces = [[int(n) for n in re.findall(r"\d+", line.split(":")[0])] for line in shown[1:]]
     assert len(pieces) > 10
-    assert max(end for _, end, _, _ in pieces) < int(shown[0].split()[0])
-    for n, (start, end, first, last) in enumerate(pieces):
-        for low, high, begun, over in pieces[:n]:
-            if start <= high and low <= end:
+    assert max(start + size for start, size, _, _ in pieces) <= int(shown[0].split()[0])
+    for n, (start, size, first, last) in enumerate(pieces):
+        for low, other, begun, over in pieces[:n]:
+            if start < low + other and low < start + size:
                 assert over <= first or last <= begun
