@@ -4,8 +4,8 @@
     python -m nn.convert flax.npz net.npz --from flax.linen.GRUCell --prefix params/cell/
     python -m nn.convert net.npz paddle.npz --from nn.LSTM --to paddle.nn.LSTM
 
-INPUT is a .npz, .safetensors, .h5, .keras or .onnx, OUTPUT a .npz or .safetensors, or .onnx for a cell or layers. Where
-something does not fit, nothing is written.
+INPUT is a .npz, .safetensors, .h5, .keras or .onnx, OUTPUT a .npz, .safetensors or .h5, or .onnx for a cell or
+layers. Where something does not fit, nothing is written.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import numpy as np
 from ..module import weights_dtype
 from ..protocol import Cell
 from ..recurrent import Recurrent
-from ..serialize import save
 from . import files, modules, table
 from .keras_model import from_keras
 
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _write(path: Path, module: Any, arrays: Any) -> None:
     if path.suffix != ".onnx":
-        save(path, arrays)
+        files.write(path, arrays)
         return
     net = module if isinstance(module, Recurrent) else Recurrent(module) if isinstance(module, Cell) else None
     if net is None:
@@ -65,7 +64,7 @@ def _write(path: Path, module: Any, arrays: Any) -> None:
 def _parser() -> argparse.ArgumentParser:
     cli = argparse.ArgumentParser(prog="python -m nn.convert", description="weights of another tool, from file to file")
     cli.add_argument("input", type=Path, help=f"one of {', '.join(files.SUFFIXES)}, .onnx")
-    cli.add_argument("output", type=Path, help=".npz, .safetensors or .onnx")
+    cli.add_argument("output", type=Path, help=".npz, .safetensors, .h5 or .onnx")
     cli.add_argument("--from", dest="source", metavar="CELL", help="whose arrays these are; not for a whole .keras")
     cli.add_argument("--to", dest="target", metavar="CELL", help="whose arrays to write; minigrad's by default")
     cli.add_argument("--prefix", action="append", metavar="PATH", help="take arrays below it; one for each cell if "

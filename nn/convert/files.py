@@ -1,4 +1,4 @@
-"""Arrays by name from files of other tools: `.npz`, `.safetensors`, `.h5` and `.keras`, and back into the first two.
+"""Arrays by name from files of other tools: `.npz`, `.safetensors`, `.h5` and `.keras`, and back into the first three.
 
 Nothing in a file is executed, no other file is opened for it, and what it declares is compared with the bytes that are
 there before memory is taken. Keras numbers the weights in its files; a cell's are called here as Keras calls them.
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..serialize import load, save
+from ..serialize import load, save, write_aside
 from .layout import Arrays
 
 SUFFIXES = (".npz", ".safetensors", ".h5", ".keras")
@@ -49,8 +49,22 @@ def read_keras(path: str | os.PathLike[str]) -> tuple[Any, Arrays]:
 
 
 def write(path: str | os.PathLike[str], arrays: Arrays) -> None:
-    """Write arrays to a `.npz` or `.safetensors`: the whole file or none; see `nn.save`."""
-    save(path, arrays)
+    """Write arrays to a `.npz`, `.safetensors` or, numbered as Keras does, `.h5`: the whole file or none.
+
+    Raises:
+        ValueError: if the path ends otherwise, or an array cannot be stored there.
+        ModuleNotFoundError: if the package for its format is not installed.
+    """
+    if Path(path).suffix != ".h5":
+        save(path, arrays)
+        return
+    buffer = io.BytesIO()
+    with _h5py().File(buffer, "w") as file:
+        for name, a in arrays.items():
+            folder, _, own = name.rpartition("/")
+            numbered = re.search(r"(^|/)cell(s/\w+)?$", folder) and own in _NAMES
+            file[f"{folder}/vars/{_NAMES.index(own)}" if numbered else name] = a
+    write_aside(path, buffer.getvalue())
 
 
 def _read(path: Path, parse: Any) -> Any:

@@ -259,6 +259,19 @@ def test_a_layer_of_a_file_of_weights_is_found_by_keras_names(
     assert all(np.array_equal(a, enc[key]) for key, a in nn.load(tmp_path / "enc.npz")[0].items())
 
 
+def test_weights_go_back_into_a_file_of_keras(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    h5py, path, prefix = h5py_or_skip(), keras_file("stacked", tmp_path, ".weights.h5"), "layers/gru_1/cell/"
+    words = [path, tmp_path / "ours.npz", "--from", "keras.layers.GRU", "--prefix", prefix, "--leave-rest"]
+    assert run(capsys, *words)[0] == 0
+    words = [tmp_path / "ours.npz", tmp_path / "back.weights.h5", "--to", "keras.layers.GRU", "--to-prefix", prefix]
+    assert "unexpected: b_h (3,)" in run(capsys, *words, "--from", "nn.GRUCell")[2]
+    assert run(capsys, *words, "--from", "nn.GRUCell(reset='after', z='old')")[0] == 0
+    with h5py.File(path) as first, h5py.File(tmp_path / "back.weights.h5") as second:
+        for k in range(3):
+            assert np.array_equal(first[f"{prefix}vars/{k}"], second[f"{prefix}vars/{k}"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["back.weights.h5", "ours.npz", "stacked.weights.h5"]
+
+
 @pytest.mark.parametrize(
     ("mask", "lengths"),
     [([[1, 1, 0], [1, 0, 0], [1, 0, 0]], [3, 1, 0]), ([[0, 1]], [0, 1]), ([[1], [1]], [2])],
