@@ -154,9 +154,8 @@ def described(layout: Layout) -> str:
     )
     entries += "".join(f"; adds {more:g} inside of {gate}" for gate, more in layout.plus.items())
     made = ours(layout.kind, layout.options).name
-    if layout.kind == "rnn_relu":
-        made = "IRNNCell"
-    words = ", ".join(f'{name}="{value}"' for name, value in layout.options.items())
+    options = {"nonlinearity": "relu"} if layout.kind == "rnn_relu" else layout.options
+    words = ", ".join(f'{name}="{value}"' for name, value in options.items())
     places = [f"`{pattern}`" for patterns in layout.places.values() for pattern in patterns]
     notes = ([f"paths {', '.join(dict.fromkeys(places))}"] if places else []) + ([layout.note] if layout.note else [])
     return f"| `{layout.name}` | {entries} | `{made}({words})` | {layout.state} | {'; '.join(notes)} |"

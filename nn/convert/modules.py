@@ -248,6 +248,10 @@ def _cell(layout: Layout, arrays: Arrays) -> Cell:
 
 def _arrays_of(layout: Layout, cell: Cell, exact: bool) -> Arrays:
     own, state = table.layout_of(cell), cell.state_dict()
+    if {own.kind, layout.kind} == {"rnn", "rnn_relu"}:
+        raise TypeError(
+            f"{layout.name}: has the nonlinearity {'tanh' if layout.kind == 'rnn' else 'relu'}, not {cell!r}"
+        )
     if own.kind != layout.kind:
         raise TypeError(f"{layout.name}: is a {table.ours(layout.kind, layout.options).name} here, not {cell!r}")
     differing = {name: value for name, value in own.options.items() if layout.options[name] != value}

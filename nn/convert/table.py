@@ -23,7 +23,7 @@ _ENTRIES = {
             Entry("b_h", "c", "n")),
 }  # fmt: skip
 _OPTIONS = {"gru": ("reset", "z"), "mgu": ("reset", "f")}
-_CLASSES: dict[str, Any] = {"rnn": RNNCell, "rnn_relu": IRNNCell, "lstm": LSTMCell, "gru": GRUCell, "mgu": MGUCell}
+_CLASSES: dict[str, Any] = {"rnn": RNNCell, "rnn_relu": RNNCell, "lstm": LSTMCell, "gru": GRUCell, "mgu": MGUCell}
 _MODULES = (chainer, equinox, flax, haiku, keras, mxnet, paddle, torch)
 
 
@@ -106,13 +106,13 @@ def layout_of(cell: Cell) -> Layout:
     Raises:
         TypeError: if no tool here has such a cell.
     """
-    kinds = {made: kind for kind, made in _CLASSES.items()} | {ProjectedLSTMCell: "lstm"}
+    kinds = {made: kind for kind, made in _CLASSES.items()} | {ProjectedLSTMCell: "lstm", IRNNCell: "rnn_relu"}
     if type(cell) not in kinds:
         known = ", ".join(sorted(made.__name__ for made in kinds))
         raise TypeError(f"nn.convert: no tool has the arrays of a {cell.name}; those of {known} are known")
     kind = kinds[type(cell)]
-    if type(cell) is RNNCell and cell.nonlinearity == "relu":
-        kind = "rnn_relu"
+    if type(cell) is RNNCell:
+        kind = "rnn_relu" if cell.nonlinearity == "relu" else "rnn"
     return ours(kind, {name: str(getattr(cell, name)) for name in _OPTIONS.get(kind, ())})
 
 
@@ -120,5 +120,6 @@ def make(kind: str, options: Mapping[str, str], I: int, H: int, O: int | None, b
     """A cell of ours with weights of its own; O is the width of a projection."""
     if O is not None:
         return ProjectedLSTMCell(I, H, O, bias, 0, dtype)
-    made: Cell = _CLASSES[kind](I, H, bias, 0, dtype, **options)
+    more = {"nonlinearity": "relu"} if kind == "rnn_relu" else options
+    made: Cell = _CLASSES[kind](I, H, bias, 0, dtype, **more)
     return made

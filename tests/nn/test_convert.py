@@ -216,12 +216,15 @@ def test_a_z_of_the_other_way_round_is_negated_only_if_asked_for() -> None:
 
 
 def test_a_relu_goes_to_a_tools_relu_and_to_no_tanh() -> None:
-    cell = nn.RNNCell(2, 3, rng=0, nonlinearity="relu")
-    back = from_tool(to_tool(cell, "haiku.VanillaRNN"), "haiku.VanillaRNN")
-    xs = np.random.default_rng(0).standard_normal((4, 2, 2)).astype(np.float32)
-    np.testing.assert_array_equal(nn.Recurrent(back)(xs)[0].data, nn.Recurrent(cell)(xs)[0].data)
-    with pytest.raises(TypeError, match="is a RNNCell here"):
-        to_tool(cell, "keras.layers.SimpleRNN")
+    for cell in (nn.RNNCell(2, 3, rng=0, nonlinearity="relu"), nn.IRNNCell(2, 3, rng=0)):
+        back = from_tool(to_tool(cell, "haiku.VanillaRNN"), "haiku.VanillaRNN")
+        assert back.nonlinearity == "relu"
+        xs = np.random.default_rng(0).standard_normal((4, 2, 2)).astype(np.float32)
+        np.testing.assert_array_equal(nn.Recurrent(back)(xs)[0].data, nn.Recurrent(cell)(xs)[0].data)
+        with pytest.raises(TypeError, match="has the nonlinearity tanh"):
+            to_tool(cell, "keras.layers.SimpleRNN")
+    with pytest.raises(TypeError, match="has the nonlinearity relu"):
+        to_tool(nn.RNNCell(2, 3, rng=0), "haiku.VanillaRNN")
 
 
 def test_integers_and_what_is_no_array_by_name_are_refused() -> None:
