@@ -2,11 +2,12 @@
 
 Inputs are the numbers of characters x (T, B) and the state that the last call returned, of each layer (B, H), zeros at
 first; outputs the logits (T, B, V) and the next state. The vocabulary, in the order of the numbers, is in the file's
-metadata. [docs/onnx.md](../docs/onnx.md) writes text from such a file in ten lines.
+metadata and in vocabulary.json beside it. [docs/onnx.md](../docs/onnx.md) writes text from such a file in ten lines.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def export(argv: Sequence[str]) -> None:
     state = model.recurrent.initial_state(2)
     names = names_of(state, "next")
     example = {"x": np.zeros((3, 2), np.int64), "state": mg.tree_map(lambda s: s.data, state)}
+    listed = Path(options.file).with_name("vocabulary.json")
     try:
         written = nn.to_onnx(
             model,
@@ -48,6 +50,8 @@ def export(argv: Sequence[str]) -> None:
             outputs=("logits", *names),
             metadata={"vocabulary": checkpoint.vocabulary},
         )
+        listed.write_text(json.dumps(list(checkpoint.vocabulary)), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {options.file}: {error.strerror}") from error
     print(written)
+    print(f"  the vocabulary, in the order of the numbers: {listed}, and in the file's metadata")

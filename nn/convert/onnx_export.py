@@ -15,9 +15,10 @@ from ..module import Module, _walk
 from ..serialize import write_aside
 from . import onnx_index  # noqa: F401 (its entries of the table)
 from .onnx_graph import Axes, Graph, package
-from .onnx_layers import Taker, Written, layer_result
+from .onnx_layers import Written
 from .onnx_sizes import arrays_of, cases_of, free_axes, lengths_of, traced_at_sizes
 from .onnx_table import Writer, writer_of
+from .onnx_taking import Taker, layer_result
 from .onnx_trace import Calls, Ref
 from .onnx_verify import Verified, verified
 
@@ -51,6 +52,7 @@ def to_onnx(
     axes: Mapping[str, Sequence[str | int | None]] | None = None,
     outputs: Sequence[str] | None = None,
     lengths: str = "sequence_lens",
+    nodes: bool = True,
     opset: int = DEFAULT,
     verify: str | bool = True,
     operators: Mapping[mg.Primitive, Writer] | None = None,
@@ -75,6 +77,7 @@ def to_onnx(
         outputs: their names, in order; by default `output`, or `output.0`, `output.1.0` of a tuple.
         lengths: "sequence_lens", which the nodes of ONNX take; or "mask" for runtimes that ignore these (OpenVINO with
             free axes, onnx's reference evaluator): a mask in the graph then chooses outputs and states.
+        nodes: False makes every layer a Scan, for runtimes that run a node wrongly (OpenVINO: peepholes).
         opset: of the operators, 18 or higher.
         verify: who has to run the file: "onnxruntime", "reference" (onnx's own evaluator, slow, which ignores
             sequence_lens); True takes the first of these that is there and right; False nobody.
@@ -106,7 +109,7 @@ def to_onnx(
             m.training = False
         own = dict(operators or {})
         check = lambda p: p is layer_result or writer_of(p, own)
-        calls, graph_axes = traced_at_sizes(call, arguments, arrays, free, Taker(lengths == "mask"), check)
+        calls, graph_axes = traced_at_sizes(call, arguments, arrays, free, Taker(nodes, lengths == "mask"), check)
         model, results = _model(
             net, calls, graph_axes, list(arrays), outputs, lengths == "mask", opset, dict(operators or {})
         )

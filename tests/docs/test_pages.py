@@ -25,7 +25,8 @@ def missing(block: Block) -> list[str]:
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
-def test_the_python_of_a_page_runs_and_prints_what_the_page_says(page: Path) -> None:
+def test_the_python_of_a_page_runs_and_prints_what_the_page_says(page: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)  # where files go that a page writes
     scope: dict[str, Any] = {"__name__": "page"}  # one for all blocks of a page
     with mock.patch.dict(by_ufunc), mock.patch.dict(by_function):  # which a primitive that is declared here enters
         for block, told in programs(page):
@@ -40,7 +41,7 @@ def test_the_python_of_a_page_runs_and_prints_what_the_page_says(page: Path) -> 
 
 def test_blocks_that_need_another_package_say_which() -> None:
     needed = {package for page in WITH_CODE for block, _ in programs(page) for package in block.words[1:]}
-    assert needed <= {"torch", "jax", "autograd", "keras", "onnxruntime"}
+    assert needed <= {"torch", "jax", "autograd", "keras", "onnx", "onnxruntime"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -35,7 +35,7 @@ def test_weights_and_results_come_back_with_the_same_bits(tmp_path, name, bias):
     example = {"xs": normal(5, 4, 3), "state": random_state(net, 4)}
     nn.to_onnx(net, tmp_path / "a.onnx", example)
     back = nn.from_onnx(tmp_path / "a.onnx")
-    found = [layer.recurrent.cells[0] for layer in back.layers.values()]
+    found = [cell for layer in back.layers.values() for cell in layer.recurrent.cells]
     for ours, theirs in zip(net.cells, found, strict=True):
         assert repr(theirs) == repr(ours)
         for path, array in ours.state_dict().items():
