@@ -35,6 +35,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_design",
     "docs.formulas",
+    "docs.source_links",
 ]
 exclude_patterns = ["_build", "exercises"]
 

@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as mg
 import nn
-from docs import extension
+from docs import extension, source_links
 from minigrad import testing
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -101,3 +101,14 @@ def test_a_call_in_code_is_no_link_where_a_page_is_included() -> None:
 def test_no_network_is_asked_for_when_the_docs_are_built() -> None:
     text = (DOCS / "conf.py").read_text(encoding="utf-8")
     assert re.findall(r'intersphinx_mapping = \{"numpy": \("https://numpy.org/doc/stable/", str\(make_inventory', text)
+
+
+def test_the_source_link_of_a_primitive_leads_to_its_line_of_the_table() -> None:
+    assert source_links.module_of(None, "minigrad", "tanh") == "minigrad.ops"
+    assert source_links.module_of(None, "functools", "partial") == "(not ours)"
+    source, lines = source_links.lines_of(None, "minigrad.ops") or ("", {})
+    kind, first, last = lines["tanh"]
+    assert kind == "other"
+    assert "tanh = primitive(" in source.splitlines()[first - 1]
+    assert "g * (1 - y * y)" in "\n".join(source.splitlines()[first - 1 : last])
+    assert "Tensor.backward" in (source_links.lines_of(None, "minigrad.tensor") or ("", {}))[1]
