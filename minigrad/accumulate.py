@@ -37,6 +37,18 @@ def sum_down(g: Any, shape: tuple[int, ...], output: tuple[int, ...]) -> Any:
     return reshape(ops.sum(g, axis=tuple(axes)), shape)
 
 
+def fitted(term: Any, node: Node, output: tuple[int, ...]) -> Any:
+    """A term, an array or a Tensor, of the node's shape: summed down to it if need be.
+
+    Raises:
+        TypeError: unless its numbers are real.
+        ValueError: if it has another shape, see `sum_down`.
+    """
+    if term.dtype.kind not in "fiub":
+        raise TypeError(f"returned a cotangent of dtype {term.dtype} for an input of dtype {node.dtype}")
+    return term if term.shape == node.shape else sum_down(term, node.shape, output)
+
+
 def check_product(term: Product, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless x^T g has this shape; a vector's is that of one column."""
     x, g = term.x.shape, term.g.shape
@@ -53,59 +65,29 @@ def check_part(term: At, shape: tuple[int, ...]) -> None:
         raise ValueError(f"returned a cotangent of shape {found} for a part of shape {part}")
 
 
-def check_dtype(term: Any, dtype: Any) -> None:
-    """Raise TypeError unless the term's numbers are real."""
-    if term.dtype.kind not in "fiub":
-        raise TypeError(f"returned a cotangent of dtype {term.dtype} for an input of dtype {dtype}")
-
-
-_ALL = slice(None)
-
-
-def _span(index: Any, shape: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """(axis, start, stop) of an index that takes these, at least one, of one axis and all of every other, else None."""
-    axis = 0
-    if type(index) is tuple:
-        for part in index[:-1]:
-            if type(part) is not slice or part != _ALL:
-                return None
-            axis += 1
-        index = index[axis] if index else None
-    if type(index) is int:
-        start = index if index >= 0 else index + shape[axis]
-        return axis, start, start + 1
-    if type(index) is slice:
-        start, stop, step = index.indices(shape[axis])
-        return (axis, start, stop) if step == 1 and start < stop else None
-    return None
-
-
 class ArraySum:
-    """A running sum of plain arrays: the first is borrowed, the second makes an owned buffer, the rest add to it.
+    """A running sum of plain arrays: the first is borrowed, the second makes an owned buffer, the rest add to it."""
 
-    A loop over x[0], x[1], ... gives the cotangent of x part by part, and so does cutting x into gates: each is copied
-    to its place in a buffer that need not be set to zero before. Until that is complete (`axis` None), `low` and `high`
-    say where along `axis` it has been filled.
-    """
-
-    __slots__ = ("like", "sum", "owned", "axis", "low", "high", "queue", "rows")
+    __slots__ = ("node", "sum", "owned", "queue", "rows")
 
     def __init__(self, node: Node, first: np.ndarray | None = None) -> None:
-        self.like = node
+        self.node = node
         self.sum = first
         self.owned = False
-        self.axis: int | None = None
         self.queue: list[Product] | None = None
 
     def add(self, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape."""
-        like = self.like
-        if type(term) is not np.ndarray or term.shape != like.shape or term.dtype is not like.dtype:
-            term = self._read(term, output)
-            if term is None:
-                return
-        if self.axis is not None:
-            self._complete()
+        if type(term) is At:
+            self.add_part(term.index, term.g)
+        elif type(term) is Product:
+            self.add_product(term)
+        else:
+            array = np.asarray(fitted(np.asarray(term), self.node, output))
+            self.add_array(array.astype(self.node.dtype, copy=False))
+
+    def add_array(self, term: np.ndarray) -> None:
+        """Add an array of the node's shape and dtype."""
         if self.sum is None:
             self.sum = term
         elif self.owned:
@@ -114,75 +96,20 @@ class ArraySum:
             self.sum = np.asarray(self.sum + term)
             self.owned = True
 
-    def _read(self, term: Any, output: tuple[int, ...]) -> Any:
-        """Any other term as an array like the tensor's, or None if nothing is left to add."""
-        like = self.like
-        if type(term) is At:
-            self.add_part(term.index, term.g)
-            return None
-        if type(term) is Product:
-            check_product(term, like.shape)
-            if self.queue is None:
-                self.queue, self.rows = [], 0
-            self.queue.append(term)
-            self.rows += len(term.x)
-            if self.rows >= QUEUED_ROWS:
-                self._multiply()
-            return None
-        term = np.asarray(term)
-        if term.shape != like.shape:
-            term = np.asarray(sum_down(term, like.shape, output))
-        if term.dtype is not like.dtype:
-            check_dtype(term, like.dtype)
-            term = term.astype(like.dtype, copy=False)
-        return term
-
     def add_part(self, index: Any, g: Any) -> None:
-        """Add g to the part at `index`: copied if that lies beside all that has been filled, added if within it."""
-        like = self.like
-        span = _span(index, like.shape) if self.axis is not None or self.sum is None else None
-        if span is not None:
-            axis, start, stop = span
-            if self.sum is None:
-                self.sum, self.owned = np.empty(like.shape, like.dtype), True
-                self.axis, self.low, self.high = axis, start, start
-            part, low, high = self.sum[index], self.low, self.high
-            fits = type(part) is np.ndarray and part.shape == (g.shape if type(g) is np.ndarray else np.shape(g))
-            fits = fits and axis == self.axis
-            if fits and (stop <= low or high <= start):
-                part[...] = g
-                if start < low:
-                    self._clear(stop, low)
-                    self.low = start
-                else:
-                    self._clear(high, start)
-                    self.high = stop
-                return
-            if fits and low <= start and stop <= high:
-                part += g
-                return
+        """Add g to the part at `index`."""
         zero = self.sum is None
         add_at(self._buffer(), index, g, zero)
 
-    def _clear(self, start: int, stop: int) -> None:
-        if start < stop:
-            self.sum[(_ALL,) * self.axis + (slice(start, stop),)] = 0  # type: ignore[index, operator]
-
-    def _complete(self) -> None:
-        self._clear(0, self.low)
-        self._clear(self.high, self.like.shape[self.axis])  # type: ignore[index]
-        self.axis = None
-
-    def _buffer(self) -> np.ndarray:
-        """The sum so far, in memory of its own."""
-        if self.axis is not None:
-            self._complete()
-        if self.sum is None:
-            self.sum = np.zeros(self.like.shape, self.like.dtype)
-        elif not self.owned:
-            self.sum = self.sum.copy()
-        self.owned = True
-        return self.sum
+    def add_product(self, term: Product) -> None:
+        """Add x^T g, once there are enough rows for all of them to be one product."""
+        check_product(term, self.node.shape)
+        if self.queue is None:
+            self.queue, self.rows = [], 0
+        self.queue.append(term)
+        self.rows += len(term.x)
+        if self.rows >= QUEUED_ROWS:
+            self._multiply()
 
     def _multiply(self) -> None:
         xs, gs = zip(*(self.queue or []), strict=True)
@@ -190,15 +117,22 @@ class ArraySum:
         g = gs[0] if len(gs) == 1 else np.concatenate(gs)
         self.queue = None
         first = self.sum is None
-        self.add((x.T @ g).reshape(self.like.shape), ())
+        self.add((x.T @ g).reshape(self.node.shape), ())
         self.owned = self.owned or first
+
+    def _buffer(self) -> np.ndarray:
+        """The sum so far, in memory of its own."""
+        if self.sum is None:
+            self.sum = np.zeros(self.node.shape, self.node.dtype)
+        elif not self.owned:
+            self.sum = self.sum.copy()
+        self.owned = True
+        return self.sum
 
     def total(self, owned: bool = False) -> Any:
         """The sum of the terms, None if there are none; `owned` makes sure that nobody else holds its memory."""
         if self.queue:
             self._multiply()
-        if self.axis is not None:
-            self._complete()
         return self._buffer() if owned else self.sum
 
 
@@ -206,14 +140,14 @@ class RecordedSum:
     """The same for Tensors: terms are kept, and added up by primitives when all are there."""
 
     def __init__(self, node: Node, first: Any = None) -> None:
-        self.like = node
+        self.node = node
         self.arrays = [] if first is None else [first]
         self.parts: list[At] = []
         self.products: list[Product] = []
 
     def add(self, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape."""
-        shape = self.like.shape
+        shape = self.node.shape
         if isinstance(term, Product):
             check_product(term, shape)
             self.products.append(term)
@@ -221,10 +155,8 @@ class RecordedSum:
             check_part(term, shape)
             self.add_part(term.index, term.g)
         else:
-            if not isinstance(term, Variable):
-                term = np.asarray(term)
-            check_dtype(term, self.like.dtype)
-            self.arrays.append(term if term.shape == shape else sum_down(term, shape, output))
+            term = term if isinstance(term, Variable) else np.asarray(term)
+            self.arrays.append(fitted(term, self.node, output))
 
     def add_part(self, index: Any, g: Any) -> None:
         """Add g to the part at `index`."""
@@ -235,7 +167,7 @@ class RecordedSum:
 
         Nothing writes into it, so it may be shared.
         """
-        shape, dtype = self.like.shape, self.like.dtype
+        shape, dtype = self.node.shape, self.node.dtype
         terms = list(self.arrays)
         if self.parts:
             # an array is a part as well: the others are added to it, not to zeros first

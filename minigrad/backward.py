@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence, Set
-from heapq import heappop, heappush
+from collections.abc import Callable, Collection, Sequence, Set
 from operator import attrgetter
 from typing import Any
 
@@ -11,14 +10,11 @@ import numpy as np
 
 from .accumulate import ArraySum, RecordedSum
 from .interpretation import interpreted
-from .kernels import turned
-from .messages import check_finite, check_real, describe, file_shown, of_rule
+from .messages import check_real
 from .modes import anomaly, recording
-from .primitive import Primitive
 from .record import Node, Variable
+from .rule_errors import MisfitError, changed, check_count, check_term, explained
 from .shapes import getitem
-
-_SEQUENCES: tuple[type[Any], ...] = (tuple, list, np.ndarray, Variable)  # in which a joint rule may return cotangents
 
 
 def lineage(outputs: Collection[Node], wrt: Collection[Node] | None = None) -> tuple[list[Node], bool]:
@@ -67,168 +63,126 @@ def walk(
     unless `onward`. `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get
     arrays. `rules_of(node, g)` then gives other rules, a joint rule and operands for them, if it is there.
     """
+    nodes = lineage(outputs)[0] if within is None else within
     if recorded:
-        within = _leaves_early(lineage(outputs)[0] if within is None else within)
-    outer = turned.set(None if recorded else {})
-    try:
-        return _walk(outputs, cotangents, RecordedSum if recorded else ArraySum, ends, within, onward, rules_of)
-    finally:
-        turned.reset(outer)
+        nodes = _leaves_early(nodes)
+    if ends is None:
+        ends = {node for node in nodes if node.primitive is None or node.retains_grad}
+    running = Walk(nodes, ends, recorded, rules_of or _recorded_rules)
+    for output, g in zip(outputs, cotangents, strict=True):
+        if output in running.sums:
+            running.add(output, g, g.shape)
+    running.visit(nodes, onward)
+    return running.found
 
 
-def _leaves_early(tensors: Sequence[Node]) -> list[Node]:
-    """The same, each leaf right behind the last tensor made of it: a recorded sum then lets go of all that it kept.
+def _leaves_early(nodes: Sequence[Node]) -> list[Node]:
+    """The same, each leaf right behind the last node made of it: a recorded sum then lets go of all that it kept.
 
     Else the cotangents of every layer would wait for the products with them, the weights' gradients, to the very end.
     """
-    place = {t: n for n, t in enumerate(tensors)}
-    for n, t in enumerate(tensors):
-        for x in t.inputs:
-            if x is not None and x.primitive is None and x in place:
-                place[x] = n
-    return sorted(tensors, key=place.__getitem__)
+    turn = {node: n for n, node in enumerate(nodes)}
+    for n, node in enumerate(nodes):
+        for x in node.inputs:
+            if x is not None and x.primitive is None and x in turn:
+                turn[x] = n
+    return sorted(nodes, key=turn.__getitem__)
 
 
-def _walk(
-    outputs: Sequence[Node],
-    cotangents: Sequence[Any],
-    kind: Any,
-    ends: Set[Node] | None,
-    within: Sequence[Node] | None,
-    onward: bool,
-    rules_of: Any,
-) -> dict[Node, Any]:
-    # what each node has got so far: None, a single array, which is all that most ever get, or a sum of this kind
-    sums: dict[Node, Any] = {} if within is None else dict.fromkeys(within)
-    queue: list[int] | None = [] if within is None else None  # what is to be visited, by -order,
-    nodes: dict[int, Node] = {}  # and which nodes these are
-    visited = _newest_first(queue, nodes) if queue is not None else within or ()
-    results: dict[Node, Any] = {}
-    checked = anomaly()
-    for output, g in zip(outputs, cotangents, strict=True):
-        if queue is not None and output not in sums:
-            nodes[-output.order] = output
-            heappush(queue, -output.order)
-        if queue is not None or output in sums:
-            sums[output] = sums.get(output) or kind(output)
-            sums[output].add(g, g.shape)
-    for t in visited:
-        collected = sums.pop(t)
-        if collected is None:
-            continue
-        g = collected.total() if type(collected) is kind else collected
-        made_by = t.primitive
-        if made_by is None or t.retains_grad if ends is None else t in ends:
-            results[t] = (collected if type(collected) is kind else kind(t, g)).total(owned=True)
-            if not onward:
+def _recorded_rules(node: Node, g: Any) -> tuple[Any, ...]:
+    """Rules, joint rule, and Tensors as operands for them, so that what they call is recorded."""
+    definition = node.primitive.definition
+    return definition.rules, definition.joint, (g, *node.opened())
+
+
+class Walk:
+    """The cotangents of a walk's nodes: `sums` of what those to be visited have got, `found` of the `ends` behind it.
+
+    A sum is None, or a single array, which is all that most nodes ever get, or of the `kind` that fits the walk.
+    """
+
+    def __init__(self, nodes: Sequence[Node], ends: Set[Node], recorded: bool, rules_of: Any) -> None:
+        self.sums: dict[Node, Any] = dict.fromkeys(nodes)
+        self.found: dict[Node, Any] = {}
+        self.kind: Any = RecordedSum if recorded else ArraySum
+        self.ends, self.recorded, self.rules_of, self.checked = ends, recorded, rules_of, anomaly()
+
+    def visit(self, nodes: Sequence[Node], onward: bool) -> None:
+        """Take what each node has got, all of which is there when its turn comes, and pass it on to its inputs."""
+        sums, kind, ends = self.sums, self.kind, self.ends
+        for node in nodes:
+            collected = sums.pop(node)
+            if collected is None:
                 continue
-        if made_by is None:
-            continue
-        static, order, value = t.static, t.order, t.value
-        rules, joint = made_by.rules, made_by.joint
-        if kind is RecordedSum:
-            if rules_of is None:
-                operands = (g, *t.opened())
-            else:
-                rules, joint, operands = rules_of(t, g)
+            g = collected.total() if type(collected) is kind else collected
+            if node in ends:
+                own = collected if type(collected) is kind else kind(node, g)
+                self.found[node] = own.total(owned=True)
+            if node.primitive is not None and (onward or node not in ends):
+                self.pass_on(node, g)
+
+    def pass_on(self, node: Node, g: Any) -> None:
+        """Call the rules of a node's primitive with its cotangent g, and add what they return to its inputs' sums."""
+        static, sums = node.static, self.sums
+        if self.recorded:
+            rules, joint, operands = self.rules_of(node, g)
         else:
-            operands = (g, t if value is None else value, *t.operands)
-        terms = None
-        if joint is not None:
-            try:
-                terms = joint(*operands, **static)
-            except Exception as error:
-                known = of_rule(made_by.name, "the joint rule", error, _line(t))
-                raise known from known.__cause__
-            if not isinstance(terms, _SEQUENCES) or len(terms) != len(t.inputs):
-                found = (
-                    f"{len(terms)} cotangents"
-                    if isinstance(terms, _SEQUENCES)
-                    else f"{terms if terms is None else describe(terms)}, no sequence,"
-                )
-                raise ValueError(
-                    f"{made_by.name}: the joint rule returned {found} for {len(t.inputs)} inputs{_called(t)}"
-                )
-        for k, x in enumerate(t.inputs):
-            if x is None:
-                continue
-            if x.order > order:
-                raise _changed(made_by, k, x)
-            if queue is None and x not in sums:
-                continue
-            if terms is not None:
-                term = terms[k]
-            else:
-                try:
-                    term = rules[k](*operands, **static) if static else rules[k](*operands)  # quicker without
-                except Exception as error:
-                    known = of_rule(made_by.name, f"the rule for input {k}", error, _line(t))
-                    raise known from known.__cause__
-            whole = type(term) is np.ndarray and term.shape == x.shape and term.dtype is x.dtype
-            view = whole and x.view and x.primitive is getitem and not x.static
-            view = view and not (x.retains_grad if ends is None else x in ends)
-            if view:  # which only hands on what it gets: at once, then it needs no turn of its own
-                source: Any = x.inputs[0]
-                if source.order > x.order:
-                    raise _changed(getitem, 0, source)
-                x, index = source, x.operands[1]
-                whole = False
-            collected = sums.get(x)
-            if collected is None and queue is not None:
-                nodes[-x.order] = x
-                heappush(queue, -x.order)
-            if collected is None and whole:
-                sums[x] = term
-            else:
-                if type(collected) is not kind:
-                    sums[x] = collected = kind(x, collected)
-                try:
-                    if view:
-                        collected.add_part(index, term)
+            definition = node.primitive.definition
+            rules, joint = definition.rules, definition.joint
+            operands = (g, node if node.value is None else node.value, *node.operands)
+        terms, k = None, 0
+        try:
+            if joint is not None:
+                terms = check_count(node, joint(*operands, **static))
+            for k, x in enumerate(node.inputs):
+                if x is None:
+                    continue
+                if x.order > node.order:
+                    raise changed(node, k)
+                if x in sums:
+                    if terms is not None:
+                        term = terms[k]
                     else:
-                        collected.add(term, t.shape)
-                except (ValueError, TypeError, IndexError) as error:
-                    raise ValueError(f"{made_by.name}: the rule for input {k} {error}{_called(t)}") from error
-            if checked:
-                _check(term, g, t, k)
-    return results
+                        term = rules[k](*operands, **static) if static else rules[k](*operands)  # quicker without
+                    self.add(x, term, node.shape)
+                    if self.checked:
+                        check_term(term, g, node, k)
+        except Exception as error:
+            known = explained(node, k, error)
+            raise known from known.__cause__
 
+    def add(self, x: Node, term: Any, output: tuple[int, ...]) -> None:
+        """Add a term that a rule returned for an output of this shape to the sum of x."""
+        collected = self.sums[x]
+        if type(term) is np.ndarray and term.shape == x.shape and term.dtype is x.dtype:
+            if x.view and self.handed_on(x, term):
+                return
+            if collected is None:
+                self.sums[x] = term
+                return
+        if type(collected) is not self.kind:
+            self.sums[x] = collected = self.kind(x, collected)
+        try:
+            collected.add(term, output)
+        except (ValueError, TypeError, IndexError) as error:
+            raise MisfitError(error) from error
 
-def _newest_first(queue: list[int], nodes: dict[int, Node]) -> Iterator[Node]:
-    while queue:
-        yield nodes.pop(heappop(queue))
+    def handed_on(self, x: Node, term: np.ndarray) -> bool:
+        """Whether x is a part, `source[index]`, that nobody asks for: the term is then added to the source at once.
 
-
-def _changed(made_by: Primitive, k: int, x: Node) -> RuntimeError:
-    return RuntimeError(
-        f"{made_by.name}: the data of input {k}, shape {x.shape}, changed after this forward call; "
-        "run the forward pass again before backward()"
-    )
-
-
-def _line(t: Node) -> str | None:
-    """The user's line of the forward call, if it is known."""
-    if hasattr(t, "origin"):
-        return str(t.origin)
-    if not hasattr(t, "line"):
-        return None
-    code, instruction = t.line
-    number = list(code.co_positions())[instruction // 2][0]
-    return f"{file_shown(code.co_filename)}:{number} in {code.co_name}"
-
-
-def _called(t: Node) -> str:
-    """The same for the end of a message, if it is known."""
-    line = _line(t)
-    return f"; forward call: {line}" if line else ""
-
-
-def _check(term: Any, g: Any, t: Node, k: int) -> None:
-    assert t.primitive is not None
-    for part in term if isinstance(term, tuple) else (term,):
-        value = part._data if isinstance(part, Variable) else part
-        sources = [x._data if isinstance(x, Variable) else x for x in (g, *t.operands)]
-        check_finite(f"{t.primitive.name}: cotangent of input {k}", value, sources, _line(t))
+        x would do no more, and needs no visit. Without this an LSTM's step took 1.09 to 1.12 times as long at batch 1
+        (V, H, T = 65, 100, 25), 1.02 times at batch 32 (H = 128, T = 50).
+        """
+        if x.primitive is not getitem or x.static or x in self.ends:
+            return False
+        source: Any = x.inputs[0]
+        if source.order > x.order:
+            raise changed(x, 0)
+        collected = self.sums[source]
+        if type(collected) is not self.kind:
+            self.sums[source] = collected = self.kind(source, collected)
+        collected.add_part(x.operands[1], term)
+        return True
 
 
 def backward(output: Node, g: Any = None) -> None:

@@ -13,8 +13,8 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
-from .messages import file_shown
-from .modes import Mode, Switch, innermost
+from .messages import check_finite, file_shown
+from .modes import Mode, Switch, anomaly, innermost
 from .record import Variable
 from .tree import flatten, tree_leaves
 
@@ -144,6 +144,16 @@ def origin() -> Origin:
         frame = frame.f_back
     line = _line(frame)
     return Origin(line, inner or line)
+
+
+def noted(name: str, y: Any, operands: list[Any]) -> Origin | None:
+    """Where a call of the primitive `name` was made, if that is to be noted; with `detect_anomaly` y is checked."""
+    if not (detailed() or anomaly()):
+        return None
+    made = origin()
+    if anomaly():
+        check_finite(f"{name}: forward value", y, operands, str(made))
+    return made
 
 
 def _line(frame: FrameType) -> Line:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -131,25 +130,11 @@ def packed(x: Any, out: Any = None) -> Any:
     return out
 
 
-#: The right factors b that a walk back has met, by id: b itself, how often, a copy of bᵀ. None elsewhere.
-turned: ContextVar[dict[int, list[Any]] | None] = ContextVar("minigrad.turned", default=None)
-OFTEN = 8  # a copy costs as much as some products with few rows
-
-
 def times_transpose(g: Any, b: Any) -> Any:
-    """g bᵀ; for a b that comes often, a weight that all steps of time share, by a copy of bᵀ: BLAS is faster so."""
-    met = turned.get()
-    if met is None:
+    """g bᵀ for matrices."""
+    if type(g) is not np.ndarray or type(b) is not np.ndarray:
         return (b @ g.T).T  # of Tensors; a compiled function arranges products by itself
-    factor = met.setdefault(id(b), [b, 0, None])
-    factor[1] += 1
-    if factor[1] >= OFTEN:
-        if factor[2] is None:
-            factor[2] = packed(b.T)
-        return g.dot(factor[2])
-    if len(g) >= len(b):
-        return g @ b.T
-    return np.ascontiguousarray((b @ g.T).T)  # faster: the smaller operand is the transposed one
+    return g.dot(b.T)
 
 
 def check_affine(y: Any, W: Any, b: Any) -> None:

@@ -47,7 +47,7 @@ def of_rule(name: str, which: str, error: Exception, line: str | None) -> Except
     return told(made, error)
 
 
-def told(error: Exception, cause: Exception | None = None) -> Exception:
+def told(error: Exception, cause: BaseException | None = None) -> Exception:
     """The error, marked as one that says what raised it."""
     error.__cause__, error.told = cause, True  # type: ignore[attr-defined]
     return error

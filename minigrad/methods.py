@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from . import ops, products, rearrange, reductions, shapes
 from .modes import no_grad
-from .primitive import method
+from .operators import method
 from .record import Variable
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import sys
 from typing import Any
 
@@ -40,3 +41,37 @@ def signature(p: Any) -> inspect.Signature | None:
         default = False if parameter.default is np._NoValue else parameter.default  # of keepdims
         named[k] = parameter.replace(kind=kind, annotation=parameter.empty, default=default)
     return inspect.Signature(named)
+
+
+class Named:
+    """The part of `Primitive` that makes it a function like others: with a name, pickled by that, never copied."""
+
+    name: str
+
+    def __getattr__(self, attribute: str) -> Any:
+        # called for what is not there: modules and rules need not be looked through before somebody asks for these
+        if attribute == "__qualname__":
+            return held_as(self, self.name) or self.name
+        if attribute == "__signature__" and (found := signature(self)) is not None:
+            return found
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
+
+    def __reduce__(self) -> str:
+        """Like a function, a primitive is pickled by its name."""
+        name = held_as(self, self.name)
+        if name is None:
+            raise pickle.PicklingError(
+                f"{self.name}: a primitive is pickled by its name, and module {self.__module__!r}, which declared it, "
+                "holds it under none; assign it to a name there, outside of functions and classes, "
+                "or say which module holds it (`p.__module__ = __name__`)"
+            )
+        return name
+
+    def __copy__(self) -> Named:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Named:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"

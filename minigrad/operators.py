@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from . import ops
-from .primitive import method
 from .record import Variable
 
 if TYPE_CHECKING:
     from .tensor import Tensor
+
+R = TypeVar("R")
+
+
+class method(Generic[R]):
+    """A primitive, or another function of the table, as a method of Tensor: `t.tanh()` is `tanh(t)`."""
+
+    def __init__(self, primitive: Callable[..., R]) -> None:
+        self.primitive = primitive
+
+    def __get__(self, instance: Any, owner: Any = None) -> Callable[..., R]:
+        return self.primitive if instance is None else MethodType(self.primitive, instance)
 
 
 class Operators(Variable):

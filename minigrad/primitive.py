@@ -6,34 +6,101 @@ Tensor which remembers the primitive and its inputs: the record that every deriv
 
 from __future__ import annotations
 
-import pickle
 import sys
 from collections.abc import Callable, Sequence
-from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from .derivation import being_differentiated, running
-from .details import OWN, detailed, origin
+from .details import OWN, noted
 from .docstrings import Docstring
 from .interpretation import interpreting
 from .keeping import frozen, immutable, kept
-from .messages import INNER, check_finite, explained, lost, not_taken, numpy_name, user_frame, user_line
-from .modes import anomaly, innermost, recording
-from .naming import held_as, signature
-from .reads import arguments_read, reads_values
+from .messages import INNER, user_frame
+from .modes import innermost, recording
+from .naming import Named
+from .reads import unread_by
 from .record import NO_STATIC, Node, Variable, clock
-from .signatures import check_rules, keywords, most_inputs
+from .refusals import Refusals
+from .signatures import check_rules
 
 if TYPE_CHECKING:
     from .typed import Differentiable, Plain
 
 Rule = Callable[..., Any]
-R = TypeVar("R")
 
 
-class Primitive:
+class Definition:
+    """What a call and a walk need of a primitive: its function, its rules, and which arrays these read.
+
+    It is an object of its own, looked up once in each, since `Primitive` has a `__getattr__`, with which Python takes
+    45 ns more to look up anything: 4 to 5 % of the walk and of each call with small arrays.
+    """
+
+    __slots__ = ("function", "rules", "joint", "differentiable", "ruled", "unread")
+
+    def __init__(self, function: Callable[..., Any], rules: tuple[Rule | None, ...], joint: Rule | None) -> None:
+        self.function, self.rules, self.joint = function, rules, joint
+        self.differentiable = bool(rules) or joint is not None
+        # inputs from this number on may have no rule
+        self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
+        self.unread: dict[int, tuple[bool, Sequence[int]]] = {}  # by `one`, see `unread_by`
+
+    def record(
+        self,
+        primitive: Primitive,
+        y: Variable,
+        inputs: Sequence[Any],
+        sources: list[Node | None],
+        operands: list[Any],
+        static: dict[str, Any],
+        special: bool = False,
+        made: Any = None,
+    ) -> Node:
+        """The Node of y, the result of a call: what was called, with what, and which Nodes that came from.
+
+        It keeps the arrays that a rule reads; in place of each other one stands its Node, which knows shape and dtype.
+        """
+        if len(sources) > self.ruled:
+            primitive.check_differentiable(sources)
+        one, array = -1, y._data  # or the input that alone requires a gradient
+        if len(sources) - sources.count(None) == 1:
+            one = 0
+            while sources[one] is None:
+                one += 1
+        try:
+            value_unread, unread = self.unread[one]
+        except KeyError:
+            primitive.array_of(array)  # once: only arrays and static arguments in a call make other results complex
+            value_unread, unread = self.unread[one] = unread_by(primitive, one)
+        if made is not None:
+            value_unread, unread = False, ()
+        for k in unread:
+            if k >= len(sources):
+                break
+            operands[k] = sources[k] or operands[k]
+        if special:
+            for k, x in enumerate(inputs):
+                if operands[k] is x and k not in unread:
+                    operands[k] = frozen(x)  # of what is not a tensor, the caller may change any time
+        node: Node = object.__new__(Node)  # its __init__ would take as long as all the rest
+        node.primitive = primitive
+        node.inputs = tuple(sources)
+        node.operands = tuple(operands)
+        node.value = None if value_unread else array
+        node.static = kept(static) if special else static or NO_STATIC
+        node.order = clock()
+        node.kind = type(y)
+        node.shape = array.shape
+        node.dtype = array.dtype
+        node.view = array.base is not None
+        node.grad, node.retains_grad = None, False
+        if made is not None:
+            node.origin = made
+        return node
+
+
+class Primitive(Refusals, Named):
     __doc__ = Docstring("""A differentiable function of arrays and Tensors; declare one with `primitive`.
 
     >>> isinstance(mg.tanh, mg.Primitive), mg.tanh.differentiable, mg.argmax.differentiable
@@ -50,49 +117,25 @@ class Primitive:
         piecewise_constant: bool = False,
     ) -> None:
         self.function = self.__wrapped__ = function
-        self.declare(rules, joint)
         self.name = self.__name__ = name
         self.piecewise_constant = piecewise_constant
-        self.differentiable = bool(rules) or joint is not None
         self.doc = doc
+        self.declare(rules, joint)
 
     def declare(self, rules: tuple[Rule | None, ...], joint: Rule | None) -> None:
         """Set the rules; what they take and which arrays they read is found out when that is first needed."""
-        self.rules, self.joint = rules, joint
-        # inputs from this number on may have no rule
-        self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
-        self.unread: dict[int, tuple[bool, Sequence[int]]] = {}  # by `one`, see `find_unread`
-        for name in ("most", "keywords", "takes"):
-            vars(self).pop(name, None)
+        self.definition = Definition(self.function, rules, joint)
+        self.forget_taken()
 
-    def find_taken(self) -> None:
-        """How many inputs the function and its rules take, which static arguments, and a test for these."""
-        readers = [rule for rule in (*self.rules, self.joint) if rule is not None]
-        self.most = most_inputs(self.function, readers)
-        self.keywords = keywords(self.function, readers)
-        self.takes = {"out"}.isdisjoint if self.keywords is None else self.keywords.issuperset
-
-    def find_unread(self, one: int) -> tuple[bool, Sequence[int]]:
-        """Whether the output's values are not read, and which inputs' are not.
-
-        `one` is the input that alone requires a gradient, so that its rule alone is called, or -1 if several do. Of the
-        inputs of a joint rule it is all or none.
-        """
-        rules = [self.joint] if self.joint is not None else self.rules if one < 0 else [self.rules[one]]
-        readers = [rule for rule in rules if rule is not None]
-        if self.joint is not None:
-            named, further = arguments_read(self.joint)
-            unread: Sequence[int] = range(0 if any(named[2:]) or further else sys.maxsize)
-        else:
-            unread = [k for k in range(len(self.rules)) if not any([reads_values(rule, k + 2) for rule in readers])]
-        self.unread[one] = found = not any([reads_values(rule, 1) for rule in readers]), unread
-        return found
+    rules = property(lambda self: self.definition.rules)
+    joint = property(lambda self: self.definition.joint)
+    differentiable = property(lambda self: self.definition.differentiable)
 
     def __call__(self, *inputs: Any, **static: Any) -> Any:
-        default = innermost.get() is None
-        if not default and (interpretation := interpreting()) is not None:
+        plain = innermost.get() is None  # no block of any mode is open, which is the quick case
+        if not plain and (interpretation := interpreting()) is not None:
             return interpretation.call(self, inputs, static)
-        kind, changeable = None, False
+        kind, special = None, bool(static)  # is there anything but tensors and numbers?
         sources: list[Node | None] = []
         operands: list[Any] = []
         for x in inputs:
@@ -102,148 +145,28 @@ class Primitive:
                 sources.append(x.node)
                 operands.append(x._data)
             else:
-                changeable = changeable or not immutable(x)
+                special = special or not immutable(x)
                 sources.append(None)
                 operands.append(x)
-        if static and kind is not None and not self.takes(static):
-            self.check_arguments(inputs, static)
+        definition = self.definition
         try:
-            y = self.function(*operands, **static) if static else self.function(*operands)
+            y = self.with_static(inputs, operands, static) if static else definition.function(*operands)
         except (ValueError, TypeError, IndexError) as error:
-            self.check_arguments(inputs, static)
-            raise explained(self.name, error, operands) from error
-        if kind is None or not self.differentiable:
-            return y if kind is None else self.constant(y, inputs)
-        if type(y) is not np.ndarray or ((changeable or static) and y.dtype.kind not in "fiub"):
-            y = np.asarray(y) if isinstance(y, np.floating) else self.array_of(y)
-
-        out: Any = object.__new__(kind)  # here and below: __init__ would take as long as all the rest
-        made = None if default or not (detailed() or anomaly()) else origin()
-        if made is not None and anomaly():
-            check_finite(f"{self.name}: forward value", y, operands, str(made))
-        wanted = len(sources) - sources.count(None)  # how many inputs require gradients
-        if not wanted or not (default or recording()):
-            self.check_arguments(inputs, static)
-            # a view of a parameter would change with its next update
-            out._data = y.copy() if wanted and y.base is not None else y
-            out.node = None
-            return out
-        if len(sources) > self.ruled:
-            self.check_differentiable(sources)
-        # the record keeps arrays that are read; in place of others it has their nodes, or a constant that is not copied
-        one = -1
-        if wanted == 1:
-            one = 0
-            while sources[one] is None:
-                one += 1
-        try:
-            value_unread, unread = self.unread[one]
-        except KeyError:
-            self.array_of(y)  # once, since only arrays and static arguments in a call make other results complex
-            value_unread, unread = self.find_unread(one)
-        if made is not None:
-            value_unread, unread = False, ()
-        for k in unread:
-            if k >= len(inputs):
-                break
-            operands[k] = sources[k] or operands[k]
-        if changeable:
-            for k, x in enumerate(inputs):
-                if operands[k] is x and k not in unread:
-                    operands[k] = frozen(x)
-        node = object.__new__(Node)
-        node.primitive = self
-        node.inputs = tuple(sources)
-        node.operands = tuple(operands)
-        node.value = None if value_unread else y
-        node.static = kept(static) if static else NO_STATIC
-        node.order = clock()
-        node.kind = kind
-        node.shape = y.shape
-        node.dtype = y.dtype
-        node.view = y.base is not None
-        node.grad = None
-        node.retains_grad = False
-        if made is not None:
-            node.origin = made
-        out._data = y
-        out.node = node
-        return out
-
-    def check_arguments(self, inputs: Sequence[Any], static: dict[str, Any]) -> None:
-        """Raise TypeError for what the function or a rule does not take, or what would get no gradient."""
-        if not self.takes(static):
-            taken = self.keywords if self.keywords is not None else [key for key in static if key != "out"]
-            raise not_taken(self.name, static, taken)
-        if len(inputs) > self.most:
-            raise TypeError(
-                f"{self.name}: takes at most {self.most} positional arguments (what its function and its derivative "
-                f"rules all take, and no place for the result), got {len(inputs)}"
-            )
-        for x in static.values():
-            if isinstance(x, Variable) and x.node is not None and recording():
-                raise lost(self.name)
-
-    def constant(self, y: Any, inputs: Sequence[Any]) -> Any:
-        """The result y of a primitive without rules; TypeError where a transform would lose a gradient by it."""
-        self.check_arguments(inputs, {})
-        if self.piecewise_constant or not running or np.asarray(y).dtype.kind != "f":
+            raise self.explained(error, inputs, operands, static) from error
+        if kind is None:
             return y
-        if any(isinstance(x, Variable) and being_differentiated(x) for x in inputs):
-            raise TypeError(
-                f"{self.name}: has no derivative rule, and an input is being differentiated, at {user_line()}; declare "
-                f"mg.primitive({numpy_name(self.function)}, rule), or pass `x.detach()` for a constant result"
-            )
-        return y
-
-    def array_of(self, y: Any) -> np.ndarray:
-        """What the function returned, as an array of real numbers or booleans."""
-        if isinstance(y, tuple):
-            raise TypeError(f"{self.name}: the function must return one array, got a tuple of {len(y)}; stack them")
-        if isinstance(y, Variable) and y.node is not None:
-            raise lost(self.name)
-        array = np.asarray(y._data if isinstance(y, Variable) else y)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{self.name}: a Tensor holds real numbers or booleans, this would be {array.dtype}")
-        return array
-
-    def check_differentiable(self, sources: Sequence[Node | None]) -> None:
-        if len(sources) > self.most:
-            self.check_arguments(sources, {})
-        for k, node in enumerate(sources[self.ruled :], self.ruled):
-            if node is not None and (k >= len(self.rules) or self.rules[k] is None):
-                raise TypeError(f"{self.name}: input {k} has no derivative rule; pass it detached: `x.detach()`")
-
-    def __getattr__(self, attribute: str) -> Any:
-        # called for what is not there: modules and rules need not be looked through before somebody asks for these
-        if attribute in ("most", "keywords", "takes"):
-            self.find_taken()
-            return vars(self)[attribute]
-        if attribute == "__qualname__":
-            return held_as(self, self.name) or self.name
-        if attribute == "__signature__" and (found := signature(self)) is not None:
-            return found
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
-
-    def __reduce__(self) -> str:
-        """Like a function, a primitive is pickled by its name."""
-        name = held_as(self, self.name)
-        if name is None:
-            raise pickle.PicklingError(
-                f"{self.name}: a primitive is pickled by its name, and module {self.__module__!r}, which declared it, "
-                "holds it under none; assign it to a name there, outside of functions and classes, "
-                "or say which module holds it (`p.__module__ = __name__`)"
-            )
-        return name
-
-    def __copy__(self) -> Primitive:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Primitive:
-        return self
-
-    def __repr__(self) -> str:
-        return f"<primitive {self.name}>"
+        if not definition.differentiable:
+            return self.constant(y, inputs)
+        if type(y) is not np.ndarray or (special and y.dtype.kind not in "fiub"):
+            y = self.array_of(y)
+        out: Any = object.__new__(kind)
+        out._data = y
+        made = None if plain else noted(self.name, y, operands)
+        if sources.count(None) == len(sources) or not (plain or recording()):
+            self.leave_unrecorded(out, inputs, static)
+        else:
+            out.node = definition.record(self, out, inputs, sources, operands, static, special, made)
+        return out
 
 
 class UsersPrimitive(Primitive):
@@ -259,16 +182,6 @@ class UsersPrimitive(Primitive):
                 frame = user_frame()
             node.line = frame.f_code, frame.f_lasti
         return y
-
-
-class method(Generic[R]):
-    """A primitive, or another function of the table, as a method of Tensor: `t.tanh()` is `tanh(t)`."""
-
-    def __init__(self, primitive: Callable[..., R]) -> None:
-        self.primitive = primitive
-
-    def __get__(self, instance: Any, owner: Any = None) -> Callable[..., R]:
-        return self.primitive if instance is None else MethodType(self.primitive, instance)
 
 
 #: The primitive that a NumPy universal function stands for when it is called on a Tensor; the first one declared.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from types import CodeType, FunctionType, MethodType
 from typing import Any
@@ -51,6 +52,22 @@ def reads_values(rule: Callable[..., Any], argument: int) -> bool:
     """Whether a rule may read the values of one of its positional arguments, not its shape or dtype alone."""
     named, further = arguments_read(rule)
     return named[argument] if argument < len(named) else further
+
+
+def unread_by(p: Any, one: int) -> tuple[bool, Sequence[int]]:
+    """Whether no rule of a primitive reads the output's values, and which inputs' values none reads.
+
+    `one` is the input that alone requires a gradient, so that its rule alone is called, or -1 if several do. Of the
+    inputs of a joint rule it is all or none.
+    """
+    rules = [p.joint] if p.joint is not None else p.rules if one < 0 else [p.rules[one]]
+    readers = [rule for rule in rules if rule is not None]
+    if p.joint is not None:
+        named, further = arguments_read(p.joint)
+        unread: Sequence[int] = range(0 if any(named[2:]) or further else sys.maxsize)
+    else:
+        unread = [k for k in range(len(p.rules)) if not any([reads_values(rule, k + 2) for rule in readers])]
+    return not any([reads_values(rule, 1) for rule in readers]), unread
 
 
 @functools.cache

@@ -232,18 +232,14 @@ class Trace(Listing, Interpretation):
         sources = [x.node if isinstance(x, Variable) else None for x in inputs]
         if sources.count(None) == len(sources) or not recording():
             return None
-        if len(sources) > p.ruled:
-            p.check_differentiable(sources)
-        value_unread, unread = p.unread.get(-1) or p.find_unread(-1)
         operands = list(inputs)
         for k, node in enumerate(sources):
             if node is not None:
                 if node.primitive is None and hasattr(inputs[k], "stands_for"):
                     node.stands_for = inputs[k].stands_for  # a leaf may have got its node later
-                operands[k] = node if k in unread else inputs[k]._data
-        node = Node(type(out), out._data, p, tuple(sources), tuple(operands), static)
-        node.value = None if value_unread else out._data
-        return node
+                operands[k] = inputs[k]._data
+        made: Node = p.definition.record(p, out, inputs, sources, operands, static)
+        return made
 
     def argument(self, x: Any, number: int) -> Any:
         """What stands for the array or Tensor `x` while the function runs."""

@@ -28,7 +28,7 @@ def counted(p: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return called
 
-    monkeypatch.setattr(p, "rules", tuple([rule and counting(rule) for rule in p.rules]))
+    monkeypatch.setattr(p.definition, "rules", tuple([rule and counting(rule) for rule in p.rules]))
     return calls
 
 

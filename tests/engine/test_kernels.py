@@ -31,17 +31,12 @@ def test_a_packed_matrix_is_a_copy_of_it_row_by_row(m: int, n: int, dtype: str, 
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5])
-def test_products_with_a_transpose_lie_row_by_row_in_a_walk_however_often_they_come(rows: int) -> None:
+def test_products_with_a_transpose_lie_row_by_row(rows: int) -> None:
     rng = np.random.default_rng(rows)
     g, b = rng.standard_normal((rows, 4)), rng.standard_normal((3, 4))
-    outer = kernels.turned.set({})
-    try:
-        for _ in range(kernels.OFTEN + 2):
-            y = kernels.times_transpose(g, b)
-            np.testing.assert_allclose(y, np.einsum("ik,jk->ij", g, b), rtol=1e-13)
-            assert y.flags.c_contiguous
-    finally:
-        kernels.turned.reset(outer)
+    y = kernels.times_transpose(g, b)
+    np.testing.assert_allclose(y, np.einsum("ik,jk->ij", g, b), rtol=1e-13)
+    assert y.flags.c_contiguous
 
 
 @pytest.mark.parametrize("b", [np.ones(n) for n in (3, (2, 3), (), (1, 3), 2, (2, 2, 3))], ids=np.shape)
