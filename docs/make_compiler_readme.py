@@ -56,6 +56,7 @@ you need to know before. This page is made by the program itself: `python -m doc
 
 ```python
 {code}
+
 gradient = mg.compile(mg.grad(loss), show_passes=True)
 gradient(np.eye(3), np.ones(3), np.ones((2, 3)))
 ```
