@@ -19,7 +19,7 @@ import minigrad as mg
 import nn
 from docs.make_numpy_functions import GROUPS, found
 from minigrad import testing
-from minigrad.primitive import method as table_method
+from minigrad.operators import method as table_method
 
 TABLE = ("ops", "shapes", "elementwise", "rearrange", "reductions", "products", "activations", "einsum", "linalg")
 ENGINE = ("tensor", "transforms", "primitive", "record", "run", "modes", "tap", "details", "checkpoint", "program")
@@ -74,15 +74,17 @@ def api_page(title: str, module: Any, order: tuple[str, ...], belongs: Any) -> I
             yield from (".. autosummary::", "   :nosignatures:", "", *[f"   {name}" for name in names], "")
         for name, x in found[part]:
             kind = "class" if isinstance(x, type) else "function" if callable(x) else "data"
-            option = {"class": ["   :members:"], "data": ["   :no-value:"]}.get(kind, [])
-            yield from (f".. auto{kind}:: {module.__name__}.{name}", *option, "")
+            options = {"class": ["   :members:"], "data": ["   :no-value:"]}.get(kind, [])
+            options += ["   :inherited-members: Variable"] if x is mg.Tensor else []
+            yield from (f".. auto{kind}:: {module.__name__}.{name}", *options, "")
             yield from tensor_methods() if x is mg.Tensor else []
 
 
 def tensor_methods() -> list[str]:
     """The methods that are functions of the table."""
-    names = [method.primitive.__name__ for method in vars(mg.Tensor).values() if isinstance(method, table_method)]
-    links = [f":py:obj:`{name} <minigrad.{name}>`" for name in sorted(set(names))]
+    methods = [inspect.getattr_static(mg.Tensor, name) for name in dir(mg.Tensor)]
+    names = {method.primitive.__name__ for method in methods if isinstance(method, table_method)}
+    links = [f":py:obj:`{name} <minigrad.{name}>`" for name in sorted(names)]
     about = "These functions are methods as well, ``t.sum(axis=0)`` is ``mg.sum(t, axis=0)``:"
     return [f"   {about} {', '.join(links)}.", ""]
 
@@ -109,7 +111,8 @@ def signature_of(app: Any, what: str, name: str, x: Any, *rest: Any) -> tuple[st
 
 def skipped(app: Any, what: str, name: str, x: Any, skip: bool, options: Any) -> bool | None:
     """Those methods of a Tensor are listed already."""
-    return True if x is getattr(mg.Tensor, name, None) and isinstance(vars(mg.Tensor)[name], table_method) else None
+    listed = x is getattr(mg.Tensor, name, None) and isinstance(inspect.getattr_static(mg.Tensor, name), table_method)
+    return True if listed else None
 
 
 # --- docstrings -------------------------------------------------------------------------------------------------------

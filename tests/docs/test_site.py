@@ -112,3 +112,10 @@ def test_the_source_link_of_a_primitive_leads_to_its_line_of_the_table() -> None
     assert "tanh = primitive(" in source.splitlines()[first - 1]
     assert "g * (1 - y * y)" in "\n".join(source.splitlines()[first - 1 : last])
     assert "Tensor.backward" in (source_links.lines_of(None, "minigrad.tensor") or ("", {}))[1]
+
+
+def test_a_tensors_methods_are_listed_once() -> None:
+    (listed,) = [line for line in extension.tensor_methods() if line]
+    assert ":py:obj:`sum <minigrad.sum>`" in listed
+    assert extension.skipped(None, "class", "sum", mg.Tensor.sum, False, None)
+    assert not extension.skipped(None, "class", "backward", mg.Tensor.backward, False, None)
