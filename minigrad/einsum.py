@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
 
 from .messages import not_taken
 from .primitive import primitive
+from .record import Variable
 from .shapes import reshape
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 
 def _einsum_operand(k: int, g: Any, y: Any, *xs: Any, inputs: tuple[str, ...], output: str) -> Any:
@@ -61,6 +65,12 @@ def _spelled(operands: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     return ",".join(terms[:n]) + "".join(["->" + term for term in terms[n:]]), operands[: 2 * n : 2]
 
 
+@overload
+def einsum(subscripts: str, x: Variable, /, *operands: Any) -> Tensor: ...
+@overload
+def einsum(subscripts: str, x: Any, y: Variable, /, *operands: Any) -> Tensor: ...
+@overload
+def einsum(subscripts: Any, *operands: Any) -> Any: ...
 def einsum(subscripts: Any, *operands: Any, **unknown: Never) -> Any:
     """The sum of products that `subscripts` spells, as np.einsum has it (implicit output and `...` included).
 

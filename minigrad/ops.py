@@ -9,15 +9,18 @@ Primitives that only move entries about are in `shapes.py`.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from . import kernels
 from .kernels import Axis
 from .primitive import primitive
-from .record import Product
+from .record import Product, Variable
 from .shapes import astype, broadcast_to, expand_dims, flip, reshape, swapaxes
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 __all__ = [
     "absolute", "add", "argmax", "argmin", "argsort", "ceil", "clip", "cos", "cumsum", "divide", "equal", "exp",
@@ -325,6 +328,12 @@ _linear = primitive(
 )
 
 
+@overload
+def linear(x: Variable, W: Any, b: Any) -> Tensor: ...
+@overload
+def linear(x: Any, W: Variable, b: Any) -> Tensor: ...
+@overload
+def linear(x: Any, W: Any, b: Any) -> Any: ...
 def linear(x: Any, W: Any, b: Any) -> Any:
     """x W + b in one array: x (..., I), W (I, O), b (..., O) or (O,) give (..., O).
 

@@ -179,7 +179,15 @@ def _classes(targets: np.ndarray, V: int, ignore_index: int | None) -> np.ndarra
     return targets
 
 
-_checked = mg.compile_as(mg.primitive(_classes, name="checked"), pure=False)
+_range_checked = mg.compile_as(mg.primitive(_classes, name="checked"), pure=False)
+
+
+def _checked(targets: Any, V: int, ignore_index: int | None) -> Any:
+    """The targets, after a look whether they are classes; compiled, at each call."""
+    try:
+        return _range_checked(targets, V, ignore_index)
+    except ValueError as error:
+        raise ValueError(str(error.__cause__ or error)) from None  # without the name of the primitive
 
 
 def _pick(x: Any, indices: np.ndarray) -> Any:

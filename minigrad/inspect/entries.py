@@ -39,6 +39,10 @@ class Entry:
     it was computed from; `arguments` all that the primitive was called with, an Entry or a constant each; `static` its
     keyword arguments. What only `record_details` keeps is None or empty else: the `value` that no rule reads, `file`,
     `line` and `function` (the user's source line), `path` (of the module), `step` (of time), `labels`.
+
+    >>> entry = mg.tape(lambda x: x * mg.tanh(x), 0.5)[1]
+    >>> entry.number, entry.name, entry.inputs, entry.shape
+    (1, 'tanh', (0,), ())
     """
 
     __slots__ = ("node", "number", "tape")
@@ -111,7 +115,12 @@ class Entry:
 
 
 class Tape(Sequence[Entry]):
-    """The record that leads to some tensors, oldest first; see `tape`."""
+    """The record that leads to some tensors, oldest first; see `tape`.
+
+    >>> tape = mg.tape(lambda x: x * mg.tanh(x), 0.5)
+    >>> [entry.name for entry in tape]
+    ['leaf', 'tanh', 'multiply']
+    """
 
     def __init__(self, outputs: Sequence[Variable]) -> None:
         ends = [y.node for y in outputs if y.node is not None]

@@ -43,7 +43,12 @@ class NonFinite(NamedTuple):
 
 
 class Step:
-    """One step of the backward pass: an entry, what arrived there, its rules, and what they gave."""
+    """One step of the backward pass: an entry, what arrived there, its rules, and what they gave.
+
+    >>> step = mg.explain(lambda x: x * mg.tanh(x), 0.5).step(1)
+    >>> step.rules[0].text
+    'g * (1 - y * y)'
+    """
 
     def __init__(self, explanation: Explanation, number: int) -> None:
         self.explanation, self.number = explanation, number
@@ -82,7 +87,12 @@ class Step:
 
 
 class Explanation:
-    """The backward pass of a tape; see `explain`."""
+    """The backward pass of a tape; see `explain`.
+
+    >>> e = mg.explain(lambda x: x * mg.tanh(x), 0.5)
+    >>> e.step(1).rules[0].text, e.first_non_finite
+    ('g * (1 - y * y)', None)
+    """
 
     def __init__(self, tape: Any, g: Any = None) -> None:
         self.tape = tape

@@ -19,6 +19,10 @@ class ByEntry(Mapping[int, Any]):
     else for the module's output: `found["cells.0", 3]` is that at time step 3, `found["cells.0"]` that of all time
     steps along a new first axis, where such a path was run over time. A state of several parts, (h, C), gives as many;
     what holds no floating-point numbers has None.
+
+    >>> e = mg.explain(lambda x: x * mg.tanh(x), 0.5)
+    >>> round(float(e.gradients[1]), 4), round(float(e.gradients["x"]), 4)
+    (0.5, 0.8553)
     """
 
     def __init__(self, tape: Any, value: Callable[[int], Any], nothing: Callable[[Any, Any], Any]) -> None:

@@ -45,6 +45,14 @@ class DataParallel:
     no rank has a gradient for has none afterwards, so that optimisers leave it as it is. With one rank nothing is done.
 
     Source: Goyal et al. 2017, section 3 (averages of minibatches that are spread over workers).
+
+    >>> net, xs = nn.Linear(3, 2, rng=0), np.ones((4, 3))
+    >>> with nn.distributed.DataParallel(net) as parallel:
+    ...     loss = (net(xs) ** 2).mean()
+    ...     loss.backward()
+    ...     loss = parallel.average_gradients(loss, len(xs))
+    >>> net.W.grad.shape
+    (3, 2)
     """
 
     def __init__(self, *models: Any, ranks: Ranks | None = None, check_weights: bool = True) -> None:

@@ -33,11 +33,19 @@ _HEADER = np.dtype([("digest", "u8"), ("failed", "u8"), ("weight", "f8"), ("valu
 
 
 class MPIError(ImportError):
-    """This program was started by mpiexec, and something is missing that it needs for that."""
+    """This program was started by mpiexec, and something is missing that it needs for that.
+
+    >>> issubclass(nn.distributed.MPIError, ImportError)
+    True
+    """
 
 
 class RankError(RuntimeError):
-    """The ranks no longer do the same, or one of them has failed: raised on every rank, with the same text."""
+    """The ranks no longer do the same, or one of them has failed: raised on every rank, with the same text.
+
+    >>> issubclass(nn.distributed.RankError, RuntimeError)
+    True
+    """
 
 
 def digest(lines: Sequence[str]) -> int:
@@ -58,6 +66,10 @@ class Ranks:
     Raises:
         RankError: from every method that waits for the others, if one of them has failed, has ended, or calls
             something else.
+
+    >>> ranks = nn.distributed.world()
+    >>> ranks.rows(8)
+    slice(0, 8, None)
     """
 
     def __init__(self, comm: Any = None) -> None:
@@ -270,6 +282,10 @@ def world() -> Ranks:
 
     Raises:
         MPIError: under mpiexec, if mpi4py is missing, finds no MPI, or another one than that which mpiexec belongs to.
+
+    >>> ranks = nn.distributed.world()
+    >>> ranks.rank, ranks.size, ranks.rows(8)
+    (0, 1, slice(0, 8, None))
     """
     sizes = [os.environ[name] for name in STARTED if os.environ.get(name, "").isdigit()]
     size = max(map(int, sizes), default=1)

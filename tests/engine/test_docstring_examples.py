@@ -23,19 +23,18 @@ import nn
 from minigrad import docstrings, testing
 from minigrad.primitive import Primitive, by_function, by_ufunc
 
-#: The names are those of `__all__`, and of these modules, which have none, what they define themselves.
-ROOMS: list[tuple[ModuleType, Any]] = [
-    *[(room, room.__all__) for room in (mg, mg.linalg, nn, testing)],
-    *[(room, [name for name in vars(room) if not name.startswith("_")]) for room in (nn.init, nn.attention)],
+#: The names are those of `__all__`, and of modules that have none what they define themselves.
+ROOMS: list[ModuleType] = [
+    *(mg, mg.linalg, mg.inspect, nn, nn.init, nn.attention, nn.distributed, nn.convert, testing),
 ]
 
 
 def public() -> Iterator[tuple[str, Any]]:
-    for room, names in ROOMS:
-        for name in names:
+    for room in ROOMS:
+        for name in getattr(room, "__all__", [name for name in vars(room) if not name.startswith("_")]):
             value = getattr(room, name)
-            defined = callable(value) and (hasattr(room, "__all__") or value.__module__ == room.__name__)
-            if defined and not isinstance(value, ModuleType):
+            own = hasattr(room, "__all__") or getattr(value, "__module__", "").startswith(room.__name__)
+            if callable(value) and own and not isinstance(value, ModuleType):
                 yield f"{room.__name__}.{name}", value
 
 
