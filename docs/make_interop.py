@@ -117,8 +117,8 @@ here they are 0.
 TAIL = """
 Paddle's own gradients of the backward direction are wrong where lengths and an initial state are given together (finite
 differences say so, too): those are left out, see
-[the finding](../findings/paddle-gradient-of-padded-sequences.sh). MXNet ignores lengths on the CPU, Equinox and Haiku
-have none: there is nothing to compare.
+[the finding](../findings/paddle-gradient-of-padded-sequences.sh). MXNet computes no gradient of a projection on the
+CPU, and ignores lengths there, Equinox and Haiku have none: there is nothing to compare.
 
 ## What has no counterpart
 

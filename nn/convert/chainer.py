@@ -21,12 +21,19 @@ STATEFUL = (*(Entry(f"{side}{link}/W", part, gate, True) for side, part in (("W"
               for link, gate in (("_r", "r"), ("_z", "z"), ("", "n"))),
             *(Entry(f"{side}{link}/b", part, gate) for side, part in (("W", "b"), ("U", "c"))
               for link, gate in (("_r", "r"), ("_z", "z"), ("", "n"))))  # fmt: skip
+MGU = (
+    Entry("W_f/W", "WU", "f", True),
+    Entry("W_h/W", "WU", "n", True),
+    Entry("W_f/b", "b", "f"),
+    Entry("W_h/b", "b", "n"),
+)
 ONE, TWO = {1: ("{layer}/{name}",)}, {2: ("{even}/{name}", "{odd}/{name}")}
 FIRST = "its first step without a state leaves out the biases of U; give it a state of zeros"
 
 LAYOUTS = (
     Layout("chainer.links.LSTM", "lstm", LINK, state="c h"),
     Layout("chainer.links.StatefulGRU", "gru", STATEFUL, {"reset": "before", "z": "new"}, note=FIRST),
+    Layout("chainer.links.StatefulMGU", "mgu", MGU, {"reset": "before", "f": "new"}),
     Layout("chainer.links.NStepLSTM", "lstm", LSTM, state="h c", places=ONE),
     Layout("chainer.links.NStepBiLSTM", "lstm", LSTM, state="h c", places=TWO),
     Layout("chainer.links.NStepGRU", "gru", GRU, AFTER_OLD, places=ONE),

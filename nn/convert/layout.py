@@ -26,8 +26,8 @@ AFTER_OLD = {"reset": "after", "z": "old"}  # of a GRU: PyTorch's and most other
 class Entry:
     """One array of a cell: its name, its parts and its gates.
 
-    Two parts, as "UW" or "bc", stand one above the other, and gates side by side along the last axis. `turned` arrays
-    are stored transposed; `interleaved` ones have the first column of every gate first, then the second ones.
+    Two parts, as "UW", "WU" or "bc", stand one above the other, and gates side by side along the last axis. `turned`
+    arrays are stored transposed; `interleaved` ones have the first column of every gate first, then the second ones.
     """
 
     name: str
@@ -57,7 +57,8 @@ class Entry:
         a = a.T if self.turned else a
         if self.parts == "P":
             return {("P", ""): a}
-        rows = [a] if len(self.parts) == 1 else [a[0], a[1]] if self.biases else [a[:-O], a[-O:]]
+        first = O if self.parts[0] == "W" else len(a) - O
+        rows = [a] if len(self.parts) == 1 else [a[0], a[1]] if self.biases else [a[:first], a[first:]]
         return {
             (part, gate): block
             for part, own in zip(self.parts, rows, strict=True)
@@ -105,6 +106,7 @@ class Layout:
         state: the order of a state's parts.
         places: for one and for two directions the path of a cell's arrays, with {name}, {layer} or {even} and {odd}
             (2 layer and 2 layer + 1); empty if the tool has single cells only.
+        aliases: further such paths, under which a tool writes the same arrays into files; they are read alone.
         doubles: whether arrays may be there a second time under other names.
         note: what else is to be known.
     """
@@ -117,6 +119,7 @@ class Layout:
     plus: Mapping[str, float] = field(default_factory=dict)
     state: str = "h"
     places: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    aliases: tuple[Mapping[int, tuple[str, ...]], ...] = ()
     doubles: bool = False
     note: str = ""
 

@@ -167,33 +167,32 @@ def _named(layout: Layout, cells: int, directions: int, prefix: str | Sequence[s
     """The path of each cell's arrays, with {name} left in it."""
     if layout.places and isinstance(prefix, str):
         layers = range(cells // directions)
-        return [prefix + pattern for layer in layers for pattern in _patterns(layout, layer, directions)]
+        return [prefix + pattern for layer in layers for pattern in _patterns(layout.places[directions], layer)]
     starts = [prefix] if isinstance(prefix, str) else list(prefix)
     if len(starts) != cells:
         raise ValueError(f"{layout.name}: give one prefix for each of {cells} cells, got {prefix!r}")
     return [start + "{name}" for start in starts]
 
 
-def _patterns(layout: Layout, layer: int, directions: int) -> list[str]:
-    """The path of a layer's cells, with {name} left in it."""
-    return [p.format(name="{name}", layer=layer, even=2 * layer, odd=2 * layer + 1) for p in layout.places[directions]]
+def _patterns(patterns: Sequence[str], layer: int) -> list[str]:
+    """The paths of a layer's cells, with {name} left in them."""
+    return [p.format(name="{name}", layer=layer, even=2 * layer, odd=2 * layer + 1) for p in patterns]
 
 
 def _places(layout: Layout, arrays: Arrays, start: str) -> tuple[list[dict[Entry, str]], bool]:
     """For each cell of a tool that has layers the path of each entry, and whether there are two directions."""
-
-    def layers(directions: int) -> list[dict[Entry, str]]:
-        found: list[dict[Entry, str]] = []
-        while len(found) <= len(arrays):
-            paths = [{e: start + pattern.replace("{name}", e.name) for e in layout.entries}
-                     for pattern in _patterns(layout, len(found) // directions, directions)]  # fmt: skip
-            if not all(any(path in arrays for path in place.values()) for place in paths):
-                break
-            found += paths
-        return found
-
-    two = layers(2) if 2 in layout.places else []
-    return two or (layers(1) if 1 in layout.places else []), bool(two)
+    for places in (layout.places, *layout.aliases):
+        for directions in sorted(places, reverse=True):
+            found: list[dict[Entry, str]] = []
+            while len(found) <= len(arrays):
+                patterns = _patterns(places[directions], len(found) // directions)
+                paths = [{e: start + pattern.replace("{name}", e.name) for e in layout.entries} for pattern in patterns]
+                if not all(any(path in arrays for path in place.values()) for place in paths):
+                    break
+                found += paths
+            if found:
+                return found, directions == 2
+    return [], False
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------

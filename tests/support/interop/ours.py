@@ -80,6 +80,8 @@ def run(case: str, arrays: Arrays) -> Arrays:
             part = leaves[order.index(j)]
             found[f"final/{k}/{j}"] = part.data
             total = total + (arrays[f"g/final/{k}/{j}"] * part).sum()
+    if "grad/xs" not in arrays:  # the tool computes none
+        return found
     total.backward()
     found["grad/xs"] = xs.grad
     found |= {f"grad/state/{k}/{j}": s.grad for k, theirs in enumerate(states) for j, s in enumerate(theirs)}

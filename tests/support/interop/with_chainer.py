@@ -74,6 +74,7 @@ def steps_case(kind, n, layers, directions, lengths):
 
 
 CASES = {"chainer.links.LSTM": link_case("LSTM", 2), "chainer.links.StatefulGRU": link_case("StatefulGRU", 1)}
+CASES["chainer.links.StatefulMGU"] = link_case("StatefulMGU", 1)
 for kind, n in (("LSTM", 2), ("GRU", 1), ("RNNTanh", 1), ("RNNReLU", 1)):
     for directions, name in ((1, "NStep" + kind), (2, "NStepBi" + kind)):
         if name == "NStepBiRNNReLU":

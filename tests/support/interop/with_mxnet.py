@@ -4,7 +4,7 @@ import sys
 
 import mxnet as mx
 import numpy as np
-from cases import B, Draws, H, I, T, case, write
+from cases import B, Draws, H, I, P, T, case, write
 from mxnet import autograd, nd
 
 
@@ -17,23 +17,27 @@ def recorded(kind, n, layers=1, directions=1, **options):
     for _, p in sorted(params.items()):
         p.set_data(nd.array(draws(*p.shape)))
     xs, cells = nd.array(draws(T, B, I)), layers * directions
-    states = [nd.array(draws(cells, B, H)) for _ in range(n)]
-    gs, g_finals = draws(T, B, directions * H), [draws(cells, B, H) for _ in range(n)]
+    widths = [options.get("projection_size") or H, H][:n]
+    states = [nd.array(draws(cells, B, width)) for width in widths]
+    gs, g_finals = draws(T, B, directions * widths[0]), [draws(cells, B, width) for width in widths]
     for a in (xs, *states):
         a.attach_grad()
+    plain = lambda arrays: [tuple(np.asarray(a)[k] for a in arrays) for k in range(cells)]
+    weights, first = {name: p.data().asnumpy() for name, p in params.items()}, plain([s.asnumpy() for s in states])
+    if options.get("projection_size"):  # of which it computes no gradient on the CPU
+        outputs, finals = net(xs, states)
+        results = outputs.asnumpy(), plain([s.asnumpy() for s in finals])
+        return case(weights, xs.asnumpy(), first, results, (gs, plain(g_finals)), {})
     with autograd.record():
         outputs, finals = net(xs, states)
         total = (nd.array(gs) * outputs).sum()
         for g, s in zip(g_finals, finals):
             total = total + (nd.array(g) * s).sum()
     total.backward()
-    plain = lambda arrays: [tuple(np.asarray(a)[k] for a in arrays) for k in range(cells)]
     grads = {"weights/" + name: p.grad().asnumpy() for name, p in params.items()}
     grads["xs"] = xs.grad.asnumpy()
     grads.update({f"state/{k}/{j}": s.grad.asnumpy()[k] for j, s in enumerate(states) for k in range(cells)})
     results = outputs.asnumpy(), plain([s.asnumpy() for s in finals])
-    weights = {name: p.data().asnumpy() for name, p in params.items()}
-    first = plain([s.asnumpy() for s in states])
     return case(weights, xs.asnumpy(), first, results, (gs, plain(g_finals)), grads)
 
 
@@ -42,6 +46,9 @@ for kind, n, options in (("LSTM", 2, {}), ("GRU", 1, {}), ("RNN", 1, {}), ("RNN"
     name = "mxnet.gluon.rnn." + kind + ("(activation='tanh')" if options else "")
     CASES[name] = recorded(kind, n, **options)
     CASES[name + ", 2 layers, 2 directions"] = recorded(kind, n, 2, 2, **options)
+for layers, directions in ((1, 1), (2, 2)):
+    more = ", 2 layers, 2 directions" if layers > 1 else ""
+    CASES["mxnet.gluon.rnn.LSTM, projection" + more] = recorded("LSTM", 2, layers, directions, projection_size=P)
 
 if __name__ == "__main__":
     write(sys.argv[1], CASES, {"mxnet": mx.__version__})
