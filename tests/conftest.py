@@ -1,7 +1,11 @@
-"""Hypothesis profiles: a fixed one by default and in CI, a larger random one with `--hypothesis-profile=long`."""
+"""Hypothesis profiles: a small fixed one by default and in CI, a large random one with `--hypothesis-profile=long`.
+
+What is marked `campaign` repeats a claim at many places, each dear: it runs in the long profile alone.
+"""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for each other
@@ -10,6 +14,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more thre
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
-settings.register_profile("fixed", max_examples=25, derandomize=True, deadline=None, suppress_health_check=SLOW)
+settings.register_profile("fixed", max_examples=8, derandomize=True, deadline=None, suppress_health_check=SLOW)
 settings.register_profile("long", max_examples=500, deadline=None, suppress_health_check=SLOW)
 settings.load_profile("fixed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if settings.default.max_examples > 8:
+        return
+    for item in items:
+        if item.get_closest_marker("campaign"):
+            item.add_marker(pytest.mark.skip(reason="a campaign: with --hypothesis-profile=long"))

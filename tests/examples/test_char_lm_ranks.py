@@ -60,7 +60,9 @@ def test_a_run_resumed_on_as_many_ranks_has_the_same_bits(text: str, tmp_path: P
     assert_same_run(whole, parts)
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 1), (1, 2)])
+@pytest.mark.parametrize(
+    ("before", "after"), [(2, 1), *(pytest.param(*n, marks=pytest.mark.campaign) for n in [(1, 2), (2, 3)])]
+)
 def test_a_run_goes_on_with_another_number_of_ranks_and_says_so(
     text: str, tmp_path: Path, before: int, after: int
 ) -> None:
@@ -136,7 +138,9 @@ def test_a_full_disk_ends_all_ranks_and_leaves_the_last_checkpoint_whole(text: s
 
 
 @pytest.mark.parametrize(
-    ("how", "whom"), [(signal.SIGINT, "all"), (signal.SIGINT, "one"), (signal.SIGKILL, "one")], ids=str
+    ("how", "whom"),
+    [(signal.SIGINT, "all"), pytest.param(signal.SIGINT, "one", marks=pytest.mark.campaign), (signal.SIGKILL, "one")],
+    ids=str,
 )
 def test_ctrl_c_saves_once_and_a_killed_rank_ends_all(
     text: str, tmp_path: Path, how: signal.Signals, whom: str

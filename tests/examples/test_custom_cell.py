@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from refusals import refusal
-from textbook import arrays_of, random_state, randomised, sigma, swapped
+from textbook import random_state, randomised, sigma, weighted, weights_of
 
 import minigrad as mg
 import nn
@@ -62,11 +62,13 @@ def test_derivatives_match_finite_differences(kind: Any, options: Any, lengths: 
     rng = np.random.default_rng(0)
     net = randomised(nn.Recurrent(lambda layer: kind(2 if layer else 1, 2, dtype=np.float64), **options))
 
-    def f(parameters: list[Any], xs: Any, state: Any) -> Any:
-        with swapped(net, parameters):
+    def f(weights: Any, xs: Any, state: Any) -> Any:
+        with weighted(net, weights):
             return net(xs, state, lengths)
 
-    check_grad(f, arrays_of(net), rng.standard_normal((3, 2, 1)), random_state(net, 2, rng), order=order)
+    check_grad(
+        f, weights_of(net), rng.standard_normal((3, 2, 1)), random_state(net, 2, rng), order=order, mode="project"
+    )
 
 
 def test_two_numbers_are_marked_within_each_length_and_add_up() -> None:

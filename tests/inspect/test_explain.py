@@ -37,7 +37,7 @@ def assert_gradients_of_backward(explanation: Explanation, y: Tensor, g: Any = N
 # --- its numbers are those of backward() ----------------------------------------------------------------------------
 
 
-@settings(max_examples=2000 if settings().max_examples > 25 else 25)
+@settings(max_examples=2000 if settings().max_examples > 8 else 25)
 @given(programs())
 def test_every_gradient_is_that_of_retain_grad(case: tuple[Callable[..., Any], tuple[np.ndarray, ...]]) -> None:
     f, inputs = case

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from textbook import arrays_of, randomised, softmax, swapped
+from textbook import randomised, softmax, weighted, weights_of
 
 import minigrad as mg
 import nn
@@ -58,13 +58,13 @@ def test_a_single_query_is_a_row_of_several(kind: str) -> None:
 def test_derivatives_match_finite_differences(kind: str, order: int) -> None:
     module = make(kind)
 
-    def f(parameters: list[Any], q: Any, k: Any, v: Any) -> Any:
-        with swapped(module, parameters):
+    def f(weights: Any, q: Any, k: Any, v: Any) -> Any:
+        with weighted(module, weights):
             return module(q, k, v, MASK)
 
-    arrays = arrays_of(module)
-    inputs = arrays, QUERIES[kind][:2], KEYS, VALUES[:, :, :2]
-    check_grad(f, *inputs, order=order, wrt=(0, 1, 2, 3) if arrays else (1, 2, 3))
+    weights = weights_of(module)
+    inputs = weights, QUERIES[kind][:2], KEYS, VALUES[:, :, :2]
+    check_grad(f, *inputs, order=order, wrt=(0, 1, 2, 3) if weights.size else (1, 2, 3), mode="project")
 
 
 @each_kind

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from textbook import arrays_of, grads_of, randomised, swapped
+from textbook import grads_of, randomised, weighted, weights_of
 
 import minigrad as mg
 import nn
@@ -40,12 +40,12 @@ def test_linear_is_rows_times_W_plus_b(lead: Any, I: int, O: int, bias: bool, se
 def test_linear_derivatives_match_finite_differences(lead: Any, I: int, O: int, bias: bool, seed: int) -> None:
     layer = randomised(nn.Linear(I, O, bias=bias, dtype=np.float64), seed)
 
-    def f(parameters: list[Any], x: Any) -> Any:
-        with swapped(layer, parameters):
+    def f(weights: Any, x: Any) -> Any:
+        with weighted(layer, weights):
             return mg.tanh(layer(x))
 
     x = np.random.default_rng(seed).standard_normal((*lead, I))
-    check_grad(f, arrays_of(layer), x, order=2)
+    check_grad(f, weights_of(layer), x, order=2)
 
 
 @given(lead=leading, I=number, O=number, bias=st.booleans(), seed=st.integers(0, 99))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from textbook import arrays_of, grads_of, randomised, swapped
+from textbook import grads_of, randomised, weighted, weights_of
 
 import minigrad as mg
 import nn
@@ -16,11 +16,11 @@ from minigrad.testing import check_grad
 
 
 def check(module: Any, x: np.ndarray, order: int = 2) -> None:
-    def f(parameters: list[Any], x: Any) -> Any:
-        with swapped(module, parameters):
+    def f(weights: Any, x: Any) -> Any:
+        with weighted(module, weights):
             return module(x)
 
-    check_grad(f, arrays_of(module), x, order=order)
+    check_grad(f, weights_of(module), x, order=order, mode="project")
 
 
 # --- layer normalisation ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from textbook import arrays_of, make_cell, random_state, randomised, swapped
+from textbook import make_cell, random_state, randomised, weighted, weights_of
 
 import minigrad as mg
 import nn
@@ -28,11 +28,11 @@ few = settings(examples, max_examples=max(5, settings.default.max_examples // 3)
 def check_network(net: Any, xs: np.ndarray, state: Any, order: int) -> None:
     """Of every output and final state, with respect to every parameter, the inputs and the initial state."""
 
-    def f(parameters: list[Any], xs: Any, state: Any) -> Any:
-        with swapped(net, parameters):
+    def f(weights: Any, xs: Any, state: Any) -> Any:
+        with weighted(net, weights):
             return net(xs, state)
 
-    check_grad(f, arrays_of(net), xs, state, order=order)
+    check_grad(f, weights_of(net), xs, state, order=order, mode="project")
 
 
 @each_network
@@ -68,12 +68,14 @@ def test_elman_loss_has_the_derivatives_of_finite_differences(sizes: Any, seed: 
     net = nn.Recurrent(make_cell(nn.ElmanCell, I, H, seed, O=3))
     targets = rng.integers(0, 3, (T, B))
 
-    def loss(parameters: list[Any], xs: Any, state: Any) -> Any:
-        with swapped(net, parameters):
+    def loss(weights: Any, xs: Any, state: Any) -> Any:
+        with weighted(net, weights):
             return nn.cross_entropy(net(xs, state)[0], targets, reduction="sum")
 
     order = 2 if H * I < 6 else 1
-    check_grad(loss, arrays_of(net), rng.standard_normal((T, B, I)), random_state(net, B, rng), order=order)
+    check_grad(
+        loss, weights_of(net), rng.standard_normal((T, B, I)), random_state(net, B, rng), order=order, mode="project"
+    )
 
 
 @each_network
@@ -84,21 +86,21 @@ def test_integer_inputs_have_the_derivatives_of_finite_differences(kind: Any, se
     net = randomised(kind(3, 2, dtype=np.float64), seed)
     numbers = rng.integers(0, 3, (4, 2))
 
-    def f(parameters: list[Any], state: Any) -> Any:
-        with swapped(net, parameters):
+    def f(weights: Any, state: Any) -> Any:
+        with weighted(net, weights):
             return net(numbers, state)
 
-    check_grad(f, arrays_of(net), random_state(net, 2, rng), order=1)
+    check_grad(f, weights_of(net), random_state(net, 2, rng), order=1, mode="project")
 
 
 def test_second_derivatives_with_integer_inputs_match_finite_differences() -> None:
     net = randomised(nn.RNN(3, 2, dtype=np.float64))
 
-    def f(parameters: list[Any]) -> Any:
-        with swapped(net, parameters):
+    def f(weights: Any) -> Any:
+        with weighted(net, weights):
             return net(np.array([[0, 2], [2, 2], [1, 0]]))[0]
 
-    check_grad(f, arrays_of(net), order=2)
+    check_grad(f, weights_of(net), order=2, mode="project")
 
 
 # --- cells of a user -------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from textbook import arrays_of, gate, gru, random_state, randomised, sigma, swapped
+from textbook import gate, gru, random_state, randomised, sigma, weighted, weights_of
 
 import minigrad as mg
 import nn
@@ -142,12 +142,12 @@ def test_cell_follows_its_equations(name: str, sizes: Any, seed: int) -> None:
 
 
 def check(net: Any, xs: np.ndarray, state: Any, order: int, **options: Any) -> None:
-    def f(parameters: list[Any], xs: Any, state: Any) -> Any:
-        with swapped(net, parameters):
+    def f(weights: Any, xs: Any, state: Any) -> Any:
+        with weighted(net, weights):
             return net(xs, state, **options)
 
-    arrays = arrays_of(net)
-    check_grad(f, arrays, xs, state, order=order, wrt=None if arrays else (1, 2))
+    weights = weights_of(net)
+    check_grad(f, weights, xs, state, order=order, wrt=None if weights.size else (1, 2), mode="project")
 
 
 @each_cell

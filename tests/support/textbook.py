@@ -7,7 +7,7 @@ remains but the slices that take them apart.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -109,9 +109,8 @@ def random_state(module: Any, B: int, rng: np.random.Generator) -> Any:
     return mg.tree_map(lambda t: rng.standard_normal(t.shape), module.initial_state(B))
 
 
-@contextmanager
-def swapped(module: Any, tensors: list[Any]) -> Iterator[None]:
-    """For the block, `tensors` stand where the module's parameters are, in the order of `named_parameters`."""
+def put(module: Any, tensors: list[Any]) -> list[tuple[Any, str, Any]]:
+    """Put `tensors` where the module's parameters are, in the order of `named_parameters`; return (owner, name, it)."""
     places = []
     for path, p in module.named_parameters():
         *parents, name = path.split(".")
@@ -121,6 +120,13 @@ def swapped(module: Any, tensors: list[Any]) -> Iterator[None]:
         places.append((owner, name, p))
     for (owner, name, _), t in zip(places, tensors, strict=True):
         setattr(owner, name, t)
+    return places
+
+
+@contextmanager
+def swapped(module: Any, tensors: list[Any]) -> Iterator[None]:
+    """For the block, `tensors` stand where the module's parameters are."""
+    places = put(module, tensors)
     try:
         yield
     finally:
@@ -130,6 +136,25 @@ def swapped(module: Any, tensors: list[Any]) -> Iterator[None]:
 
 def arrays_of(module: Any) -> list[np.ndarray]:
     return [p.data for p in module.parameters()]
+
+
+def weights_of(module: Any) -> np.ndarray:
+    """All parameters one after another in one vector: a check moves it as a whole, not twenty arrays one by one."""
+    return np.concatenate([np.zeros(0), *(a.ravel() for a in arrays_of(module))])
+
+
+def parts_of(module: Any, weights: Any) -> list[Any]:
+    """A vector as `weights_of` gives it, cut into the shapes of the module's parameters."""
+    parts, start = [], 0
+    for a in arrays_of(module):
+        parts.append(weights[start : start + a.size].reshape(a.shape))
+        start += a.size
+    return parts
+
+
+def weighted(module: Any, weights: Any) -> AbstractContextManager[None]:
+    """For the block, the parts of `weights` stand where the module's parameters are."""
+    return swapped(module, parts_of(module, weights))
 
 
 def grads_of(module: Any, output: Any, g: Any = None) -> dict[str, np.ndarray]:

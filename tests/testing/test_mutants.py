@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
+import itertools
+import json
 import os
 import signal
 import subprocess
@@ -37,6 +42,10 @@ def seconds(function: Any, inputs: list[Any]) -> None:
     mg.hvp(total, tuple(inputs), tuple(np.ones(np.shape(x)) for x in inputs))
 
 
+class EnoughError(Exception):
+    """Raised out of a search by hypothesis, to end it."""
+
+
 @pytest.mark.parametrize(
     "p", [p for p in ALL if isinstance(p, Primitive) and p.name != "checkpoint"], ids=lambda p: p.name
 )  # a checkpoint compares its second run with its first, so a wrong rule is refused before it can differ
@@ -47,18 +56,25 @@ def test_every_mutant_but_the_equivalent_differs_from_the_right_rule_somewhere(p
     left = [m for m in mutants(p) if m.name not in {h.name for h in hidden}]
 
     three = [equation for equation in EQUATIONS if equation.count(",") == 2]  # the only ones with an input 2
-    cases = ALL[p] | sums_of_products(three) if p.name == "einsum" else ALL[p]
+    cases = sums_of_products(three) if p.name == "einsum" else ALL[p]
 
-    @settings(max_examples=100, phases=[Phase.generate])
+    looked = itertools.count(1)
+
+    @settings(max_examples=500, phases=[Phase.generate], report_multiple_bugs=False)
     @given(case=cases)
     def run(case: Any) -> None:
         for mutant in [*left, *hidden]:
-            with mutant, np.errstate(all="ignore"):
+            solved = False
+            with contextlib.suppress(np.linalg.LinAlgError), mutant, np.errstate(all="ignore"):
                 seconds(case.function, [mg.tensor(x) for x in case.inputs])
-            if mutant.differed and mutant in left:
+                solved = True  # a wrong rule may hand a singular matrix to `solve`
+            if (mutant.differed or not solved) and mutant in left:
                 left.remove(mutant)
+        if not left and next(looked) >= (25 if hidden else 1):
+            raise EnoughError
 
-    run()
+    with contextlib.suppress(EnoughError):
+        run()
     assert not left
     assert not any(m.differed for m in hidden)
 
@@ -217,19 +233,43 @@ class Suite:
         for name, text in [("own", OWN), *((f"test_{k}", text) for k, text in enumerate(tests))]:
             (self.path / f"{name}.py").write_text(textwrap.dedent(text))
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
         root = str(Path(mg.__file__).parents[1])
-        own = {"PYTHONPATH": root, "TMPDIR": str(self.scratch), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": ""}
+        own = {"TMPDIR": str(self.scratch), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": ""}
+        self.environment = {"PYTHONPATH": root} | own
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "minigrad.testing.mutate", *arguments],
-            cwd=self.path, env=os.environ | own, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=self.path, env=os.environ | self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # pytest-xdist's workers ignore it
         )  # fmt: skip
 
     def mutate(self, *arguments: str) -> tuple[int, str, str]:
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=300)
-        return process.returncode, out, err
+        out, err = self.path.parent / "out", self.path.parent / "err"
+        job = {"cwd": str(self.path), "env": self.environment, "arguments": arguments, "out": str(out), "err": str(err)}
+        return int(SERVER().ask(json.dumps(job))), out.read_text(), err.read_text()
+
+
+class Server:
+    """`mutation_server`, which starts the command in a hundredth of the time that importing all takes."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join([str(Path(mg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        program = Path(__file__).parents[1] / "support" / "mutation_server.py"
+        self.process = subprocess.Popen(
+            [sys.executable, str(program)], env=os.environ | {"PYTHONPATH": path}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        atexit.register(self.process.communicate)
+
+    def ask(self, job: str) -> str:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(job, file=self.process.stdin, flush=True)
+        return self.process.stdout.readline()
+
+
+SERVER = functools.cache(Server)
 
 
 def test_a_suite_that_checks_a_gradient_kills_every_mutant_and_no_trace_is_left(tmp_path: Path) -> None:
