@@ -98,7 +98,7 @@ def test_derivatives_of_order_1_and_2_match_finite_differences(entry: Any, data:
 
 
 @pytest.mark.parametrize("equation", EQUATIONS)
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(data=st.data())
 def test_each_kind_of_einsum_has_the_derivatives_of_finite_differences(equation: str, data: st.DataObject) -> None:
     case = data.draw(sums_of_products([equation]))

@@ -275,6 +275,7 @@ def test_a_changed_bit_anywhere_in_a_checkpoint_is_noticed(
         assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.pictures
 def test_no_file_is_left_beside_the_checkpoint_and_the_picture(text: str, tmp_path: Path) -> None:
     assert train(text, "--steps", 8, "--out", tmp_path / "out") == 0
     found = {path.name for path in (tmp_path / "out").iterdir()}

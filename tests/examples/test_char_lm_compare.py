@@ -35,6 +35,7 @@ def test_every_network_is_the_one_that_is_trained_alone(compared: Any, text: str
         assert row["weights"] == sum(a.size for name, a in arrays.items() if name.startswith("model."))
 
 
+@pytest.mark.pictures
 def test_all_learn_and_the_table_has_them_from_the_best_to_the_baselines(compared: Any, tmp_path: Path) -> None:
     result, printed = compared
     kinds = [(row["cell"], row["layers"]) for row in result["networks"]]

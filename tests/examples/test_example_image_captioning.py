@@ -146,6 +146,7 @@ def test_what_is_said_depends_on_the_image_and_ends_at_the_end() -> None:
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pictures
 def test_network_says_more_than_its_baselines_also_of_new_layouts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -127,6 +127,7 @@ def test_order_counts_and_training_drops() -> None:
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pictures
 def test_network_learns_what_bags_of_words_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--quick", "--epochs", 5, "--hidden", 32, "--lr", 0.01, "--out", tmp_path) == 0
     found = figures(tmp_path)

@@ -64,7 +64,7 @@ def write_pairs(path: Path, count: int) -> None:
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-@pytest.mark.parametrize(("level", "epochs"), [("word", 25), ("character", 12)])
+@pytest.mark.parametrize(("level", "epochs"), [("word", 25), pytest.param("character", 12, marks=pytest.mark.campaign)])
 def test_sentences_of_a_file_are_learnt(
     level: str, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
