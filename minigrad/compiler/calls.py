@@ -31,12 +31,11 @@ class Arrays:
 
     def at(self, place: Place) -> np.ndarray:
         """The array at a place."""
-        root = place.root
-        memory = self.memory_of.get(root)
-        key = root.start + place.offset - root.low, None if memory is None else root, place.layout
+        root, offset, lying = place
+        key = (root.start + offset - root.low, lying) if root.source is None else (root, offset, lying)
         array = self.made.get(key)
         if array is None:
-            array = self.made[key] = place.array(self.memory if memory is None else memory, root.start)
+            array = self.made[key] = place.array(self.memory_of.get(root, self.memory), root.start)
         return array
 
     def of(self, x: Any) -> Any:
@@ -78,7 +77,7 @@ def calls_of(s: Step, arrays: Arrays, prepared: bool = True) -> Sequence[Call]:
     out, kind = arrays.at(s.out), s.kind
     if s.how == "fill":
         return [(out.fill, (0,))]
-    given = tuple([arrays.of(x) for x in s.inputs])
+    given = [arrays.of(x) for x in s.inputs]
     if s.how == "move":
         return [(out.__setitem__, (..., *given))]
     if kind is None:

@@ -93,7 +93,7 @@ def address(array: np.ndarray) -> int:
 
 def laid_out(instructions: Sequence[Instruction], places: dict[Value, Place]) -> None:
     """Give every other value a place: a view within what it is a view of, what is computed a root of its own."""
-    stand_ins: dict[Layout, np.ndarray] = {}
+    stand_ins: dict[Layout, tuple[np.ndarray, int]] = {}
     for kind, reads, out in instructions:
         if out in places:
             continue
@@ -103,24 +103,25 @@ def laid_out(instructions: Sequence[Instruction], places: dict[Value, Place]) ->
                 view = kind.found[lying]
             except KeyError:
                 if lying not in stand_ins:
-                    stand_ins[lying] = base.array(np.empty(root.high - root.low, np.uint8), 0)
-                view = kind.found[lying] = _view(kind, stand_ins[lying])
+                    array = base.array(np.empty(root.high - root.low, np.uint8), 0)
+                    stand_ins[lying] = array, address(array)
+                view = kind.found[lying] = _view(kind, *stand_ins[lying])
             if view is not None:
                 places[out] = Place(root, offset + view.offset, view.layout)
                 continue
         places[out] = apart(out) if kind.primitive is packed else fresh(out)
 
 
-def _view(kind: Kind, base: np.ndarray) -> View | None:
-    """How the result of an instruction lies in its base: found by making it in memory that nobody reads.
+def _view(kind: Kind, base: np.ndarray, start: int) -> View | None:
+    """How the result of an instruction lies in its base, which is at address `start`: found by making it there.
 
-    None if there is no such view in this layout, so that it will be a copy.
+    Nobody reads the base's entries. None if there is no such view in this layout, so that it will be a copy.
     """
     if 0 in kind.layout.shape or not base.size:
         return None
     inputs, static = kind.called_with((base,))
     y = kind.primitive.function(*inputs, **static)
-    return View.of(y, address(base)) if np.may_share_memory(base, y) else None
+    return View.of(y, start) if np.may_share_memory(base, y) else None
 
 
 # --- steps ----------------------------------------------------------------------------------------------------------
