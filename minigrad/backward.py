@@ -160,6 +160,9 @@ class Walk:
             if collected is None:
                 self.sums[x] = term
                 return
+        elif self.recorded and collected is None and _is_like(term, x):
+            self.sums[x] = term
+            return
         if type(collected) is not self.kind:
             self.sums[x] = collected = self.kind(x, collected)
         try:
@@ -183,6 +186,11 @@ class Walk:
             self.sums[source] = collected = self.kind(source, collected)
         collected.add_part(x.operands[1], term)
         return True
+
+
+def _is_like(term: Any, x: Node) -> bool:
+    """Whether the term is a Tensor of the shape and dtype of x."""
+    return isinstance(term, Variable) and term._data.shape == x.shape and term._data.dtype is x.dtype
 
 
 def backward(output: Node, g: Any = None) -> None:

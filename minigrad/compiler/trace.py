@@ -81,12 +81,28 @@ class Trace(Listing, Interpretation):
         """A call of a primitive: its result as a Tensor, and an instruction."""
         if p in COMPOSED:
             return COMPOSED[p](*inputs, **static)
+        if p is shapes.getitem and static.keys() == {"index"}:
+            inputs, static = (*inputs, static["index"]), {}
         looks = self._looks(p, inputs, static)
-        kind = None if looks is None else self.kinds.known.get(looks[0])
-        if looks is None or kind is None:
-            return self._first_call(p, inputs, static, looks and looks[0])
-        _, reads, cls, plain = looks
+        if looks is None:
+            return self._first_call(p, inputs, static, None)
+        key, reads, cls, plain = looks
+        kind = self.kinds.known.get(key)
+        if kind is None and p is shapes.getitem and len(inputs) == 2:
+            kind = self._picked(key, reads[0], inputs[1])
+        if kind is None:
+            return self._first_call(p, inputs, static, key)
         return self._result(cls, kind.layout.outline, kind, reads, inputs, static, plain, True)
+
+    def _picked(self, key: Any, x: Value, index: Any) -> Kind | None:
+        """The kind of x[index] for an integer, of which there is another one in each turn of a loop; else None."""
+        shape = x.layout.shape
+        if type(index) is not int or len(shape) < 2 or not -shape[0] <= index < shape[0]:
+            return None
+        kind = self.kinds.kind(shapes.getitem, (x, index), {}, layout(shape[1:], x.layout.dtype), view=0)
+        kind.repeatable = True
+        self.kinds.known[key] = kind
+        return kind
 
     def _looks(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """What decides what a call does: (a key, Values, the class of the first, are all plain); None if values do."""

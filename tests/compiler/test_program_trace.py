@@ -225,3 +225,20 @@ def test_a_ufunc_without_a_rule_serves_plain_arrays_as_it_does_in_a_plain_run() 
         same(f(x), np.nextafter(x, 1.0))
     with pytest.raises(TypeError, match=r"np\.nextafter has no derivative rule for a Tensor"):
         f(mg.tensor(X))
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def test_parts_at_an_integer_are_views_wherever_they_come_from_and_checked() -> None:
+    def f(x: Any) -> Any:
+        y, flat = mg.tanh(x), mg.tanh(x[0])
+        return y[0] + y[-1] * y[1][2], flat[1] * flat[-3], mg.getitem(y, index=1), x[1][:2]
+
+    for a, b in zip(mg.compile(f)(X), f(X), strict=True):
+        same(a, b)
+    lines = traced(lambda x: mg.tanh(x)[-1], X)
+    assert repr(lines[-1]).endswith("# a view of v1:f64[2,3]")
+    for index in (2, -3):
+        with pytest.raises(IndexError, match="getitem"):
+            mg.compile(lambda x, index=index: mg.tanh(x)[index])(X)
