@@ -14,7 +14,8 @@ import numpy as np
 from . import ops
 from .ops import matmul
 from .record import At, Node, Product, Variable
-from .shapes import add_at, astype, concatenate, place, plain_index, reshape, swapaxes
+from .rule_errors import check_part, check_product
+from .shapes import add_at, astype, concatenate, place, reshape, swapaxes
 
 # Rows of x and g that wait for one x^T g. Longer queues make no faster product, but push other data out of the cache.
 QUEUED_ROWS = 512
@@ -38,31 +39,10 @@ def sum_down(g: Any, shape: tuple[int, ...], output: tuple[int, ...]) -> Any:
 
 
 def fitted(term: Any, node: Node, output: tuple[int, ...]) -> Any:
-    """A term, an array or a Tensor, of the node's shape: summed down to it if need be.
-
-    Raises:
-        TypeError: unless its numbers are real.
-        ValueError: if it has another shape, see `sum_down`.
-    """
+    """A term, an array or a Tensor of real numbers, in the node's shape: summed down to it if need be."""
     if term.dtype.kind not in "fiub":
         raise TypeError(f"returned a cotangent of dtype {term.dtype} for an input of dtype {node.dtype}")
     return term if term.shape == node.shape else sum_down(term, node.shape, output)
-
-
-def check_product(term: Product, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless x^T g has this shape; a vector's is that of one column."""
-    x, g = term.x.shape, term.g.shape
-    if len(x) != 2 or len(g) != 2 or x[0] != g[0] or (x[1], g[1]) != (shape if len(shape) == 2 else (*shape, 1)):
-        raise ValueError(f"returned a Product of shapes {x} and {g} for an input of shape {shape}")
-
-
-def check_part(term: At, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless g has the shape of the part at the index."""
-    whole = np.ndarray(shape, bool, b"\0", 0, (0,) * len(shape))  # of one entry's memory
-    part = whole[plain_index(term.index)].shape
-    found = term.g._data.shape if isinstance(term.g, Variable) else np.shape(term.g)
-    if found != part:
-        raise ValueError(f"returned a cotangent of shape {found} for a part of shape {part}")
 
 
 class ArraySum:
@@ -83,18 +63,13 @@ class ArraySum:
         elif type(term) is Product:
             self.add_product(term)
         else:
-            array = np.asarray(fitted(np.asarray(term), self.node, output))
-            self.add_array(array.astype(self.node.dtype, copy=False))
-
-    def add_array(self, term: np.ndarray) -> None:
-        """Add an array of the node's shape and dtype."""
-        if self.sum is None:
-            self.sum = term
-        elif self.owned:
-            self.sum += term
-        else:
-            self.sum = np.asarray(self.sum + term)
-            self.owned = True
+            array = np.asarray(fitted(np.asarray(term), self.node, output)).astype(self.node.dtype, copy=False)
+            if self.sum is None:
+                self.sum = array
+            elif self.owned:
+                self.sum += array
+            else:
+                self.sum, self.owned = np.asarray(self.sum + array), True
 
     def add_part(self, index: Any, g: Any) -> None:
         """Add g to the part at `index`."""

@@ -36,15 +36,24 @@ class _Part:
         leaves, self.rebuild = flatten(args)
         self.leaves = [_OPEN if _differentiable(x) else x if isinstance(x, Variable) else frozen(x) for x in leaves]
         self.inputs = [x for x in leaves if _differentiable(x)]
+        self.keep(*self.run())
+        self.array: np.ndarray | None = None
+
+    def run(self) -> tuple[list[Any], int, list[Any]]:
+        """The function's results, the time before it ran, and the fresh tensors that it ran on."""
         start = clock()
         inside = [being_differentiated(x) for x in self.inputs]
         with dropped_record(self):
             fresh = [type(x)._sharing(x._data, requires_grad=True) for x in self.inputs]
             with Derivation([x.node for x, found in zip(fresh, inside) if found], start) as derivation:
-                results, self.rebuild_results = flatten(f(*self._arguments(fresh)))
+                results, self.rebuild_results = flatten(self.f(*self._arguments(fresh)))
         if derivation.looked:
             for x in self.inputs:
                 looked_at(x)
+        return results, start, fresh
+
+    def keep(self, results: list[Any], start: int, fresh: list[Any]) -> None:
+        """Sort the results, and find out what they were made from."""
         self.chosen = [k for k, y in enumerate(results) if _differentiable(y)]
         self.outputs = [results[k] for k in self.chosen]
         self.results = [_OPEN if _differentiable(y) else y for y in results]
@@ -52,7 +61,6 @@ class _Part:
         nodes = [y.node for y in self.outputs]
         # which results are read in the function as well, so that what is done with them later is not all they do
         self.partial = [t in read or nodes.count(t) > 1 or hasattr(t, "collector") for t in nodes]
-        self.array: np.ndarray | None = None
 
     def _arguments(self, inputs: Sequence[Any]) -> Any:
         given = iter(inputs)

@@ -6,20 +6,18 @@ nothing, so layers and loops may use them freely.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from types import FrameType
 from typing import Any, NamedTuple, TypeVar
 
-from .messages import check_finite, file_shown
+from .callers import Line, caller, line_of, user_line
+from .messages import check_finite
 from .modes import Mode, Switch, anomaly, innermost
 from .record import Variable
 from .tree import flatten, tree_leaves
 
 X = TypeVar("X")
-OWN = ("minigrad", "nn")  # whose frames are not the user's
 
 
 detailed = Switch(default=False)
@@ -50,17 +48,6 @@ class record_details(Mode):
     """
 
     switch, value = detailed, True
-
-
-class Line(NamedTuple):
-    """A line of source."""
-
-    file: str
-    number: int
-    function: str
-
-    def __str__(self) -> str:
-        return f"{file_shown(self.file)}:{self.number} in {self.function}"
 
 
 class Group(NamedTuple):
@@ -132,18 +119,8 @@ def _go(place: Place) -> None:
 
 
 def origin() -> Origin:
-    """Where the program stands: the innermost callers outside of minigrad, and outside of nn as well."""
-    frame: FrameType = sys._getframe(1)
-    inner = None
-    while frame.f_back is not None:
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package != OWN[0] and inner is None:
-            inner = _line(frame)
-        if package not in OWN:
-            break
-        frame = frame.f_back
-    line = _line(frame)
-    return Origin(line, inner or line)
+    """Where the program stands: the user's line, and the innermost one outside of minigrad, which may be one of nn."""
+    return Origin(user_line(), line_of(caller({"minigrad"})))
 
 
 def noted(name: str, y: Any, operands: list[Any]) -> Origin | None:
@@ -154,10 +131,6 @@ def noted(name: str, y: Any, operands: list[Any]) -> Origin | None:
     if anomaly():
         check_finite(f"{name}: forward value", y, operands, str(made))
     return made
-
-
-def _line(frame: FrameType) -> Line:
-    return Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
 
 @contextmanager

@@ -5,13 +5,13 @@ from __future__ import annotations
 import linecache
 import re
 import reprlib
-import sys
 from collections.abc import Collection, Iterable
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from .callers import caller, user_line
 from .record import Variable
 
 
@@ -86,29 +86,6 @@ def numpy_name(function: Any) -> str:
 # --- where -----------------------------------------------------------------------------------------------------------
 
 
-INNER = ("minigrad", "nn", "numpy")
-_LIBRARIES = {*INNER, *sys.stdlib_module_names}
-
-
-def user_frame() -> FrameType:
-    """The innermost caller outside of minigrad, nn, NumPy and Python's own modules, such as statistics."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in _LIBRARIES:
-        frame = frame.f_back
-    return frame
-
-
-def file_shown(file: str) -> str:
-    """A source file as messages name it; that of a notebook's cell is a number that nobody has seen."""
-    return "cell" if "ipykernel_" in file else file
-
-
-def user_line() -> str:
-    """`file:line in function` of that caller."""
-    frame = user_frame()
-    return f"{file_shown(frame.f_code.co_filename)}:{frame.f_lineno} in {frame.f_code.co_name}"
-
-
 def defined(function: Any) -> str:
     """`name (file:line)` of a function, as far as these are known."""
     name = getattr(function, "__name__", None) or repr(function)
@@ -139,7 +116,7 @@ class CutError(TypeError):
 
 def cut(what: str, ours: Collection[str]) -> CutError:
     """The error for `what`, which takes values out of a tensor; `ours` are the names of minigrad's functions."""
-    written = running(user_frame())
+    written = running(caller())
     called = re.match(r"((?:\w+\.)*(\w+))\(", written)
     name = _ALIKE.get(called[2], called[2]) if called else ""
     if called and name in ours and called[1] not in ("float", "int"):

@@ -1,4 +1,4 @@
-"""The name under which a function is found again, as pickle needs it, and the arguments that it shows."""
+"""How a primitive is named, found again by pickle and shown with its arguments; how a Node of the record is shown."""
 
 from __future__ import annotations
 
@@ -41,6 +41,25 @@ def signature(p: Any) -> inspect.Signature | None:
         default = False if parameter.default is np._NoValue else parameter.default  # of keepdims
         named[k] = parameter.replace(kind=kind, annotation=parameter.empty, default=default)
     return inspect.Signature(named)
+
+
+def entry(node: Any) -> str:
+    """A Node as a line of the program that a record is: `node 12: f32[2,3] = multiply(node 10, 2.0)`."""
+    result = f"node {node.order}: {_array(node)}"
+    if node.primitive is None:
+        return f"{result}, a leaf"
+    given = zip(node.inputs, node.operands)
+    words = [_shown(x) if source is None else f"node {source.order}" for source, x in given]
+    words += [f"{name}={_shown(x)}" for name, x in node.static.items()]
+    return f"{result} = {node.primitive.name}({', '.join(words)})"
+
+
+def _shown(x: Any) -> str:
+    return _array(x) if isinstance(x, np.ndarray) and x.ndim else str(x)
+
+
+def _array(x: Any) -> str:
+    return f"{x.dtype.kind}{x.dtype.itemsize * 8}[{','.join(map(str, x.shape))}]"
 
 
 class Named:

@@ -9,12 +9,14 @@ from typing import Any, Never
 import numpy as np
 
 from . import activations, elementwise, linalg, ops, products, rearrange, reductions, shapes
+from .callers import user_line
 from .derivation import being_differentiated
 from .einsum import einsum
 from .interpretation import interpreted
-from .messages import cut, not_taken, numpy_name, user_line
-from .primitive import Primitive, by_function, by_ufunc
+from .messages import cut, not_taken, numpy_name
+from .primitive import Primitive
 from .record import Variable
+from .served import by_function, by_ufunc
 from .signatures import parameters
 from .tree import tree_leaves
 

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from .details import OWN, noted
+from .callers import LIBRARIES, OURS, caller, package
+from .details import noted
 from .docstrings import Docstring
 from .interpretation import interpreting
 from .keeping import frozen, immutable, kept
-from .messages import INNER, user_frame
 from .modes import innermost, recording
 from .naming import Named
 from .reads import unread_by
 from .record import NO_STATIC, Node, Variable, clock
 from .refusals import Refusals
+from .served import by_function, by_ufunc, serve  # noqa: F401 (also found here)
 from .signatures import check_rules
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ Rule = Callable[..., Any]
 
 
 class Definition:
-    """What a call and a walk need of a primitive: its function, its rules, and which arrays these read.
+    """What a call and a walk look up in a primitive: its function, its rules, and which arrays these read.
 
-    It is an object of its own, looked up once in each, since `Primitive` has a `__getattr__`, with which Python takes
-    45 ns more to look up anything: 4 to 5 % of the walk and of each call with small arrays.
+    It is an object of its own since `Primitive` has a `__getattr__`, with which Python takes 45 ns more to look up
+    anything: together 5 % of a small call and of the walk (arrays of 100 entries, Python 3.11).
     """
 
     __slots__ = ("function", "rules", "joint", "differentiable", "ruled", "unread")
@@ -85,15 +86,12 @@ class Definition:
                     operands[k] = frozen(x)  # of what is not a tensor, the caller may change any time
         node: Node = object.__new__(Node)  # its __init__ would take as long as all the rest
         node.primitive = primitive
-        node.inputs = tuple(sources)
-        node.operands = tuple(operands)
+        node.inputs, node.operands = tuple(sources), tuple(operands)
         node.value = None if value_unread else array
         node.static = kept(static) if special else static or NO_STATIC
         node.order = clock()
         node.kind = type(y)
-        node.shape = array.shape
-        node.dtype = array.dtype
-        node.view = array.base is not None
+        node.shape, node.dtype, node.view = array.shape, array.dtype, array.base is not None
         node.grad, node.retains_grad = None, False
         if made is not None:
             node.origin = made
@@ -177,17 +175,9 @@ class UsersPrimitive(Primitive):
     def __call__(self, *inputs: Any, **static: Any) -> Any:
         y = Primitive.__call__(self, *inputs, **static)
         if isinstance(y, Variable) and (node := y.node) is not None:
-            frame = sys._getframe(1)
-            if frame.f_globals.get("__name__", "").startswith(INNER):
-                frame = user_frame()
+            frame = caller() if package(sys._getframe(1)) in LIBRARIES else sys._getframe(1)
             node.line = frame.f_code, frame.f_lasti
         return y
-
-
-#: The primitive that a NumPy universal function stands for when it is called on a Tensor; the first one declared.
-by_ufunc: dict[np.ufunc, Primitive] = {}
-#: What NumPy's other functions stand for, likewise.
-by_function: dict[Any, Callable[..., Any]] = {}
 
 
 @overload
@@ -230,12 +220,10 @@ def primitive(
         piecewise_constant: a primitive without rules whose slope is 0 wherever it has one, such as rounding: its
             results may be floating-point, and are constants.
 
-    A primitive is a function: as a class attribute it is not bound to instances, it is pickled by the name under which
-    the module that declares it holds it, and a copy of it is itself.
-
-    If the function takes an argument `out`, it must be able to write its result there, whatever that array's strides.
-    A primitive of a NumPy function serves that function's own name: `np.fmod(t, 2)`, `np.fliplr(t)`,
-    `np.linalg.pinv(t)`; the first one declared does. What `compile` should know of it besides: `compile_as`.
+    A primitive is a function: it is not bound to instances, a copy of it is itself, and it is pickled by the name under
+    which its module holds it. An argument `out` of the function must be a place to write to, whatever that array's
+    strides. A primitive of a NumPy function serves that one's name: `np.fmod(t, 2)`, `np.fliplr(t)`; the first one
+    declared does. What `compile` should know of it besides: `compile_as`.
 
     Raises:
         TypeError: if both `rules` and `joint` are given, there are more rules than inputs, or a rule cannot take the
@@ -250,11 +238,8 @@ def primitive(
     name = name or str(getattr(function, "__name__", function))
     check_rules(name, function, rules, joint)
     module = sys._getframe(1).f_globals.get("__name__", "__main__")
-    kind = Primitive if module.partition(".")[0] in OWN else UsersPrimitive
+    kind = Primitive if module.partition(".")[0] in OURS else UsersPrimitive
     made = kind(function, rules, joint, name, doc, piecewise_constant)
     made.__module__ = module  # which is where it will be looked for
-    if isinstance(function, np.ufunc):
-        by_ufunc.setdefault(function, made)
-    elif isinstance(function, type(np.sum)):  # what NumPy offers to `__array_function__`
-        by_function.setdefault(function, made)
+    serve(function, made)
     return made

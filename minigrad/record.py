@@ -9,59 +9,48 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .naming import entry
+
 # Numbers every Node when it is made (and a leaf's again when its data change), so it orders a record topologically.
 clock = itertools.count().__next__
 NO_STATIC: dict[str, Any] = {}  # one for all: a record of many objects keeps the garbage collector busy
 
 
 class Node:
-    """One entry of the record: how an array was made, and where its gradient is collected.
-
-    `primitive is None` marks a leaf. `inputs` are the Nodes of the inputs, None for those that require no gradient;
-    `operands` is what rules are called with, arrays and plain values, and `value` the result. An array that no rule
-    reads is not kept: its Node, which knows shape and dtype, stands for it (and `value` is None).
-    `static` holds the keyword arguments, `order` the number from `clock`, `kind` the class of the tensor; `view` tells
-    whether it shares its memory, `origin` where it was made (under `record_details` and `detect_anomaly` only), `line`
-    the code and the instruction that called it, if its primitive is declared outside of minigrad,
-    `stands_for` what an `Interpretation` knows this by (if it was made in one), `collector` the node that has its
-    gradient, if that is another one, or None if none has it (see `tap`).
-    """
+    """One entry of the record: how an array was made, and where its gradient is collected."""
 
     __slots__ = (
         "primitive", "inputs", "operands", "value", "static", "order", "kind", "shape", "dtype", "view",
         "grad", "retains_grad", "origin", "line", "stands_for", "collector", "__weakref__",
     )  # fmt: skip
 
-    primitive: Any  # a `Primitive` or None
-    inputs: tuple[Node | None, ...]
-    operands: tuple[Any, ...]
-    value: np.ndarray | None
-    static: dict[str, Any]
-    order: int
-    kind: type[Variable]
+    primitive: Any  # what made it; None marks a leaf
+    inputs: tuple[Node | None, ...]  # Nodes of the inputs, None for those that require no gradient
+    operands: tuple[Any, ...]  # arrays and plain values that rules are called with; a Node stands for an array that
+    value: np.ndarray | None  # no rule reads, and which is not kept; so None stands for such a result
+    static: dict[str, Any]  # keyword arguments
+    order: int  # the number from `clock`
+    kind: type[Variable]  # the class of the tensor
     shape: tuple[int, ...]
     dtype: np.dtype
-    view: bool
+    view: bool  # whether its memory is that of another array
     grad: np.ndarray | None
     retains_grad: bool
-    origin: Any
-    line: tuple[CodeType, int]
-    stands_for: Any
-    collector: Node | None
+    # These four need not be there:
+    origin: Any  # where it was made, under `record_details` and `detect_anomaly`
+    line: tuple[CodeType, int]  # the code and the instruction of the call, of a primitive declared outside of minigrad
+    stands_for: Any  # what an `Interpretation` in which it was made knows it by
+    collector: Node | None  # the node that has its gradient, if that is another one; None if none has, see `tap`
 
     def __init__(
-        self,
-        kind: type[Variable],
-        array: np.ndarray,
-        primitive: Any = None,
-        inputs: tuple[Node | None, ...] = (),
-        operands: tuple[Any, ...] = (),
-        static: dict[str, Any] | None = None,
+        self, kind: type[Variable], array: np.ndarray, primitive: Any = None, inputs: tuple[Node | None, ...] = ()
     ) -> None:
-        self.primitive, self.inputs, self.operands, self.value = primitive, inputs, operands, None
-        self.static = static or NO_STATIC
+        self.primitive, self.inputs, self.operands, self.value, self.static = primitive, inputs, (), None, NO_STATIC
         self.order, self.kind, self.shape, self.dtype, self.view = clock(), kind, array.shape, array.dtype, False
         self.grad, self.retains_grad = None, False
+
+    def __repr__(self) -> str:
+        return entry(self)
 
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))
@@ -81,18 +70,14 @@ class Node:
 
 
 class Variable:
-    """An array and, if it requires a gradient, its Node; `Tensor` is this with operators and methods.
-
-    `stands_for` is what an `Interpretation` knows this by (if it was made in one), `_role` what a leaf that takes no
-    gradient is for those who save it (if anything, see `Tensor.role`).
-    """
+    """An array and, if it requires a gradient, its Node; `Tensor` is this with operators and methods."""
 
     __slots__ = ("_data", "node", "stands_for", "_role", "__weakref__")
 
     _data: np.ndarray
     node: Node | None
-    stands_for: Any
-    _role: str | None
+    stands_for: Any  # as of a Node, if it is there
+    _role: str | None  # what a leaf that takes no gradient is for those who save it, if it is there: see `Tensor.role`
 
 
 class At(NamedTuple):

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .callers import user_line
 from .derivation import being_differentiated, running
-from .messages import explained, lost, not_taken, numpy_name, user_line
+from .messages import explained, lost, not_taken, numpy_name
 from .modes import recording
 from .record import Node, Variable
 from .signatures import keywords, most_inputs

@@ -7,26 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from .messages import check_finite, describe, file_shown, of_rule, told
-from .record import Node, Variable
+from .callers import line_at
+from .messages import check_finite, describe, of_rule, told
+from .record import At, Node, Product, Variable
+from .shapes import plain_index
 
 _SEQUENCES: tuple[type[Any], ...] = (tuple, list, np.ndarray, Variable)  # in which a joint rule may return cotangents
 
 
-def line_of(node: Node) -> str | None:
+def forward_line(node: Node) -> str | None:
     """The user's line of the forward call, if it is known."""
     if hasattr(node, "origin"):
         return str(node.origin)
-    if not hasattr(node, "line"):
-        return None
-    code, instruction = node.line
-    number = list(code.co_positions())[instruction // 2][0]
-    return f"{file_shown(code.co_filename)}:{number} in {code.co_name}"
+    return str(line_at(*node.line)) if hasattr(node, "line") else None
 
 
 def _called(node: Node) -> str:
     """The same for the end of a message, if it is known."""
-    line = line_of(node)
+    line = forward_line(node)
     return f"; forward call: {line}" if line else ""
 
 
@@ -40,7 +38,7 @@ def explained(node: Node, k: int, error: Exception) -> Exception:
     if isinstance(error, MisfitError):
         return told(ValueError(f"{name}: the rule for input {k} {error}{_called(node)}"), error.__cause__)
     which = "the joint rule" if node.primitive.joint is not None else f"the rule for input {k}"
-    return of_rule(name, which, error, line_of(node))
+    return of_rule(name, which, error, forward_line(node))
 
 
 def changed(node: Node, k: int) -> Exception:
@@ -52,6 +50,22 @@ def changed(node: Node, k: int) -> Exception:
             "run the forward pass again before backward()"
         )
     )
+
+
+def check_product(term: Product, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless x^T g has this shape; a vector's is that of one column."""
+    x, g = term.x.shape, term.g.shape
+    if len(x) != 2 or len(g) != 2 or x[0] != g[0] or (x[1], g[1]) != (shape if len(shape) == 2 else (*shape, 1)):
+        raise ValueError(f"returned a Product of shapes {x} and {g} for an input of shape {shape}")
+
+
+def check_part(term: At, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless g has the shape of the part at the index."""
+    whole = np.ndarray(shape, bool, b"\0", 0, (0,) * len(shape))  # of one entry's memory
+    part = whole[plain_index(term.index)].shape
+    found = term.g._data.shape if isinstance(term.g, Variable) else np.shape(term.g)
+    if found != part:
+        raise ValueError(f"returned a cotangent of shape {found} for a part of shape {part}")
 
 
 def check_count(node: Node, terms: Any) -> Sequence[Any]:
@@ -76,6 +90,6 @@ def check_term(term: Any, g: Any, node: Node, k: int) -> None:
         value = part._data if isinstance(part, Variable) else part
         sources = [x._data if isinstance(x, Variable) else x for x in (g, *node.operands)]
         try:
-            check_finite(f"{node.primitive.name}: cotangent of input {k}", value, sources, line_of(node))
+            check_finite(f"{node.primitive.name}: cotangent of input {k}", value, sources, forward_line(node))
         except FloatingPointError as error:
             raise told(error) from None

@@ -93,45 +93,59 @@ def keywords(function: Any, rules: Iterable[Any]) -> frozenset[str] | None:
     return None if found is None else frozenset(found - {"out"})  # which is the compiler's to give
 
 
+class _Inputs(NamedTuple):
+    """What a function takes: its inputs, those that must be given, its keywords, and the kinds of its parameters."""
+
+    inputs: list[str]
+    required: list[str]
+    named: list[str]
+    kinds: set[Any]
+
+
 def check_rules(name: str, function: Any, rules: Sequence[Any], joint: Any) -> None:
     """Raise TypeError unless each rule can be called as `rule(g, y, *inputs, **static)` for inputs of the function."""
     if not callable(function):
         raise TypeError(f"primitive: the first argument must be a function of arrays, got {function!r}")
     if isinstance(function, np.ufunc):
-        if function.nout != 1:
-            raise TypeError(f"primitive: {name} has {function.nout} results; a primitive returns one array")
-        if rules and len(rules) != function.nin:
-            raise TypeError(
-                f"primitive: {name} has {function.nin} inputs, got {len(rules)} rules; give one for each input, "
-                "None where there is no derivative"
-            )
-        inputs = required = [("x", "y", "x3", "x4")[k] for k in range(function.nin)]
-        named, kinds = [], set()
+        found = _of_ufunc(name, function, len(rules))
+    elif (taken := parameters(function)) is not None:
+        found = _of_function(name, function, taken, len(rules))
     else:
-        taken = parameters(function)
-        if taken is None:
-            return
-        places = [p for p in taken if p.kind in _BY_POSITION]
-        inputs = [p.name for p in places]
-        kinds = {p.kind for p in taken}
-        if len(rules) > len(inputs) and _ARGS not in kinds:
-            raise TypeError(f"primitive: {name} has {len(inputs)} inputs, got {len(rules)} rules")
-        required = [p.name for p in places if p.default is Parameter.empty]
-        # of NumPy's own options a rule need not take all; those that it does not take are refused in a call
-        own = not str(getattr(function, "__module__", "")).startswith("numpy")
-        named = [
-            p.name for p in taken if p.kind is _NAMED and p.name != "out" and (own or p.default is Parameter.empty)
-        ]
+        return
     for k, rule in enumerate(rules if joint is None else (joint,)):
         if rule is not None and not callable(rule):
             raise TypeError(f"primitive: a rule of {name} must be a function or None, got {rule!r}")
-        if rule is not None and not _takes(rule, inputs, required, named, kinds):
+        if rule is not None and not _takes(rule, *found):
             which = "the joint rule" if joint is not None else f"the rule of input {k}"
-            called = ["g", "z" if "y" in required else "y", *required, *["*inputs"] * (_ARGS in kinds)]
+            called = ["g", "z" if "y" in found.required else "y", *found.required]
+            called += ["*inputs"] * (_ARGS in found.kinds) + [f"{key}=" for key in found.named]
             raise TypeError(
                 f"primitive: {which} of {name} takes {signature(rule, follow_wrapped=False)}, but is called as "
-                f"rule({', '.join(called + [f'{key}=' for key in named])}): the cotangent, the output, every input"
+                f"rule({', '.join(called)}): the cotangent, the output, every input"
             )
+
+
+def _of_ufunc(name: str, function: np.ufunc, rules: int) -> _Inputs:
+    if function.nout != 1:
+        raise TypeError(f"primitive: {name} has {function.nout} results; a primitive returns one array")
+    if rules not in (0, function.nin):
+        raise TypeError(
+            f"primitive: {name} has {function.nin} inputs, got {rules} rules; give one for each input, "
+            "None where there is no derivative"
+        )
+    inputs = [("x", "y", "x3", "x4")[k] for k in range(function.nin)]
+    return _Inputs(inputs, inputs, [], set())
+
+
+def _of_function(name: str, function: Any, taken: list[Taken], rules: int) -> _Inputs:
+    places, kinds = [p for p in taken if p.kind in _BY_POSITION], {p.kind for p in taken}
+    if rules > len(places) and _ARGS not in kinds:
+        raise TypeError(f"primitive: {name} has {len(places)} inputs, got {rules} rules")
+    required = [p.name for p in places if p.default is Parameter.empty]
+    # of NumPy's own options a rule need not take all; those that it does not take are refused in a call
+    own = not str(getattr(function, "__module__", "")).startswith("numpy")
+    named = [p.name for p in taken if p.kind is _NAMED and p.name != "out" and (own or p.default is Parameter.empty)]
+    return _Inputs([p.name for p in places], required, named, kinds)
 
 
 def _takes(rule: Any, inputs: list[str], required: list[str], named: list[str], kinds: set[Any]) -> bool:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import shapes
-from .backward import backward, gradient, set_gradient
+from .backward import backward
 from .derivation import being_differentiated, looked_at
+from .gradients import gradient, set_gradient
 from .interpretation import interpreted
 from .messages import check_real, cut
 from .methods import Methods

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from .backward import lineage, pull
+from .backward import lineage
 from .derivation import Derivation
 from .messages import CutError, check_callable, check_real, defined, describe
 from .modes import enable_grad, recording
 from .ops import positive
+from .pullback import pull
 from .record import Variable, clock
 from .shapes import reshape, stack
 from .tensor import Tensor, is_tensor

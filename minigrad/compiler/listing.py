@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..messages import user_line
+from ..callers import user_line
 from ..primitive import Primitive
 from ..record import Variable
 from ..tensor import Tensor

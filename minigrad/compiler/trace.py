@@ -11,15 +11,18 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 
 from .. import ops, shapes
-from ..backward import add_gradient, gradient, set_gradient, walk, walk_arrays
+from ..backward import walk, walk_arrays
+from ..callers import user_line
 from ..checkpoint import without_record
 from ..derivation import running
+from ..gradients import add_gradient, gradient, set_gradient
 from ..interpretation import Interpretation
-from ..messages import explained, user_line
+from ..messages import explained
 from ..modes import no_grad, recording
 from ..numpy_functions import array_ufunc
-from ..primitive import Primitive, by_ufunc
+from ..primitive import Primitive
 from ..record import Node, Variable, clock
+from ..served import by_ufunc
 from ..tensor import Tensor, is_tensor
 from ..tree import tree_leaves, tree_map
 from .instruction import Kind, Kinds, Value, identity, layout

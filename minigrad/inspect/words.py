@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..messages import file_shown
+from ..callers import file_shown
 from ..record import Node, Variable
 
 FEW = 4  # numbers of an array that are shown

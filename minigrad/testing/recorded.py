@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backward import pull
 from ..modes import enable_grad, no_grad
+from ..pullback import pull
 from ..record import Variable
 from ..tensor import Tensor
 from ..transforms import vjp

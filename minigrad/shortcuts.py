@@ -1,0 +1,43 @@
+"""Two shortcuts of the walk. It gives the same without them, more slowly or with more memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .record import Node
+from .rule_errors import changed
+from .shapes import getitem
+
+
+def leaves_early(nodes: Sequence[Node]) -> list[Node]:
+    """The same, each leaf right behind the last node made of it: a recorded sum then lets go of all that it kept.
+
+    Else the cotangents of every layer would wait for the products with them, the weights' gradients, to the very end.
+    """
+    turn = {node: n for n, node in enumerate(nodes)}
+    for n, node in enumerate(nodes):
+        for x in node.inputs:
+            if x is not None and x.primitive is None and x in turn:
+                turn[x] = n
+    return sorted(nodes, key=turn.__getitem__)
+
+
+def handed_on(walk: Any, x: Node, term: np.ndarray) -> bool:
+    """Whether x is a part, `source[index]`, that nobody asks for: the term is then added to the source at once.
+
+    x would do no more, and needs no visit. Without this an LSTM's step took 1.09 to 1.12 times as long at batch 1
+    (V, H, T = 65, 100, 25), 1.02 times at batch 32 (H = 128, T = 50).
+    """
+    if x.primitive is not getitem or x.static or x in walk.ends:
+        return False
+    source: Any = x.inputs[0]
+    if source.order > x.order:
+        raise changed(x, 0)
+    collected = walk.sums[source]
+    if type(collected) is not walk.kind:
+        walk.sums[source] = collected = walk.kind(source, collected)
+    collected.add_part(x.operands[1], term)
+    return True
