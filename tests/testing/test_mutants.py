@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
 import itertools
-import json
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +12,7 @@ import numpy as np
 import pytest
 from equivalent import EQUIVALENT
 from hypothesis import Phase, given, settings
+from mutation_suites import Suite
 from table import EQUATIONS, TABLE, sums_of_products
 from table_further import FURTHER
 
@@ -152,26 +146,6 @@ def test_a_primitive_without_rules_has_no_mutants() -> None:
 
 # --- the command ------------------------------------------------------------------------------------------------------
 
-OWN = """
-    import numpy as np
-    import minigrad as mg
-    import nn
-
-    cube = mg.primitive(lambda x: x**3, lambda g, y, x: g * (3 * x * x), name="cube")
-    double = mg.primitive(lambda x: 2 * x, lambda g, y, x: g * 2, name="double")
-    unused = mg.primitive(np.exp, lambda g, y, x: g * y, name="unused")
-
-    class Cell(nn.Cell):
-        H = 2
-
-        def __init__(self, I, H):
-            self.U = nn.parameter(np.ones((I, H)))
-            self.W = nn.parameter(np.ones((H, H)))
-
-        def step(self, x, state):
-            h = mg.tanh(x @ self.U + state @ self.W)
-            return h, h
-"""
 CHECKED = """
     import numpy as np
     from minigrad.testing import check_primitive
@@ -221,55 +195,6 @@ HALF_A_CELL = """
 
         check_grad(f, 0.1 * np.arange(6.0).reshape(3, 2) ** 2, order=2)
 """
-
-
-class Suite:
-    """A suite in a directory of its own, and a directory for temporary files."""
-
-    def __init__(self, path: Path, *tests: str) -> None:
-        self.path, self.scratch = path / "suite", path / "scratch"
-        self.path.mkdir()
-        self.scratch.mkdir()
-        for name, text in [("own", OWN), *((f"test_{k}", text) for k, text in enumerate(tests))]:
-            (self.path / f"{name}.py").write_text(textwrap.dedent(text))
-
-        root = str(Path(mg.__file__).parents[1])
-        own = {"TMPDIR": str(self.scratch), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": ""}
-        self.environment = {"PYTHONPATH": root} | own
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "minigrad.testing.mutate", *arguments],
-            cwd=self.path, env=os.environ | self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # pytest-xdist's workers ignore it
-        )  # fmt: skip
-
-    def mutate(self, *arguments: str) -> tuple[int, str, str]:
-        out, err = self.path.parent / "out", self.path.parent / "err"
-        job = {"cwd": str(self.path), "env": self.environment, "arguments": arguments, "out": str(out), "err": str(err)}
-        return int(SERVER().ask(json.dumps(job))), out.read_text(), err.read_text()
-
-
-class Server:
-    """`mutation_server`, which starts the command in a hundredth of the time that importing all takes."""
-
-    def __init__(self) -> None:
-        path = os.pathsep.join([str(Path(mg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        program = Path(__file__).parents[1] / "support" / "mutation_server.py"
-        self.process = subprocess.Popen(
-            [sys.executable, str(program)], env=os.environ | {"PYTHONPATH": path}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        atexit.register(self.process.communicate)
-
-    def ask(self, job: str) -> str:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(job, file=self.process.stdin, flush=True)
-        return self.process.stdout.readline()
-
-
-SERVER = functools.cache(Server)
 
 
 def test_a_suite_that_checks_a_gradient_kills_every_mutant_and_no_trace_is_left(tmp_path: Path) -> None:
