@@ -20,13 +20,12 @@ NOT_IN_JAX |= {name for name, *_ in numpy_calls.CALLS if name.startswith("partit
 OF_NUMPY = [call for call in numpy_calls.CALLS if call[0] not in NOT_IN_JAX]
 
 
-def needs(package: str) -> Any:
+def each_with(package: str, calls: Any) -> Any:
+    """Each call as a test; without the package one that is skipped."""
     missing = importlib.util.find_spec(package) is None
-    return pytest.mark.skipif(missing, reason=f"{package} is not installed; finite differences are compared with")
-
-
-def each(calls: Any) -> Any:
-    return pytest.mark.parametrize(("call", "inputs"), [c[1:] for c in calls], ids=[c[0] for c in calls])
+    skipped = pytest.mark.skip(f"{package} is not installed; finite differences are compared with")
+    params = [pytest.param(*c[1:], id=c[0], marks=skipped if missing else ()) for c in calls]
+    return pytest.mark.parametrize(("call", "inputs"), params[:1] if missing else params)
 
 
 def weighted(call: Any, m: Any, leaves: Any) -> Any:
@@ -63,8 +62,7 @@ def check_with_jax(call: Any, m: Any, inputs: Any) -> None:
         np.testing.assert_allclose(a.data, np.asarray(b), rtol=1e-9, atol=1e-9)
 
 
-@needs("jax")
-@each(OF_NUMPY)
+@each_with("jax", OF_NUMPY)
 def test_calls_of_numpys_names_give_what_jax_gives(call: Any, inputs: Any) -> None:
     peers_calls.jax_names()
     import jax
@@ -72,14 +70,12 @@ def test_calls_of_numpys_names_give_what_jax_gives(call: Any, inputs: Any) -> No
     check_with_jax(call, jax.numpy, inputs)
 
 
-@needs("jax")
-@each(peers_calls.CALLS)
+@each_with("jax", peers_calls.CALLS)
 def test_functions_give_what_jax_gives(call: Any, inputs: Any) -> None:
     check_with_jax(call, peers_calls.jax_names(), inputs)
 
 
-@needs("torch")
-@each([call for call in peers_calls.CALLS if call[0] not in NOT_IN_TORCH])
+@each_with("torch", [call for call in peers_calls.CALLS if call[0] not in NOT_IN_TORCH])
 def test_functions_give_what_pytorch_gives(call: Any, inputs: Any) -> None:
     import torch
 
