@@ -41,7 +41,7 @@ exclude_patterns = ["_build", "exercises"]
 
 # pages: each code cell is executed, and one that raises or warns ends the build
 nb_execution_mode = "force"
-nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_execution_timeout = 120
 nb_output_stderr = "warn"
 nb_merge_streams = True

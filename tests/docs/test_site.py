@@ -119,3 +119,10 @@ def test_a_tensors_methods_are_listed_once() -> None:
     assert ":py:obj:`sum <minigrad.sum>`" in listed
     assert extension.skipped(None, "class", "sum", mg.Tensor.sum, False, None)
     assert not extension.skipped(None, "class", "backward", mg.Tensor.backward, False, None)
+
+
+def test_the_documentation_is_built_by_one_command_in_which_a_warning_is_an_error() -> None:
+    root = DOCS.parent
+    for file in ("README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/docs.yml"):
+        text = re.sub(r"sphinx-build -q ", "sphinx-build ", (root / file).read_text(encoding="utf-8"))
+        assert "sphinx-build -W --keep-going docs docs/_build/html" in text, file
