@@ -144,7 +144,7 @@ class Walk:
             if collected is None:
                 self.sums[x] = term
                 return
-        elif self.recorded and collected is None and _is_like(term, x):
+        elif self.kind is RecordedSum and collected is None and _is_like(term, x):
             self.sums[x] = term
             return
         if type(collected) is not self.kind:
