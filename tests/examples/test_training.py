@@ -146,6 +146,7 @@ SMALL = {
     "image_classification": "--quick --hidden 8",
     "length_generalisation": "--quick --hidden 8",
     "long_memory": "--quick --hidden 4 --lengths 2 --delays 0",
+    "polyphonic_music": "--quick --hidden 8",
     "sentiment": "--quick --hidden 8",
     "translation": "--numbers 300 --hidden 8",
     "video_classification": "--quick --hidden 8",
