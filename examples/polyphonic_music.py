@@ -13,8 +13,8 @@ differ in length; a batch is padded, and padding counts nothing. The baseline gi
 which it sounds.
 
 Own pieces: `--data FILE`, JSON with the parts train, valid and test: in each a list of pieces, a piece a list of
-frames, a frame the list of the MIDI numbers, 21 to 108, of the keys that sound; -1 is a voice at rest. After each
-epoch the validation pieces choose the weights.
+frames, a frame the list of the MIDI numbers, 21 to 108, of the keys that sound; -1 or NaN is a voice at rest. After
+each epoch the validation pieces choose the weights.
 """
 
 import json
@@ -77,11 +77,11 @@ def read(path: str) -> dict[str, list[np.ndarray]]:
 
 
 def midi(frame: list[float]) -> list[int]:
-    """The MIDI numbers of a frame, without voices at rest."""
-    notes = [int(note) for note in frame if note != -1]
-    if wrong := [note for note in frame if note != -1 and not (note == int(note) and 0 <= note - LOWEST < KEYS)]:
+    """The MIDI numbers of a frame, without voices at rest: -1, or NaN."""
+    notes = [note for note in frame if note != -1 and note == note]
+    if wrong := [note for note in notes if note != int(note) or not 0 <= note - LOWEST < KEYS]:
         raise ValueError(f"{wrong[0]} is no MIDI number of 21 to 108")
-    return notes
+    return [int(note) for note in notes]
 
 
 # --- model ----------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def test_a_frame_is_predicted_from_those_before_it_alone() -> None:
 
 
 def test_a_frame_holds_the_keys_of_its_midi_numbers_and_no_voice_at_rest(tmp_path: Path) -> None:
-    pieces = example.read(str(write(tmp_path / "p.json", test=[[[21, 108], [-1, 60.0], []]])))
+    pieces = example.read(str(write(tmp_path / "p.json", test=[[[21, 108], [-1, 60.0], [float("nan")]]])))
     (piece,) = pieces["test"]
     assert [np.flatnonzero(frame).tolist() for frame in piece] == [[0, 87], [39], []]
     assert nn.pad_sequences(pieces["train"])[1].tolist() == [6, 10, 8, 12, 16, 4, 14, 6]
