@@ -15,7 +15,7 @@ from .messages import check_real
 from .modes import anomaly
 from .record import Node, Variable
 from .rule_errors import MisfitError, changed, check_count, check_term, explained
-from .shortcuts import handed_on, leaves_early
+from .shortcuts import handed_on, is_like, leaves_early
 
 
 def lineage(outputs: Collection[Node], wrt: Collection[Node] | None = None) -> tuple[list[Node], bool]:
@@ -144,7 +144,7 @@ class Walk:
             if collected is None:
                 self.sums[x] = term
                 return
-        elif self.kind is RecordedSum and collected is None and _is_like(term, x):
+        elif self.kind is RecordedSum and collected is None and is_like(term, x):
             self.sums[x] = term
             return
         if type(collected) is not self.kind:
@@ -153,11 +153,6 @@ class Walk:
             collected.add(term, output)
         except (ValueError, TypeError, IndexError) as error:
             raise MisfitError(error) from error
-
-
-def _is_like(term: Any, x: Node) -> bool:
-    """Whether the term is a Tensor of the shape and dtype of x."""
-    return isinstance(term, Variable) and term._data.shape == x.shape and term._data.dtype is x.dtype
 
 
 def backward(output: Node, g: Any = None) -> None:
