@@ -140,6 +140,22 @@ def test_the_time_step_is_the_first_in_the_order_of_running(reverse: bool, layer
     assert "no cause was found" in text
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_time_step_in_a_lower_layer_is_found_on_the_steps_that_were_run(reverse: bool) -> None:
+    ours, other = pair(nn.RNN, num_layers=2, reverse=reverse)
+    whole: list[np.ndarray] = []
+
+    def program(xs: Any, state: Any) -> Any:
+        """Reads the input of step 1 of 5 with another sign."""
+        if len(xs) == 5:
+            whole.append(xs.copy())
+        if whole:
+            xs = np.where((xs == whole[0][1]).all(axis=(1, 2))[:, None, None], -xs, xs)
+        return theirs(other)(xs, state, None)
+
+    assert f"layer 0, {'backwards' if reverse else 'forwards'}, at time step 1, part 0" in message(ours, program, T=5)
+
+
 @pytest.mark.parametrize("gate", range(4))
 def test_the_gates_of_an_lstm_are_told_apart_by_a_probe(gate: int) -> None:
     ours, other = pair(nn.LSTM, num_layers=2)
