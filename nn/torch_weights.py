@@ -13,8 +13,8 @@ that is true of z and r alone, `b[:2 * H]`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ import minigrad as mg
 
 from .cells import GRUCell, LSTMCell, RNNCell
 from .conv import Conv2d
+from .convert.modules import read, to_tool
+from .convert.table import find
 from .layers import Embedding, LayerNorm, Linear
 from .module import Module
 from .protocol import Cell
@@ -30,10 +32,9 @@ from .recurrent import Recurrent
 from .variants import IRNNCell, ProjectedLSTMCell
 
 Arrays = dict[str, np.ndarray]
-ORDER = {"rnn_tanh": [0], "rnn_relu": [0], "lstm": [1, 0, 3, 2], "gru": [1, 0, 2]}  # our gates among theirs
-PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+RECURRENT = {"rnn_tanh": "RNN", "rnn_relu": "RNN(nonlinearity='relu')", "lstm": "LSTM", "gru": "GRU"}
 AXES = {"linear": 2, "embedding": 2, "layer_norm": None, "conv2d": 4}  # of their weight
-KINDS = (*ORDER, *AXES)
+KINDS = (*RECURRENT, *AXES)
 OPTIONS = {"embedding": ("padding_idx",), "layer_norm": ("eps",), "conv2d": ("stride", "padding", "dilation", "groups")}
 
 
@@ -75,7 +76,7 @@ def from_torch(state_dict: Mapping[str, Any], kind: str | None = None, prefix: s
         raise ValueError(
             f"from_torch: all entries must have one floating-point dtype, found {sorted(map(str, dtypes))}"
         )
-    if kind in ORDER:
+    if kind in RECURRENT:
         return _recurrent(arrays, kind)
     names = ["weight"] + ["bias"] * ("bias" in arrays and kind != "embedding")
     shape, axes = arrays["weight"].shape if "weight" in arrays else (), AXES[kind]
@@ -130,13 +131,9 @@ def to_torch(module: Module) -> Arrays:
         kinds = {_kind_of(cell) for cell in module.cells}
         if len(kinds) > 1:
             raise TypeError(f"to_torch: all cells must be of one kind, got {sorted(kinds)}")
-        arrays: Arrays = {}
-        for k, cell in enumerate(module.cells):
-            suffix = f"_l{k // module.directions}" + ("_reverse" if k % module.directions else "")
-            arrays |= {name + suffix: a for name, a in _from_cell(cell).items()}
-        return arrays
+        return to_tool(module, _layout(kinds.pop(), True))
     if isinstance(module, Cell):
-        return _from_cell(module)
+        return to_tool(module, _layout(_kind_of(module), False))
     if type(module) is Linear:
         return _filled(weight=module.W.data.T, bias=module.b)
     if type(module) is Conv2d:
@@ -202,69 +199,16 @@ def _recurrent(arrays: Arrays, kind: str) -> Module:
     if first is None or {arrays[f"weight_{part}{first}"].ndim for part in ("ih", "hh")} != {2}:
         raise ValueError(f"from_torch: a {kind} needs matrices weight_ih and weight_hh, or weight_ih_l0 and "
                          f"weight_hh_l0, got {sorted(arrays)}")  # fmt: skip
-    gates, projected = len(ORDER[kind]), f"weight_hr{first}" in arrays
-    O, H = arrays[f"weight_hh{first}"].shape[1], arrays[f"weight_ih{first}"].shape[0] // gates
-    numbers = [int(found[1]) for name in arrays if (found := re.search(r"_l(\d+)(_reverse)?$", name))]
-    sides = ["", "_reverse"] if any(name.endswith("_reverse") for name in arrays) else [""]
-    layers = range(min(max(numbers, default=0) + 1, len(arrays)))
-    suffixes = [f"_l{layer}{side}" for layer in layers for side in sides] if first else [""]
-    wanted: dict[str, tuple[int, ...]] = {}
-    for k, suffix in enumerate(suffixes):
-        I = arrays[f"weight_ih{first}"].shape[1] if k < len(sides) else O * len(sides)
-        wanted |= {f"weight_ih{suffix}": (gates * H, I), f"weight_hh{suffix}": (gates * H, O)}
-        if f"bias_ih{first}" in arrays or f"bias_hh{first}" in arrays:
-            wanted |= {f"bias_ih{suffix}": (gates * H,), f"bias_hh{suffix}": (gates * H,)}
-        if projected:
-            wanted[f"weight_hr{suffix}"] = (O, H)
-    if projected and kind != "lstm":
+    if f"weight_hr{first}" in arrays and kind != "lstm":
         raise ValueError(f"from_torch: only an LSTM has weight_hr, not a {kind}")
-    _check(_without_doubles(arrays, wanted), wanted)
-    own = [{name: arrays[name + suffix] for name in PARTS if name + suffix in wanted} for suffix in suffixes]
-    cells = [_to_cell(part, kind) for part in own]
-    return Recurrent(*cells, bidirectional=len(sides) == 2) if first else cells[0]
+    module: Module = read(replace(find(_layout(kind, bool(first))), name="from_torch", doubles=True), arrays)
+    return module
 
 
-def _without_doubles(arrays: Arrays, wanted: dict[str, tuple[int, ...]]) -> Arrays:
-    """The entries without those that equal a wanted one of the same part, and are called otherwise."""
-
-    def double(name: str) -> bool:
-        part = next((part for part in PARTS if name.endswith(f".{part}")), None)
-        others = [arrays[other] for other in wanted if part is not None and other.startswith(part) and other in arrays]
-        return any([np.array_equal(arrays[name], other) for other in others])
-
-    return {name: a for name, a in arrays.items() if name in wanted or not double(name)}
-
-
-def _blocks(a: np.ndarray, order: list[int]) -> np.ndarray:
-    """The blocks along the last axis in another order."""
-    parts = np.split(a, len(order), axis=-1)
-    return np.concatenate([parts[k] for k in order], axis=-1)
-
-
-def _to_cell(part: Arrays, kind: str) -> Cell:
-    order, bias = ORDER[kind], "bias_ih" in part
-    U, W = (_blocks(part[name].T, order) for name in ("weight_ih", "weight_hh"))
-    (I, H), dtype = (U.shape[0], U.shape[1] // len(order)), U.dtype
-    state = {"U": U, "W": W}
-    cell: Cell
-    if bias:
-        b_ih, b_hh = (_blocks(part[name], order) for name in ("bias_ih", "bias_hh"))
-        state["b"] = b_ih + b_hh
-    if kind == "gru":
-        cell = GRUCell(I, H, bias, 0, dtype, reset="after", z="old")
-        state |= {"W": W[:, : 2 * H], "W_h": W[:, 2 * H :]}
-        if bias:
-            state["b"] = np.concatenate([state["b"][: 2 * H], b_ih[2 * H :]])
-            state["b_h"] = b_hh[2 * H :]
-    elif "weight_hr" in part:
-        cell = ProjectedLSTMCell(I, H, W.shape[0], bias, 0, dtype)
-        state["P"] = part["weight_hr"].T
-    elif kind == "lstm":
-        cell = LSTMCell(I, H, bias, 0, dtype)
-    else:
-        cell = RNNCell(I, H, bias, 0, dtype, nonlinearity=kind.removeprefix("rnn_"))
-    cell.load_state_dict(state)
-    return cell
+def _layout(kind: str, layers: bool) -> str:
+    """The name of a kind's layout, of layers or of a single cell."""
+    name = RECURRENT[kind]
+    return f"torch.nn.{name}" if layers else f"torch.nn.{name.replace('(', 'Cell(') if '(' in name else name + 'Cell'}"
 
 
 def _kind_of(cell: Cell) -> str:
@@ -276,19 +220,3 @@ def _kind_of(cell: Cell) -> str:
     if type(cell) is RNNCell:
         return f"rnn_{cell.nonlinearity}"
     return kinds[type(cell)]
-
-
-def _from_cell(cell: Any) -> Arrays:
-    kind = _kind_of(cell)
-    inverse = np.argsort(ORDER[kind]).tolist()
-    W = np.hstack([cell.W.data, cell.W_h.data]) if kind == "gru" else cell.W.data
-    arrays = {name: np.ascontiguousarray(_blocks(a, inverse).T)
-              for name, a in {"weight_ih": cell.U.data, "weight_hh": W}.items()}  # fmt: skip
-    if cell.b is not None:
-        arrays["bias_ih"] = _blocks(cell.b.data, inverse)
-        arrays["bias_hh"] = np.zeros_like(cell.b.data)
-        if kind == "gru":
-            arrays["bias_hh"][2 * cell.H :] = cell.b_h.data
-    if isinstance(cell, ProjectedLSTMCell):
-        arrays["weight_hr"] = np.ascontiguousarray(cell.P.data.T)
-    return arrays

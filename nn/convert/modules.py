@@ -41,17 +41,21 @@ def from_tool(
     >>> nn.convert.from_tool({f"gru/{name}": a for name, a in arrays.items()}, "haiku.GRU", "gru/")
     GRUCell(2, 3)  # 54 parameters
     """
-    layout = table.find(name)
     found = {path: _array(path, a) for path, a in _flat(arrays)}
+    return read(table.find(name), found, prefix, bidirectional=bidirectional)
+
+
+def read(layout: Layout, arrays: Arrays, prefix: str | Sequence[str] = "", *, bidirectional: bool = False) -> Any:
+    """The same for any layout."""
     starts = (prefix,) if isinstance(prefix, str) else tuple(prefix)
-    chosen = {path: a for path, a in found.items() if path.startswith(starts)}
+    chosen = {path: a for path, a in arrays.items() if path.startswith(starts)}
     many = not isinstance(prefix, str)
     if many or not layout.places:
         places = [{e: start + e.name for e in layout.entries} for start in starts]
     else:
         places, bidirectional = _places(layout, chosen, starts[0])
     if not places:
-        raise ValueError(f"{name}: none of its cells' arrays are there, only {sorted(chosen)[:20]}; "
+        raise ValueError(f"{layout.name}: none of its cells' arrays are there, only {sorted(chosen)[:20]}; "
                          "is a prefix= missing?")  # fmt: skip
     cells = [{e.name: chosen[path] for e, path in place.items() if path in chosen} for place in places]
     _check(layout, chosen, places, 2 if bidirectional else 1)
@@ -219,7 +223,7 @@ def _check(layout: Layout, arrays: Arrays, places: list[dict[Entry, str]], direc
     for path, a in arrays.items():
         if path in wanted and a.shape != wanted[path]:
             faults.append(f"mismatched: {path} is {a.shape}, not {wanted[path]}")
-        elif path not in wanted and not (layout.doubles and _double(a, arrays, wanted)):
+        elif path not in wanted and not (layout.doubles and _double(path, layout, arrays, wanted)):
             faults.append(f"unexpected: {path} {a.shape}")
     dtypes = sorted({str(arrays[path].dtype) for path in wanted if path in arrays})
     if len(dtypes) > 1:
@@ -228,8 +232,10 @@ def _check(layout: Layout, arrays: Arrays, places: list[dict[Entry, str]], direc
         raise ValueError(f"{layout.name}: the arrays do not fit together:\n  " + "\n  ".join(faults))
 
 
-def _double(a: np.ndarray, arrays: Arrays, wanted: Mapping[str, Any]) -> bool:
-    return any(same_bits(a, arrays[path]) for path in wanted if path in arrays)
+def _double(path: str, layout: Layout, arrays: Arrays, wanted: Mapping[str, Any]) -> bool:
+    """Whether an array has the name of an entry in its path, and is one of those that are wanted."""
+    named = any(e.name in path for e in layout.entries)
+    return named and any(same_bits(arrays[path], arrays[other]) for other in wanted if other in arrays)
 
 
 # --- cells -----------------------------------------------------------------------------------------------------------
