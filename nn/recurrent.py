@@ -143,7 +143,7 @@ class Recurrent(Module):
             active = None
         xs = read_inputs(xs, self.cells[0].input_dtype)
         xs = mg.tree_map(lambda x: _zero_padding(x, active), xs) if is_tree(xs) else _zero_padding(xs, active)
-        states = self._checked(state, B)
+        states = self._given_states(state, B)
         finals, histories = [], []
         for layer in range(len(self.cells) // self.directions):
             inputs, sides = self.dropout(xs) if layer else xs, []
@@ -188,7 +188,7 @@ class Recurrent(Module):
                              " directions along; set the cell's feature_axis")  # fmt: skip
         return mg.concatenate(sides, axis=axis)
 
-    def _checked(self, state: Any, B: int) -> tuple[State, ...]:
+    def _given_states(self, state: Any, B: int) -> tuple[State, ...]:
         states = (None,) * len(self.cells) if state is None else state
         if not isinstance(states, (tuple, list)) or len(states) != len(self.cells):
             found = type(states).__name__ + (f" of {len(states)}" if isinstance(states, (tuple, list)) else "")

@@ -41,13 +41,13 @@ def scan(
         except (TypeError, ValueError, IndexError) as error:
             if not (hint := _about_integers(x)):
                 raise
-            kind = next(kind for kind in (TypeError, ValueError, IndexError) if isinstance(error, kind))
-            raise kind(f"{cell.name}: step {start + t}: {error}{hint}") from error
+            known = next(c for c in (TypeError, ValueError, IndexError) if isinstance(error, c))
+            raise known(f"{cell.name}: step {start + t}: {error}{hint}") from error
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"{cell.name}: step {start + t} must return a tuple (output, new state), "
                             f"got {_described(result)}")  # fmt: skip
         output, new = result
-        if not _alike(new, state):
+        if not _same_structure(new, state):
             new = _with_tensors(cell, start + t, x, new, state)
         if keep:
             output, new = _tapped(output, new, here)
@@ -75,16 +75,16 @@ def _tapped(output: Any, new: State, taps: Any) -> tuple[Any, State]:
     return output, tapped
 
 
-def _alike(a: State, b: State) -> bool:
+def _same_structure(a: State, b: State) -> bool:
     """Whether two states have the same structure, shapes and dtypes; in the loop, so the common cases come first."""
     if isinstance(b, mg.Tensor):
         return isinstance(a, mg.Tensor) and a.shape == b.shape and a.dtype == b.dtype
     if type(a) is not type(b) or len(a) != len(b):
         return False
     if isinstance(b, dict):
-        return list(a) == list(b) and all([_alike(a[key], b[key]) for key in b])
+        return list(a) == list(b) and all([_same_structure(a[key], b[key]) for key in b])
     for p, q in zip(a, b):  # noqa: SIM110 (half the time of all)
-        if not _alike(p, q):
+        if not _same_structure(p, q):
             return False
     return True
 
@@ -103,7 +103,7 @@ def _with_tensors(cell: Cell, t: int, x: Any, new: State, old: State) -> State:
         return mg.tensor(n) if plain else n
 
     tensors = _ordered(mg.tree_map(lifted, new), old)
-    if _alike(tensors, old):
+    if _same_structure(tensors, old):
         return tensors
     arrays = any([isinstance(n, np.ndarray) for n in mg.tree_leaves(new)])
     raise ValueError(

@@ -141,10 +141,10 @@ def missing_of(owner: Any, name: str, table: Mapping[str, str]) -> AttributeErro
     return missing(f"{type(owner).__name__!r} object", name, table)
 
 
-def check_keywords(kind: type, accepted: Any, keywords: Mapping[str, Any]) -> None:
+def check_keywords(module_class: type, accepted: Any, keywords: Mapping[str, Any]) -> None:
     """Raise TypeError for keywords that are PyTorch's, unless they are `accepted`."""
     for word in keywords:
         if word in KEYWORDS and word not in accepted:
             raise TypeError(
-                f"{kind.__name__}: there is no argument {word}=, which is PyTorch's; here: {KEYWORDS[word]}"
+                f"{module_class.__name__}: there is no argument {word}=, which is PyTorch's; here: {KEYWORDS[word]}"
             )

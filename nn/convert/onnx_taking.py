@@ -15,7 +15,7 @@ import minigrad as mg
 from ..layers import _in_range, is_integer
 from ..module import weights_dtype
 from ..protocol import Cell, State, is_tree
-from ..scan import _alike, _with_tensors
+from ..scan import _same_structure, _with_tensors
 from ..variants import PeepholeLSTMCell
 from .onnx_cells import kind_of
 from .onnx_trace import Merge, Ref
@@ -124,4 +124,4 @@ def _step(cell: Any, x: Any, state: State, *time: Any) -> Any:
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], mg.Tensor):
         raise TypeError(f"{cell.name}: a step must return a tuple (output, new state), with a Tensor as output")
     output, new = result
-    return output, new if _alike(new, state) else _with_tensors(cell, 0, x, new, state)
+    return output, new if _same_structure(new, state) else _with_tensors(cell, 0, x, new, state)
