@@ -106,7 +106,8 @@ def _of_classes(
     V = log_probs.shape[-1]
     if targets.dtype.kind not in "iu":
         raise TypeError(f"targets must be integers, the numbers of the right classes, got {targets.dtype} of shape "
-                        f"{targets.shape}, with outputs of shape {log_probs.shape}")  # fmt: skip
+                        f"{targets.shape}; as probabilities, which cross_entropy takes, they have the outputs' shape "
+                        f"{log_probs.shape}")  # fmt: skip
     if targets.shape != log_probs.shape[:-1]:
         raise ValueError(f"targets have shape {targets.shape}, outputs of shape {log_probs.shape} need "
                          f"{log_probs.shape[:-1]}")  # fmt: skip

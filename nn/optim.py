@@ -67,6 +67,8 @@ class Optimizer:
     def __init__(self, params: Params, lr: Rate, weight_decay: float = 0.0, maximize: bool = False) -> None:
         self.lr, self.weight_decay, self.maximize = lr, weight_decay, maximize
         self.steps = 0
+        self._groups: list[Entry] = []
+        self._laid: list[tuple[str, ...]] = []  # the slots of each group
         self.groups = params
 
     # --- groups and their memory -------------------------------------------------------------------------------------
@@ -94,10 +96,9 @@ class Optimizer:
                 raise ValueError(f"lr: a group has {own['lr']} of its own, and the optimiser a function that knows no "
                                  "other; use a schedule of nn, as nn.lambda_decay(lr, factor), or give the group a "
                                  "function too")  # fmt: skip
-        slots, before = [self._slots(o) for o in options], vars(self).get("_groups", [])
-        if slots != vars(self).get("_laid") or [id(params) for params, _ in groups] != [
-            id(params) for params, _ in before
-        ]:
+        slots, before = [self._slots(o) for o in options], self._groups
+        same = len(groups) == len(before) and all(new is old for (new, _), (old, _) in zip(groups, before))
+        if not same or slots != self._laid:
             self._lay_out([params for params, _ in groups], slots)
         self._groups, self._laid = groups, slots
         self._plain = not any(own for _, own in groups)  # one set of options for all

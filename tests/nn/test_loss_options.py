@@ -152,6 +152,11 @@ def test_options_of_cross_entropy_that_do_not_fit_are_refused(options: Any, mess
         nn.cross_entropy(mg.tensor(np.zeros((2, 4))), **options)
 
 
+def test_probabilities_of_another_shape_are_refused_with_the_shape_that_they_need() -> None:
+    with pytest.raises(TypeError, match=r"got float64 of shape \(2, 3\); as probabilities.* shape \(2, 4\)"):
+        nn.cross_entropy(mg.tensor(np.zeros((2, 4))), np.full((2, 3), 1 / 3))
+
+
 # --- positive weights ------------------------------------------------------------------------------------------------
 
 
