@@ -158,15 +158,16 @@ def _model(
     for name, ref in zip(names, calls.arguments):
         g.names[ref] = g.new(name)
         inputs.append(g.info(name, ref.dtype, ref.shape))
-    writer = Written(calls, mask, operators)
-    for call in calls.calls:
-        writer(g, call)
     results = list(_leaves(calls.results, "output"))
     if outputs is not None:
         if len(outputs) != len(results) or len({*outputs, *names}) < len(outputs) + len(names):
             raise ValueError(f"to_onnx: outputs must be {len(results)} names of their own, in place of "
                              f"{', '.join(name for name, _ in results)}; got {list(outputs)}")  # fmt: skip
         results = list(zip(outputs, [ref for _, ref in results]))
+    results = [(g.new(name), ref) for name, ref in results]  # before any node takes the name
+    writer = Written(calls, mask, operators)
+    for call in calls.calls:
+        writer(g, call)
     infos = []
     for name, ref in results:
         if not isinstance(ref, (Ref, np.ndarray)):

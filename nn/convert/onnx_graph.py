@@ -75,14 +75,16 @@ class Graph:
         self.nodes: list[Any] = []
         self.names: dict[Any, str] = {}  # of Refs, and of what was computed for several nodes
         self.weights: dict[str, np.ndarray] = {}
-        self.numbers: dict[str, int] = {}
+        self.taken: dict[str, int] = {}  # names, and how many began with each
         self.masked = False  # whether a constant -inf is about
 
     def new(self, word: str) -> str:
         """A name that is not taken."""
-        numbers = self.root.numbers
-        numbers[word] = numbers.get(word, -1) + 1
-        return f"{word}_{numbers[word]}" if numbers[word] else word
+        taken = self.root.taken
+        name = next(n for k in itertools.count(taken.get(word, 0)) if (n := f"{word}_{k}" if k else word) not in taken)
+        taken[word] = taken.get(word, 0) + 1
+        taken.setdefault(name, 0)
+        return name
 
     def __call__(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
         """Add a node; the name of its output, or a list of them."""
@@ -141,25 +143,29 @@ class Graph:
         return self.name(x.source)
 
     def _varying(self, x: Varying) -> str:
-        """An array whose size follows from those of axes: one number everywhere, or 0, 1, 2, ..."""
+        """An array whose size follows from those of axes: one number everywhere, or numbers in equal steps."""
         first = x.arrays[0]
         shape = tuple([self._alike(sizes) for sizes in zip(*[a.shape for a in x.arrays])])
-        values = {a.flat[0].item() if a.size else 0 for a in x.arrays}
-        if len(values) == 1 and all([(a == next(iter(values))).all() for a in x.arrays]):
-            value = self.onnx.numpy_helper.from_array(np.array([next(iter(values))], first.dtype))
-            return self("ConstantOfShape", self.vector(shape), value=value)  # type: ignore[no-any-return]
+        starts = self._alike(tuple([a.flat[0].item() if a.size else 0 for a in x.arrays]))
+        steps = {(a.flat[1] - a.flat[0]).item() if a.size > 1 and a.dtype != bool else 0 for a in x.arrays}
+        step = next(iter(steps))
         free = [n for n in shape if isinstance(n, Size)]
-        if len(free) == 1 and all([np.array_equal(a.ravel(), np.arange(max(a.shape))) for a in x.arrays]):
-            counted = self.cast(self.range(free[0]), np.int64, first.dtype)
-            return counted if first.ndim == 1 else self("Reshape", counted, self.vector(shape))
+        told = isinstance(starts, (int, float)) or first.dtype.kind == "i"
+        if told and len(steps) == 1 and all([_even(a, step) for a in x.arrays]) and (step == 0 or len(free) == 1):
+            start = self.name(starts, first.dtype)
+            if step == 0:
+                return self("Expand", start, self.vector(shape))  # type: ignore[no-any-return]
+            count = self.cast(self.range(self._alike(tuple([a.size for a in x.arrays]))), np.int64, first.dtype)
+            line = self("Add", self("Mul", count, self.constant(step, first.dtype)), start)
+            return self("Reshape", line, self.vector(shape))  # type: ignore[no-any-return]
         shapes = " and ".join(str(a.shape) for a in x.arrays[:2])
         raise ValueError(
             f"to_onnx: an array that Python makes has the shapes {shapes} at two sizes of the free axes, and is "
-            "neither one number everywhere nor 0, 1, 2, ...; pass it as an argument, or fix the axes (axes=)"
+            "neither one number everywhere nor numbers in equal steps; pass it as an argument, or fix the axes (axes=)"
         )
 
     @staticmethod
-    def _alike(sizes: tuple[int, ...]) -> Any:
+    def _alike(sizes: tuple[Any, ...]) -> Any:
         return sizes[0] if len(set(sizes)) == 1 else Size(sizes)
 
     def range(self, n: Any) -> str:
@@ -210,6 +216,12 @@ class Graph:
         """What the file says of an input or output; a free size is called by its axis, if it is one of these."""
         kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.onnx.helper.make_tensor_value_info(name, kind, [self.axes.symbol(n) for n in shape])
+
+
+def _even(a: np.ndarray, step: Any) -> bool:
+    """Whether an array's entries, in order, are start, start + step, start + 2 step, ..."""
+    line = a.ravel()[:1] + (np.arange(a.size).astype(a.dtype) * np.asarray(step, a.dtype) if step else False)
+    return bool(np.array_equal(a.ravel(), np.broadcast_to(line, a.size) if a.size else a.ravel()))
 
 
 def size_of(shape: Any) -> float:

@@ -152,7 +152,7 @@ def _picked(g: Graph, x: Any, parts: list[Any]) -> Any:
     name = _sliced(g, g.name(x), parts)
     together = [axis for axis, part in enumerate(parts) if not isinstance(part, slice)]
     if len(together) == 1:
-        return g("Gather", name, g.name(parts[arrays[0]]), axis=arrays[0])
+        return g("Gather", name, g.name(parts[arrays[0]], np.int64), axis=arrays[0])
     kept = [axis for axis in range(len(parts)) if axis not in together]
     name = g("Transpose", name, perm=together + kept)
     wide = max([np.ndim(part.arrays[0]) if isinstance(part, Varying) else part.ndim

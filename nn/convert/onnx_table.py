@@ -222,10 +222,11 @@ def axes_of(x: Any, axis: Any) -> list[int]:
 
 
 def _reduce(operator: str, g: Graph, out: Ref, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    name = g.name(x, out.dtype)
-    if not x.ndim:
-        return g("Identity", name)
-    return g(operator, name, g.constant(axes_of(x, axis), np.int64), keepdims=int(keepdims))
+    dtype = np.dtype(np.int32) if out.dtype == np.dtype(bool) else out.dtype
+    name = g.name(x, dtype)
+    if x.ndim:
+        name = g(operator, name, g.constant(axes_of(x, axis), np.int64), keepdims=int(keepdims))
+    return g.cast(name, dtype, out.dtype)
 
 
 REDUCED = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin", "prod": "ReduceProd"}

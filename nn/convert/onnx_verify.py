@@ -71,7 +71,8 @@ def verified(model: Any, cases: list[Case], names: list[str], verify: str | bool
                 found = run(case.inputs)
         except Exception as error:
             sizes = ", ".join(f"{name} {a.shape}" for name, a in case.inputs.items())
-            raise ValueError(f"to_onnx: {by} does not run the file on {sizes}: {error}") from error
+            hint = "; nodes=False writes layers as Scans, which take float64" if "double" in str(error) else ""
+            raise ValueError(f"to_onnx: {by} does not run the file on {sizes}: {error}{hint}") from error
         for name, theirs, ours in zip(names, found, case.results):
             worst = max(worst, _difference(f"to_onnx: {by}: {name}", np.asarray(theirs), ours))
     return Verified(by, len(cases), worst)

@@ -230,6 +230,10 @@ SIZED = {
     "reshaped": lambda x: mg.reshape(x, (x.shape[0] * x.shape[1], 3)),
     "divided": lambda x: x.sum(axis=0) / x.shape[0],
     "counted": lambda x: x + np.arange(x.shape[0], dtype=np.float32)[:, None, None],
+    "counted down": lambda x: x * mg.astype(mg.tensor(np.arange(len(x), 0, -1)[:, None, None]), np.float32),
+    "a size as an entry": lambda x: (
+        x.sum(axis=0) * mg.astype(mg.tensor(np.full(x.shape[1], len(x)))[:, None], np.float32)
+    ),
     "zeros": lambda x: mg.concatenate([mg.tensor(np.zeros((1, x.shape[1], 3), np.float32)), x]),
     "last": lambda x: x[x.shape[0] - 1] + x[-1],
     "halves": lambda x: x[: x.shape[0] - 1] * x[1:],
@@ -283,6 +287,22 @@ def test_a_file_that_would_hold_for_some_sizes_or_values_only_is_refused(tmp_pat
 def test_a_loop_over_a_fixed_time_is_written_step_by_step(tmp_path):
     nn.to_onnx(Loop(), tmp_path / "a.onnx", normal(4, 2, 3), axes={"x": (None, "B")})
     assert (tmp_path / "a.onnx").exists()
+
+
+def test_names_that_meet_are_told_apart(tmp_path):
+    model = lambda output, add, add_1: {"a": output + add + add_1, "b": output}
+    xs = {name: normal(2, 3, seed=k) for k, name in enumerate(("output", "add", "add_1"))}
+    assert list(nn.to_onnx(model, tmp_path / "a.onnx", xs).outputs) == ["output.a", "output.b"]
+    found = session(tmp_path / "a.onnx")(xs)
+    agree(found, [sum(xs.values()), xs["output"]])
+    assert list(nn.to_onnx(lambda output: output, tmp_path / "a.onnx", xs["output"]).outputs) == ["output_1"]
+
+
+def test_float64_is_written_as_scans(tmp_path):
+    net = nn.LSTM(3, 4, rng=0, dtype=np.float64)
+    with pytest.raises(ValueError, match="nodes=False writes layers as Scans, which take float64"):
+        nn.to_onnx(net, tmp_path / "a.onnx", np.ones((5, 2, 3)))
+    assert nn.to_onnx(net, tmp_path / "a.onnx", np.ones((5, 2, 3)), nodes=False).verified.worst < 1e-12
 
 
 # --- who runs it -----------------------------------------------------------------------------------------------------

@@ -59,7 +59,8 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
     "einsum": [(lambda a, b: mg.einsum("...i,ji->...j", a, b), normal(2, 3, 4), Y)],
     **{name: [(getattr(mg, name), X), (along(name, axis=0), X),
               (along(name, axis=(-1, 0), keepdims=True), normal(2, 3, 4))]
-       for name in ("sum", "mean", "max", "min", "prod", "logsumexp")},
+       for name in ("sum", "mean", "min", "prod", "logsumexp")},
+    "max": [(mg.max, X), (along("max", axis=0), X), (along("max", axis=1, keepdims=True), MASK)],
     "var": [(mg.var, X), (lambda x: mg.var(x, axis=1, ddof=1, keepdims=True), X)],
     **{name: [(getattr(mg, name), X), (along(name, axis=-1, keepdims=True), X)]
        for name in ("argmax", "argmin")},
@@ -86,7 +87,8 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
         (lambda x: x[:, 1, [3, 2, 2]], normal(2, 3, 4)), (lambda x, k: x[k], X, np.array([1, -2])),
         (lambda x: x[...], X), (lambda x: x[()], X), (lambda x: x[::-2, 3:0:-1], X),
     ],
-    "checked": [(lambda k: nn.Embedding(4, 2, rng=0, padding_idx=1)(k), np.array([[0, 3], [1, 1]]))],
+    "checked": [(nn.Embedding(4, 2, rng=0), np.array([[0, 3], [1, 1]], np.uint8)),
+                (lambda k: nn.Embedding(4, 2, rng=0, padding_idx=1)(k), np.array([[0, 3], [1, 1]]))],
     "padding_mask": [(lambda n: nn.padding_mask(n, 4), np.array([0, 2, 4], np.int32))],
     "one_hot": [(nn.RNN(4, 2, rng=0), np.array([[0, 3], [1, 1]]))],
 }  # fmt: skip
