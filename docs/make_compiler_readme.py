@@ -31,8 +31,8 @@ from minigrad.interpretation import MARKED
 
 PAGE = Path(__file__).parents[1] / "minigrad" / "compiler" / "README.md"
 FILES = (
-    "table", "trace", "listing", "instruction", "outline", "rules", "stages", "passes", "batches", "places",
-    "collecting", "calls", "program", "arguments", "outside", "traced",
+    "table", "trace", "calling", "listing", "instruction", "outline", "rules", "stages", "passes", "batches", "places",
+    "collecting", "calls", "program", "function", "arguments", "outside", "traced",
 )  # fmt: skip
 
 

@@ -40,9 +40,9 @@ from .tree import tree_leaves, tree_map
 if TYPE_CHECKING:
     from . import compiler as compiler
     from . import inspect as inspect
+    from .compiler.function import compile
     from .compiler.instruction import Value
     from .compiler.outside import sample, watched
-    from .compiler.program import compile
     from .compiler.table import compile_as
     from .compiler.traced import Traced, traced
     from .inspect import explain, tape
@@ -62,7 +62,7 @@ for _part in (ops, shapes, elementwise, rearrange, reductions, products, activat
 
 #: What takes long to import and is not always needed, with the module that has it: imported when it is asked for.
 _LATER = {
-    "compile": "compiler.program", "compile_as": "compiler.table", "sample": "compiler.outside",
+    "compile": "compiler.function", "compile_as": "compiler.table", "sample": "compiler.outside",
     "watched": "compiler.outside", "Value": "compiler.instruction", "Traced": "compiler.traced",
     "traced": "compiler.traced", "explain": "inspect", "tape": "inspect", "inspect": "", "compiler": "",
 }  # fmt: skip

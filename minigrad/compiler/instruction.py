@@ -114,13 +114,11 @@ class Kind:
         self.flat = flat or sum(read) == sum([type(x) is Layout for x in tree_leaves((inputs, static))])
         self.reads_only = self.flat and all(read)
         self.base = sum(read[:view]) if view is not None and self.flat and read[view] else None
-        self.pure, self.collects, f = p not in IMPURE, p in PARTS, p.function
-        self.elementwise = isinstance(f, np.ufunc) and f.signature is None and self.pure and self.flat and not static
+        self.pure, self.collects = p not in IMPURE, p in PARTS
+        self.elementwise = self.pure and self.flat and not static and _is_elementwise(p.function)
         self.unbroadcast = all([x.shape == layout.shape for x in inputs if type(x) is Layout])
         self.product = p is ops.matmul and self.reads_only
-        swapped = p is shapes.swapaxes and self.flat and set(inputs[1:]) == {0, 1}
-        turned = p is shapes.transpose and self.reads_only and not static
-        self.transpose = len(layout.shape) == 2 and (swapped or turned)
+        self.transpose = len(layout.shape) == 2 and self.flat and _is_transpose(p, inputs, static)
         self.repeatable = self.lasting = False
         self.found: dict[Any, Any] = {}
 
@@ -137,6 +135,17 @@ class Kind:
     def __repr__(self) -> str:
         words = [*map(repr, self.inputs), *[f"{key}={x!r}" for key, x in self.static.items()]]
         return f"{self.primitive.name}({', '.join(words)}) -> {self.layout!r}"
+
+
+def _is_elementwise(function: Any) -> bool:
+    return isinstance(function, np.ufunc) and function.signature is None
+
+
+def _is_transpose(p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> bool:
+    """Whether it is the transpose of a matrix."""
+    if p is shapes.swapaxes:
+        return set(inputs[1:]) == {0, 1}
+    return p is shapes.transpose and len(inputs) == 1 and not static
 
 
 class Instruction(NamedTuple):

@@ -1,37 +1,25 @@
-"""`compile`: a function is traced once, and from then on replayed as a flat loop of NumPy calls into memory it owns."""
+"""A program: what a traced function calls, in memory that it owns, and the replay of these calls."""
 
 from __future__ import annotations
 
-import functools
-import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
-from types import MethodType
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from ..backward import lineage
 from ..derivation import running
-from ..details import detailed, remark
-from ..interpretation import interpreting
-from ..memory import return_freed_memory, without_garbage_collection
-from ..messages import check_callable, defined, told
-from ..modes import anomaly, as_written, recording
-from ..naming import held_as
+from ..messages import told
 from ..primitive import primitive
 from ..record import Node, Variable
 from ..tree import flatten, tree_leaves, tree_map
-from .arguments import built, read
+from .arguments import built
 from .calls import Arrays, Call, calls_of, described, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
 from .places import Place, Root, address, fresh, laid_out, plan
 from .stages import Stages, memory_map
 from .trace import Trace
-
-#: Programs kept for one function; the one that was made first goes first.
-KEPT = 64
 
 
 def _no_derivative(g: Any, y: Any, *inputs: Any) -> Any:
@@ -63,40 +51,47 @@ class Program:
         stages: Stages,
         kinds: Kinds,
     ) -> None:
-        arrays, rebuild = flatten((args, kwargs))
-        self.arguments = [k for k, x in enumerate(arrays) if isinstance(x, (Variable, np.ndarray, np.generic))]
+        leaves, rebuild = flatten((args, kwargs))
+        self.arguments = [k for k, x in enumerate(leaves) if isinstance(x, (Variable, np.ndarray, np.generic))]
         self.stages = stages
         trace = Trace("repeats" not in stages, kinds)
         try:
-            with trace:
-                stand_ins = list(arrays)
-                for k in self.arguments:
-                    stand_ins[k] = trace.argument(arrays[k], k)
-                nodes = [stand_ins[k].node for k in self.arguments]
-                inner_args, inner_kwargs = rebuild(stand_ins)
-                returned = function(*inner_args, **inner_kwargs)
-                if any([stand_ins[k].node is not node for k, node in zip(self.arguments, nodes)]):
-                    raise TypeError(
-                        "compile: the function sets requires_grad of an argument; set it before the call, or make a "
-                        "tensor of its own inside: mg.tensor(x, requires_grad=True)"
-                    )
-                parts, self.structure = tree_leaves(returned), tree_map(lambda _: None, returned)
-            trace.check_constants()
+            stand_ins, returned = self._run(function, leaves, rebuild, trace)
+            self.structure = tree_map(lambda _: None, returned)
             self.watched = list(trace.watched.values())
-            results = [self._result(trace, part) for part in parts]
-            gradients = self._gradients(trace, {stand_ins[k].node: k for k in self.arguments})
-            given = [trace.value_of(stand_ins[k]) for k in self.arguments]
+            results = [self._result(trace, part) for part in tree_leaves(returned)]
+            gradients = self._gradients(trace, {x.node: k for x, k in zip(stand_ins, self.arguments)})
+            given = [trace.value_of(x) for x in stand_ins]
             made = [(p, set(lineage([node])[0])) for p, node in trace.ruleless]
-            self.ruleless = [(p, k) for p, sources in made for k in self.arguments if stand_ins[k].node in sources]
+            pairs = list(zip(stand_ins, self.arguments))
+            self.ruleless = [(p, k) for p, sources in made for x, k in pairs if x.node in sources]
         finally:
             trace.forget()
-        leaves = [leaf for leaf, _ in trace.leaves.values()]
-        self.made_from = [leaf.node for leaf in leaves if leaf.node is not None and leaf.node.order < trace.start]
+        nodes = [leaf.node for leaf, _ in trace.leaves.values()]
+        self.made_from = [node for node in nodes if node is not None and node.order < trace.start]
         self.kinds = [(kind, requires_grad) for _, kind, requires_grad in results]
         self.targets = [(target, reset) for target, reset, _ in gradients]
         self.reached = [target for target, _ in self.targets if isinstance(target, int)]
         self.block = block
         self._build(trace, given, [x for x, _, _ in results], [g for _, _, g in gradients], moving)
+
+    def _run(self, function: Any, leaves: list[Any], rebuild: Any, trace: Trace) -> tuple[list[Any], Any]:
+        """Trace the function; what stood for the arrays among the arguments' leaves, and what was returned."""
+        with trace:
+            inner = list(leaves)
+            for k in self.arguments:
+                inner[k] = trace.argument(leaves[k], k)
+            stand_ins = [inner[k] for k in self.arguments]
+            nodes = [x.node for x in stand_ins]
+            args, kwargs = rebuild(inner)
+            returned = function(*args, **kwargs)
+            if any([x.node is not node for x, node in zip(stand_ins, nodes)]):
+                raise TypeError(
+                    "compile: the function sets requires_grad of an argument; set it before the call, or make a "
+                    "tensor of its own inside: mg.tensor(x, requires_grad=True)"
+                )
+        trace.check_constants()
+        return stand_ins, returned
 
     def _result(self, trace: Trace, x: Any) -> tuple[Any, Any, bool]:
         """What to return for one leaf of the function's result: a Value or a constant, its type, requires_grad."""
@@ -242,109 +237,3 @@ class Program:
         lines = [f"{len(self.calls)} calls, {self.nbytes:,} bytes at the peak"]
         lines += [f"      {shown(array)} is argument{k}" for array, k in self.inputs]
         return "\n".join([*lines, *described(self.calls, self.names, shown)])
-
-
-# --- compile --------------------------------------------------------------------------------------------------------
-
-
-class Compiled:
-    """A function that is replayed; see `compile`."""
-
-    def __init__(self, function: Callable[..., Any], stages: Stages) -> None:
-        functools.update_wrapper(self, function)
-        self.function, self.stages = function, stages
-        self.programs: dict[Any, list[Program]] = defaultdict(list)
-        self.moving: set[Variable] = set()  # leaves whose array was once replaced
-        self._program: Program | None = None
-        self.block = np.empty(0, np.uint8)  # the memory that programs use in turn
-        self.kinds = Kinds()  # of all programs
-        self.lock = threading.Lock()
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if interpreting() is not None or anomaly() or as_written():
-            return self.function(*args, **kwargs)
-        if detailed():
-            name = getattr(self.function, "__name__", "")
-            with remark(f"the compiled function {name} ran as plain Python, for looking"):
-                return self.function(*args, **kwargs)
-        if kwargs:
-            kwargs = dict(sorted(kwargs.items()))
-        leaves: list[Any] = []
-        key: list[Any] = [recording()]
-        read((args, kwargs), leaves, key)
-        with self.lock:
-            for program in self.programs.get(tuple(key), ()):
-                if program.current():
-                    break
-            else:
-                program = self._traced(self.programs[tuple(key)], args, kwargs)
-            self._program = program
-            return program(leaves)
-
-    def _traced(self, candidates: list[Program], args: Any, kwargs: Any) -> Program:
-        """A new program, one of the candidates from now on; those whose leaves have moved are none any more."""
-        for outdated in [p for p in candidates if p.moved()]:
-            self.moving.update(outdated.moved())
-            candidates.remove(outdated)
-        with without_garbage_collection():
-            try:
-                program = Program(self.function, args, kwargs, self.moving, self.block, self.stages, self.kinds)
-            finally:
-                self.kinds.settle()
-        return_freed_memory()  # the trace took more than the program does
-        self.block = program.block
-        candidates.append(program)
-        if sum(map(len, self.programs.values())) > KEPT:
-            del self.programs[next(iter(self.programs))]
-        return program
-
-    @property
-    def program(self) -> Program:
-        """The program of the last call.
-
-        Raises:
-            RuntimeError: before the first call, which traces the function.
-        """
-        if self._program is None:
-            raise RuntimeError(f"compile: {defined(self.function)} is traced at its first call; call it once before")
-        return self._program
-
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else MethodType(self, instance)
-
-    def __repr__(self) -> str:
-        return f"<compiled {self.function!r}>"
-
-    def __reduce__(self) -> Any:
-        """By its name if a module holds it, as a decorated function is; else as its function, to be traced anew."""
-        name = held_as(self, getattr(self, "__qualname__", ""))
-        return name or (_compiled_with, (self.function, self.stages.show, tuple(self.stages.without)))
-
-
-def _compiled_with(function: Callable[..., Any], show_passes: bool, without: Sequence[str]) -> Compiled:
-    return compile(function, show_passes=show_passes, without=without)
-
-
-def compile(function: Callable[..., Any], *, show_passes: bool = False, without: str | Iterable[str] = ()) -> Compiled:
-    """`function`, traced at the first call and from then on replayed: the same results without a record or allocation.
-
-    A trace serves every later call with the same structure, shapes, dtypes and `requires_grad` of the arguments and the
-    same Python values among them; another such signature is traced in turn. Arrays and tensors that are passed are read
-    afresh at each call, arrays inside of the function arriving as Tensors. So are tensors and arrays that the function
-    closes over and computes with; what Python computes from these while tracing is a constant. `backward()` inside of
-    the function adds to `.grad` at each call. Random numbers come from `minigrad.sample`. Results belong to the caller.
-
-    `show_passes=True` prints, when the function is traced, the list of its instructions after each pass, the map of its
-    memory and the calls; `without=("batches",)` leaves passes out, by name, to find which one is wrong. Both are told
-    about in `minigrad/compiler/README.md`.
-
-    Raises:
-        ValueError: for the name of a pass that does not exist.
-        TypeError: while tracing, for `float(t)`, `if t:`, `t.data` and what else would make a value a constant.
-        RuntimeError: while tracing, if an array is changed after it was used; or for a derivative of the results.
-
-    >>> f = mg.compile(lambda x: mg.tanh(x) * x)
-    >>> f(mg.tensor(0.0)), f(mg.tensor(1.0))  # the first call traces, the second replays
-    (tensor(0.), tensor(0.76159416))
-    """
-    return Compiled(check_callable("compile", function), Stages(without, show_passes))

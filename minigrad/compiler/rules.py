@@ -111,16 +111,18 @@ def _recipe(operands: Sequence[Any], kind: Kind, listing: Listing, result: Any) 
     numbers = {id(x): n for n, x in reversed(list(enumerate(tensors)))}
     calls: list[tuple[Kind, list[int]]] = []
     for n, (called, inputs, y) in enumerate(listing.noted or (), len(tensors)):
-        read = [x for x in inputs if isinstance(x, Variable)]
-        if called is None or not all([id(x) in numbers for x in read]):
+        read = [numbers.get(id(x)) for x in inputs if isinstance(x, Variable)]
+        if called is None or None in read:
             return None
-        calls.append((called, [numbers[id(x)] for x in read]))
+        calls.append((called, read))  # type: ignore[arg-type]
         numbers[id(y)] = n
     tree = type(result) if type(result) in (At, Product, list) else None
-    parts: list[tuple[bool, Any]] = []
-    for x in [result] if tree is None else result:
-        made = type(x) is Tensor
-        if not (id(x) in numbers and not listing.look(x)[1] if made else is_constant(x)):
-            return None
-        parts.append((True, numbers[id(x)]) if made else (False, x))
-    return Recipe(calls, tree, parts)
+    parts = [_part(x, numbers, listing) for x in ([result] if tree is None else result)]
+    return None if None in parts else Recipe(calls, tree, parts)  # type: ignore[arg-type]
+
+
+def _part(x: Any, numbers: dict[int, int], listing: Listing) -> tuple[bool, Any] | None:
+    """A part of what a rule returned, see `Recipe`; None for what it does not always return."""
+    if type(x) is not Tensor:
+        return (False, x) if is_constant(x) else None
+    return (True, numbers[id(x)]) if id(x) in numbers and not listing.look(x)[1] else None

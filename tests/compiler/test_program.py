@@ -11,7 +11,7 @@ import pytest
 import minigrad as mg
 import nn
 from minigrad import Tensor
-from minigrad.compiler.program import KEPT
+from minigrad.compiler.function import KEPT
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
 

@@ -1,0 +1,293 @@
+"""What a call of a primitive is while a function is traced: a Tensor that stands for the result, and an instruction.
+
+Most calls are like an earlier one: the same primitive, constants, and layouts. What they do is `known`, see `Kinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .. import ops, shapes
+from ..callers import user_line
+from ..derivation import running
+from ..messages import explained
+from ..modes import recording
+from ..primitive import Primitive
+from ..record import Node, Variable
+from ..tensor import Tensor
+from ..tree import tree_leaves, tree_map
+from .instruction import Kind, Kinds, Value, identity, layout
+from .listing import CONSTANT, Listing, is_constant
+from .outline import SHAPED, Outlines, has_outline
+from .rules import Noted
+from .table import COMPOSED, IMPURE
+
+
+class Calling(Listing):
+    """The list of the calls of primitives, each with the Tensor that it returned."""
+
+    def __init__(self, repeats: bool, kinds: Kinds | None) -> None:
+        super().__init__(repeats, kinds)
+        self.tensors: dict[int, Variable] = {}  # Tensors that share the memory of constants, by the ids of these
+        self.generators: dict[int, tuple[Any, Any]] = {}  # random generators, with their state before the trace
+        self.ruleless: list[tuple[Primitive, Node]] = []  # what has no rule, and what it was called on
+        self.outlines = Outlines()
+
+    def call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        """A call of a primitive: its result as a Tensor, and an instruction."""
+        if p in COMPOSED:
+            return COMPOSED[p](*inputs, **static)
+        if p is shapes.getitem and static.keys() == {"index"}:
+            inputs, static = (*inputs, static["index"]), {}
+        looks = self._looks(p, inputs, static)
+        if looks is None:
+            return self._first_call(p, inputs, static, None)
+        key, reads, cls, plain = looks
+        kind = self.kinds.known.get(key)
+        if kind is None and p is shapes.getitem and len(inputs) == 2:
+            kind = self._picked(key, reads[0], inputs[1])
+        if kind is None:
+            return self._first_call(p, inputs, static, key)
+        return self._result(cls, kind.layout.outline, kind, reads, inputs, static, plain, True)
+
+    def _picked(self, key: Any, x: Value, index: Any) -> Kind | None:
+        """The kind of x[index] for an integer, of which there is another one in each turn of a loop; else None."""
+        shape = x.layout.shape
+        if type(index) is not int or len(shape) < 2 or not -shape[0] <= index < shape[0]:
+            return None
+        kind = self.kinds.kind(shapes.getitem, (x, index), {}, layout(shape[1:], x.layout.dtype), view=0)
+        self._know(key, kind)
+        return kind
+
+    def _looks(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        """What decides what a call does: (a key, Values, the class of the first, are all plain); None if values do."""
+        key: list[Any] = [p]
+        reads: list[Value] = []
+        cls, plain = None, True
+        for x in inputs:
+            kind = type(x)
+            if kind is Tensor or isinstance(x, Variable):
+                try:
+                    value = x.stands_for
+                    plain = plain and value.plain
+                    value = value.of or value
+                except AttributeError:
+                    if (value := self._leaf(x)) is None:
+                        return None
+                    plain = plain and id(x) in self.wrapped
+                if value.layout.exact:
+                    return None  # what is done to integers is quick, and its errors may depend on them
+                cls = cls or kind
+                if kind is not Tensor:
+                    self.subclassed = True
+                key.append(value.layout)
+                reads.append(value)
+            elif kind is int or kind is str:
+                key.append((kind, x))
+            elif is_constant(x):
+                key.append(identity(x))
+            else:
+                return None
+        if static:
+            if not all(map(is_constant, static.values())):
+                return None
+            key.append(identity(static))
+        return (tuple(key), tuple(reads), cls, plain) if cls is not None else None
+
+    def _leaf(self, x: Variable) -> Value | None:
+        """The Value of a tensor from outside, None if it is none that may be read."""
+        return None if x.node is not None and x.node.primitive is not None else self.value_of(x)
+
+    def _first_call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any) -> Any:
+        """A call that is not `known`: its outline or the primitive itself says what becomes of it."""
+        nodes, arrays, flat = _flat(inputs, static)
+        if not flat:
+            nodes, inputs, arrays = self._opened(p, inputs, static)
+        if nodes and (static or len(inputs) > p.most):
+            p.check_arguments(inputs, static)
+        y = self.outlines(p, arrays) if nodes and not static and has_outline(p) else None
+        view, outlined = None, y is not None
+        if y is None:
+            y = self._called(p, inputs, static, arrays)
+            if not nodes and p not in IMPURE:
+                return y
+            y = y if type(y) is np.ndarray else p.array_of(y)
+            view = None if p in IMPURE else _viewed(y, arrays)
+            outlined = p in SHAPED and _any_outlined(nodes)
+        self._check_result(p, y, nodes, inputs, real=flat and p in SHAPED and not static)
+        plain = not p.differentiable or self.plain(nodes)
+        kind, reads = self.write(p, inputs, static, layout(y.shape, y.dtype), flat, view)
+        if key is not None and outlined and _is_determined(p, y):
+            self._know(key, kind)
+        return self._result(type(nodes[0]) if nodes else Tensor, y, kind, reads, inputs, static, plain, outlined)
+
+    def _check_result(self, p: Primitive, y: np.ndarray, nodes: Any, inputs: tuple[Any, ...], real: bool) -> None:
+        """Raise for a result that has no real numbers, or that would lose a gradient; note what has no rule."""
+        if not real and y.dtype.kind not in "fiub":
+            p.array_of(y)
+        if not p.differentiable:
+            if running:
+                p.constant(y, inputs)
+            if not p.piecewise_constant and y.dtype.kind == "f":
+                self.ruleless += [(p, x.node) for x in nodes if x.node is not None]
+
+    def _know(self, key: Any, kind: Kind) -> None:
+        """Do as much from now on for calls that look like this one."""
+        kind.repeatable = True
+        self.kinds.known[key] = kind
+
+    def _result(
+        self,
+        cls: type[Any],
+        y: np.ndarray,
+        kind: Kind,
+        reads: tuple[Value, ...],
+        inputs: tuple[Any, ...],
+        static: dict[str, Any],
+        plain: bool,
+        outlined: bool,
+    ) -> Any:
+        """The result y of a call as a tensor, and the call written down."""
+        p = kind.primitive
+        out: Any = object.__new__(cls)  # __init__ would take as long as all the rest
+        out._data, out.node = y, None
+        if p.differentiable:
+            out.node = self._node(out, p, inputs, static)
+        else:
+            plain = True
+        if p is ops.positive:
+            value = reads[0]
+        else:
+            value = self.add(kind, reads, plain, outlined)
+            if not outlined and p not in SHAPED and value not in self.arrays:
+                self.arrays[value] = y
+        self.name(out, plain, value)
+        if self.noted is not None:
+            self.noted.append(Noted(kind if kind.repeatable else None, inputs, out))
+        return out
+
+    def _called(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], arrays: list[Any]) -> Any:
+        """What the primitive returns for `arrays`: the real ones, put into these, of all that it may look at."""
+        picked = p is shapes.getitem and not is_constant(inputs[1])
+        if p not in SHAPED:
+            arrays[:], static = tree_map(self.real, list(inputs)), tree_map(self.real, static)
+        elif picked:
+            arrays[1] = tree_map(self.real, inputs[1])
+        elif static:
+            static = tree_map(plain_data, static)
+        if p in IMPURE:
+            self._keep_generator(inputs)
+        try:
+            y = p.function(*arrays, **static)
+        except (ValueError, TypeError, IndexError) as error:
+            raise explained(p.name, error, arrays) from error
+        if picked:
+            self._check_index(inputs[1])
+        return y
+
+    def _opened(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        """The Tensors among inputs and static that hold trees or arrays, the inputs, and these as plain arrays."""
+        nodes = [x for x in tree_leaves((inputs, static)) if isinstance(x, Variable)]
+        if nodes and p is not shapes.getitem:
+            ruled = len(p.rules) or len(inputs)
+            inputs = tuple([self._operand(x, k < ruled) for k, x in enumerate(inputs)])
+        return nodes, inputs, [tree_map(plain_data, x) for x in inputs] if nodes else list(inputs)
+
+    def _operand(self, x: Any, ruled: bool) -> Any:
+        """An array or a list as a Tensor, but for a shape, axes or the like: integers for which there is no rule."""
+        if not isinstance(x, (np.ndarray, list)):
+            return x
+        if ruled or (isinstance(x, np.ndarray) and x.dtype.kind == "f"):
+            return self.constant(x)
+        return x.item() if isinstance(x, np.ndarray) and not x.ndim else x
+
+    def _check_index(self, index: Any) -> None:
+        if any([x._data.dtype == bool for x in tree_leaves(index) if isinstance(x, Variable)]):
+            self.refuse("t[mask], whose shape depends on the mask's values,")
+
+    def _node(self, out: Variable, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Node | None:
+        """The record of the result, if any input requires a gradient."""
+        sources = [x.node if isinstance(x, Variable) else None for x in inputs]
+        if sources.count(None) == len(sources) or not recording():
+            return None
+        operands = list(inputs)
+        for k, node in enumerate(sources):
+            if node is not None:
+                if node.primitive is None and hasattr(inputs[k], "stands_for"):
+                    node.stands_for = inputs[k].stands_for  # a leaf may have got its node later
+                operands[k] = inputs[k]._data
+        made: Node = p.definition.record(p, out, inputs, sources, operands, static)
+        return made
+
+    def constant(self, x: Any) -> Variable:
+        """A Tensor for an array that is closed over, so that what rules compute from it is recorded as well."""
+        if id(x) not in self.tensors:
+            self.read(x)
+            self.tensors[id(x)] = Tensor._sharing(np.asarray(x))
+            self.wrapped.add(id(self.tensors[id(x)]))
+        return self.tensors[id(x)]
+
+    def plain(self, nodes: Any) -> bool:
+        """Whether all of these stand for plain arrays."""
+        for x in nodes:  # noqa: SIM110 (half the time of all)
+            if isinstance(x, Variable) and not self._is_plain(x):
+                return False
+        return True
+
+    def _is_plain(self, x: Variable) -> bool:
+        try:
+            return x.stands_for.plain  # type: ignore[no-any-return]
+        except AttributeError:
+            return id(x) in self.wrapped
+
+    def refuse(self, what: str) -> NoReturn:
+        """Raise for a look at values."""
+        raise TypeError(
+            f"compile: {what} looks at values at {user_line()}, but the function is being traced, once for all "
+            "values that may come; compute with Tensors (mg.where instead of `if`), or do this outside of the function"
+        )
+
+    def _keep_generator(self, inputs: tuple[Any, ...]) -> None:
+        for x in inputs:
+            generator = getattr(x, "__self__", x)
+            if isinstance(generator, np.random.Generator):
+                self.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
+
+
+def _is_determined(p: Primitive, y: np.ndarray) -> bool:
+    """Whether layouts and constants decide what a call of p does, and nothing has to be looked at each time."""
+    return p in SHAPED and p is not ops.positive and (p.differentiable or y.dtype.kind == "b")
+
+
+def _flat(inputs: tuple[Any, ...], static: dict[str, Any]) -> tuple[list[Variable], list[Any], bool]:
+    """The Tensors among inputs, these as arrays, and whether all else there and in static is constants."""
+    nodes: list[Variable] = []
+    arrays: list[Any] = []
+    flat = not static or all(map(is_constant, static.values()))
+    for x in inputs:
+        if isinstance(x, Variable):
+            nodes.append(x)
+            x = x._data
+        elif type(x) not in CONSTANT and not is_constant(x):
+            flat = False
+        arrays.append(x)
+    return nodes, arrays, flat
+
+
+def plain_data(x: Any) -> Any:
+    return x._data if isinstance(x, Variable) else x
+
+
+def _any_outlined(nodes: Sequence[Variable]) -> bool:
+    return any([hasattr(x, "stands_for") and x.stands_for.outlined for x in nodes])
+
+
+def _viewed(y: np.ndarray, arrays: list[Any]) -> int | None:
+    """Which of these y is a view of, if they have memory at all."""
+    for k, x in enumerate(arrays):
+        if (y is x or y.base is not None) and isinstance(x, np.ndarray) and np.may_share_memory(y, x):
+            return k
+    return None

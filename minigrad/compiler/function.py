@@ -1,0 +1,130 @@
+"""`compile`: a function is traced at its first call, and from then on its program is replayed."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from types import MethodType
+from typing import Any
+
+import numpy as np
+
+from ..details import detailed, remark
+from ..interpretation import interpreting
+from ..memory import return_freed_memory, without_garbage_collection
+from ..messages import check_callable, defined
+from ..modes import anomaly, as_written, recording
+from ..naming import held_as
+from ..record import Variable
+from .arguments import read
+from .instruction import Kinds
+from .program import Program
+from .stages import Stages
+
+#: Programs kept for one function; the one that was made first goes first.
+KEPT = 64
+
+
+class Compiled:
+    """A function that is replayed; see `compile`."""
+
+    def __init__(self, function: Callable[..., Any], stages: Stages) -> None:
+        functools.update_wrapper(self, function)
+        self.function, self.stages = function, stages
+        self.programs: dict[Any, list[Program]] = defaultdict(list)
+        self.moving: set[Variable] = set()  # leaves whose array was once replaced
+        self._program: Program | None = None
+        self.block = np.empty(0, np.uint8)  # the memory that programs use in turn
+        self.kinds = Kinds()  # of all programs
+        self.lock = threading.Lock()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if interpreting() is not None or anomaly() or as_written():
+            return self.function(*args, **kwargs)
+        if detailed():
+            name = getattr(self.function, "__name__", "")
+            with remark(f"the compiled function {name} ran as plain Python, for looking"):
+                return self.function(*args, **kwargs)
+        if kwargs:
+            kwargs = dict(sorted(kwargs.items()))
+        leaves: list[Any] = []
+        key: list[Any] = [recording()]
+        read((args, kwargs), leaves, key)
+        with self.lock:
+            for program in self.programs.get(tuple(key), ()):
+                if program.current():
+                    break
+            else:
+                program = self._traced(self.programs[tuple(key)], args, kwargs)
+            self._program = program
+            return program(leaves)
+
+    def _traced(self, candidates: list[Program], args: Any, kwargs: Any) -> Program:
+        """A new program, one of the candidates from now on; those whose leaves have moved are none any more."""
+        for outdated in [p for p in candidates if p.moved()]:
+            self.moving.update(outdated.moved())
+            candidates.remove(outdated)
+        with without_garbage_collection():
+            try:
+                program = Program(self.function, args, kwargs, self.moving, self.block, self.stages, self.kinds)
+            finally:
+                self.kinds.settle()
+        return_freed_memory()  # the trace took more than the program does
+        self.block = program.block
+        candidates.append(program)
+        if sum(map(len, self.programs.values())) > KEPT:
+            del self.programs[next(iter(self.programs))]
+        return program
+
+    @property
+    def program(self) -> Program:
+        """The program of the last call.
+
+        Raises:
+            RuntimeError: before the first call, which traces the function.
+        """
+        if self._program is None:
+            raise RuntimeError(f"compile: {defined(self.function)} is traced at its first call; call it once before")
+        return self._program
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.function!r}>"
+
+    def __reduce__(self) -> Any:
+        """By its name if a module holds it, as a decorated function is; else as its function, to be traced anew."""
+        name = held_as(self, getattr(self, "__qualname__", ""))
+        return name or (_compiled_with, (self.function, self.stages.show, tuple(self.stages.without)))
+
+
+def _compiled_with(function: Callable[..., Any], show_passes: bool, without: Sequence[str]) -> Compiled:
+    return compile(function, show_passes=show_passes, without=without)
+
+
+def compile(function: Callable[..., Any], *, show_passes: bool = False, without: str | Iterable[str] = ()) -> Compiled:
+    """`function`, traced at the first call and from then on replayed: the same results without a record or allocation.
+
+    A trace serves every later call with the same structure, shapes, dtypes and `requires_grad` of the arguments and the
+    same Python values among them; another such signature is traced in turn. Arrays and tensors that are passed are read
+    afresh at each call, arrays inside of the function arriving as Tensors. So are tensors and arrays that the function
+    closes over and computes with; what Python computes from these while tracing is a constant. `backward()` inside of
+    the function adds to `.grad` at each call. Random numbers come from `minigrad.sample`. Results belong to the caller.
+
+    `show_passes=True` prints, when the function is traced, the list of its instructions after each pass, the map of its
+    memory and the calls; `without=("batches",)` leaves passes out, by name, to find which one is wrong. Both are told
+    about in `minigrad/compiler/README.md`.
+
+    Raises:
+        ValueError: for the name of a pass that does not exist.
+        TypeError: while tracing, for `float(t)`, `if t:`, `t.data` and what else would make a value a constant.
+        RuntimeError: while tracing, if an array is changed after it was used; or for a derivative of the results.
+
+    >>> f = mg.compile(lambda x: mg.tanh(x) * x)
+    >>> f(mg.tensor(0.0)), f(mg.tensor(1.0))  # the first call traces, the second replays
+    (tensor(0.), tensor(0.76159416))
+    """
+    return Compiled(check_callable("compile", function), Stages(without, show_passes))
