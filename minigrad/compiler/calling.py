@@ -106,7 +106,7 @@ class Calling(Listing):
         nodes, arrays, flat = _flat(inputs, static)
         if not flat:
             nodes, inputs, arrays = self._opened(p, inputs, static)
-        if nodes and (static or len(inputs) > p.most):
+        if nodes:
             p.check_arguments(inputs, static)
         y = self.outlines(p, arrays) if nodes and not static and has_outline(p) else None
         view, outlined = None, y is not None
