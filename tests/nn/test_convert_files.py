@@ -113,6 +113,26 @@ def test_left_over_arrays_are_all_listed_unless_they_are_left_on_purpose(
     assert set(nn.load(tmp_path / "ours.npz")[0]) == set(cell.state_dict())
 
 
+def test_a_tools_layers_become_an_onnx_file_and_its_weights_come_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package, reason=f"{package} is not installed, with which ONNX files are written and run")
+    net = nn.GRU(2, 3, num_layers=2, reset="after", z="old", rng=0)
+    nn.save(tmp_path / "paddle.npz", to_tool(net, "paddle.nn.GRU"))
+    words = [tmp_path / "paddle.npz", tmp_path / "net.onnx", "--from", "paddle.nn.GRU"]
+    code, out, err = run(capsys, *words)
+    assert code == 0, err
+    assert "0.cell.weight_ih" in out
+    xs = np.random.default_rng(0).standard_normal((3, 2, 2)).astype(np.float32)
+    np.testing.assert_allclose(nn.from_onnx(tmp_path / "net.onnx")(xs)[0].data, net(xs)[0].data, rtol=0, atol=1e-6)
+    code, out, err = run(capsys, tmp_path / "net.onnx", tmp_path / "back.npz")
+    assert code == 0, err
+    assert sorted(a.size for a in nn.load(tmp_path / "back.npz")[0].values()) == sorted(
+        p.size for p in net.parameters()
+    )
+
+
 def test_the_names_of_all_cells_are_printed_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--list"])
