@@ -52,3 +52,12 @@ def test_every_linked_file_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_block_says_what_it_is(page: Path) -> None:
     assert [str(block) for block in blocks(page) if not block.words] == []
+
+
+@pytest.mark.parametrize("package", ["minigrad", "nn"])
+def test_the_map_names_every_file(package: str) -> None:
+    named = {(ROOT / "docs" / target).resolve() for target in links(ROOT / "docs" / "where_to_read.md")}
+    files = {path for path in (ROOT / package).glob("*.py*") if path.stem not in ("__init__", "py")}
+    folders = {path.parent for path in (ROOT / package).glob("*/__init__.py")}
+    named |= {path.parent for path in named}  # a folder by a file in it
+    assert sorted(str(path.relative_to(ROOT)) for path in (files | folders) - named) == [], "add it to where_to_read.md"
