@@ -34,7 +34,7 @@ def parameters(function: Any, follow_wrapped: bool = True) -> list[Taken] | None
     """The parameters of a function, None if they cannot be known; of what it wraps, if `follow_wrapped`."""
     if type(function) is FunctionType and not function.__dict__:
         return _of_code(function)
-    if type(function) is functools.partial and not function.keywords and not _open(function.args):
+    if type(function) is functools.partial and not (function.keywords or function.__dict__ or _open(function.args)):
         inner = parameters(function.func, follow_wrapped)
         if inner is not None and len(function.args) <= len([p for p in inner if p.kind in _BY_POSITION]):
             return inner[len(function.args) :]
