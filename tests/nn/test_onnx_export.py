@@ -179,6 +179,21 @@ def test_weights_that_the_model_computes_are_computed_in_the_file(tmp_path):
     agree(session(tmp_path / "a.onnx")(inputs), net(**inputs))
 
 
+def test_a_step_may_compute_what_looks_at_values_from_around_it(tmp_path):
+    def model(x: Any) -> Any:
+        key = mg.tanh(x).mean(axis=0)
+
+        def step(x: Any, h: Any) -> Any:
+            h = mg.tanh(h + mg.erf(key) * x)  # of erf a trace has no outline
+            return h, h
+
+        return nn.Recurrent(nn.FunctionCell(step, lambda B: mg.tensor(np.zeros((B, 3), np.float32))))(x)
+
+    nn.to_onnx(model, tmp_path / "a.onnx", normal(5, 2, 3), axes={"x": ("T", "B")})
+    x = normal(6, 3, 3)
+    agree(session(tmp_path / "a.onnx")({"x": x}), model(mg.tensor(x)))
+
+
 # --- whole models ----------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from onnx_cases import RECORDED, agree, needs_onnx, needs_runtime, normal, sessi
 import minigrad as mg
 import nn
 
-FOLDER = RECORDED / "onnx"
+FOLDER, ROOT = RECORDED / "onnx", Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in FOLDER.glob("*.onnx"))
 
 
@@ -196,3 +198,20 @@ def test_without_the_package_both_ways_name_it(tmp_path, monkeypatch):
     ):
         with pytest.raises(ModuleNotFoundError, match="ONNX files need the package onnx: pip install onnx"):
             call()
+
+
+def test_no_package_is_imported_before_it_is_needed():
+    code = "import sys, nn; sys.exit('onnx' in sys.modules or 'nn.convert.onnx_export' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@needs_onnx
+def test_without_onnxruntime_the_reference_evaluator_verifies_what_it_does_rightly(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    net, xs = nn.GRU(3, 4, rng=0), normal(5, 2, 3)
+    assert "the reference evaluator" in str(nn.to_onnx(net, tmp_path / "a.onnx", xs))
+    for model, example in ((net, {"xs": xs, "lengths": np.array([5, 2])}), (nn.RNN(3, 4, nonlinearity="relu"), xs)):
+        written = nn.to_onnx(model, tmp_path / "a.onnx", example)
+        assert "not verified: onnxruntime is not installed, and onnx's reference evaluator" in str(written)
+    with pytest.raises(ModuleNotFoundError, match="needs the package onnxruntime: pip install"):
+        nn.to_onnx(net, tmp_path / "a.onnx", xs, verify="onnxruntime")
