@@ -110,14 +110,12 @@ def to_onnx(
         own = dict(operators or {})
         check = lambda p: p is layer_result or writer_of(p, own)
         calls, graph_axes = traced_at_sizes(call, arguments, arrays, free, Taker(nodes, lengths == "mask"), check)
-        model, results = _model(
-            net, calls, graph_axes, list(arrays), outputs, lengths == "mask", opset, dict(operators or {})
-        )
+        model, results = _model(net, calls, graph_axes, list(arrays), outputs, lengths == "mask", opset, own)
         onnx.helper.set_model_props(model, dict(metadata or {}))
         onnx.checker.check_model(model, full_check=True)
-        ran = verified(
-            model, cases_of(call, arguments, arrays, free, lengths_of(calls, list(arrays), graph_axes)), results, verify
-        )
+        limits = lengths_of(calls, list(arrays), graph_axes)
+        cases = cases_of(call, arguments, arrays, free, limits) if verify else []
+        ran = verified(model, cases, results, verify)
     finally:
         for m, training in modes:
             m.training = training

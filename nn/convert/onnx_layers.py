@@ -17,8 +17,6 @@ from .onnx_table import write, writes
 from .onnx_taking import Layer, layer_result
 from .onnx_trace import Call, Calls, Ref, Varying
 
-# --- as nodes --------------------------------------------------------------------------------------------------------
-
 
 @writes("one_hot")
 def _one_hot(g: Graph, out: Ref, x: Any, V: int, dtype: Any) -> Any:
@@ -96,15 +94,10 @@ class Written:
         """The layer that runs over the same inputs backwards, if what it reads is there, and one node can say both."""
         if one.layer.reverse:
             return []
-        w = to_weights(one.layer.cell)
         for call in self.backward.get((one.entries[0], one.active), ()):
             other = Reading.of(call)
-            v = to_weights(other.layer.cell)
             there = all([s.source is not None or s in g.names for s in other.states])
-            shapes = [None if a is None else a.shape for a in w[1:5]] == [
-                None if a is None else a.shape for a in v[1:5]
-            ]
-            if call.out not in g.names and there and shapes and (w.operator, *w[5:]) == (v.operator, *v[5:]):
+            if there and call.out not in g.names and _form(other) == _form(one):
                 return [other]
         return []
 
@@ -165,13 +158,13 @@ class Written:
         """(T, B): the time at which each sequence read backwards stands, length - 1 - t, and t in the padding."""
         lengths = g.name(self.lengths[active], np.int64)
         one = g.constant(1, np.int64)
-        times = g("Unsqueeze", _times(g, active), g.constant([1], np.int64))
+        times = g("Unsqueeze", g.range(active.shape[0]), g.constant([1], np.int64))
         return g("Where", g.name(active), g("Sub", g("Sub", lengths, times), one), times)  # type: ignore[no-any-return]
 
     def _last(self, g: Graph, y: str, active: Ref, state: Ref) -> str:
         """The output at length - 1: all others are masked, and the sum over time leaves it; length 0 has the state."""
         lengths, one = g.name(self.lengths[active], np.int64), g.constant([1], np.int64)
-        times = g("Unsqueeze", _times(g, active), one)
+        times = g("Unsqueeze", g.range(active.shape[0]), one)
         last = g("Unsqueeze", g("Equal", g("Add", times, one), lengths), g.constant([2], np.int64))
         kept = g("ReduceSum", g("Where", last, y, g.constant(0, state.dtype)), g.constant([0], np.int64), keepdims=0)
         empty = g("Unsqueeze", g("Equal", lengths, g.constant(0, np.int64)), one)
@@ -191,13 +184,7 @@ class Written:
             infos.append(body.info(body.names[ref], ref.dtype, ref.shape))
         entries = [g.name(x) for x in xs]
         if len(inner) > len(xs) + S:
-            times = g(
-                "Range",
-                g.constant(0, np.int64),
-                g("Squeeze", g("Shape", entries[0], start=0, end=1)),
-                g.constant(1, np.int64),
-            )
-            entries.append(g.cast(times, np.int64, inner[-1].dtype))
+            entries.append(g.cast(g.range(xs[0].shape[0]), np.int64, inner[-1].dtype))
         if active is not None:
             name = g.root.new("active")
             infos.append(body.info(name, bool, active.shape[1:]))
@@ -208,33 +195,29 @@ class Written:
         for before, after in zip(inner[len(xs) :], new):
             made = body.name(after, before.dtype)
             if active is not None:
-                column = (
-                    body("Unsqueeze", name, body.constant(range(1, before.ndim), np.int64)) if before.ndim > 1 else name
-                )
+                behind = body.constant(range(1, before.ndim), np.int64)
+                column = body("Unsqueeze", name, behind) if before.ndim > 1 else name
                 made = body("Where", column, made, body.names[before])
             results.append((body("Identity", made), before))
-        kept = (
-            [(body("Identity", made), before) for made, before in results]
-            if any([k > S for k, _ in layer.used])
-            else []
-        )
-        outputs = [*results, (body("Identity", body.name(output)), output), *kept]
+        outputs = [*results, (body("Identity", body.name(output)), output)]
+        if any([k > S for k, _ in layer.used]):  # all states
+            outputs += [(body("Identity", made), before) for made, before in results]
         if layer.reverse:
             entries = [_backwards(g, x) for x in entries]
         helper = g.onnx.helper
         made = helper.make_graph(body.nodes, "step", infos, [body.info(n, r.dtype, r.shape) for n, r in outputs])
-        names = g(
-            "Scan",
-            *[g.name(s) for s in states],
-            *entries,
-            outputs=len(outputs),
-            body=made,
-            num_scan_inputs=len(entries),
-        )
+        given = [g.name(s) for s in states]
+        names = g("Scan", *given, *entries, outputs=len(outputs), body=made, num_scan_inputs=len(entries))
         names = [names] if isinstance(names, str) else names
         g.nodes[-1].name = g.paths.get(id(layer.cell), layer.cell.name)
         scanned = [_backwards(g, n) for n in names[S:]] if layer.reverse else names[S:]
         return dict(enumerate([scanned[0], *names[:S], *scanned[1:]]))
+
+
+def _form(reading: Reading) -> Any:
+    """What two directions must share to be one node."""
+    w = to_weights(reading.layer.cell)
+    return w.operator, w.attributes, w.note, [None if a is None else a.shape for a in (w.W, w.R, w.B, w.P)]
 
 
 def _is_zero(x: Ref) -> bool:
@@ -246,10 +229,6 @@ def _is_zero(x: Ref) -> bool:
 def _backwards(g: Graph, name: str) -> str:
     one = g.constant([-1], np.int64)
     return g("Slice", name, one, g.constant([-(2**63)], np.int64), g.constant([0], np.int64), one)  # type: ignore[no-any-return]
-
-
-def _times(g: Graph, active: Ref) -> str:
-    return g.range(active.shape[0])
 
 
 def _along_time(g: Graph, x: str, times: str) -> str:
