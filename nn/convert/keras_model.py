@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import minigrad as mg
 
-from ..layers import Embedding, LayerNorm, Linear
 from ..module import Module
 from ..recurrent import Recurrent
 from . import files
-from .layout import Arrays
-from .modules import from_tool
+from .keras_layers import BUILD, MASKED, RECURRENT, Step, cells_of, recurrent_config, snake
 
 _ACTIVATIONS: Mapping[str, Any] = {
     "linear": lambda x: x, "relu": mg.relu, "tanh": mg.tanh, "sigmoid": mg.sigmoid, "softmax": mg.softmax,
 }  # fmt: skip
 _IDENTITY = ("InputLayer", "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "ActivityRegularization")
-_RECURRENT = ("LSTM", "GRU", "SimpleRNN")
-
-
-class _Step(NamedTuple):
-    """One layer: Keras' class, its name and configuration."""
-
-    kind: str
-    name: str
-    config: Mapping[str, Any]
 
 
 def from_keras(path: str | os.PathLike[str]) -> KerasModel:
     """The model of a `.keras` file, of layers in a row: what it computes when it does not learn.
 
-    Embedding, Masking, LSTM, GRU, SimpleRNN, Bidirectional (joined along the features), LayerNormalization, Dense,
-    Activation, and dropout, which is left out. Each layer's weights are a part of ours, under Keras' name of the layer.
+    Embedding, Masking, LSTM, GRU, SimpleRNN, RNN of their cells, Bidirectional (joined along the features),
+    LayerNormalization, Dense, Activation, and dropout, which is left out. Each layer is a part of ours, under Keras'
+    name of the layer.
 
     Raises:
         ValueError: if the file is damaged; or listing every layer and option that has no counterpart here, or every
@@ -49,22 +38,24 @@ def from_keras(path: str | os.PathLike[str]) -> KerasModel:
     config, arrays = files.read_keras(path)
     try:
         steps = list(_steps(config))
+        faults = [f"{step.name}: {fault}" for step in steps for fault in _faults(step)]
+        for step in steps if not faults else ():
+            _read_later(step)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"nn.convert: {path}: its configuration is not that of a Keras 3 model: {error!r}") from error
-    faults = [f"{step.name}: {fault}" for step in steps for fault in _faults(step)]
     if faults:
         raise ValueError(f"nn.convert: {path}: what these layers do is not there:\n  " + "\n  ".join(faults))
     parts, left = {}, {name: a for name, a in arrays.items() if not _is_no_weight(name)}
     counts: dict[str, int] = {}
     for step in steps:
-        own = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", step.kind)).lower()
+        own = snake(step.kind)
         counts[own] = counts.get(own, -1) + 1
         start = f"layers/{own}_{counts[own]}/" if counts[own] else f"layers/{own}/"
         mine = {name.removeprefix(start): left.pop(name) for name in list(left) if name.startswith(start)}
-        if step.kind in _BUILD:
+        if step.kind in BUILD:
             try:
-                parts[step.name] = _BUILD[step.kind](step, mine)
-            except (ValueError, KeyError) as error:
+                parts[step.name] = BUILD[step.kind](step, mine)
+            except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"nn.convert: {path}: layer {step.name!r}: {error}") from error
         elif mine:
             left |= {start + name: a for name, a in mine.items()}
@@ -101,7 +92,7 @@ class KerasModel(Module):
     0, as with Keras' `zero_output_for_mask`. `parts` has the modules by Keras' names of their layers.
     """
 
-    def __init__(self, steps: list[_Step], parts: dict[str, Module]) -> None:
+    def __init__(self, steps: list[Step], parts: dict[str, Module]) -> None:
         self.steps, self.parts = tuple(steps), parts
 
     def forward(self, x: Any, lengths: Any = None) -> Any:
@@ -119,7 +110,7 @@ class KerasModel(Module):
                 mask = (values != config["mask_value"]).any(axis=-1)
                 lengths, x = lengths_of_mask(mask), mg.as_tensor(x) * mask[:, :, None].astype(values.dtype)
             if isinstance(module, Recurrent):
-                x, lengths = _run(module, _inner(step), x, lengths)
+                x, lengths = _run(module, recurrent_config(step), x, lengths)
             elif module is not None:
                 x = module(x)
             if step.kind in ("Dense", "Activation"):
@@ -130,7 +121,7 @@ class KerasModel(Module):
 def _run(net: Recurrent, config: Mapping[str, Any], x: Any, lengths: Any) -> tuple[Any, Any]:
     ys, finals = net(x, lengths=lengths)
     if not config["return_sequences"]:
-        last = [mg.tree_leaves(final)[0] for final in finals]
+        last = [mg.tree_leaves(final)[0] for final in finals[-net.directions :]]
         return (last[0] if len(last) == 1 else mg.concatenate(last, axis=-1)), None
     if net.reverse:
         if lengths is not None and (np.asarray(lengths) != len(ys)).any():
@@ -143,17 +134,45 @@ def _run(net: Recurrent, config: Mapping[str, Any], x: Any, lengths: Any) -> tup
 # --- the configuration -----------------------------------------------------------------------------------------------
 
 
-def _steps(config: Any) -> Iterator[_Step]:
-    if config["class_name"] not in ("Sequential", "Functional"):
+def _steps(config: Any) -> Iterator[Step]:
+    if config["class_name"] == "Sequential":
+        for layer in config["config"]["layers"]:
+            yield Step(layer["class_name"], layer["config"]["name"], layer["config"])
+    elif config["class_name"] == "Functional":
+        yield from _row(config["config"]["layers"])
+    else:
         raise ValueError(f"nn.convert: the model is a {config['class_name']}; Sequential and Functional ones are read")
-    before = None
-    for layer in config["config"]["layers"]:
-        step = _Step(layer["class_name"], layer["config"]["name"], layer["config"])
-        if config["class_name"] == "Functional":
-            sources = list(_sources(layer["inbound_nodes"]))
-            if sources != ([] if before is None else [before]):
-                raise ValueError(f"nn.convert: the layer {step.name!r} gets {sources or 'an input of its own'}: only "
-                                 "layers in a row are read, each with the outputs of the one before")  # fmt: skip
+
+
+def _row(layers: Any) -> Iterator[Step]:
+    """The layers of a functional model that stand in a row, with the masks that Embedding and Masking make.
+
+    Such a mask is written down as operations of its own, x != 0 and for Masking any(x != value), and as an argument
+    `mask` of every layer that uses it.
+    """
+    before: str | None = None
+    made: Any = None  # of what the layers so far make their mask: the layer before, and the value that is left out
+    masks: dict[str, Any] = {}  # the same by operation
+    for layer in layers:
+        step = Step(layer["class_name"], layer["config"]["name"], layer["config"])
+        calls = layer["inbound_nodes"]
+        if len(calls) > (before is not None):
+            raise ValueError(f"nn.convert: the layer {step.name!r} is called {len(calls)} times; each is read once")
+        sources = list(_sources(calls[0]["args"])) if calls else []
+        if step.kind in ("NotEqual", "Any") and str(layer.get("module", "")).startswith("keras.src.ops"):
+            constant = next((x for x in calls[0]["args"] if isinstance(x, (int, float))), None)
+            masks[step.name] = masks.get(sources[0], (sources[0], constant))
+            continue
+        if sources != ([] if before is None else [before]):
+            raise ValueError(f"nn.convert: the layer {step.name!r} gets {sources or 'an input of its own'}: only "
+                             "layers in a row are read, each with the outputs of the one before")  # fmt: skip
+        used = [masks.get(name) for name in _sources(calls[0]["kwargs"].get("mask"))] if calls else []
+        if any(mask != made or mask is None for mask in used) or (step.kind in MASKED and made and not used):
+            raise ValueError(f"nn.convert: the layer {step.name!r} gets another mask than the layers before it make")
+        if step.kind == "Masking" or (step.kind == "Embedding" and step.config.get("mask_zero")):
+            made = (before, step.config.get("mask_value", 0))
+        if step.kind in MASKED and not recurrent_config(step)["return_sequences"]:
+            made = None
         before = step.name
         yield step
 
@@ -170,121 +189,52 @@ def _sources(node: Any) -> Iterator[str]:
             yield from _sources(part)
 
 
-def _inner(step: _Step) -> Mapping[str, Any]:
-    """The configuration of a recurrent layer, of a Bidirectional that of its forward one."""
-    found: Mapping[str, Any] = step.config["layer"]["config"] if step.kind == "Bidirectional" else step.config
-    return found
+def _read_later(step: Step) -> list[Any]:
+    """What of a layer's configuration is read when the model runs; KeyError if it is not there."""
+    names = ("return_sequences", "go_backwards") if step.kind in MASKED else ("mask_value",) * (step.kind == "Masking")
+    return [recurrent_config(step)[name] for name in names]
 
 
-def _faults(step: _Step) -> Iterator[str]:
+def _faults(step: Step) -> Iterator[str]:
     """What of a layer has no counterpart here."""
     config, kind = step.config, step.kind
-    if kind not in (*_BUILD, *_IDENTITY, "Masking", "Activation"):
+    if kind not in (*BUILD, *_IDENTITY, "Masking", "Activation"):
         yield f"{kind} is not one of the layers that are read"
     if kind in ("Dense", "Activation") and config["activation"] not in _ACTIVATIONS:
         yield f"activation {config['activation']!r}; there are {', '.join(_ACTIVATIONS)}"
     if kind == "LayerNormalization" and (config["axis"] not in (-1, [-1]) or config.get("rms_scaling")):
         yield "it must normalise the last axis, without rms_scaling"
     if kind == "Bidirectional":
-        inner = config["layer"]
-        if inner["class_name"] not in _RECURRENT:
-            yield f"of a {inner['class_name']}"
+        layer = config["layer"]
+        if layer["class_name"] not in RECURRENT:
+            yield f"of a {layer['class_name']}"
             return
         if config["merge_mode"] != "concat":
             yield f"merge_mode {config['merge_mode']!r}; directions are joined here (concat)"
-        if inner["config"]["go_backwards"]:
+        if layer["config"]["go_backwards"]:
             yield "go_backwards of its forward layer"
-        yield from _faults(_Step(inner["class_name"], step.name, inner["config"]))
+        yield from _faults(Step(layer["class_name"], step.name, layer["config"]))
         other = config.get("backward_layer", {}).get("config", {})
         names = ("units", "activation", "recurrent_activation", "use_bias", "reset_after", "return_sequences")
-        different = [name for name in names if other and other.get(name) != inner["config"].get(name)]
-        if other and (different or config["backward_layer"]["class_name"] != inner["class_name"]):
+        different = [name for name in names if other and other.get(name) != layer["config"].get(name)]
+        if other and (different or config["backward_layer"]["class_name"] != layer["class_name"]):
             yield f"a backward layer that is not like its forward one: {', '.join(different) or 'another class'}"
-    if kind in _RECURRENT:
+    if kind == "RNN":
+        for cell in cells_of(step):
+            if cell.kind not in RECURRENT:
+                yield f"a cell {cell.kind}Cell"
+            else:
+                yield from _faults(cell)
+    if kind in (*RECURRENT, "RNN"):
+        yield from (f"{name}=True" for name in ("stateful", "return_state") if config.get(name))
+    if kind in RECURRENT:
         allowed = ("tanh", "relu") if kind == "SimpleRNN" else ("tanh",)
         if config["activation"] not in allowed:
             yield f"activation {config['activation']!r}; {kind} has {' or '.join(allowed)} here"
         if config.get("recurrent_activation", "sigmoid") != "sigmoid":
             yield f"recurrent_activation {config['recurrent_activation']!r}; it is sigmoid here"
-        yield from (f"{name}=True" for name in ("stateful", "return_state") if config.get(name))
 
 
 def _is_no_weight(name: str) -> bool:
     """Whether an array belongs to training: an optimiser's, or the state of a random generator."""
     return name.startswith("optimizer/") or "seed_generator/" in name
-
-
-# --- layers ----------------------------------------------------------------------------------------------------------
-
-
-def _build_recurrent(step: _Step, arrays: Arrays) -> Recurrent:
-    config = _inner(step)
-    kind = step.config["layer"]["class_name"] if step.kind == "Bidirectional" else step.kind
-    name = f"keras.layers.{kind}"
-    if kind == "GRU" and not config["reset_after"]:
-        name += "(reset_after=False)"
-    if config["activation"] == "relu":
-        name += "(activation='relu')"
-    if step.kind == "Bidirectional":
-        starts = ("forward_layer/cell/", "backward_layer/cell/")
-        _refuse_others(arrays, starts)
-        made: Recurrent = from_tool(arrays, name, starts, bidirectional=True)
-        return made
-    _refuse_others(arrays, ("cell/",))
-    return Recurrent(from_tool(arrays, name, "cell/"), reverse=config["go_backwards"])
-
-
-def _refuse_others(arrays: Arrays, starts: tuple[str, ...]) -> None:
-    others = [f"unexpected: {name} {a.shape}" for name, a in arrays.items() if not name.startswith(starts)]
-    if others:
-        raise ValueError("arrays that it does not have:\n  " + "\n  ".join(others))
-
-
-def _numbered(arrays: Arrays, *names: str) -> Arrays:
-    """Arrays vars/0, vars/1, ... by their names."""
-    wanted = {f"vars/{k}": name for k, name in enumerate(names)}
-    if set(arrays) != set(wanted):
-        raise ValueError(f"has the arrays {sorted(arrays)}, not {sorted(wanted)} for {', '.join(names)}")
-    if not all(a.dtype.kind == "f" for a in arrays.values()) or len({a.dtype for a in arrays.values()}) > 1:
-        raise ValueError("its arrays must all be of one floating-point dtype")
-    return {name: arrays[path] for path, name in wanted.items()}
-
-
-def _build_dense(step: _Step, arrays: Arrays) -> Linear:
-    found = _numbered(arrays, "W", *(["b"] if step.config["use_bias"] else []))
-    if found["W"].ndim != 2:
-        raise ValueError(f"its kernel must have two axes, got {found['W'].shape}")
-    I, O = found["W"].shape
-    module = Linear(I, O, "b" in found, 0, found["W"].dtype)
-    module.load_state_dict(found)
-    return module
-
-
-def _build_embedding(step: _Step, arrays: Arrays) -> Embedding:
-    W = _numbered(arrays, "W")["W"]
-    if W.ndim != 2:
-        raise ValueError(f"its embeddings must have two axes, got {W.shape}")
-    module = Embedding(W.shape[0], W.shape[1], 0, W.dtype)
-    module.load_state_dict({"W": W})
-    return module
-
-
-def _build_norm(step: _Step, arrays: Arrays) -> LayerNorm:
-    names = [name for name, there in (("scale", "scale"), ("shift", "center")) if step.config[there]]
-    found = _numbered(arrays, *names)
-    if not found:
-        raise ValueError("LayerNormalization without scale and center is not read")
-    sizes = next(iter(found.values())).shape
-    own = {name: found.get(name, fill(sizes, dtype=next(iter(found.values())).dtype))
-           for name, fill in (("scale", np.ones), ("shift", np.zeros))}  # fmt: skip
-    module = LayerNorm(sizes, step.config["epsilon"], own["scale"].dtype)
-    module.load_state_dict(own)
-    return module
-
-
-_BUILD: Mapping[str, Any] = {
-    "Dense": _build_dense,
-    "Embedding": _build_embedding,
-    "LayerNormalization": _build_norm,
-    **dict.fromkeys((*_RECURRENT, "Bidirectional"), _build_recurrent),
-}

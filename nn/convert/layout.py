@@ -9,7 +9,6 @@ or the reverse, and no tool has code of its own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,9 +86,10 @@ class Entry:
         """What it holds, in words."""
         words = {"U": "U", "W": "W", "b": "b", "c": "second b", "P": "P"}
         text = " above ".join(words[part] for part in self.parts)
-        text += (
-            f" [{' '.join(self.gates)}]" if len(self.gates) > 1 else f"_{self.gates}" if self.gates not in "h" else ""
-        )
+        if len(self.gates) > 1:
+            text += f" [{' '.join(self.gates)}]"
+        elif self.gates not in ("", "h"):
+            text += f"_{self.gates}"
         return text + (", transposed" if self.turned else "") + (", columns interleaved" if self.interleaved else "")
 
 
@@ -200,17 +200,7 @@ class Layout:
         """The gates whose second bias is multiplied by another gate, so that the two do not just add up."""
         return "n" if self.options.get("reset") == "after" else ""
 
-    @property
-    def count(self) -> int:
-        """The number of gates."""
-        return len({gate for entry in self.entries for gate in entry.gates})
-
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays are equal to the bit, the sign of 0 too."""
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
-
-
-def size_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
-    """The bytes of an array."""
-    return math.prod(shape) * dtype.itemsize

@@ -41,8 +41,10 @@ def from_tool(
     >>> nn.convert.from_tool({f"gru/{name}": a for name, a in arrays.items()}, "haiku.GRU", "gru/")
     GRUCell(2, 3)  # 54 parameters
     """
-    found = {path: _array(path, a) for path, a in _flat(arrays)}
-    return read(table.find(name), found, prefix, bidirectional=bidirectional)
+    starts = (prefix,) if isinstance(prefix, str) else tuple(prefix)
+    layout = table.find(name)
+    found = {path: _array(path, a) for path, a in _flat(arrays) if path.startswith(starts)}
+    return read(layout, found, prefix, bidirectional=bidirectional)
 
 
 def read(layout: Layout, arrays: Arrays, prefix: str | Sequence[str] = "", *, bidirectional: bool = False) -> Any:

@@ -350,6 +350,18 @@ def test_options_without_a_counterpart_are_refused_by_name(
         nn.convert.from_keras(path)
 
 
+def test_directions_that_are_added_or_of_another_kind_are_refused_by_name(tmp_path: Path) -> None:
+    def change(layers: Any) -> None:
+        layers[2]["config"]["merge_mode"] = "sum"
+        layers[2]["config"]["backward_layer"]["config"]["units"] = 4
+        layers[3]["config"]["layer"]["class_name"] = "ConvLSTM1D"
+
+    with pytest.raises(ValueError, match="what these layers do is not there") as caught:
+        nn.convert.from_keras(changed(keras_file("tokens", tmp_path), change))
+    said = ("merge_mode 'sum'", "a backward layer that is not like its forward one: units", "of a ConvLSTM1D")
+    assert [word for word in said if word not in str(caught.value)] == []
+
+
 def test_all_layers_that_are_not_read_are_listed_at_once(tmp_path: Path) -> None:
     def change(layers: Any) -> None:
         layers[2]["class_name"], layers[6]["class_name"] = "Flatten", "Conv1D"
@@ -358,6 +370,56 @@ def test_all_layers_that_are_not_read_are_listed_at_once(tmp_path: Path) -> None
         nn.convert.from_keras(changed(keras_file("stacked", tmp_path), change))
     assert "Flatten is not one" in str(caught.value)
     assert "Conv1D is not one" in str(caught.value)
+
+
+def test_a_functional_model_that_is_no_row_of_layers_or_has_masks_of_its_own_is_refused(tmp_path: Path) -> None:
+    def branch(layers: Any) -> None:
+        layers[-1]["inbound_nodes"] = layers[1]["inbound_nodes"]
+
+    def other_mask(layers: Any) -> None:
+        next(layer for layer in layers if layer["class_name"] == "NotEqual")["inbound_nodes"][0]["args"][1] = 3
+
+    def lost_mask(layers: Any) -> None:
+        layers[-1]["inbound_nodes"][0]["kwargs"].pop("mask")
+
+    def called_twice(layers: Any) -> None:
+        layers[-1]["inbound_nodes"] *= 2
+
+    changes = {branch: "only layers in a row", other_mask: "another mask", lost_mask: "another mask",
+               called_twice: "is called 2 times"}  # fmt: skip
+    for change, said in changes.items():
+        with pytest.raises(ValueError, match=said):
+            nn.convert.from_keras(changed(keras_file("functional", tmp_path), change))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_configuration_without_any_one_of_its_entries_ends_in_a_named_error_or_is_read(
+    name: str, tmp_path: Path
+) -> None:
+    def entries(part: Any, path: tuple[Any, ...] = ()) -> Any:
+        items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+        for key, value in items:
+            yield (*path, key)
+            yield from entries(value, (*path, key))
+
+    whole = keras_file(name, tmp_path)
+    with zipfile.ZipFile(whole) as archive:
+        layers = json.loads(archive.read("config.json"))["config"]["layers"]
+    refused = 0
+    for path in [p for p in entries(layers) if "initializer" not in str(p)][:: 1 if name == "masked" else 9]:
+
+        def without(layers: Any, path: Any = path) -> None:
+            part = layers
+            for key in path[:-1]:
+                part = part[key]
+            del part[path[-1]]
+
+        try:
+            nn.convert.from_keras(changed(keras_file(name, tmp_path), without))(np.swapaxes(MODELS[name]["x"], 0, 1))
+        except ValueError as error:
+            refused += 1
+            assert "nn.convert: " in str(error) or "steps that are left out" in str(error)  # noqa: PT017
+    assert refused
 
 
 def test_arrays_of_no_layer_and_missing_ones_are_listed(tmp_path: Path) -> None:

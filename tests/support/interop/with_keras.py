@@ -70,50 +70,72 @@ CASES["keras.layers.GRU, no bias"] = recorded("GRU", use_bias=False)
 # --- models in files -------------------------------------------------------------------------------------------------
 
 
-def models():
-    """Small models of all that `from_keras` reads, with what they are called with."""
-    L, draws = keras.layers, Draws()
-    tokens, floats = draws.rng.integers(1, 6, (B, T)), draws(B, T, I)
-    padded = np.where(np.arange(T) < LENGTHS[:, None], tokens, 0)
-    yield (
-        "stacked",
-        floats,
-        [
-            keras.Input((T, I)),
-            L.LSTM(H, return_sequences=True, name="enc"),
-            L.Dropout(0.5),
-            L.GRU(H, return_sequences=True, reset_after=False),
-            L.LayerNormalization(),
-            L.GRU(H),
-            L.Dense(2, activation="softmax"),
-        ],
-    )
-    yield (
-        "tokens",
-        padded,
-        [
-            keras.Input((T,), dtype="int32"),
-            L.Embedding(6, I, mask_zero=True),
-            L.Bidirectional(L.LSTM(H, return_sequences=True)),
-            L.Bidirectional(L.GRU(H)),
-            L.Dense(2, activation="relu", use_bias=False),
-        ],
-    )
-    yield (
-        "masked",
-        np.where((np.arange(T) < LENGTHS[:, None])[:, :, None], floats, np.float32(-1)),
-        [
-            keras.Input((T, I)),
-            L.Masking(-1.0),
-            L.SimpleRNN(H, return_sequences=True, zero_output_for_mask=True),
-            L.SimpleRNN(H, activation="relu", go_backwards=True),
-        ],
-    )
+L = keras.layers
+FLOATS = (T, I)
+MODELS = {
+    "stacked": lambda: [
+        keras.Input(FLOATS),
+        L.LSTM(H, return_sequences=True, name="enc"),
+        L.Dropout(0.5),
+        L.GRU(H, return_sequences=True, reset_after=False),
+        L.LayerNormalization(),
+        L.GRU(H),
+        L.Dense(2, activation="softmax"),
+    ],
+    "tokens": lambda: [
+        keras.Input((T,), dtype="int32"),
+        L.Embedding(6, I, mask_zero=True),
+        L.Bidirectional(L.LSTM(H, return_sequences=True)),
+        L.Bidirectional(L.GRU(H)),
+        L.Dense(2, activation="relu", use_bias=False),
+    ],
+    "masked": lambda: [
+        keras.Input(FLOATS),
+        L.Masking(-1.0),
+        L.SimpleRNN(H, return_sequences=True, zero_output_for_mask=True),
+        L.SimpleRNN(H, activation="relu", go_backwards=True),
+    ],
+    "cells": lambda: [
+        keras.Input(FLOATS),
+        L.Masking(-1.0),
+        L.RNN([L.LSTMCell(H), L.GRUCell(2), L.LSTMCell(H)], return_sequences=True, zero_output_for_mask=True),
+        L.RNN(L.GRUCell(H, reset_after=False)),
+    ],
+    "functional": lambda: [
+        keras.Input((None,), dtype="int32"),
+        L.Embedding(6, I, mask_zero=True),
+        L.GRU(H, return_sequences=True, zero_output_for_mask=True),
+        L.Dense(H, activation="tanh"),
+        L.LSTM(H),
+    ],
+    "functional_masking": lambda: [
+        keras.Input(FLOATS),
+        L.Masking(-1.0),
+        L.Bidirectional(L.GRU(H, return_sequences=True)),
+        L.SimpleRNN(H),
+    ],
+}
 
 
-def model_case(name, x, layers):
-    """The files of a model, its input and output, as bytes and arrays."""
-    model, draws = keras.Sequential(layers, name=name), Draws()
+def inputs(name):
+    """What a model is called with: padded where it has a mask."""
+    draws = Draws()
+    tokens, floats, inside = draws.rng.integers(1, 6, (B, T)), draws(B, T, I), np.arange(T) < LENGTHS[:, None]
+    if name in ("tokens", "functional"):
+        return np.where(inside, tokens, 0)
+    return floats if name == "stacked" else np.where(inside[:, :, None], floats, np.float32(-1))
+
+
+def model_case(name):
+    """The files of a small model, its input and output, as bytes and arrays."""
+    layers, x, draws = MODELS[name](), inputs(name), Draws()
+    if name.startswith("functional"):
+        y = layers[0]
+        for layer in layers[1:]:
+            y = layer(y)
+        model = keras.Model(layers[0], y, name=name)
+    else:
+        model = keras.Sequential(layers, name=name)
     for v in model.weights:
         if "seed" not in v.name:
             v.assign(draws(*v.shape))
@@ -132,4 +154,4 @@ if __name__ == "__main__":
     versions = {"keras": keras.__version__, "torch": torch.__version__}
     write(sys.argv[1], CASES, versions)
     folder = os.path.dirname(sys.argv[1])
-    write(os.path.join(folder, "keras_models.npz"), {name: model_case(name, x, m) for name, x, m in models()}, versions)
+    write(os.path.join(folder, "keras_models.npz"), {name: model_case(name) for name in MODELS}, versions)
