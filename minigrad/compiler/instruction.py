@@ -239,8 +239,10 @@ def identity(x: Any) -> Any:
     if kind is int or kind is str or x is None or (kind is float and x):  # -0.0 is not 0.0
         return kind, x
     if kind is slice:
-        ends = x.start, x.stop, x.step
-        return kind, *(ends if _PLAIN.issuperset(map(type, ends)) else map(identity, ends))
+        start, stop, step = x.start, x.stop, x.step
+        if type(start) in _PLAIN and type(stop) in _PLAIN and type(step) in _PLAIN:
+            return kind, start, stop, step
+        return kind, identity(start), identity(stop), identity(step)
     if kind is tuple or kind is list:
         return kind, *[identity(part) for part in x]
     if kind is dict:
