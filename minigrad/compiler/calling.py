@@ -81,8 +81,6 @@ class Calling(Listing):
                 if value.layout.exact:
                     return None  # what is done to integers is quick, and its errors may depend on them
                 cls = cls or kind
-                if kind is not Tensor:
-                    self.subclassed = True
                 key.append(value.layout)
                 reads.append(value)
             elif kind is int or kind is str:

@@ -41,7 +41,6 @@ class Listing:
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
         self.arrays: dict[Value, np.ndarray] = {}  # those of arguments, and others that are real
         self.wrapped: set[int] = set()  # the ids of tensors that stand for arrays that are closed over
-        self.subclassed = False  # whether a tensor is of another class than Tensor
         self.noted: list[Any] | None = None  # calls, while a rule runs whose recipe is written, see `rules`
 
     def write(

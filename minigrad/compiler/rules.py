@@ -3,7 +3,7 @@
 A rule of minigrad's own is a pure function of its operands and, since nothing of a trace may look into values, what it
 calls depends on their layouts and on constants alone: on the Kind of the call that it is the rule of, and the layout of
 the cotangent. So the first time its calls are noted as a recipe, from then on the recipe is followed. The rules of a
-primitive that is declared elsewhere are called each time.
+primitive that is declared elsewhere are called each time: its kinds are not repeatable, since its function may look.
 """
 
 from __future__ import annotations
@@ -48,8 +48,6 @@ class Rules:
     def __call__(self, node: Node, g: Variable) -> tuple[Any, Any, tuple[Any, ...]]:
         """The rules of the node's primitive, its joint rule, and the operands for these."""
         p: Primitive = node.primitive
-        if type(p) is not Primitive:
-            return p.rules, p.joint, (g, *node.opened())
         if p not in self.wrapped:
             rules = tuple([rule and self._followed(p, rule) for rule in p.rules])
             self.wrapped[p] = rules, p.joint and self._followed(p, p.joint)
@@ -67,7 +65,7 @@ class Rules:
             value = value.of or value
             cotangent, plain = listing.look(g)
             kind, key = value.kind, (rule, cotangent.layout)
-            recipe = None if kind is None or plain or listing.subclassed else kind.found.get(key)
+            recipe = None if kind is None or plain else kind.found.get(key)
             if recipe is not None and len(kind.inputs) == len(node.inputs):
                 return _follow(recipe, g, [cotangent, value, *value.reads], listing)
             operands = (g, *node.opened())

@@ -239,6 +239,11 @@ def test_a_product_that_is_read_as_it_is_and_turned_is_computed_once() -> None:
     assert names(program(lambda x, w: (turned(x, w) * 2.0, w @ mg.transpose(x) + 1.0), X, np.eye(6)))["matmul"] == 1
 
 
+def test_a_product_whose_axes_are_swapped_with_themselves_is_not_turned() -> None:
+    f = lambda x, w: mg.swapaxes(w @ mg.transpose(x), 1, 1) * 2.0
+    program(f, X, np.arange(36.0).reshape(6, 6))
+
+
 def test_cotangents_of_a_layer_are_forgotten_once_its_weights_gradient_is_there() -> None:
     B, H, layers = 2048, 8, 12
 

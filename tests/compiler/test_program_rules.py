@@ -71,6 +71,18 @@ def test_a_cotangent_that_was_computed_before_is_not_mixed_up_with_others() -> N
     same(lambda x: [mg.vjp(y, x[k])[1](y(x[k]) * y(x[k]) if k == 0 else x[k - 1]) for k in range(4)], X)
 
 
+def test_a_rule_is_called_again_for_a_cotangent_of_another_dtype() -> None:
+    narrow = X[0].astype(np.float32)
+
+    def f(x: Any) -> Any:
+        y, pull = mg.vjp(mg.tanh, x)
+        return [pull(mg.astype(y, dtype)) for dtype in (np.float32, np.float64)]
+
+    same(f, narrow)
+    for a, b in zip(mg.tree_leaves(mg.compile(f)(narrow)), mg.tree_leaves(f(narrow)), strict=True):
+        assert mg.as_tensor(a).dtype == mg.as_tensor(b).dtype
+
+
 def test_rules_of_a_primitive_of_the_users_own_are_called_each_time() -> None:
     calls = []
     p = mg.primitive(lambda x: x * 2.0, lambda g, y, x: calls.append(1) or g * 2.0, name="twice")
@@ -84,7 +96,7 @@ def test_rules_of_a_primitive_of_the_users_own_are_called_each_time() -> None:
     assert len(calls) == 5
 
 
-def test_rules_are_called_each_time_for_tensors_of_a_class_of_the_users_own() -> None:
+def test_gradients_of_tensors_of_a_class_of_the_users_own_are_right() -> None:
     class Mine(mg.Tensor):
         pass
 
