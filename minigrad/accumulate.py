@@ -16,6 +16,7 @@ from .ops import matmul
 from .record import At, Node, Product, Variable
 from .rule_errors import check_part, check_product
 from .shapes import add_at, astype, concatenate, place, reshape, swapaxes
+from .shortcuts import Filling
 
 # Rows of x and g that wait for one x^T g. Longer queues make no faster product, but push other data out of the cache.
 QUEUED_ROWS = 512
@@ -24,11 +25,8 @@ QUEUED_ROWS = 512
 def sum_down(g: Any, shape: tuple[int, ...], output: tuple[int, ...]) -> Any:
     """g, of a shape that `shape` was broadcast to on the way to `output`, summed down to `shape`.
 
-    Leading axes go, then axes of size 1 are summed where g's are longer.
-
-    Raises:
-        ValueError: if g has neither its input's shape, nor the output's, nor the output's leading axes (a batch of
-            matrices) before its own last two.
+    Leading axes go, then axes of size 1 are summed where g's are longer. Raises ValueError if g has neither its input's
+    shape, nor the output's, nor the output's leading axes (a batch of matrices) before its own last two.
     """
     lead = g.ndim - len(shape)
     fits = g.shape in (output, output[:-2] + shape[-2:]) and lead >= 0
@@ -48,13 +46,12 @@ def fitted(term: Any, node: Node, output: tuple[int, ...]) -> Any:
 class ArraySum:
     """A running sum of plain arrays: the first is borrowed, the second makes an owned buffer, the rest add to it."""
 
-    __slots__ = ("node", "sum", "owned", "queue", "rows")
+    __slots__ = ("node", "sum", "owned", "queue", "rows", "filling")
 
     def __init__(self, node: Node, first: np.ndarray | None = None) -> None:
-        self.node = node
-        self.sum = first
-        self.owned = False
+        self.node, self.sum, self.owned = node, first, False
         self.queue: list[Product] | None = None
+        self.filling: Filling | None = None  # a shortcut, in place of the sum
 
     def add(self, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape."""
@@ -64,6 +61,8 @@ class ArraySum:
             self.add_product(term)
         else:
             array = np.asarray(fitted(np.asarray(term), self.node, output)).astype(self.node.dtype, copy=False)
+            if self.filling is not None:
+                self._buffer()
             if self.sum is None:
                 self.sum = array
             elif self.owned:
@@ -73,8 +72,11 @@ class ArraySum:
 
     def add_part(self, index: Any, g: Any) -> None:
         """Add g to the part at `index`."""
-        zero = self.sum is None
-        add_at(self._buffer(), index, g, zero)
+        if type(index) is int and self.sum is None:
+            self.filling = self.filling or Filling(self.node, index)
+            if self.filling.fill(index, g):
+                return
+        add_at(self._buffer(), index, g)
 
     def add_product(self, term: Product) -> None:
         """Add x^T g, once there are enough rows for all of them to be one product."""
@@ -87,17 +89,17 @@ class ArraySum:
             self._multiply()
 
     def _multiply(self) -> None:
-        xs, gs = zip(*(self.queue or []), strict=True)
-        x = xs[0] if len(xs) == 1 else np.concatenate(xs)
-        g = gs[0] if len(gs) == 1 else np.concatenate(gs)
-        self.queue = None
+        queue, self.queue = self.queue or [], None
+        x, g = [part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*queue, strict=True)]
         first = self.sum is None
         self.add((x.T @ g).reshape(self.node.shape), ())
         self.owned = self.owned or first
 
     def _buffer(self) -> np.ndarray:
         """The sum so far, in memory of its own."""
-        if self.sum is None:
+        if self.filling is not None:
+            self.sum, self.filling = self.filling.complete(), None
+        elif self.sum is None:
             self.sum = np.zeros(self.node.shape, self.node.dtype)
         elif not self.owned:
             self.sum = self.sum.copy()
@@ -108,7 +110,7 @@ class ArraySum:
         """The sum of the terms, None if there are none; `owned` makes sure that nobody else holds its memory."""
         if self.queue:
             self._multiply()
-        return self._buffer() if owned else self.sum
+        return self._buffer() if owned or self.filling is not None else self.sum
 
 
 class RecordedSum:
@@ -138,10 +140,7 @@ class RecordedSum:
         self.parts.append(At(index, g))
 
     def total(self, owned: bool = False) -> Any:
-        """The sum of the terms, None if there are none: a Tensor if any of them is one.
-
-        Nothing writes into it, so it may be shared.
-        """
+        """The sum, None if there are no terms, a Tensor if any is one; nothing writes into it, so it may be shared."""
         shape, dtype = self.node.shape, self.node.dtype
         terms = list(self.arrays)
         if self.parts:

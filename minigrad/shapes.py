@@ -106,18 +106,15 @@ def is_basic(index: Any) -> bool:
     return _BASIC.issuperset(map(type, index if type(index) is tuple else (index,)))
 
 
-def add_at(buffer: Any, index: Any, g: Any, zero: bool = False) -> None:
-    """buffer[index] += g, in which contributions at a repeated index add up; `zero` if there are only zeros so far."""
+def add_at(buffer: Any, index: Any, g: Any) -> None:
+    """buffer[index] += g, in which contributions at a repeated index add up."""
     if is_basic(index):
         part = buffer[index]
         if type(part) is not np.ndarray:  # one entry came out as a number
             part = view(buffer, index)
         if part.shape != (g.shape if type(g) is np.ndarray else np.shape(g)):
             raise ValueError(f"returned a cotangent of shape {np.shape(g)} for a part of shape {part.shape}")
-        if zero:
-            part[...] = g
-        else:
-            part += g
+        part += g
         return
     index = plain_index(index)
     if isinstance(index, np.ndarray) and index.dtype == bool:

@@ -46,3 +46,36 @@ def handed_on(walk: Any, x: Node, term: np.ndarray) -> bool:
 def is_like(term: Any, x: Node) -> bool:
     """Whether the term is a Tensor of the shape and dtype of x: alone, it needs no sum, which a trace makes many of."""
     return isinstance(term, Variable) and term._data.shape == x.shape and term._data.dtype is x.dtype
+
+
+class Filling:
+    """An array whose rows are filled one beside the other, as those of x are by a loop over x[t], from t = T - 1 or 0.
+
+    It need not be set to 0 before. Without this an LSTM's step took 1.01 to 1.03 times as long at batch 64 (V, H, T =
+    65, 256, 64), where the array has 17 MB; with shorter sequences as long as with it.
+    """
+
+    __slots__ = ("array", "low", "high")
+
+    def __init__(self, node: Node, row: int) -> None:
+        self.array = np.empty(node.shape, node.dtype)
+        self.low = self.high = row
+
+    def fill(self, row: int, g: Any) -> bool:
+        """Whether g was put into this row, since it is beside those that are filled."""
+        if not 0 <= row < len(self.array) or np.shape(g) != self.array.shape[1:]:
+            return False
+        if row == self.high:
+            self.high += 1
+        elif row == self.low - 1:
+            self.low = row
+        else:
+            return False
+        self.array[row] = g
+        return True
+
+    def complete(self) -> np.ndarray:
+        """The array, with 0 in all other rows."""
+        self.array[: self.low] = 0
+        self.array[self.high :] = 0
+        return self.array

@@ -152,3 +152,26 @@ def test_gathered_rows_that_are_used_several_times_are_scattered_once(monkeypatc
     mg.sum(rows * 2.0 + rows * 3.0).backward()
     np.testing.assert_array_equal(x.grad, [[5, 5], [0, 0], [10, 10]])
     assert len(added) == 1
+
+
+@pytest.mark.parametrize(
+    "rows", [[3, 2, 1, 0], [0, 1, 2, 3], [2, 1, 3, 0], [3, 2], [1, 2], [3, 1, 0, 3], [-1, 2, 3], [2, 2]]
+)
+def test_rows_filled_in_any_order_and_more_than_once_add_up_and_the_rest_is_zero(
+    monkeypatch: pytest.MonkeyPatch, rows: list[int]
+) -> None:
+    monkeypatch.setattr(np, "empty", lambda shape, dtype: np.full(shape, np.nan, dtype))  # what is not set shows
+    collected, expected = ArraySum(leaf(np.zeros((4, 2)))), np.zeros((4, 2))
+    for n, row in enumerate(rows):
+        collected.add(At(row, np.full(2, 1.0 + n)), expected.shape)
+        expected[row] += 1.0 + n
+    np.testing.assert_array_equal(collected.total(), expected)
+    collected.add(np.ones((4, 2)), expected.shape)
+    np.testing.assert_array_equal(collected.total(owned=True), expected + 1)
+
+
+def test_a_row_of_another_shape_is_refused_where_rows_are_filled() -> None:
+    collected = ArraySum(leaf(np.zeros((4, 2))))
+    collected.add(At(3, np.ones(2)), (4, 2))
+    with pytest.raises(ValueError, match=r"returned a cotangent of shape \(1,\) for a part of shape \(2,\)"):
+        collected.add(At(2, np.ones(1)), (4, 2))
