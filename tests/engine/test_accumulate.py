@@ -317,3 +317,10 @@ def test_a_float64_cotangent_of_a_float32_tensor_arrives_as_float32(shape: Any) 
     assert (x.grad.dtype, x.grad.shape) == (np.float32, shape)
     recorded = mg.grad(lambda x: mg.sum(x * np.ones(shape)))(x)
     assert (recorded.dtype, recorded.shape) == (np.float32, shape)
+
+
+def test_the_product_of_a_weight_alone_is_handed_out_as_it_is() -> None:
+    collected = ArraySum(leaf(np.zeros((2, 3))))
+    collected.add(Product(np.ones((4, 2)), np.ones((4, 3))), (4, 3))
+    total = collected.total()
+    assert collected.total(owned=True) is total

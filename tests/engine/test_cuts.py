@@ -276,3 +276,9 @@ def test_what_is_no_function_is_neither_compiled_nor_checkpointed(wrapper: Any) 
 def test_an_argument_in_place_of_its_position_is_refused() -> None:
     with pytest.raises(TypeError, match=r"argnums.*mg\.grad\(f\)\(x\)"):
         mg.grad(lambda x: x.sum(), X)  # type: ignore[arg-type]
+
+
+def test_a_refusal_within_a_function_of_numpy_names_the_line_that_calls_it() -> None:
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(TypeError, match=r"np\.asarray\(t\) at \S*test_cuts\.py:\d+ in test_a_refusal_within"):
+        np.testing.assert_array_equal(x, np.ones(2))
