@@ -94,8 +94,13 @@ def to_onnx(
     >>> print(nn.to_onnx(nn.GRU(3, 4), "gru.onnx", np.zeros((5, 2, 3), np.float32)))  # doctest: +SKIP
     """
     onnx = package()
-    if lengths not in ("sequence_lens", "mask"):
-        raise ValueError(f'to_onnx: lengths must be "sequence_lens" or "mask", got {lengths!r}')
+    if not isinstance(lengths, str) or lengths not in ("sequence_lens", "mask"):
+        hint = (
+            ""
+            if isinstance(lengths, str)
+            else '; those of sequences are in the example: {"xs": xs, "lengths": lengths}'
+        )
+        raise ValueError(f'to_onnx: lengths must be "sequence_lens" or "mask", got {lengths!r}{hint}')
     newest = onnx.defs.onnx_opset_version()
     if not LOWEST <= opset <= newest:
         raise ValueError(f"to_onnx: opset must lie within {LOWEST} ... {newest}, got {opset}")
