@@ -119,7 +119,7 @@ def to_onnx(
         onnx.helper.set_model_props(model, dict(metadata or {}))
         onnx.checker.check_model(model, full_check=True)
         limits = lengths_of(calls, list(arrays), graph_axes)
-        cases = cases_of(call, arguments, arrays, free, limits) if verify else []
+        cases = cases_of(net, call, arguments, arrays, free, limits) if verify else []
         ran = verified(model, cases, results, verify)
     finally:
         for m, training in modes:
@@ -129,12 +129,12 @@ def to_onnx(
     return Exported(str(path), opset, _told(graph.input), _told(graph.output), _counted(graph), ran)
 
 
-def _arguments(net: Any, example: Any) -> tuple[dict[str, Any], Callable[[dict[str, Any]], Any]]:
-    """The example as arguments by name, and the model as a function of such."""
+def _arguments(net: Any, example: Any) -> tuple[dict[str, Any], Callable[..., Any]]:
+    """The example as arguments by name, and the model, or what is to `run` in its place, as a function of such."""
     if not callable(net):
         raise TypeError(f"to_onnx: the first argument must be a module or a function, got {type(net).__name__}")
     if isinstance(example, dict):
-        return dict(example), lambda arguments: net(**arguments)
+        return dict(example), lambda arguments, run=net: run(**arguments)
     signature = inspect.signature(net.forward if isinstance(net, Module) else net)
     try:
         bound = signature.bind(*(example if isinstance(example, tuple) else (example,)))
@@ -144,7 +144,7 @@ def _arguments(net: Any, example: Any) -> tuple[dict[str, Any], Callable[[dict[s
         [p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for n, p in signature.parameters.items() if n in bound.arguments]
     ):
         raise TypeError("to_onnx: the model takes *args; pass the example as a dict of arguments by name")
-    return dict(bound.arguments), lambda arguments: net(*arguments.values())
+    return dict(bound.arguments), lambda arguments, run=net: run(*arguments.values())
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

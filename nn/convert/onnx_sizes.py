@@ -11,6 +11,7 @@ import minigrad as mg
 
 from ..module import Module
 from ..recurrent import Recurrent
+from ..substitute import functional_call
 from .onnx_graph import Axes
 from .onnx_trace import ADDED, Calls, DiffersError, trace_at
 from .onnx_verify import Case
@@ -115,7 +116,7 @@ def lengths_of(calls: Calls, names: list[str], axes: Axes) -> dict[str, Any]:
     return found
 
 
-def cases_of(net: Any, arguments: Any, arrays: Any, free: Any, lengths: dict[str, Any]) -> list[Case]:
+def cases_of(net: Any, call: Any, arguments: Any, arrays: Any, free: Any, lengths: dict[str, Any]) -> list[Case]:
     """Inputs and what the model makes of them: the example's, and others of three sizes, one of them 1."""
     own, rng = _sizes(arrays, free), np.random.default_rng(1)
     rows = [{axis: change(n) for axis, n in own.items()} for change in (lambda n: n, lambda n: n + 3, lambda n: 1)]
@@ -123,13 +124,49 @@ def cases_of(net: Any, arguments: Any, arrays: Any, free: Any, lengths: dict[str
     cases = []
     for k, example in enumerate(examples):
         try:
-            with mg.no_grad(), np.errstate(all="ignore"):
-                results = mg.tree_leaves(net(example))
+            results = _results(call, example)
         except (ValueError, IndexError):
             if k < 3:
                 raise
             break  # the model may need more than one entry
-        cases.append(
-            Case(dict(arrays_of(example)), [r.data if isinstance(r, mg.Tensor) else np.asarray(r) for r in results])
-        )
+        others = _results(call, mg.tree_map(lambda a: _rounded(a, rng), example), _of_rounded_weights(net, rng))
+        cases.append(Case(dict(arrays_of(example)), results, [_apart(a, b) for a, b in zip(results, others)]))
     return cases
+
+
+def _results(call: Any, example: Any, *run: Any) -> list[np.ndarray]:
+    with mg.no_grad(), np.errstate(all="ignore"):
+        results = mg.tree_leaves(call(example, *run))
+    return [r.data if isinstance(r, mg.Tensor) else np.asarray(r) for r in results]
+
+
+def _rounded(a: Any, rng: Any) -> Any:
+    """The same numbers, each off by a rounding."""
+    x = a.data if isinstance(a, mg.Tensor) else a
+    if not isinstance(x, (np.ndarray, np.generic)) or x.dtype.kind != "f":
+        return a
+    return np.asarray(x * (1 + np.finfo(x.dtype).eps * rng.choice([-1, 1], x.shape))).astype(x.dtype)
+
+
+def _of_rounded_weights(net: Any, rng: Any) -> Any:
+    """The model with weights that are off by a rounding each: by how much that changes results, others may differ."""
+    if not isinstance(net, Module):
+        return net
+    weights = {name: _rounded(p, rng) for name, p in net.named_parameters()}
+
+    def run(*inputs: Any, **keywords: Any) -> Any:
+        try:
+            return functional_call(net, weights, *inputs, **keywords)
+        except (TypeError, ValueError, RuntimeError):  # a model that sets its own weights
+            return net(*inputs, **keywords)
+
+    return run
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest difference of finite numbers."""
+    if a.dtype.kind != "f" or a.shape != b.shape:
+        return 0.0
+    with np.errstate(all="ignore"):
+        difference = np.abs(a.astype(np.float64) - b)
+    return float(np.max(difference, initial=0.0, where=np.isfinite(difference)))

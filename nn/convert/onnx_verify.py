@@ -13,13 +13,15 @@ from .onnx_graph import package
 
 CLOSE = {np.dtype(np.float64): 1e-9, np.dtype(np.float16): 2e-2}
 FLOAT32 = 1e-5
+MORE = 8  # roundings: a runtime makes one at each operation, not one at each input
 
 
 class Case(NamedTuple):
-    """Inputs by name, and the model's results."""
+    """Inputs by name, the model's results, and by how much these change if inputs and weights are off by a rounding."""
 
     inputs: dict[str, np.ndarray]
     results: list[np.ndarray]
+    rounding: list[float]
 
 
 class Verified(NamedTuple):
@@ -28,11 +30,17 @@ class Verified(NamedTuple):
     by: str
     cases: int
     worst: float
+    rounding: float = 0.0
 
     def __str__(self) -> str:
         if not self.cases:
             return f"not verified: {self.by}"
-        return f"verified by {self.by} on inputs of {self.cases} kinds: results differ by {self.worst:.1e} at most"
+        text = f"verified by {self.by} on inputs of {self.cases} kinds: results differ by {self.worst:.1e} at most"
+        return (
+            text
+            if self.worst < FLOAT32
+            else f"{text}; a rounding of inputs and weights changes them by {self.rounding:.1e}"
+        )
 
 
 def verified(model: Any, cases: list[Case], names: list[str], verify: str | bool) -> Verified:
@@ -73,9 +81,9 @@ def verified(model: Any, cases: list[Case], names: list[str], verify: str | bool
             sizes = ", ".join(f"{name} {a.shape}" for name, a in case.inputs.items())
             hint = "; nodes=False writes layers as Scans, which take float64" if "double" in str(error) else ""
             raise ValueError(f"to_onnx: {by} does not run the file on {sizes}: {error}{hint}") from error
-        for name, theirs, ours in zip(names, found, case.results):
-            worst = max(worst, _difference(f"to_onnx: {by}: {name}", np.asarray(theirs), ours))
-    return Verified(by, len(cases), worst)
+        for name, theirs, ours, rounding in zip(names, found, case.results, case.rounding):
+            worst = max(worst, _difference(f"to_onnx: {by}: {name}", np.asarray(theirs), ours, rounding))
+    return Verified(by, len(cases), worst, max([x for case in cases for x in case.rounding], default=0.0))
 
 
 def _lacking(model: Any) -> str:
@@ -104,7 +112,7 @@ def _session(runtime: Any, model: Any) -> Any:
     return lambda inputs: session.run(None, inputs)
 
 
-def _difference(what: str, theirs: np.ndarray, ours: np.ndarray) -> float:
+def _difference(what: str, theirs: np.ndarray, ours: np.ndarray, rounding: float) -> float:
     """The largest difference; ValueError if it is larger than rounding explains, or shapes or dtypes differ."""
     if (theirs.shape, theirs.dtype) != (ours.shape, ours.dtype):
         raise ValueError(f"{what} is {theirs.shape} {theirs.dtype}, the model's {ours.shape} {ours.dtype}")
@@ -117,7 +125,7 @@ def _difference(what: str, theirs: np.ndarray, ours: np.ndarray) -> float:
     same = (theirs == ours) | (np.isnan(theirs) & np.isnan(ours))
     with np.errstate(invalid="ignore"):
         difference = np.where(same, 0.0, np.abs(theirs.astype(np.float64) - ours))
-    close = CLOSE.get(ours.dtype, FLOAT32) * np.maximum(1, np.abs(ours.astype(np.float64)))
+    close = CLOSE.get(ours.dtype, FLOAT32) * np.maximum(1, np.abs(ours.astype(np.float64))) + MORE * rounding
     far = ~(same | (difference <= close))  # a NaN on one side is far
     if far.any():
         place = np.unravel_index(np.argmax(far), ours.shape)

@@ -142,6 +142,15 @@ def test_masked_lengths_and_two_directions_are_right_in_openvino(tmp_path, kind)
         agree(list(model(example).values()), net(**example))
 
 
+def test_a_model_that_magnifies_roundings_is_no_other_model_and_it_is_told(tmp_path):
+    net = nn.RNN(4, 64, 2, rng=0)
+    for p in net.parameters():
+        p.data = 3 * p.data
+    written = nn.to_onnx(net, tmp_path / "a.onnx", normal(80, 2, 4))
+    assert 1e-5 < written.verified.worst < 8 * written.verified.rounding + 1e-5
+    assert "a rounding of inputs and weights changes them by" in str(written)
+
+
 def test_what_was_not_run_is_told(tmp_path):
     assert "not verified" in str(nn.to_onnx(nn.Linear(3, 4), tmp_path / "a.onnx", normal(2, 3), verify=False))
 
