@@ -90,7 +90,7 @@ def sum_down(g, shape):
 def lineage(output):
     """All that the output was made from, newest first: what a tensor was made from comes after it."""
     found, seen = [output], {output}
-    for t in found:  # which grows meanwhile; no recursion, so a loop of 100 000 steps is no problem
+    for t in found:  # a list that grows meanwhile; no recursion, so a loop of 100 000 steps is no problem
         new = {x for x in t.inputs if isinstance(x, Tensor)} - seen
         seen |= new
         found += new
