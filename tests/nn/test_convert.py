@@ -177,6 +177,8 @@ def test_arrays_of_a_second_name_are_skipped_only_if_they_are_the_same() -> None
     arrays = to_tool(random_cell(TABLE[name]), name)
     arrays["weight_hh_l0"] = arrays["0.cell.weight_hh"].copy()
     from_tool(arrays, name)
+    with pytest.raises(ValueError, match=r"unexpected: other \(9, 3\)"):
+        from_tool(arrays | {"other": arrays["weight_hh_l0"]}, name)
     arrays["weight_hh_l0"][0, 0] += 1
     with pytest.raises(ValueError, match=r"unexpected: weight_hh_l0 \(9, 3\)"):
         from_tool(arrays, name)

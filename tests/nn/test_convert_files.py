@@ -164,6 +164,17 @@ def test_a_header_that_declares_other_sizes_than_there_are_is_refused(tmp_path: 
         files.read(tmp_path / "a.npz")
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_arrays_of_one_name_in_a_file_are_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones(2))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for _ in range(2):
+            archive.writestr("a.npy", buffer.getvalue())
+    with pytest.raises(ValueError, match="two of its members have the same name"):
+        files.read(tmp_path / "a.npz")
+
+
 def test_a_file_of_another_name_or_none_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must end in one of"):
         files.read(tmp_path / "weights.pkl")

@@ -99,7 +99,7 @@ MODELS = {
         keras.Input(FLOATS),
         L.Masking(-1.0),
         L.RNN([L.LSTMCell(H), L.GRUCell(2), L.LSTMCell(H)], return_sequences=True, zero_output_for_mask=True),
-        L.RNN(L.GRUCell(H, reset_after=False)),
+        L.RNN([L.GRUCell(H, reset_after=False), L.LSTMCell(2)]),
     ],
     "functional": lambda: [
         keras.Input((None,), dtype="int32"),
