@@ -83,25 +83,26 @@ def _recorded_rules(node: Node, g: Any) -> tuple[Any, ...]:
 class Walk:
     """The cotangents of a walk's nodes: `sums` of what those to be visited have got, `found` of the `ends` behind it.
 
-    A sum is None, or a single array, which is all that most nodes ever get, or of the `kind` that fits the walk.
+    A sum is None, or a single array, which is all that most nodes ever get, or an object of `sum_class`.
     """
 
     def __init__(self, nodes: Sequence[Node], ends: Set[Node], rules_of: Any) -> None:
         self.sums: dict[Node, Any] = dict.fromkeys(nodes)
         self.found: dict[Node, Any] = {}
-        self.kind: Any = RecordedSum if rules_of is not None else ArraySum
-        self.ends, self.rules_of, self.checked = ends, rules_of, anomaly()
+        self.sum_class: Any = RecordedSum if rules_of is not None else ArraySum
+        self.ends, self.rules_of, self.anomaly = ends, rules_of, anomaly()
 
     def visit(self, nodes: Sequence[Node], onward: bool) -> None:
         """Take what each node has got, all of which is there when its turn comes, and pass it on to its inputs."""
-        sums, kind, ends = self.sums, self.kind, self.ends
+        sums, sum_class, ends = self.sums, self.sum_class, self.ends
         for node in nodes:
             collected = sums.pop(node)
             if collected is None:
                 continue
-            g = collected.total() if type(collected) is kind else collected
+            g = collected.total() if type(collected) is sum_class else collected
             if node in ends:
-                self.found[node] = (collected if type(collected) is kind else kind(node, g)).total(owned=True)
+                own = collected if type(collected) is sum_class else sum_class(node, g)
+                self.found[node] = own.total(owned=True)
             if node.primitive is not None and (onward or node not in ends):
                 self.pass_on(node, g)
 
@@ -129,7 +130,7 @@ class Walk:
                     else:
                         term = rules[k](*operands, **static) if static else rules[k](*operands)  # quicker without
                     self.add(x, term, node.shape)
-                    if self.checked:
+                    if self.anomaly:
                         check_term(term, g, node, k)
         except Exception as error:
             known = explained(node, k, error)
@@ -144,11 +145,11 @@ class Walk:
             if collected is None:
                 self.sums[x] = term
                 return
-        elif self.kind is RecordedSum and collected is None and is_like(term, x):
+        elif self.sum_class is RecordedSum and collected is None and is_like(term, x):
             self.sums[x] = term
             return
-        if type(collected) is not self.kind:
-            self.sums[x] = collected = self.kind(x, collected)
+        if type(collected) is not self.sum_class:
+            self.sums[x] = collected = self.sum_class(x, collected)
         try:
             collected.add(term, output)
         except (ValueError, TypeError, IndexError) as error:

@@ -71,7 +71,7 @@ class _Part:
         if id(generator) not in self.generators:
             self.generators[id(generator)] = generator, generator.bit_generator.state
 
-    def pack(self) -> None:
+    def drop(self) -> None:
         """Keep the outputs as one array, and of their record nothing."""
         self.layout = [(y.shape, y.dtype) for y in self.outputs]
         self.array = _joined(self.outputs)
@@ -90,14 +90,14 @@ class _Part:
                 generator.bit_generator.state = state
         return [results[k] for k in self.chosen]
 
-    def cut(self, packed: Any) -> list[Any]:
-        """The parts of a packed array, in the outputs' shapes and dtypes."""
+    def cut(self, joined: Any) -> list[Any]:
+        """The parts of a joined array, in the outputs' shapes and dtypes."""
         if len(self.layout) == 1:
-            return [packed]
+            return [joined]
         parts, start = [], 0
         for shape, dtype in self.layout:
             end = start + int(np.prod(shape))
-            part = reshape(getitem(packed, slice(start, end)), shape)
+            part = reshape(getitem(joined, slice(start, end)), shape)
             parts.append(part if part.dtype == dtype else astype(part, dtype))
             start = end
         return parts
@@ -136,7 +136,7 @@ def _ends(start: int, outputs: Sequence[Any], inputs: Sequence[Any]) -> tuple[li
     return sorted(found, key=lambda t: t.order), read
 
 
-def _packed(*arrays: Any, part: _Part) -> Any:
+def _computed(*arrays: Any, part: _Part) -> Any:
     array, part.array = part.array, None
     if array is None:  # called once more than the first time, as a replay does
         with no_grad():
@@ -186,7 +186,7 @@ def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:
     )
 
 
-_checkpointed = primitive(_packed, joint=_recomputed, name="checkpoint")
+_checkpointed = primitive(_computed, joint=_recomputed, name="checkpoint")
 
 
 def checkpoint(f: Callable[..., Any], generators: Sequence[np.random.Generator] = ()) -> Callable[..., Any]:
@@ -238,7 +238,7 @@ def without_record(f: Callable[..., Any], args: tuple[Any, ...], generators: Seq
     inputs = [*part.inputs, *outer]
     results = part.results
     if part.outputs:
-        part.pack()
+        part.drop()
         outputs = part.cut(_checkpointed(*inputs, part=part))
         for y, partial in zip(outputs, part.partial, strict=True):
             if partial:

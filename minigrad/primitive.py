@@ -45,7 +45,7 @@ class Definition:
         self.differentiable = bool(rules) or joint is not None
         # inputs from this number on may have no rule
         self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
-        self.unread: dict[int, tuple[bool, Sequence[int]]] = {}  # by `one`, see `unread_by`
+        self.unread: dict[int, tuple[bool, Sequence[int]]] = {}  # by `lone`, see `unread_by`
 
     def record(
         self,
@@ -56,7 +56,7 @@ class Definition:
         operands: list[Any],
         static: dict[str, Any],
         special: bool = False,
-        made: Any = None,
+        origin: Any = None,
     ) -> Node:
         """The Node of y, the result of a call: what was called, with what, and which Nodes that came from.
 
@@ -64,17 +64,17 @@ class Definition:
         """
         if len(sources) > self.ruled:
             primitive.check_differentiable(sources)
-        one, array = -1, y._data  # or the input that alone requires a gradient
+        lone, array = -1, y._data  # or the input that alone requires a gradient
         if len(sources) - sources.count(None) == 1:
-            one = 0
-            while sources[one] is None:
-                one += 1
+            lone = 0
+            while sources[lone] is None:
+                lone += 1
         try:
-            value_unread, unread = self.unread[one]
+            value_unread, unread = self.unread[lone]
         except KeyError:
             primitive.array_of(array)  # once: only arrays and static arguments in a call make other results complex
-            value_unread, unread = self.unread[one] = unread_by(primitive, one)
-        if made is not None:
+            value_unread, unread = self.unread[lone] = unread_by(primitive, lone)
+        if origin is not None:
             value_unread, unread = False, ()
         for k in unread:
             if k >= len(sources):
@@ -90,11 +90,11 @@ class Definition:
         node.value = None if value_unread else array
         node.static = kept(static) if special else static or NO_STATIC
         node.order = clock()
-        node.kind = type(y)
+        node.cls = type(y)
         node.shape, node.dtype, node.view = array.shape, array.dtype, array.base is not None
         node.grad, node.retains_grad = None, False
-        if made is not None:
-            node.origin = made
+        if origin is not None:
+            node.origin = origin
         return node
 
 
@@ -133,13 +133,13 @@ class Primitive(Refusals, Named):
         plain = innermost.get() is None  # no block of any mode is open, which is the quick case
         if not plain and (interpretation := interpreting()) is not None:
             return interpretation.call(self, inputs, static)
-        kind, special = None, bool(static)  # is there anything but tensors and numbers?
+        cls, special = None, bool(static)  # is there anything but tensors and numbers?
         sources: list[Node | None] = []
         operands: list[Any] = []
         for x in inputs:
             if isinstance(x, Variable):
-                if kind is None:
-                    kind = type(x)
+                if cls is None:
+                    cls = type(x)
                 sources.append(x.node)
                 operands.append(x._data)
             else:
@@ -151,19 +151,19 @@ class Primitive(Refusals, Named):
             y = self.with_static(inputs, operands, static) if static else definition.function(*operands)
         except (ValueError, TypeError, IndexError) as error:
             raise self.explained(error, inputs, operands, static) from error
-        if kind is None:
+        if cls is None:
             return y
         if not definition.differentiable:
             return self.constant(y, inputs)
         if type(y) is not np.ndarray or (special and y.dtype.kind not in "fiub"):
             y = self.array_of(y)
-        out: Any = object.__new__(kind)
+        out: Any = object.__new__(cls)
         out._data = y
-        made = None if plain else noted(self.name, y, operands)
+        origin = None if plain else noted(self.name, y, operands)
         if sources.count(None) == len(sources) or not (plain or recording()):
             self.leave_unrecorded(out, inputs, static)
         else:
-            out.node = definition.record(self, out, inputs, sources, operands, static, special, made)
+            out.node = definition.record(self, out, inputs, sources, operands, static, special, origin)
         return out
 
 
@@ -238,8 +238,8 @@ def primitive(
     name = name or str(getattr(function, "__name__", function))
     check_rules(name, function, rules, joint)
     module = sys._getframe(1).f_globals.get("__name__", "__main__")
-    kind = Primitive if module.partition(".")[0] in OURS else UsersPrimitive
-    made = kind(function, rules, joint, name, doc, piecewise_constant)
+    cls = Primitive if module.partition(".")[0] in OURS else UsersPrimitive
+    made = cls(function, rules, joint, name, doc, piecewise_constant)
     made.__module__ = module  # which is where it will be looked for
     serve(function, made)
     return made

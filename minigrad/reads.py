@@ -54,13 +54,13 @@ def reads_values(rule: Callable[..., Any], argument: int) -> bool:
     return named[argument] if argument < len(named) else further
 
 
-def unread_by(p: Any, one: int) -> tuple[bool, Sequence[int]]:
+def unread_by(p: Any, lone: int) -> tuple[bool, Sequence[int]]:
     """Whether no rule of a primitive reads the output's values, and which inputs' values none reads.
 
-    `one` is the input that alone requires a gradient, so that its rule alone is called, or -1 if several do. Of the
+    `lone` is the input that alone requires a gradient, so that its rule alone is called, or -1 if several do. Of the
     inputs of a joint rule it is all or none.
     """
-    rules = [p.joint] if p.joint is not None else p.rules if one < 0 else [p.rules[one]]
+    rules = [p.joint] if p.joint is not None else p.rules if lone < 0 else [p.rules[lone]]
     readers = [rule for rule in rules if rule is not None]
     if p.joint is not None:
         named, further = arguments_read(p.joint)

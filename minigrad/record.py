@@ -20,7 +20,7 @@ class Node:
     """One entry of the record: how an array was made, and where its gradient is collected."""
 
     __slots__ = (
-        "primitive", "inputs", "operands", "value", "static", "order", "kind", "shape", "dtype", "view",
+        "primitive", "inputs", "operands", "value", "static", "order", "cls", "shape", "dtype", "view",
         "grad", "retains_grad", "origin", "line", "stands_for", "collector", "__weakref__",
     )  # fmt: skip
 
@@ -30,7 +30,7 @@ class Node:
     value: np.ndarray | None  # no rule reads, and which is not kept; so None stands for such a result
     static: dict[str, Any]  # keyword arguments
     order: int  # the number from `clock`
-    kind: type[Variable]  # the class of the tensor
+    cls: type[Variable]  # the class of the tensor
     shape: tuple[int, ...]
     dtype: np.dtype
     view: bool  # whether its memory is that of another array
@@ -43,10 +43,10 @@ class Node:
     collector: Node | None  # the node that has its gradient, if that is another one; None if none has, see `tap`
 
     def __init__(
-        self, kind: type[Variable], array: np.ndarray, primitive: Any = None, inputs: tuple[Node | None, ...] = ()
+        self, cls: type[Variable], array: np.ndarray, primitive: Any = None, inputs: tuple[Node | None, ...] = ()
     ) -> None:
         self.primitive, self.inputs, self.operands, self.value, self.static = primitive, inputs, (), None, NO_STATIC
-        self.order, self.kind, self.shape, self.dtype, self.view = clock(), kind, array.shape, array.dtype, False
+        self.order, self.cls, self.shape, self.dtype, self.view = clock(), cls, array.shape, array.dtype, False
         self.grad, self.retains_grad = None, False
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ class Node:
 
     def tensor(self, array: np.ndarray) -> Any:
         """A tensor of these values that continues this record."""
-        t = object.__new__(self.kind)
+        t = object.__new__(self.cls)
         t._data, t.node = array, self
         if hasattr(self, "stands_for"):
             t.stands_for = self.stands_for

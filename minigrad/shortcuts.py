@@ -37,8 +37,8 @@ def handed_on(walk: Any, x: Node, term: np.ndarray) -> bool:
     if source.order > x.order:
         raise changed(x, 0)
     collected = walk.sums[source]
-    if type(collected) is not walk.kind:
-        walk.sums[source] = collected = walk.kind(source, collected)
+    if type(collected) is not walk.sum_class:
+        walk.sums[source] = collected = walk.sum_class(source, collected)
     collected.add_part(x.operands[1], term)
     return True
 

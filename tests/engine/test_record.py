@@ -162,3 +162,14 @@ def test_a_rule_that_raises_says_so_whether_or_not_arrays_were_kept() -> None:
     p = mg.primitive(lambda x: x + 0.0, lambda g, y, x: g[:1].repeat(5, axis=0))
     with pytest.raises(ValueError, match=r"returned a cotangent of shape \(5, 3\) for an input of shape \(2, 3\)"):
         mg.sum(p(leaf())).backward()
+
+
+def test_a_node_reads_like_a_line_of_the_program_that_the_record_is() -> None:
+    x = mg.tensor(np.ones((2, 3), "f"), requires_grad=True)
+    scaled = x * 2.0
+    y = mg.sum(scaled * np.ones(3, "f"), axis=0)
+    product, names = y.node.inputs[0], [f"node {t.node.order}" for t in (x, scaled)]
+    assert repr(x.node) == f"{names[0]}: f32[2,3], a leaf"
+    assert repr(scaled.node) == f"{names[1]}: f32[2,3] = multiply({names[0]}, 2.0)"
+    assert repr(product) == f"node {product.order}: f32[2,3] = multiply({names[1]}, f32[3])"
+    assert repr(y.node) == f"node {y.node.order}: f32[3] = sum(node {product.order}, axis=0)"
