@@ -32,7 +32,7 @@ def line_here() -> int:
 
 def test_the_table_has_one_line_an_entry_with_its_value_and_its_line_of_source() -> None:
     lines, where = str(mg.tape(product, 0.5)).splitlines(), "test_tape_table.py"
-    assert lines[0] == "tape of 3 entries, 1 of them leaves, float64"
+    assert lines[0] == "tape of 3 entries, 1 of them a leaf, float64"
     assert [re.split(r"\s{2,}", line) for line in lines[1:]] == [
         ["%0 () = leaf x", "0.5"],
         ["%1 () = tanh(%0)", "0.46212", f"{where}:{line_here()} in product: y = mg.tanh(x)", "# here"],
