@@ -48,7 +48,9 @@ def heading(tape: Any) -> str:
     leaves = [t for t in tape.nodes if t.primitive is None]
     dtypes = sorted([str(dtype) for dtype in {t.dtype for t in tape.nodes}])
     count = f"{len(tape.nodes):,} entr{'y' if len(tape.nodes) == 1 else 'ies'}"
-    return f"tape of {count}, {len(leaves):,} of them {"a leaf" if len(leaves) == 1 else "leaves"}, {' and '.join(dtypes)}"
+    return (
+        f"tape of {count}, {len(leaves):,} of them {'a leaf' if len(leaves) == 1 else 'leaves'}, {' and '.join(dtypes)}"
+    )
 
 
 def _row(tape: Any, number: int, depth: int = 0, block: Block | None = None) -> Row:
