@@ -35,10 +35,10 @@ def python(version: str) -> str:
     if version != "3.8":
         return sys.executable
     kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-    found = shutil.which(f"python{version}") or (str(kept[-1]) if kept else None)
-    if found is None:
-        raise SystemExit(f"there is no Python {version} here")
-    return found
+    for found in (*map(str, kept[::-1]), shutil.which(f"python{version}")):
+        if found and subprocess.run([found, "--version"], capture_output=True).returncode == 0:  # a shim may be empty
+            return found
+    raise SystemExit(f"there is no Python {version} here")
 
 
 def record(tool: str, envs: Path) -> None:
