@@ -1,4 +1,4 @@
-"""Keras' models and weights in files: what is read computes what Keras does, and what is not read is refused by name."""
+"""Keras' models and weights in files: what is read computes what Keras does, the rest is refused by name."""
 
 from __future__ import annotations
 
