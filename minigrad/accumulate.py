@@ -16,7 +16,7 @@ from .ops import matmul
 from .record import At, Node, Product, Variable
 from .rule_errors import check_part, check_product
 from .shapes import add_at, astype, concatenate, place, reshape, swapaxes
-from .shortcuts import Filling
+from .shortcuts import Filling, span_of
 
 # Rows of x and g that wait for one x^T g. Longer queues make no faster product, but push other data out of the cache.
 QUEUED_ROWS = 512
@@ -72,9 +72,9 @@ class ArraySum:
 
     def add_part(self, index: Any, g: Any) -> None:
         """Add g to the part at `index`."""
-        if type(index) is int and self.sum is None:
-            self.filling = self.filling or Filling(self.node, index)
-            if self.filling.fill(index, g):
+        if self.sum is None and (span := span_of(index, self.node.shape)) is not None:
+            self.filling = self.filling or Filling(self.node, span)
+            if self.filling.fill(span, index, g):
                 return
         add_at(self._buffer(), index, g)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
-from minigrad import At, Tensor, accumulate
+from minigrad import At, Tensor, accumulate, shortcuts
 from minigrad.accumulate import ArraySum
 from minigrad.shapes import add_at
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_arrays_are_filled_as_large_ones_are() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shortcuts, "FILLED", 0)
+        yield
 
 
 def leaf(x: Any) -> Tensor:
@@ -175,3 +183,17 @@ def test_a_row_of_another_shape_is_refused_where_rows_are_filled() -> None:
     collected.add(At(3, np.ones(2)), (4, 2))
     with pytest.raises(ValueError, match=r"returned a cotangent of shape \(1,\) for a part of shape \(2,\)"):
         collected.add(At(2, np.ones(1)), (4, 2))
+
+
+@pytest.mark.parametrize("size", [2, 5000])
+def test_gates_of_small_and_of_large_arrays_are_put_together_alike(size: int) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shortcuts, "FILLED", 2**12)
+        collected, g = ArraySum(leaf(np.zeros((1, 4 * size)))), np.arange(4.0 * size).reshape(1, 4 * size)
+        for k in (3, 0, 2, 1, 0):
+            part = slice(None), slice(k * size, (k + 1) * size)
+            collected.add(At(part, g[part]), g.shape)
+        assert (collected.filling is not None) is (size > 2)
+        expected = g.copy()
+        expected[:, :size] *= 2
+        np.testing.assert_array_equal(collected.total(), expected)
