@@ -1,8 +1,8 @@
 """Derivative rules under a trace: what a rule called for a call of a kind, it need not be asked for again.
 
-A rule of minigrad's own is a pure function of its operands and, since nothing of a trace may look into values, what it
-calls depends on their layouts and on constants alone: on the Kind of the call that it is the rule of, and the layout of
-the cotangent. So the first time its calls are noted as a recipe, from then on the recipe is followed. The rules of a
+A rule of the engine's table is a pure function of its operands and, since nothing of a trace may look into values, what
+it calls depends on their layouts and on constants alone: on the Kind of the call that it is the rule of, and the layout
+of the cotangent. So the first time its calls are noted as a recipe, from then on the recipe is followed. The rules of a
 primitive that is declared elsewhere are called each time: its kinds are not repeatable, since its function may look.
 """
 
@@ -54,9 +54,7 @@ class Rules:
         return *self.wrapped[p], (node, g)
 
     def _followed(self, p: Primitive, rule: Callable[..., Any]) -> Callable[..., Any]:
-        listing = self.listing
-
-        direct = listing.kinds.direct
+        listing, direct = self.listing, self.listing.kinds.direct
 
         def followed(node: Node, g: Any, **static: Any) -> Any:
             if rule in direct:
