@@ -133,8 +133,8 @@ class Walk:
                     if self.anomaly:
                         check_term(term, g, node, k)
         except Exception as error:
-            known = explained(node, k, error)
-            raise known from known.__cause__
+            # it has its cause; in a variable it would be part of a circle, with its traceback and the record
+            raise explained(node, k, error)  # noqa: B904
 
     def add(self, x: Node, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape to the sum of x."""

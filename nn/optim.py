@@ -127,14 +127,25 @@ class Optimizer:
             dict(zip(("g", "change"), shared[dtype][:, :size])) | {slot: np.zeros(size, dtype) for slot in slots[k]}
             for k, dtype, size in blocks
         ]
-        self._parts: list[dict[str, np.ndarray]] = [
-            {name: whole[start:stop].reshape(p.shape) for name, whole in self._flat[n].items()}
-            for p, (n, start, stop) in zip(self.params, self._spans)
-        ]
+        self._cut()
         for p, part in zip(self.params, self._parts):
             for slot in _slots_in(part):
                 if id(p) in before and slot in before[id(p)][1]:
                     part[slot][...] = before[id(p)][1][slot]
+
+    def _cut(self) -> None:
+        """The part of each parameter in the arrays of its block: views, which a copy has to be cut anew for."""
+        self._parts: list[dict[str, np.ndarray]] = [
+            {name: whole[start:stop].reshape(p.shape) for name, whole in self._flat[n].items()}
+            for p, (n, start, stop) in zip(self.params, self._spans)
+        ]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_parts"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._cut()
 
     def _with(self, own: dict[str, Any]) -> Any:
         """The options of a group as attributes."""

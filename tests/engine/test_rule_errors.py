@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -53,6 +56,30 @@ def test_an_exception_in_a_rule_names_the_users_line_of_the_forward_call(derivat
         derivative(f)
     text = caught.value.args[0]
     assert text == f"bad: the {which} raised KeyError: 'k'; forward call: {__file__}:{line} in f"
+
+
+@pytest.mark.parametrize("derivative", DERIVATIVES.values(), ids=DERIVATIVES)
+@pytest.mark.parametrize("misfit", [False, True])
+def test_a_caught_error_of_a_rule_frees_the_record_at_once(derivative: Any, misfit: bool) -> None:
+    def rule(g: Any, y: Any, x: Any) -> Any:
+        return g[:1] if misfit else {}["k"]
+
+    bad, seen = primitive(lambda x: 2.0 * x, rule, name="bad"), []
+
+    def f(t: Any) -> Any:
+        y = mg.tanh(t)
+        seen.append(weakref.ref(y.node))
+        return bad(y).sum()
+
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(KeyError, ValueError):
+            derivative(f)
+        assert seen
+        assert [node() for node in seen] == [None] * len(seen)
+    finally:
+        gc.enable()
 
 
 def test_an_exception_in_a_rule_at_second_order_names_the_line_as_well() -> None:

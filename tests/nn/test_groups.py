@@ -258,7 +258,25 @@ def test_what_is_left_out_of_all_groups_loses_its_state() -> None:
     assert not optimizer.state_dict()["v.1"].any()
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+COPIES = [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))]
+
+
+@pytest.mark.parametrize("copied", COPIES, ids=["deepcopy", "pickle"])
+@each_kind
+def test_a_copy_goes_on_bit_for_bit_like_the_original_and_on_its_own(kind: Any, copied: Any) -> None:
+    a, b = pair()
+    optimizer = kind([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=0.1, **MOMENTUM.get(kind, {}))
+    steps(optimizer, [a, b], range(2))
+    other, before = copied(optimizer), (a.data.copy(), b.data.copy())
+    steps(other, other.params, range(2, 4))
+    for p, kept in zip((a, b), before):
+        np.testing.assert_array_equal(p.data, kept)
+    steps(optimizer, [a, b], range(2, 4))
+    for p, q in zip((a, b), other.params):
+        np.testing.assert_array_equal(p.data, q.data)
+
+
+@pytest.mark.parametrize("copied", COPIES)
 def test_a_copy_has_groups_of_its_own(copied: Any) -> None:
     a, b = pair()
     optimizer = nn.RMSprop([{"params": [a]}, {"params": [b], "centered": True}], lr=0.1)
