@@ -12,7 +12,7 @@ import minigrad as mg
 
 from . import init
 from .layers import as_input, parameter
-from .module import Module
+from .module import Module, is_whole
 
 Pair = int | tuple[int, int]
 
@@ -63,8 +63,8 @@ class Conv2d(Module):
                 raise ValueError(f"Conv2d: padding must be numbers, 'same' or 'valid', got {padding!r}")
             if padding == "same" and self.stride != (1, 1):
                 raise ValueError(f"Conv2d: padding='same' keeps the size with a stride of 1 only, got {stride}")
-        if not isinstance(groups, int) or groups < 1 or I % groups or O % groups:
-            raise ValueError(f"Conv2d: groups must divide the channels, I = {I} and O = {O}, got {groups}")
+        if not is_whole(groups) or groups < 1 or I % groups or O % groups:
+            raise ValueError(f"Conv2d: groups must divide the channels, I = {I} and O = {O}, got {groups!r}")
         scale = math.sqrt(6 * groups / ((I + O) * K * L))  # Glorot's, counting each pixel of the window
         self.W = parameter(init.uniform((O, I // groups, K, L), scale, rng, dtype))
         self.b = parameter(init.zeros((O,), dtype)) if bias else None
@@ -120,8 +120,8 @@ class Conv2d(Module):
 
 def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
     """One number for rows and columns, or two of them."""
-    pair = (value, value) if isinstance(value, (int, np.integer)) else value
-    whole = isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(n, (int, np.integer)) for n in pair)
+    pair = (value, value) if is_whole(value) else value
+    whole = isinstance(pair, (tuple, list)) and len(pair) == 2 and all(map(is_whole, pair))
     if not whole or min(pair) < least:
         raise ValueError("Conv2d: kernel, stride and dilation must be at least 1, padding 0, each an integer or a pair "
                          f"for rows and columns, got {name}={value!r}")  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import minigrad as mg
 
 from .losses import reduced
+from .module import examined, is_whole
 from .sequences import padding_mask
 
 
@@ -55,8 +56,7 @@ def ctc_loss(
     if logits.ndim != 3:
         raise ValueError(f"ctc_loss: logits must be (T, B, V), got shape {logits.shape}")
     T, B, V = logits.shape
-    if not 0 <= blank < V:
-        raise ValueError(f"ctc_loss: blank must lie within 0 ... V - 1 = {V - 1}, got {blank}")
+    _check_blank("ctc_loss", blank, V)
     if targets.ndim != 2 or targets.shape[1] != B:
         raise ValueError(f"ctc_loss: targets must be (S, B) with B = {B}, padded as by pad_sequences, got shape "
                          f"{targets.shape}")  # fmt: skip
@@ -71,7 +71,7 @@ def ctc_loss(
     if target_lengths.shape != (B,) or (B and target_lengths.dtype.kind not in "iu"):
         raise ValueError(f"ctc_loss: target_lengths must be integers of shape ({B},), got {target_lengths.dtype} of "
                          f"shape {target_lengths.shape}")  # fmt: skip
-    labels = _labels(targets, target_lengths, V, blank)  # (B, 2S+1)
+    labels = examined(_labels, targets, target_lengths, V, blank)  # (B, 2S+1)
     y = mg.take_along_axis(mg.log_softmax(logits, axis=-1), mg.expand_dims(labels, 0), -1)  # (T, B, 2S+1)
     log_p = _log_probability(y, labels, target_lengths, blank, read)
     if not T:
@@ -82,6 +82,11 @@ def ctc_loss(
     if reduction == "mean":
         losses = losses / mg.astype(mg.maximum(target_lengths, 1), losses.dtype)
     return reduced(losses, reduction, max(1, B))
+
+
+def _check_blank(name: str, blank: Any, V: int) -> None:
+    if not is_whole(blank) or not 0 <= blank < V:
+        raise ValueError(f"{name}: blank must be an integer within 0 ... V - 1 = {V - 1}, got {blank!r}")
 
 
 def _log_probability(y: Any, labels: Any, target_lengths: Any, blank: int, read: Any) -> Any:
@@ -139,8 +144,7 @@ def ctc_decode(logits: Any, lengths: Any = None, blank: int = 0) -> list[np.ndar
     if scores.ndim != 3:
         raise ValueError(f"ctc_decode: logits must be (T, B, V), got shape {scores.shape}")
     T, B, V = scores.shape
-    if not 0 <= blank < V:
-        raise ValueError(f"ctc_decode: blank must lie within 0 ... V - 1 = {V - 1}, got {blank}")
+    _check_blank("ctc_decode", blank, V)
     kept = np.ones((T, B), bool) if lengths is None else np.asarray(padding_mask(lengths, T, B))
     best = scores.argmax(axis=-1)  # (T, B)
     kept &= best != blank

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import minigrad as mg
 
 from . import init
-from .module import Module
+from .module import Module, examined, is_whole
 
 
 def parameter(data: Any) -> mg.Tensor:
@@ -71,10 +71,7 @@ _range_checked = mg.compile_as(mg.primitive(_within, name="checked"), pure=False
 
 def _in_range(x: Any, V: int, who: str) -> Any:
     """Integers x, after a look whether they lie within 0 ... V - 1; compiled, at each call."""
-    try:
-        return _range_checked(x if isinstance(x, mg.Tensor) else np.asarray(x), V, who)
-    except ValueError as error:
-        raise ValueError(str(error.__cause__ or error)) from None  # without the name of the primitive
+    return examined(_range_checked, x if isinstance(x, mg.Tensor) else np.asarray(x), V, who)
 
 
 def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
@@ -167,7 +164,7 @@ class Embedding(Module):
         rows = np.random.default_rng(rng).standard_normal((V, O)).astype(dtype)
         self.padding_idx = None
         if padding_idx is not None:
-            if not isinstance(padding_idx, (int, np.integer)) or not -V <= padding_idx < V:
+            if not is_whole(padding_idx) or not -V <= padding_idx < V:
                 raise ValueError(
                     f"Embedding: padding_idx must be an integer within -{V} ... {V - 1}, got {padding_idx}"
                 )
@@ -253,9 +250,11 @@ class LayerNorm(Module):
         elementwise_affine: bool = True,
         bias: bool = True,
     ) -> None:
-        sizes = (I,) if isinstance(I, (int, np.integer)) else tuple(I)
-        if not sizes or min(sizes) < 1:
-            raise ValueError(f"LayerNorm: I must be a size, or a tuple of the sizes of the last axes, got {I}")
+        sizes: Any = tuple(I) if isinstance(I, (tuple, list)) else (I,)
+        if not sizes or not all(map(is_whole, sizes)) or min(sizes) < 1:
+            raise ValueError(f"LayerNorm: I must be a size, or a tuple of the sizes of the last axes, got {I!r}")
+        if not eps >= 0:
+            raise ValueError(f"LayerNorm: eps must be at least 0, got {eps}")
         self.sizes, self.eps, self.input_dtype = sizes, eps, np.dtype(dtype)
         self.scale = parameter(np.ones(sizes, dtype)) if elementwise_affine else None
         self.shift = parameter(np.zeros(sizes, dtype)) if elementwise_affine and bias else None

@@ -8,6 +8,8 @@ import numpy as np
 
 import minigrad as mg
 
+from .module import examined
+from .options import check_range
 from .sequences import padding_mask
 
 
@@ -64,8 +66,7 @@ def cross_entropy(
     tensor(0.51986039)
     """
     targets = targets if isinstance(targets, mg.Tensor) else np.asarray(targets)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing must lie within [0, 1], got {label_smoothing}")
+    check_range("label_smoothing", label_smoothing, 0, 1, "[]")
     soft = targets.dtype.kind == "f" and targets.shape == np.shape(logits)
     if soft and ignore_index is not None:
         raise ValueError("ignore_index: the targets are probabilities, which have no index; pass lengths= or multiply "
@@ -185,10 +186,7 @@ _range_checked = mg.compile_as(mg.primitive(_classes, name="checked"), pure=Fals
 
 def _checked(targets: Any, V: int, ignore_index: int | None) -> Any:
     """The targets, after a look whether they are classes; compiled, at each call."""
-    try:
-        return _range_checked(targets, V, ignore_index)
-    except ValueError as error:
-        raise ValueError(str(error.__cause__ or error)) from None  # without the name of the primitive
+    return examined(_range_checked, targets, V, ignore_index)
 
 
 def _pick(x: Any, indices: np.ndarray) -> Any:

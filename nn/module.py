@@ -195,6 +195,19 @@ def buffer(data: Any, dtype: npt.DTypeLike | None = None) -> mg.Tensor:
     return t
 
 
+def is_whole(n: Any) -> bool:
+    """Whether n is an integer, Python's or NumPy's; True and False are none."""
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
+
+
+def examined(look: Any, *inputs: Any) -> Any:
+    """`look(*inputs)`, a primitive that refuses wrong values; its error without the name of the primitive."""
+    try:
+        return look(*inputs)
+    except ValueError as error:
+        raise ValueError(str(error.__cause__ or error)) from None
+
+
 def check_mapping(state: Any) -> None:
     """Raise TypeError, with what to write, unless `state` holds arrays by name."""
     if not isinstance(state, Mapping):

@@ -19,14 +19,16 @@ Entry = tuple[list[mg.Tensor], dict[str, Any]]
 # --- values ----------------------------------------------------------------------------------------------------------
 
 
-def check_range(name: str, value: Any, low: float, high: float) -> None:
-    """Raise if `value` is no number (TypeError), or lies outside of [low, high) (ValueError)."""
+def check_range(name: str, value: Any, low: float, high: float, ends: str = "[)") -> None:
+    """Raise if `value` is no number (TypeError), or lies outside of [low, high) (ValueError), or of other `ends`."""
     if type(value) not in (int, float) and (
         isinstance(value, mg.Tensor) or np.ndim(value) or np.asarray(value).dtype.kind not in "iuf"
     ):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not low <= value < high:
-        raise ValueError(f"{name} must lie within [{low}, {high}), got {value}")
+    above = low < value if ends[0] == "(" else low <= value
+    below = value <= high if ends[1] == "]" else value < high
+    if not (above and below):
+        raise ValueError(f"{name} must lie within {ends[0]}{low}, {high}{ends[1]}, got {value}")
 
 
 def _check_rate(name: str, value: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ def pad_sequences(sequences: Sequence[Any], value: Any = 0) -> tuple[Any, np.nda
     """
     if isinstance(sequences, dict):
         raise TypeError('pad_sequences: give a list of sequences, each of which may be a dict: [{"x": x, "y": y}, ...]')
+    if not isinstance(sequences, Iterable):
+        raise TypeError(f"pad_sequences: give a list of sequences, got {sequences!r:.80}")
     rows = [_read(s, f"sequences[{b}]") for b, s in enumerate(sequences)]
     if not rows:
         raise ValueError("pad_sequences: give at least one sequence")
@@ -99,7 +101,7 @@ def _array(x: Any, where: str) -> np.ndarray:
     except ValueError:
         _shape(x, where)  # which says where it is irregular
         raise
-    if a.dtype.hasobject:
+    if a.dtype.kind not in "biufc":
         raise TypeError(f"pad_sequences: {where} holds something that is no number: {x!r:.80}")
     return a
 
@@ -141,10 +143,16 @@ def _padded(parts: Sequence[Any], lengths: np.ndarray, value: Any) -> Any:
     """The part (T_b, ...) of each sequence as one (T, B, ...)."""
     given = [part for part in parts if part is not None] or [np.zeros(0)]
     shapes = [part.shape for part in given]
-    if () in shapes or len({shape[1:] for shape in shapes}) > 1:
+    if () in shapes:
+        b = next(b for b, part in enumerate(parts) if part is not None and not part.shape)
+        raise ValueError(f"pad_sequences: sequences[{b}] is a single number, of shape (); each sequence is a "
+                         "list of its steps, and a sequence on its own is given as [sequence]")  # fmt: skip
+    if len({shape[1:] for shape in shapes}) > 1:
         raise ValueError(f"pad_sequences: sequences may differ in their first axis only, got {shapes}")
     tail, dtype, T = shapes[0][1:], np.result_type(*[part.dtype for part in given]), lengths.max()
     fill = np.asarray(value)
+    if fill.ndim or fill.dtype.kind not in "biufc":
+        raise TypeError(f"pad_sequences: the value must be a number, got {value!r:.80}")
     if dtype.kind in "biu" and not (np.isfinite(fill).all() and np.array_equal(fill.astype(dtype), fill)):
         raise ValueError(f"pad_sequences: the value {value} is not of the sequences' dtype, {dtype}")
     if any([isinstance(part, mg.Tensor) for part in given]):

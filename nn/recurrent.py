@@ -15,7 +15,7 @@ from . import init
 from .cells import GRUCell, LSTMCell, RNNCell
 from .draws import generators
 from .layers import Dropout, is_integer
-from .module import Module, inside
+from .module import Module, inside, is_whole
 from .protocol import Cell, FunctionCell, State, is_tree, read_inputs
 from .scan import scan, taking
 from .sequences import padding_mask
@@ -317,7 +317,7 @@ class LSTM(_Stack):
 
     def make_cell(self, I: int, H: int, **options: Any) -> Cell:
         P = options.pop("proj_size", 0)
-        if not isinstance(P, (int, np.integer)) or not 0 <= P < H:
+        if not is_whole(P) or not 0 <= P < H:
             raise ValueError(f"LSTM: proj_size must be an integer below H = {H}, or 0 for none, got {P!r}")
         return ProjectedLSTMCell(I, H, int(P), **options) if P else super().make_cell(I, H, **options)
 

@@ -51,6 +51,7 @@ def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
     [0.1, 0.1, 0.01, 0.001]
     """
     check_range("every", every, 1, math.inf)
+    check_range("factor", factor, 0, math.inf)
     return Schedule(lr, lambda n, lr: lr * factor ** (n // every))
 
 
@@ -61,6 +62,7 @@ def exponential_decay(lr: float, factor: float) -> Schedule:
     >>> [rate(n) for n in range(4)]
     [1.0, 0.5, 0.25, 0.125]
     """
+    check_range("factor", factor, 0, math.inf)
     return Schedule(lr, lambda n, lr: lr * factor**n)
 
 
@@ -109,9 +111,9 @@ def one_cycle(
     [0.04, 0.52, 1.0, 0.611, 0.0]
     """
     check_range("total", total, 1, math.inf)
-    check_range("pct_start", pct_start, 0, math.nextafter(1, 2))
-    check_range("div_factor", div_factor, math.ulp(0), math.inf)
-    check_range("final_div_factor", final_div_factor, math.ulp(0), math.inf)
+    check_range("pct_start", pct_start, 0, 1, "[]")
+    check_range("div_factor", div_factor, 0, math.inf, "()")
+    check_range("final_div_factor", final_div_factor, 0, math.inf, "()")
     if anneal not in ("cos", "linear"):
         raise ValueError(f"one_cycle: anneal must be 'cos' or 'linear', got {anneal!r}")
     if three_phase and pct_start > 0.5:

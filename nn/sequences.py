@@ -10,6 +10,7 @@ import numpy as np
 import minigrad as mg
 
 from . import init
+from .module import examined
 
 
 def padding_mask(lengths: Any, T: int, B: int | None = None) -> Any:
@@ -31,7 +32,7 @@ def padding_mask(lengths: Any, T: int, B: int | None = None) -> Any:
     wanted = "(B,)" if B is None else f"({B},)"
     if lengths.ndim != 1 or (B is not None and len(lengths) != B) or (lengths.size and lengths.dtype.kind not in "iu"):
         raise ValueError(f"lengths must be integers of shape {wanted}, got {lengths.dtype} of shape {lengths.shape}")
-    return (_traced_mask if isinstance(lengths, mg.Tensor) else _mask)(lengths, T)
+    return examined(_traced_mask, lengths, T) if isinstance(lengths, mg.Tensor) else _mask(lengths, T)
 
 
 def _mask(lengths: np.ndarray, T: int) -> np.ndarray:

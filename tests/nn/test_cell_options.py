@@ -105,7 +105,7 @@ def test_no_projection_is_the_default_and_the_draws_stay_what_they_were() -> Non
     assert type(nn.LSTM(2, 4, proj_size=0).cells[0]) is nn.LSTMCell
 
 
-@pytest.mark.parametrize("proj_size", [4, -1, 1.5, None])
+@pytest.mark.parametrize("proj_size", [4, -1, 1.5, None, True])
 def test_a_projection_that_is_no_smaller_size_raises(proj_size: Any) -> None:
     with pytest.raises(ValueError, match=rf"LSTM: proj_size must be an integer below H = 4, .*got {proj_size}"):
         nn.LSTM(2, 4, proj_size=proj_size)

@@ -239,10 +239,12 @@ def test_a_plateau_takes_losses_as_they_come_and_counts_nan_as_no_better() -> No
 
 BAD_SCHEDULES: list[tuple[Any, str]] = [
     (lambda: nn.step_decay(-1.0, 2), "lr must"),
+    (lambda: nn.step_decay(0.1, 2, -0.5), "factor must"),
+    (lambda: nn.exponential_decay(0.1, math.nan), "factor must"),
     (lambda: nn.lambda_decay(math.nan, lambda n: 1.0), "lr must"),
     (lambda: nn.one_cycle(0.1, 0), "total must"),
-    (lambda: nn.one_cycle(0.1, 9, pct_start=1.5), "pct_start must"),
-    (lambda: nn.one_cycle(0.1, 9, div_factor=0.0), "div_factor must"),
+    (lambda: nn.one_cycle(0.1, 9, pct_start=1.5), r"pct_start must lie within \[0, 1\], got 1\.5"),
+    (lambda: nn.one_cycle(0.1, 9, div_factor=0.0), r"div_factor must lie within \(0, inf\), got 0\.0"),
     (lambda: nn.one_cycle(0.1, 9, final_div_factor=-1.0), "final_div_factor must"),
     (lambda: nn.one_cycle(0.1, 9, anneal="cosine"), "anneal must be 'cos' or 'linear', got 'cosine'"),
     (lambda: nn.one_cycle(0.1, 9, pct_start=0.6, three_phase=True), "pct_start of at most 0.5, got 0.6"),

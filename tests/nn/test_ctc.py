@@ -175,7 +175,9 @@ REFUSED: list[tuple[Any, dict[str, Any], Any, str]] = [
     ([[1, 3]], {}, ValueError, "found 3"),
     ([[1, -1]], {}, ValueError, "found -1"),
     ([[1, 2]], {"blank": 2}, ValueError, "not be the blank, 2; found 2"),
-    ([[1, 2]], {"blank": 3}, ValueError, r"blank must lie within 0 \.\.\. V - 1 = 2, got 3"),
+    ([[1, 2]], {"blank": 3}, ValueError, r"blank must be an integer within 0 \.\.\. V - 1 = 2, got 3"),
+    ([[1, 2]], {"blank": 0.0}, ValueError, r"blank must be an integer within .* got 0\.0"),
+    ([[1, 2]], {"blank": True}, ValueError, "blank must be an integer within .* got True"),
     ([1, 2], {}, ValueError, r"targets must be \(S, B\) with B = 2.*got shape \(2,\)"),
     ([[1, 2, 1], [1, 1, 1]], {}, ValueError, r"targets must be \(S, B\) with B = 2"),
     ([[1.0, 2.0]], {}, TypeError, "targets must be integers"),
@@ -189,8 +191,9 @@ REFUSED: list[tuple[Any, dict[str, Any], Any, str]] = [
 
 @pytest.mark.parametrize(("targets", "options", "error", "message"), REFUSED, ids=[m for *_, m in REFUSED])
 def test_what_does_not_fit_is_refused(targets: Any, options: Any, error: Any, message: str) -> None:
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         nn.ctc_loss(X, targets, **options)
+    assert "with_blanks" not in str(caught.value)  # a primitive that its user does not know
 
 
 def test_logits_of_other_than_three_axes_are_refused() -> None:

@@ -93,7 +93,7 @@ def test_the_padding_row_stays_as_it_is_while_others_learn_and_is_saved(tmp_path
     np.testing.assert_array_equal(other(np.arange(4)).data, embedding(np.arange(4)).data)
 
 
-@pytest.mark.parametrize("padding_idx", [4, -5, 1.0, "0"])
+@pytest.mark.parametrize("padding_idx", [4, -5, 1.0, "0", True])
 def test_a_padding_row_that_is_not_there_raises(padding_idx: Any) -> None:
     with pytest.raises(ValueError, match=rf"padding_idx must be an integer within -4 ... 3, got {padding_idx}"):
         nn.Embedding(4, 2, padding_idx=padding_idx)
@@ -137,11 +137,19 @@ def test_without_weights_it_has_no_entries_and_reads_plain_arrays_in_its_dtype()
         (3, (), r"shape \(\), its last size must be 3"),
         ((), (3,), r"tuple of the sizes of the last axes, got \(\)"),
         ((2, 0), (2, 0), r"got \(2, 0\)"),
+        (2.5, (2,), r"tuple of the sizes of the last axes, got 2\.5"),
+        ((2, "3"), (2, 3), r"got \(2, '3'\)"),
     ],
 )
 def test_other_sizes_than_those_normalised_raise(sizes: Any, shape: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         nn.LayerNorm(sizes)(np.ones(shape))
+
+
+@pytest.mark.parametrize("eps", [-1e-5, np.nan])
+def test_an_eps_below_0_raises(eps: float) -> None:
+    with pytest.raises(ValueError, match=f"LayerNorm: eps must be at least 0, got {eps}"):
+        nn.LayerNorm(3, eps)
 
 
 # --- convolution -----------------------------------------------------------------------------------------------------
@@ -209,6 +217,13 @@ def test_a_compiled_step_of_grouped_convolutions_equals_the_eager_one() -> None:
         assert p.grad.dtype == np.float32
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    one, two = np.int64(1), np.int32(2)
+    assert repr(nn.Conv2d(4, 6, two, one, one, dilation=two, groups=two)) == repr(
+        nn.Conv2d(4, 6, 2, 1, 1, dilation=2, groups=2)
+    )
+
+
 def test_the_options_are_shown() -> None:
     shown = repr(nn.Conv2d(4, 2, 3, (2, 1), 1, dilation=2, groups=2)).split("  #")[0]
     assert shown == "Conv2d(4, 2, (3, 3), stride=(2, 1), padding=1, dilation=2, groups=2)"
@@ -228,6 +243,8 @@ def test_the_options_are_shown() -> None:
         ({"groups": 3}, "groups must divide the channels, I = 4 and O = 6, got 3"),
         ({"groups": 4}, "I = 4 and O = 6, got 4"),
         ({"groups": 0}, "got 0"),
+        ({"groups": True}, "got True"),
+        ({"padding": True}, "got padding=True"),
     ],
 )
 def test_options_that_do_not_go_together_raise(options: Any, message: str) -> None:

@@ -95,6 +95,10 @@ def test_tensors_give_a_tensor_through_which_gradients_come_back() -> None:
         ([X, {"x": Y}], r"sequences\[1\] has another structure .* expected one array, got a dict of 1"),
         ([[{"x": 1}, {"y": 1}]], r"sequences\[0\]\[1\] has another structure"),
         ([{}], r"sequences\[0\] has no parts"),
+        (
+            [[], 1, 2],
+            r"sequences\[1\] is a single number, of shape \(\); each sequence is a list of its steps.* \[sequence\]",
+        ),
         ([{"x": X}, {"x": np.ones((1, 3))}], r"their first axis only, got \[\(3, 2\), \(1, 3\)\]"),
     ],
 )
@@ -116,6 +120,13 @@ def test_a_value_that_integers_cannot_hold_raises(value: float) -> None:
 def test_what_holds_no_numbers_raises() -> None:
     with pytest.raises(TypeError, match=r"sequences\[1\] holds something that is no number: \[1, None\]"):
         nn.pad_sequences([[1], [1, None]])
+    with pytest.raises(TypeError, match=r"sequences\[0\] holds something that is no number: 'ab'"):
+        nn.pad_sequences(["ab", "c"])
+    with pytest.raises(TypeError, match="give a list of sequences, got 3"):
+        nn.pad_sequences(3)  # type: ignore[arg-type]
+    for value in ("a", [1, 2], None):
+        with pytest.raises(TypeError, match="the value must be a number, got"):
+            nn.pad_sequences([[1]], value)
     with pytest.raises(TypeError, match="a list of sequences, each of which may be a dict"):
         nn.pad_sequences({"x": [X, Y]})
     with pytest.raises(ValueError, match="value has another structure"):
