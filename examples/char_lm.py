@@ -20,7 +20,6 @@ rows of numbers), `_options`, `_checkpoint`, `_compare` (cells and layers side b
 from __future__ import annotations
 
 import math
-import os
 import shlex
 import signal
 import sys
@@ -161,10 +160,8 @@ def main(argv: Sequence[str]) -> int:
 def _train(run: Run, corpus: Corpus, keeper: checkpoints.Keeper, saved: Any, progress: Progress, signals: Any) -> None:
     """Say what is trained on what, and train."""
     settings, ranks = run.settings, run.ranks
-    processes = ", ".join(map(str, ranks.gather(os.getpid())))
     with progress:
-        on = f"; on {ranks.size} ranks, processes {processes}" if ranks.size > 1 else ""
-        progress.say(f"{corpus.figures}; {run.title}, {number(run.weights)} weights{on}")
+        progress.say(f"{corpus.figures}; {run.title}, {number(run.weights)} weights")
         if saved and len(saved.random) != ranks.size:
             progress.say(f"of {len(saved.random)} ranks before: rows are cut anew, and what dropout draws")
         over_all = settings.schedule != "constant" and settings.schedule_steps is None

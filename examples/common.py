@@ -159,16 +159,16 @@ def written_whole(path: Path, keep: bool = True) -> Iterator[Path]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, as a whole or not at all."""
-    if silent():
-        return
-    with written_whole(path) as file:
-        file.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    if not silent():
+        with written_whole(path) as file:
+            file.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def command(main: Callable[[Sequence[str]], int | None], on_ranks: bool = False) -> Callable[..., int]:
     """Make `main(arguments)` a program: it returns an exit code, and no mistake of the user's shows a traceback.
 
-    Under mpiexec rank 0 alone prints; a program that is not made for several ranks (`on_ranks`) refuses.
+    Under mpiexec rank 0 alone prints, at first the processes of all ranks: who was killed, MPICH tells by its process
+    only. A program that is not made for several ranks (`on_ranks`) refuses.
     """
 
     @functools.wraps(main)
@@ -183,6 +183,9 @@ def command(main: Callable[[Sequence[str]], int | None], on_ranks: bool = False)
                 sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end of the process
             if ranks.size > 1 and not on_ranks:
                 raise UserError("this example runs on one rank: start it without mpiexec")
+            processes = ", ".join(map(str, ranks.gather(os.getpid())))
+            if ranks.size > 1 and "--quiet" not in (argv or sys.argv):
+                print(f"{ranks.size} ranks, processes {processes}", flush=True)
             code = main(sys.argv[1:] if argv is None else argv)
             sys.stdout.flush()
             return code or 0
@@ -225,11 +228,10 @@ def need(*packages: str) -> None:
 def output_folder(path: str) -> Path:
     """The folder, made if need be and known to be writable."""
     folder = Path(path)
-    if silent():
-        return folder
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        if not silent():
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UserError(f"cannot write to the output folder {path}: {error.strerror}") from error
     return folder
@@ -284,9 +286,8 @@ class Progress:
         from rich.text import Text
 
         bar = Table.grid(padding=(0, 2))
-        bar.add_row(
-            ProgressBar(total=1.0, completed=done, width=30, complete_style="cyan"), position, Text(left, style="cyan")
-        )
+        shown = ProgressBar(total=1.0, completed=done, width=30, complete_style="cyan")
+        bar.add_row(shown, position, Text(left, style="cyan"))
         self.live.update(Group(bar, Text(figures, style="bold")), refresh=True)
 
     def say(self, line: str) -> None:
@@ -344,7 +345,6 @@ def picture(path: Path, width: float = 7.2, height: float = 4.2) -> Iterator[Any
 
     with matplotlib.style.context(STYLE, after_reset=True):
         yield (figure := Figure((width, height)))
-        if silent():
-            return
-        with written_whole(path) as file:
-            figure.savefig(file, format="png", pil_kwargs={"optimize": True})
+        if not silent():
+            with written_whole(path) as file:
+                figure.savefig(file, format="png", pil_kwargs={"optimize": True})

@@ -28,7 +28,7 @@ import nn
 
 from . import common
 from .common import GREEN, ORANGE, Progress, UserError, command_on_ranks, number, output_folder, picture
-from .training import Watch, common_to_ranks
+from .training import Watch, common_to_ranks, shared_out
 
 # --- data: images (N, height, width) and as many captions -----------------------------------------------------------
 
@@ -210,7 +210,8 @@ def main(argv: list[str]) -> None:
         progress.say(f"{number(len(words[0]))} images to learn from, {len(vocabulary) - 1} words")
         model = train(training[0], words, guesses, len(vocabulary), o, progress)
         for title, (images, captions) in tests.items():
-            said[title] = [" ".join(vocabulary[n] for n in model.say(image, len(words))).strip() for image in images]
+            spoken = shared_out(images, lambda some: [model.say(image, len(words)) for image in some])
+            said[title] = [" ".join(vocabulary[n] for n in numbers).strip() for numbers in spoken]
             both = {"network": said[title], "nearest scene": nearest(*training, images)}
             found[title] = {name: scores(of, captions) for name, of in both.items()}
             figures = (f"{name} {of['exact']:.3f} ({of['words']:.3f})" for name, of in found[title].items())

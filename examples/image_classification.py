@@ -26,7 +26,7 @@ import nn
 
 from . import common
 from .common import COLOURS, GREY, Progress, UserError, command_on_ranks, number, output_folder, picture
-from .training import PARTS, Watch, add_split, common_to_ranks, given_split, learning_rate, mean_loss, tenth
+from .training import PARTS, Watch, add_split, common_to_ranks, given_split, learning_rate, mean_loss, shared_out, tenth
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 BATCH = 32
@@ -153,8 +153,11 @@ def train(cell: str, view: str, data: list[Images], o: Any, progress: Progress) 
         loss.backward()
         return loss
 
+    def answers(xs: np.ndarray) -> np.ndarray:
+        return np.array(shared_out(xs.shape[1], lambda mine: model.beliefs(xs[:, mine])[-1]))  # (N, classes)
+
     def accuracy() -> float:
-        return float(np.mean(model.beliefs(test_xs)[-1].argmax(axis=-1) == test_labels))
+        return float(np.mean(answers(test_xs).argmax(axis=-1) == test_labels))
 
     accuracies: list[float] = []
     with Watch(model, np.log(labels.max() + 1), o, f"{cell.upper()} by {view}") as watch:
@@ -170,7 +173,7 @@ def train(cell: str, view: str, data: list[Images], o: Any, progress: Progress) 
             accuracies.append(accuracy())
             done = (epoch + 1) / o.epochs
             progress.update(done, f"{watch.name}, {done:.0%}", f"held-out accuracy {accuracies[-1]:.3f}")
-            if len(held) and watch.validated(mean_loss(model.beliefs(held_xs)[-1], held)):
+            if len(held) and watch.validated(mean_loss(answers(held_xs), held)):
                 break
     watch.use_best(progress.say)
     return model, accuracies, accuracy()

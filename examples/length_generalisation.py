@@ -18,6 +18,7 @@ What needs two states is mostly learnt for good. What needs a counter is not: th
 seen, and some way beyond (on who can count: Gers & Schmidhuber 2001; Weiss, Goldberg & Yahav 2018).
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ import nn
 
 from . import common
 from .common import COLOURS, GREY, Progress, at_least, command_on_ranks, number, output_folder, picture
-from .training import Watch, common_to_ranks
+from .training import Watch, common_to_ranks, shared_out
 
 # --- data: (T, B) symbols and answers, as integers ------------------------------------------------------------------
 
@@ -143,12 +144,17 @@ def train(task: str, cell: str, o: Any, progress: Progress, run: int, runs: int)
     return model
 
 
+def right(model: Any, xs: np.ndarray, answers: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    """Of which of these sequences every answer is right."""
+    return np.asarray((model.answers(xs[:, mine]) == answers[:, mine]).all(axis=0))
+
+
 def accuracies(task: str, model: Any, lengths: list[int], seed: int) -> list[float]:
     """The fraction of 200 new sequences of each length of which every answer is right."""
     found = []
     for T in lengths:
         xs, answers = TASKS[task][0](T, 200, np.random.default_rng([seed, T]))
-        found.append(float((model.answers(xs) == answers).all(axis=0).mean()))
+        found.append(float(np.mean(shared_out(200, functools.partial(right, model, xs, answers)))))
     return found
 
 

@@ -27,7 +27,7 @@ import nn
 
 from . import common
 from .common import BLUE, GREEN, GREY, ORANGE, Progress, at_least, command_on_ranks, number, output_folder, picture
-from .training import DivergenceError, Watch
+from .training import DivergenceError, Watch, shared_out
 
 SYMBOLS, REMEMBERED = 4, 3  # of the copy task
 BATCH, ENOUGH = 50, 0.003  # the second is the error at which training stops, relative to that of a guess
@@ -122,6 +122,10 @@ def train(task: str, length: int, name: str, o: Any, progress: Progress, done: f
         loss.backward()
         return loss
 
+    @mg.no_grad()
+    def error(mine: np.ndarray) -> list[float]:
+        return [len(mine) * network(*(part[:, mine] for part in unseen)).item()]
+
     watch = Watch(network, guess, o, f"{task}, length {length}, {name}", may_explode=name not in CELLS)
     try:
         with watch:
@@ -135,8 +139,7 @@ def train(task: str, length: int, name: str, o: Any, progress: Progress, done: f
                 optimizer.step()
                 progress.update(done, f"{watch.name}, step {number(step)}", f"loss {loss:.2g}")
                 if step % 100 == 0 or step == o.steps:
-                    with mg.no_grad():
-                        errors.append(network(*unseen).item())
+                    errors.append(sum(shared_out(500, error)) / 500)
                     watch.validated(errors[-1])
                     if errors[-1] < ENOUGH * guess:
                         break

@@ -28,7 +28,7 @@ import nn
 
 from . import common
 from .common import Progress, UserError, at_least, command_on_ranks, number, output_folder, picture
-from .training import Watch
+from .training import Watch, shared_out
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 KEYS, LOWEST = 88, 21  # of a piano, and the MIDI number of the lowest one
@@ -111,12 +111,14 @@ def nats_a_frame(model: Any, pieces: list[np.ndarray]) -> float:
     if not isinstance(model, Listener):
         xs = np.concatenate(pieces)
         return float(KEYS * nn.binary_cross_entropy_with_logits(np.broadcast_to(model, xs.shape), xs))
-    total, model = 0.0, model.eval()
-    with mg.no_grad():
-        for k in range(0, len(pieces), BATCH):
-            xs, lengths = nn.pad_sequences(pieces[k : k + BATCH])
-            total += float(nats(model(xs, lengths), xs, lengths).data) * lengths.sum()
-    return total / sum(map(len, pieces))
+    model = model.eval()
+    batches = [nn.pad_sequences(pieces[k : k + BATCH]) for k in range(0, len(pieces), BATCH)]
+
+    @mg.no_grad()
+    def totals(some: list[Any]) -> list[float]:
+        return [nats(model(xs, own), xs, own).item() * own.sum() for xs, own in some]
+
+    return float(sum(shared_out(batches, totals)) / sum(map(len, pieces)))
 
 
 # --- training -------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ import nn
 
 from . import common
 from .common import BLUE, ORANGE, Progress, UserError, at_least, command_on_ranks, number, output_folder, picture
-from .training import PARTS, Watch, add_split, given_split, learning_rate, mean_loss, tenth
+from .training import PARTS, Watch, add_split, given_split, learning_rate, mean_loss, shared_out, tenth
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 BATCH = 32
@@ -187,10 +187,15 @@ def train(seen: Any, held: Any, o: Any, vectors: Any, progress: Progress, fold: 
                 optimizer.step()
                 done = len(watch.losses) / steps
                 progress.update((fold + done) / folds, watch.name or f"{done:.0%}", f"loss {loss:.3f}")
-            if held[0] and watch.validated(mean_loss(model.probabilities(held[0]), held[1])):
+            if held[0] and watch.validated(mean_loss(answers(model, held[0]), held[1])):
                 break
     watch.use_best(progress.say)
     return model
+
+
+def answers(model: Reader, sentences: list[list[str]]) -> np.ndarray:
+    """The probabilities (N, classes) of the labels of sentences, which all ranks read together."""
+    return np.array(shared_out(sentences, model.probabilities))
 
 
 def bags_of_words(words: list[list[str]], labels: np.ndarray, folds: Any) -> dict[str, list[float]]:
@@ -267,7 +272,7 @@ def main(argv: list[str]) -> None:
                 seen, held = (seen[part] for part in tenth(len(seen), o.seed))
             data = [([words[n] for n in numbers], labels[numbers]) for numbers in (seen, held, new)]
             model = train(data[0], data[1], o, vectors, progress, fold, len(folds))
-            hit = model.probabilities(data[2][0]).argmax(axis=1) == data[2][1]
+            hit = answers(model, data[2][0]).argmax(axis=1) == data[2][1]
             right[o.cell.upper()].append(float(hit.mean()))
             name = "test" if given else f"fold {fold + 1}"
             progress.say(f"{name}: " + ", ".join(f"{name} {of[fold]:.3f}" for name, of in right.items()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -77,6 +77,19 @@ def mean_loss(p: np.ndarray, labels: np.ndarray) -> float:
 def common_to_ranks(rng: np.random.Generator) -> np.random.Generator:
     """A generator for the order of the data, which all ranks must agree on; a model's differs from rank to rank."""
     return rng if nn.distributed.world().size == 1 else copy.deepcopy(rng)
+
+
+def share_of(some: Any, ranks: nn.distributed.Ranks) -> Any:
+    """A rank's part of a sequence, or of the numbers below n."""
+    some = np.arange(some) if isinstance(some, int) else some
+    return some[ranks.rows(len(some))]
+
+
+def shared_out(some: Any, evaluate: Callable[[Any], Iterable[Any]]) -> list[Any]:
+    """What `evaluate(some)` finds, on every rank, of which each has evaluated its part: `some` as in `share_of`."""
+    ranks = nn.distributed.world()
+    mine = share_of(some, ranks)
+    return [found for part in ranks.gather(list(evaluate(mine)) if len(mine) else []) for found in part]
 
 
 RECENT = 20  # the loss of the moment is the mean of so many steps
@@ -151,8 +164,7 @@ class Watch:
 
     def share(self, batch: Any) -> Any:
         """This rank's part of a batch: of a sequence, or of the numbers below n."""
-        batch = np.arange(batch) if isinstance(batch, int) else batch
-        return batch[self.parallel.ranks.rows(len(batch))]
+        return share_of(batch, self.parallel.ranks)
 
     def average(self, loss: Any, count: int) -> float:
         """Average the gradients of all ranks, each of the mean over `count`: the loss of the whole batch."""

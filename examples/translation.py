@@ -22,6 +22,7 @@ FILE ... --test FILE ...`, and `--validation FILE ...` to choose weights by; on 
 translation.
 """
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ import nn
 
 from . import common
 from .common import GREY, Progress, UserError, at_least, command_on_ranks, number, output_folder, picture
-from .training import PARTS, Watch, add_split, given_split, learning_rate, tenth
+from .training import PARTS, Watch, add_split, given_split, learning_rate, shared_out, tenth
 
 END, RARE = 0, 1  # the first two of each vocabulary
 BATCH, DROPOUT = 64, 0.2
@@ -176,6 +177,11 @@ class Translator(nn.Module):
         return [list(self.targets)[n] for n in best if n != END], weights
 
 
+def translations(model: Translator, width: int, pairs: list[Any]) -> list[Any]:
+    """Of each pair's source the translation and where it looks."""
+    return [model.translate(source, width) for source, _ in pairs]
+
+
 # --- training -------------------------------------------------------------------------------------------------------
 
 
@@ -195,7 +201,8 @@ def validate(model: Translator, pairs: list[Any]) -> float:
     """The mean cross-entropy of the words of these translations."""
     batches = [batch_of(model.eval(), pairs[k : k + BATCH]) for k in range(0, len(pairs), BATCH)]
     words = sum((ys[1:] != RARE).sum() for _, _, ys in batches)
-    return sum(loss_of(model, *batch, reduction="sum").item() for batch in batches) / max(1, int(words))
+    sums = shared_out(batches, lambda some: [loss_of(model, *batch, reduction="sum").item() for batch in some])
+    return float(sum(sums)) / max(1, int(words))
 
 
 def train(
@@ -280,7 +287,7 @@ def main(argv: list[str]) -> None:
             model = Translator(training, name == "attention", o)
             train(model, training, held, o, progress, name, k / 2)
             progress.update((k + 1) / 2, name, "translating", at_once=True)
-            found = [model.translate(source, o.beam) for source, _ in test]
+            found = shared_out(test, functools.partial(translations, model, o.beam))
             results = [(target, words) for (_, target), (words, _) in zip(test, found)]
             parts = {"held out": results[:count], "longer": results[count:]}
             figures[name] = {part: measure(of) for part, of in parts.items() if of}

@@ -29,7 +29,7 @@ import nn
 
 from . import common
 from .common import ORANGE, Progress, UserError, command_on_ranks, number, output_folder, picture
-from .training import PARTS, Watch, add_split, common_to_ranks, given_split, learning_rate, mean_loss, tenth
+from .training import PARTS, Watch, add_split, common_to_ranks, given_split, learning_rate, mean_loss, shared_out, tenth
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 LENGTH, WIDTH, WALL = 32, 28, slice(8, 20)
@@ -145,12 +145,17 @@ def train(videos: list[Any], held: list[Any], names: np.ndarray, o: Any, progres
             optimizer.step()
             progress.update(step / o.steps, f"step {number(step)}", f"loss {loss:.3f}")
             if held and (step % per_epoch == 0 or step == o.steps):
-                p = np.concatenate([model.probabilities(frames) for frames, _ in held])
+                p = answers(model, held)
                 model.train()
                 if watch.validated(mean_loss(p, held_labels)):
                     break
     watch.use_best(progress.say)
     return model
+
+
+def answers(model: Watcher, videos: list[Any]) -> np.ndarray:
+    """The probabilities of each label for each frame of some videos, which all ranks watch together."""
+    return np.concatenate(shared_out(videos, lambda some: [model.probabilities(xs) for xs, _ in some]))
 
 
 def logistic_regression(videos: list[Any], xs: np.ndarray, seed: int) -> np.ndarray:
@@ -204,7 +209,7 @@ def main(argv: list[str]) -> None:
         progress.say(f"{number(len(training))} videos to learn from, {len(test)} to test on, {len(names)} labels")
         single = logistic_regression(training, xs, o.seed)
         model = train(training, held, names, o, progress)
-    network = np.concatenate([model.probabilities(frames) for frames, _ in test])
+    network = answers(model, test)
     p = {o.cell.upper(): network, "logistic regression on single frames": single}
     right = {title: names[of.argmax(axis=1)] == truth for title, of in p.items()}
     places = {"all frames": truth == truth} | ({} if o.train else {"behind the wall": ~xs.any(axis=1)})

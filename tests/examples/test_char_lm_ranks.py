@@ -16,14 +16,19 @@ from char_lm_runs import TINY, assert_same_run, contents, text  # noqa: F401
 from ranks import command, environment, launch, needs_mpi
 
 import nn
-from examples import char_lm
+from examples import char_lm, tape
 
 pytestmark = needs_mpi
 MODULE = ["-m", "examples.char_lm"]
 
 
-def train(n: int, *arguments: Any) -> subprocess.CompletedProcess[str]:
-    return launch(n, *MODULE, *TINY, *map(str, arguments))
+def train(n: int, *runs: Any) -> subprocess.CompletedProcess[str]:
+    """Several trainings, each a list of arguments, one after the other on the same ranks."""
+    commands = [[*TINY, *map(str, run)] if run[0] != "compare" else list(map(str, run)) for run in runs]
+    program = (
+        "import json, sys; from examples import char_lm; sys.exit(max(map(char_lm.main, json.loads(sys.argv[1]))))"
+    )
+    return launch(n, "-c", program, json.dumps(commands), seconds=120)
 
 
 def test_ranks_train_validate_and_print_as_one_process(
@@ -33,10 +38,13 @@ def test_ranks_train_validate_and_print_as_one_process(
     options = [text, "--steps", "20", "--val-fraction", "0.5"]  # two rows to validate on
     assert char_lm.main([*TINY, *options, "--out", str(one)]) == 0
     alone = capsys.readouterr().out
-    done = train(3, *options, "--out", three)
+    few = [text, "--steps", 3, "--batch-size", 2, "--quiet", "--out", tmp_path / "few"]  # rows, fewer than ranks
+    done = train(3, few, [*options, "--out", three])
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"on 3 ranks, processes \d+, \d+, \d+\n", done.stdout)
-    assert done.stdout.count("\n") == alone.count("\n")
+    assert contents(tmp_path / "few")[0]["history.losses"].shape == (3,)
+    shown = done.stdout[done.stdout.index("3 ranks") :]  # --quiet has no such line
+    assert re.match(r"3 ranks, processes \d+, \d+, \d+\n", shown)
+    assert shown.count("\n") == alone.count("\n") + 1
     assert sorted(path.name for path in three.iterdir()) == sorted(path.name for path in one.iterdir())
     (a, _), (b, _) = contents(one), contents(three)
     assert a.keys() == b.keys()
@@ -44,30 +52,30 @@ def test_ranks_train_validate_and_print_as_one_process(
         np.testing.assert_allclose(a[name], b[name], rtol=2e-3, atol=2e-4, err_msg=name)
 
 
-def test_more_ranks_than_rows_take_part(text: str, tmp_path: Path) -> None:
-    done = train(3, text, "--steps", 3, "--batch-size", 2, "--out", tmp_path / "out")
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_run_resumed_on_as_many_ranks_has_the_same_bits(text: str, tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+def test_a_run_resumed_on_as_many_ranks_has_the_same_bits_and_on_one_goes_on(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, parts, fewer = (tmp_path / name for name in ("whole", "parts", "fewer"))
     options = text, "--dropout", 0.2, "--schedule", "constant"
-    assert train(2, *options, "--steps", 14, "--out", whole).returncode == 0
-    assert train(2, *options, "--steps", 7, "--out", parts).returncode == 0
-    done = train(2, "--resume", parts / "checkpoint.safetensors", text, "--steps", 14)
+    again = ["--resume", str(parts / "checkpoint.safetensors"), text, "--steps", "14"]
+    halves = [[*options, "--steps", 7, "--out", folder] for folder in (parts, fewer)]
+    done = train(2, [*options, "--steps", 14, "--out", whole], *halves, again)
     assert (done.returncode, done.stderr) == (0, "")
     assert "rows are cut anew" not in done.stdout
     assert_same_run(whole, parts)
+    again[1] = str(fewer / "checkpoint.safetensors")
+    assert char_lm.main([*TINY, *again]) == 0
+    assert "of 2 ranks before: rows are cut anew" in capsys.readouterr().out
+    assert len(contents(fewer)[0]["history.losses"]) == 14
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [(2, 1), *(pytest.param(*n, marks=pytest.mark.campaign) for n in [(1, 2), (2, 3)])]
-)
+@pytest.mark.campaign
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (2, 3)])
 def test_a_run_goes_on_with_another_number_of_ranks_and_says_so(
     text: str, tmp_path: Path, before: int, after: int
 ) -> None:
-    assert train(before, text, "--steps", 7, "--out", tmp_path).returncode == 0
-    done = train(after, "--resume", tmp_path / "checkpoint.safetensors", text, "--steps", 14)
+    assert train(before, [text, "--steps", 7, "--out", tmp_path]).returncode == 0
+    done = train(after, ["--resume", tmp_path / "checkpoint.safetensors", text, "--steps", 14])
     assert (done.returncode, done.stderr) == (0, "")
     assert f"of {before} rank" in done.stdout
     assert "before: rows are cut anew" in done.stdout
@@ -79,9 +87,13 @@ def test_a_run_goes_on_with_another_number_of_ranks_and_says_so(
     [
         ("nowhere.txt", "error: .*nowhere.txt.*"),
         pytest.param("--hidden 0", "error: --hidden must be at least 1 .*", marks=pytest.mark.campaign),
-        ("sample nowhere", "error: sample runs on one rank: start it without mpiexec"),
-        pytest.param(
-            "explore nowhere", "error: explore runs on one rank: start it without mpiexec", marks=pytest.mark.campaign
+        *(
+            pytest.param(
+                f"{what} nowhere",
+                f"error: {what} runs on one rank: start it without mpiexec",
+                marks=pytest.mark.campaign,
+            )
+            for what in ("sample", "explore")
         ),
         pytest.param("compare --cells transformer", "error: .*transformer.*", marks=pytest.mark.campaign),
     ],
@@ -118,6 +130,20 @@ def test_a_network_that_diverges_on_one_rank_ends_the_comparison(text: str, tmp_
     assert not list(tmp_path.glob("*.png"))
 
 
+def test_what_only_looks_at_results_refuses_to_run_several_times_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ranks = nn.distributed.Ranks()
+    ranks.size = 2
+    monkeypatch.setattr(nn.distributed, "world", lambda: ranks)
+    for what in ("sample", "explore", "export"):
+        assert char_lm.main([what, "nowhere"]) == 2
+        assert capsys.readouterr().err == f"error: {what} runs on one rank: start it without mpiexec\n"
+    assert tape.main([]) == 2
+    assert capsys.readouterr().err == "error: this example runs on one rank: start it without mpiexec\n"
+
+
+@pytest.mark.campaign
 def test_an_example_that_trains_nothing_refuses_to_run_several_times_over() -> None:
     done = launch(2, "-m", "examples.tape")
     assert done.returncode == 2
@@ -171,7 +197,7 @@ def test_ctrl_c_saves_once_and_a_killed_rank_ends_all(
     if how is signal.SIGINT:
         assert told.count("saved; go on with") == 1
         steps = len(arrays["history.losses"]) + 3
-        assert train(2, "--resume", tmp_path / "checkpoint.safetensors", text, "--steps", steps).returncode == 0
+        assert char_lm.main(["--resume", str(tmp_path / "checkpoint.safetensors"), text, "--steps", str(steps)]) == 0
     else:
         # MPICH names the process, and our first line the ranks of processes; Open MPI names the rank
         assert f"PID {processes[2]} " in rest or "process rank 1" in told

@@ -30,6 +30,7 @@ FEW = ("translation",)  # each of the others is as dear again
 def test_an_example_gives_one_set_of_results(name: str, tmp_path: Path) -> None:
     done = launch(2, "-m", f"examples.{name}", *SMALL[name].split(), "--out", str(tmp_path), seconds=100)
     assert (done.returncode, done.stderr) == (0, "")
+    assert re.match(r"2 ranks, processes \d+, \d+\n", done.stdout)  # so that a killed one is known by its rank
     assert done.stdout.count("picture: ") == 1
     files = [path.name for path in tmp_path.iterdir()]
     assert len(files) == 2

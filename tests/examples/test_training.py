@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import nn
 from examples import common, long_memory
-from examples.training import RECENT, DivergenceError, Watch
+from examples.training import RECENT, DivergenceError, Watch, shared_out
 
 OPTIONS = Namespace(lr=0.25, clip=1.0)
 
@@ -198,6 +200,30 @@ def test_a_network_that_is_not_clipped_may_explode_beside_others(tmp_path: Path)
 
 
 # --- files of earlier runs ------------------------------------------------------------------------------------------
+
+
+@given(n=st.integers(0, 9), size=st.integers(1, 4), counted=st.booleans())
+def test_what_ranks_share_out_is_what_one_finds_and_each_does_its_part_once(n: int, size: int, counted: bool) -> None:
+    some: Any = n if counted else [f"item {k}" for k in range(n)]
+    world, seen = nn.distributed.Ranks(), list[Any]()
+
+    def evaluate(mine: Any) -> list[str]:
+        assert len(mine)  # a rank without a part is not asked
+        seen.extend(mine)
+        return [f"found in {item}" for item in mine]
+
+    def gather(part: Any) -> list[Any]:
+        parts.append(part)
+        return parts
+
+    world.size, world.gather, parts = size, gather, list[Any]()  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.distributed, "world", lambda: world)
+        for rank in range(size):
+            world.rank = rank
+            found = shared_out(some, evaluate)
+    assert found == [f"found in {item}" for item in (range(n) if counted else some)]
+    assert seen == list(range(n) if counted else some)
 
 
 def test_results_that_differ_are_set_aside_and_that_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
