@@ -46,11 +46,14 @@ def _fresh(x: Any) -> Tensor:
 
 def _pulled(outputs: list[Tensor], cotangents: list[Any], inputs: list[Tensor]) -> list[Any]:
     """The cotangents of `inputs` as Tensors, zeros where nothing arrived."""
-    totals = pull(outputs, cotangents, inputs)
-    return [
-        g if isinstance(g, Tensor) else type(x)._sharing(np.zeros_like(x._data) if g is None else g)
-        for g, x in zip(totals, inputs, strict=True)
-    ]
+    return [_tensor(g, x) for g, x in zip(pull(outputs, cotangents, inputs), inputs, strict=True)]
+
+
+def _tensor(g: Any, x: Tensor) -> Tensor:
+    """A cotangent of x as a Tensor; while `compile` traces, what is computed from plain arrays alone is none yet."""
+    if isinstance(g, Tensor):
+        return g if is_tensor(g) else g.detach()
+    return type(x)._sharing(np.zeros_like(x._data) if g is None else g)
 
 
 def _run(

@@ -192,7 +192,7 @@ def _checked(targets: Any, V: int, ignore_index: int | None) -> Any:
 def _pick(x: Any, indices: np.ndarray) -> Any:
     """x[..., indices[...]]: one entry of each last axis."""
     rows = x.reshape(-1, x.shape[-1])
-    return rows[np.arange(indices.size), indices.reshape(-1)].reshape(indices.shape)
+    return mg.getitem(rows, (np.arange(indices.size), indices.reshape(-1))).reshape(indices.shape)
 
 
 # --- of one shape ----------------------------------------------------------------------------------------------------

@@ -137,3 +137,34 @@ def test_an_error_in_a_rule_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatc
             f(X[0])
     same(mg.grad(chain), X[0])
     assert np.isfinite(mg.as_tensor(f(X[0])).data).all()
+
+
+W = np.array([[1.0, -2.0, 0.5], [3.0, 0.0, 1.0]])
+LINEAR = {
+    "a product": lambda x: mg.sum(x * W),
+    "an entry": lambda x: mg.sum(x[0] * W[1]),
+    "a choice": lambda x: mg.sum(mg.where(W > 0, x, 0.0)),
+    "a matrix product": lambda x: mg.sum(x @ W.T),
+    "a checkpoint": mg.checkpoint(lambda x: mg.sum(x * W)),
+}
+SECOND = {
+    "grad of grad": lambda f: mg.grad(lambda x: mg.sum(mg.grad(f)(x) * W)),
+    "grad of jvp": lambda f: mg.grad(lambda x: mg.jvp(f, (x,), (W,))[1] * 2.0),
+    "grad of vjp": lambda f: mg.grad(lambda x: mg.sum(mg.vjp(f, x)[1](1.0)[0])),
+    "hessian": mg.hessian,
+    "hvp": lambda f: lambda x: mg.hvp(f, (x,), (W,)),
+    "third": lambda f: mg.grad(lambda x: mg.sum(mg.grad(lambda x: mg.sum(mg.grad(f)(x) * W))(x) * x)),
+}
+
+
+@pytest.mark.parametrize("second", SECOND.values(), ids=SECOND)
+@pytest.mark.parametrize("f", LINEAR.values(), ids=LINEAR)
+def test_a_gradient_that_no_input_reaches_has_the_derivative_0(f: Any, second: Any) -> None:
+    same(second(f), X[0])
+    for part in mg.tree_leaves(mg.compile(second(f))(X[0])):
+        np.testing.assert_array_equal(part.data, np.zeros_like(part.data))
+
+
+def test_compiled_plain_numbers_in_place_of_a_result_are_still_refused() -> None:
+    with pytest.raises(TypeError, match="must return a floating-point Tensor, got plain numbers"):
+        mg.compile(lambda x: mg.grad(lambda t: mg.sum(mg.tanh(x)))(x))(X[0])

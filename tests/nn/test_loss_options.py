@@ -283,6 +283,20 @@ def test_compiled_a_loss_reads_lengths_and_targets_at_each_call(name: str) -> No
         compiled(mg.tensor(x), mg.tensor(targets), mg.tensor([4, 1]))
 
 
+@pytest.mark.parametrize("option", ["weight", "label_smoothing"])
+def test_compiled_logits_may_be_plain_numbers_and_an_option_what_learns(option: str) -> None:
+    x, targets = np.random.default_rng(0).standard_normal((3, 2, 4)), np.array([[0, 1], [2, 3], [3, 3]])
+
+    def step(w: Any) -> Any:
+        options = {"weight": w, "label_smoothing": 0.1} if option == "label_smoothing" else {"weight": w}
+        return nn.cross_entropy(x, targets, lengths=[3, 1], **options)
+
+    w = np.array([0.5, 1.0, 2.0, 0.25])
+    eager, compiled = mg.value_and_grad(step)(w), mg.compile(mg.value_and_grad(step))(w)
+    for a, b in zip(compiled, eager):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-14)
+
+
 @each_loss
 @pytest.mark.parametrize("lengths", [[4, 1], [-1, 1], [1, 1, 1], [1.0, 1.0]], ids=str)
 def test_lengths_that_do_not_fit_the_batch_are_refused(name: str, lengths: Any) -> None:
