@@ -13,7 +13,7 @@ from .derivation import Derivation, being_differentiated, looked_at
 from .details import detailed, remark
 from .interpretation import interpreted
 from .keeping import frozen
-from .messages import check_callable
+from .messages import check_callable, defined, describe
 from .modes import dropped_record, enable_grad, no_grad, recording
 from .ops import positive
 from .primitive import primitive
@@ -22,6 +22,8 @@ from .shapes import astype, getitem, reshape
 from .tensor import Tensor
 from .tree import flatten
 
+# what a result may be besides Tensors: what holds none of them
+_RESULTS = (Variable, np.ndarray, np.generic, np.dtype, int, float, complex, str, bytes, slice, range, type(None))
 _OPEN: Any = object()  # in a tree: here stands a tensor that needs a gradient
 
 
@@ -50,6 +52,13 @@ class _Part:
         if derivation.looked:
             for x in self.inputs:
                 looked_at(x)
+        for y in results:
+            if not isinstance(y, _RESULTS) or (isinstance(y, np.ndarray) and y.dtype.hasobject):
+                # as a generator or an object's attributes: their record would be dropped, and no gradient come back
+                raise TypeError(
+                    f"checkpoint: {defined(self.f)} must return Tensors and constants, alone or in tuples, lists and "
+                    f"dicts; found {describe(y)}, in which a Tensor would lose its gradient"
+                )
         return results, start, fresh
 
     def keep(self, results: list[Any], start: int, fresh: list[Any]) -> None:
@@ -199,10 +208,11 @@ def checkpoint(f: Callable[..., Any], generators: Sequence[np.random.Generator] 
     Args:
         f: a function of Tensors, or trees of them and of constants, that returns a Tensor or a tree of them. It may use
             other tensors (parameters), which get their gradients as well. What it draws by `minigrad.sample` it draws
-            again.
+            again. A result that is no Tensor must be a constant: numbers, arrays, strings, None.
         generators: random generators that it draws from in other ways; they give the same numbers again.
 
     Raises:
+        TypeError: if a result of f may hold Tensors that would be lost: a generator, a function, an object of a class.
         RuntimeError: (the derivative) if f, run again, gives another result or uses other tensors: it is random, or
             what it closes over was replaced.
 

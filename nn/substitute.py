@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -41,7 +41,7 @@ def functional_call(module: Module, parameters: Mapping[str, Any], /, *inputs: A
     not over the module, does not see the others. Compiled functions in the module run as plain Python.
 
     Raises:
-        TypeError: if `module` is no Module, or `parameters` no dict.
+        TypeError: if `module` is no Module, or `parameters` no dict, or `forward` returns a generator or the like.
         ValueError: listing every missing, unexpected or mismatched name.
         RuntimeError: if another thread is inside a functional_call of the module, or of a part of it.
     """
@@ -63,7 +63,14 @@ def functional_call(module: Module, parameters: Mapping[str, Any], /, *inputs: A
         for name, t in tensors.items():
             mg.label(t, name)
     with _alone(module), mg.no_compile(), _replaced(_current.get().and_then(given)):
-        return module(*inputs, **keywords)
+        result = module(*inputs, **keywords)
+    for part in mg.tree_leaves(result):
+        if isinstance(part, (Iterator, Awaitable, AsyncIterator)):
+            raise TypeError(
+                f"functional_call: {type(module).__name__} returned a {type(part).__name__}, which would run after the "
+                "call, with the module's own parameters; have it return a list or a tuple"
+            )
+    return result
 
 
 def _check(module: Module, own: dict[str, mg.Tensor], tensors: dict[str, mg.Tensor]) -> None:

@@ -179,3 +179,34 @@ def test_memory_grows_with_the_square_root_of_the_number_of_steps() -> None:
     small, large = peak(256, 16), peak(4096, 64)
     assert large < 5.5 * small  # 16 times the steps, 4 times the memory
     assert peak(256, 1) > 4 * small  # and this test could see a record that is kept
+
+
+class Kept:
+    def __init__(self, y: Any) -> None:
+        self.y = y
+
+
+MAY_HOLD_TENSORS = {
+    "generator": lambda x: (y * 2.0 for y in (x,)),
+    "map": lambda x: {"a": (map(mg.tanh, [x]),)},
+    "function": lambda x: [x * 2.0, lambda: mg.tanh(x)],
+    "Kept": lambda x: Kept(mg.tanh(x)),
+    "set": lambda x: {mg.tanh(x)},
+    "object": lambda x: np.array([Kept(mg.tanh(x))], object),
+}
+
+
+@pytest.mark.parametrize(("kind", "f"), MAY_HOLD_TENSORS.items(), ids=MAY_HOLD_TENSORS)
+def test_a_result_in_which_tensors_would_be_lost_is_refused(kind: str, f: Any) -> None:
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(TypeError, match=f"must return Tensors and constants, .*; found .*{kind}.* lose its gradient"):
+        mg.checkpoint(f)(x)
+
+
+def test_constants_in_a_result_come_back_as_they_are() -> None:
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    constants = [None, True, 2, 0.5, "a", b"b", np.arange(3), np.float32(1), slice(1, 2)]
+    y, found = mg.checkpoint(lambda x: (x * x, constants))(x)
+    assert [a is b for a, b in zip(found, constants, strict=True)] == [True] * len(constants)
+    y.backward([1.0, 1.0])
+    np.testing.assert_array_equal(x.grad, [2.0, 4.0])

@@ -284,3 +284,19 @@ def test_every_missing_unexpected_and_mismatched_name_is_listed_at_once() -> Non
 def test_what_is_no_module_or_no_dict_raises(module: Any, parameters: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         nn.functional_call(module, parameters, XS)
+
+
+class Lazy(nn.Module):
+    def __init__(self, kind: str) -> None:
+        self.layer, self.kind = nn.Linear(2, 2, rng=0, dtype=float), kind
+
+    def forward(self, x: Any) -> Any:
+        lazy = (self.layer(x) for _ in range(2)) if self.kind == "generator" else map(self.layer, [x, x])
+        return {"first": self.layer(x), "others": [lazy]}
+
+
+@pytest.mark.parametrize("kind", ["generator", "map"])
+def test_what_would_run_after_the_call_with_the_modules_own_parameters_is_refused(kind: str) -> None:
+    module = Lazy(kind)
+    with pytest.raises(TypeError, match=f"Lazy returned a {kind}, which would run after the call.*a list or a tuple"):
+        nn.functional_call(module, dict(module.named_parameters()), np.ones((1, 2)))
