@@ -45,6 +45,14 @@ def test_first_derivatives_match_finite_differences(kind: Any, sizes: Any, layer
     check_network(net, rng.standard_normal((T, B, I)), random_state(net, B, rng), order=1)
 
 
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.LSTM, 4), (nn.GRU, 3)], ids=["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("H", [1, 2])
+def test_first_derivatives_of_a_batch_as_large_as_all_gates(kind: Any, gates: int, H: int) -> None:
+    B, rng = gates * H, np.random.default_rng(H)  # a step's projected input is square, and may not be transposed
+    net = randomised(kind(3, H, dtype=np.float64), H)
+    check_network(net, rng.standard_normal((3, B, 3)), random_state(net, B, rng), order=1)
+
+
 @each_network
 @few
 @given(
