@@ -72,6 +72,7 @@ class Program:
         self.kinds = [(kind, requires_grad) for _, kind, requires_grad in results]
         self.targets = [(target, reset) for target, reset, _ in gradients]
         self.reached = [target for target, _ in self.targets if isinstance(target, int)]
+        self.resets = bool(self.reached) and any([reset for _, reset in self.targets])
         self.block = block
         self._build(trace, given, [x for x, _, _ in results], [g for _, _, g in gradients], moving)
 
@@ -190,6 +191,8 @@ class Program:
                     "backward() inside of a compiled function reaches an argument that is itself the result of "
                     f"{leaves[k].primitive.name}; pass it detached: `x.detach()`"
                 )
+        if self.resets:
+            self._check_apart(leaves)
         if self.ruleless and running:
             for p, k in self.ruleless:
                 p.constant(np.nan, [leaves[k]])
@@ -203,6 +206,16 @@ class Program:
         for (target, reset), g in zip(self.targets, self.added):
             self._add_gradient(leaves[target].node if isinstance(target, int) else target, reset, g)
         return built(self.structure, iter([self._returned(x, *kind, leaves) for x, kind in self.outputs]))
+
+    def _check_apart(self, leaves: Sequence[Any]) -> None:
+        """Raise if one tensor came in twice: of its `.grad`, which is reset inside, the trace made two."""
+        nodes = [leaves[target].node if isinstance(target, int) else target for target, _ in self.targets]
+        if len(set(nodes)) < len(nodes):
+            shape = max(nodes, key=nodes.count).shape
+            raise RuntimeError(
+                f"a compiled function sets the .grad of a tensor of shape {shape} which it got twice, as two arguments "
+                "or as one that it also closes over; pass it once, or reset .grad before the call"
+            )
 
     @staticmethod
     def _add_gradient(t: Node, reset: bool, g: Any) -> None:

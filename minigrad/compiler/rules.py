@@ -104,7 +104,9 @@ def _recipe(operands: Sequence[Any], kind: Kind, listing: Listing, result: Any) 
     tensors = [*operands[:2], *[x for x, like in zip(operands[2:], kind.inputs) if type(like) is Layout]]
     if not all([type(x) in (Tensor, Node) for x in tensors]):
         return None
-    numbers = {id(x): n for n, x in reversed(list(enumerate(tensors)))}
+    numbers = {id(x): n for n, x in enumerate(tensors)}
+    if len(numbers) < len(tensors):
+        return None  # which of two that are the same tensor here a call reads, it does not tell
     calls: list[tuple[Kind, list[int]]] = []
     for n, (called, inputs, y) in enumerate(listing.noted or (), len(tensors)):
         read = [numbers.get(id(x)) for x in inputs if isinstance(x, Variable)]

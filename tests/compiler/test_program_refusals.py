@@ -130,3 +130,22 @@ def test_the_users_line_is_named_where_one_of_pythons_modules_looks() -> None:
     f = mg.compile(lambda x: statistics.fmean([x, x]))
     with pytest.raises(TypeError, match=r"looks at values at .*test_program_refusals\.py:\d+ in <lambda>"):
         f(mg.tensor(2.0))
+
+
+def test_a_tensor_that_comes_in_twice_is_refused_where_its_gradient_is_reset() -> None:
+    w, v = leaf(X), leaf(X)
+
+    def step(a: Any, b: Any) -> None:
+        a.grad = b.grad = None
+        mg.sum(a * b * w).backward()
+
+    f = mg.compile(step)
+    f(v, leaf(X))
+    with pytest.raises(RuntimeError, match=r"\.grad of a tensor of shape \(\d.* twice"):
+        f(v, v)
+    with pytest.raises(RuntimeError, match="closes over"):
+        f(v, w)
+    g = mg.compile(lambda a, b: mg.sum(a * b * w).backward())  # what only adds is right
+    v.grad = w.grad = None
+    g(v, w)
+    np.testing.assert_allclose(w.grad, 2 * X**2)

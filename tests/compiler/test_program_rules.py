@@ -168,3 +168,14 @@ def test_a_gradient_that_no_input_reaches_has_the_derivative_0(f: Any, second: A
 def test_compiled_plain_numbers_in_place_of_a_result_are_still_refused() -> None:
     with pytest.raises(TypeError, match="must return a floating-point Tensor, got plain numbers"):
         mg.compile(lambda x: mg.grad(lambda t: mg.sum(mg.tanh(x)))(x))(X[0])
+
+
+@pytest.mark.parametrize("p", [mg.multiply, mg.divide, mg.hypot, mg.logaddexp], ids=lambda p: p.name)
+def test_a_cotangent_that_is_an_operand_too_is_told_from_others(p: Any) -> None:
+    c, d = mg.tensor(X[1]), mg.tensor(X[2])
+
+    def f(x: Any) -> Any:
+        pulls = [mg.vjp(lambda x, a=a: p(x, a), x)[1] for a in (c, d)]
+        return [pull(g) for pull in pulls for g in (c, d)]
+
+    same(f, X[0])
