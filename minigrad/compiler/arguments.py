@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -28,9 +30,9 @@ def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
         for part in x:
             read(part, leaves, key)
     elif isinstance(x, dict):
-        key += dict, len(x)
+        key += type(x), len(x)
         for name, part in x.items():
-            key.append(name)
+            key.append(name if type(name) is str else exactly(name))
             read(part, leaves, key)
     else:
         try:
@@ -40,8 +42,27 @@ def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
                 f"compile: an argument is a {type(x).__name__}; it must be a tensor, an array, a hashable Python "
                 "value, or a tuple, list or dict of these"
             ) from error
-        key += type(x), repr(x) if isinstance(x, (int, float)) else x
+        key.append(exactly(x))
         leaves.append(x)
+
+
+def exactly(x: Any) -> Any:
+    """What is equal for two hashable values only if they compute the same: 1 is not 1.0, {0.0} not {-0.0}."""
+    kind = type(x)
+    if kind is str or x is None:
+        return x
+    if isinstance(x, (int, float, np.generic, Number)):
+        return kind, repr(x)
+    if isinstance(x, (range, slice)):
+        return kind, exactly(x.start), exactly(x.stop), exactly(x.step)
+    if isinstance(x, tuple):
+        return kind, *map(exactly, x)
+    if isinstance(x, frozenset):
+        return kind, frozenset(map(exactly, x))
+    if is_dataclass(kind) and kind.__hash__ is not object.__hash__:
+        compared = [field.name for field in fields(x) if (field.compare if field.hash is None else field.hash)]
+        return kind, x, *[exactly(getattr(x, name)) for name in compared]
+    return kind, x
 
 
 def built(structure: Any, leaves: Iterator[Any]) -> Any:

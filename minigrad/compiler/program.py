@@ -13,7 +13,7 @@ from ..messages import told
 from ..primitive import primitive
 from ..record import Node, Variable
 from ..tree import flatten, tree_leaves, tree_map
-from .arguments import built
+from .arguments import built, exactly
 from .calls import Arrays, Call, calls_of, described, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
@@ -178,7 +178,10 @@ class Program:
         for leaf, node, array in self.leaves:
             if leaf.node is not node or (leaf._data is not array and array is not None):
                 return False
-        return not self.watched or all([getattr(owner, name) == value for owner, name, value in self.watched])
+        for owner, name, value in self.watched:
+            if (now := getattr(owner, name)) is not value and exactly(now) != exactly(value):
+                return False
+        return True
 
     def moved(self) -> list[Variable]:
         """Leaves whose array was replaced, as by `t.data = new`: the calls read the old one."""

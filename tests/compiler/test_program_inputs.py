@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -136,6 +138,40 @@ def test_a_changed_watched_value_is_traced_anew() -> None:
         switch.on = on
         same(f(X), X * 2 if on else X)
     assert len(next(iter(f.programs.values()))) == 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    by: Any
+
+
+@pytest.mark.parametrize(
+    ("f", "alike"),
+    [
+        (lambda x, c: x * c.by, [Scale(1), Scale(1.0), Scale(True), Scale((0.0, 1)), Scale((-0.0, True))]),
+        (lambda x, c: x * c.stop, [range(0, 4, 2), range(0, 3, 2)]),
+        (lambda x, c: x * next(iter(c)), [frozenset([1]), frozenset([1.0]), frozenset([True])]),
+        (lambda x, c: x * next(iter(c)), [{1: 0}, {1.0: 0}, {True: 0}]),
+        (lambda x, c: 1 / (x * float(c)), [Decimal("0"), Decimal("-0")]),
+    ],
+    ids=["dataclass", "range", "frozenset", "names", "decimal"],
+)
+def test_arguments_that_are_equal_but_not_alike_are_traced_apart(f: Any, alike: list[Any]) -> None:
+    x, compiled = np.array([1, 2]), mg.compile(f)
+    with np.errstate(divide="ignore"):
+        for c in (*alike, *alike):
+            expected, found = f(x, c), compiled(x, c)
+            same(found, expected)
+    assert sum(map(len, compiled.programs.values())) == len(alike)
+
+
+def test_a_watched_value_that_is_equal_but_not_alike_is_traced_anew() -> None:
+    own = Scale(1)
+    f = mg.compile(lambda x: x * mg.watched(own, "by"))
+    for by in (1, 1.0, True, -0.0, 0.0, float("nan"), float("nan")):
+        object.__setattr__(own, "by", by)
+        same(f(np.arange(3)), np.arange(3) * by)
+    assert sum(map(len, f.programs.values())) == 6
 
 
 def test_train_and_eval_are_seen() -> None:
