@@ -72,7 +72,6 @@ class Program:
         self.kinds = [(kind, requires_grad) for _, kind, requires_grad in results]
         self.targets = [(target, reset) for target, reset, _ in gradients]
         self.reached = [target for target, _ in self.targets if isinstance(target, int)]
-        self.resets = bool(self.reached) and any([reset for _, reset in self.targets])
         self.block = block
         self._build(trace, given, [x for x, _, _ in results], [g for _, _, g in gradients], moving)
 
@@ -188,14 +187,8 @@ class Program:
         return [leaf for leaf, _, array in self.leaves if array is not None and leaf._data is not array]
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
-        for k in self.reached:
-            if leaves[k].primitive is not None:
-                raise RuntimeError(
-                    "backward() inside of a compiled function reaches an argument that is itself the result of "
-                    f"{leaves[k].primitive.name}; pass it detached: `x.detach()`"
-                )
-        if self.resets:
-            self._check_apart(leaves)
+        if self.reached:
+            self._check_reached(leaves)
         if self.ruleless and running:
             for p, k in self.ruleless:
                 p.constant(np.nan, [leaves[k]])
@@ -210,8 +203,16 @@ class Program:
             self._add_gradient(leaves[target].node if isinstance(target, int) else target, reset, g)
         return built(self.structure, iter([self._returned(x, *kind, leaves) for x, kind in self.outputs]))
 
-    def _check_apart(self, leaves: Sequence[Any]) -> None:
-        """Raise if one tensor came in twice: of its `.grad`, which is reset inside, the trace made two."""
+    def _check_reached(self, leaves: Sequence[Any]) -> None:
+        """Raise if `backward()` reaches an argument that is no leaf, or one `.grad`, reset inside, as two of them."""
+        for k in self.reached:
+            if leaves[k].primitive is not None:
+                raise RuntimeError(
+                    "backward() inside of a compiled function reaches an argument that is itself the result of "
+                    f"{leaves[k].primitive.name}; pass it detached: `x.detach()`"
+                )
+        if not any([reset for _, reset in self.targets]):
+            return
         nodes = [leaves[target].node if isinstance(target, int) else target for target, _ in self.targets]
         if len(set(nodes)) < len(nodes):
             shape = max(nodes, key=nodes.count).shape
