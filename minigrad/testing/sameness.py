@@ -12,7 +12,7 @@ import numpy as np
 from ..modes import no_grad
 from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
-from .suspects import Suspect, check_biases, combinations, gates_of, suspects
+from .suspects import Suspect, check_biases, check_numbers, combinations, gates_of, suspects
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -65,14 +65,14 @@ def same(
         takes: which of "xs", "state" and "lengths" it takes, in its order; None reads that from its signature.
         I: the width of the inputs, if our first cell has no attribute I.
         T, B: steps and sequences.
-        min_length: the smallest length.
-        tolerance: the largest difference, times the largest value where that is above 1.
+        min_length: the smallest length, below T.
+        tolerance: the largest difference, times the largest value where that is above 1; below 1.
         allow_zero: whether a bias of ours may be 0 for a whole gate, which hides what is wrong with it.
         seed: of the random numbers.
 
     Raises:
         DifferenceError: if they differ.
-        ValueError: if a bias of ours is 0 for a whole gate.
+        ValueError: if a bias of ours is 0 for a whole gate, a weight is NaN, or a number above is out of its range.
         TypeError: if what `theirs` takes or returns does not fit.
 
     >>> import nn
@@ -90,6 +90,7 @@ def same(
     if not set(takes) <= set(WORDS) or "xs" not in takes:
         raise TypeError(f'same: takes must be "xs" and of "state" and "lengths" those that theirs takes, got {takes}')
     cells = list(getattr(ours, "cells", [ours]))
+    check_numbers(ours, T, B, min_length if "lengths" in takes else 0, tolerance)
     if not allow_zero:
         check_biases(cells)
     cases = list(_cases(ours, cells[0], takes, I, T, B, min_length, seed))
@@ -155,6 +156,8 @@ def _called(theirs: Callable[..., Any], case: _Case, takes: Sequence[str], ours:
     lengths = np.full(case.xs.shape[1], len(case.xs)) if case.lengths is None else case.lengths
     given = {"xs": case.xs.copy(), "state": tree_map(np.copy, case.state), "lengths": lengths.copy()}
     result = theirs(*[given[word] for word in takes])
+    if isinstance(result, tuple) and len(result) != 2:
+        raise TypeError(f"same: theirs returned {len(result)} results; it must return outputs, or (outputs, state)")
     outputs, final = result if isinstance(result, tuple) else (result, None)
     outputs, final = _array(outputs), None if final is None else tree_map(_array, final)
     own, last = _run(ours)(case.xs, case.state, case.lengths)
@@ -200,9 +203,9 @@ def _run(ours: Any) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
 
 
 def _gaps(a: Any, b: Any, tolerance: float) -> np.ndarray:
-    """Where two arrays differ: NaN differs from numbers."""
+    """Where two arrays differ: NaN differs from all."""
     size = np.maximum(1, np.maximum(np.abs(a), np.abs(b)))
-    return np.asarray(~(np.abs(a - b) <= tolerance * size) & ~(np.isnan(a) & np.isnan(b)))
+    return np.asarray(~(np.abs(a - b) <= tolerance * size))
 
 
 def _outputs(a: Any, b: Any, case: _Case, tolerance: float) -> np.ndarray:

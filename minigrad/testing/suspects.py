@@ -55,6 +55,20 @@ def check_biases(cells: Sequence[Any]) -> None:
                                  "not be seen; convert random weights, or pass allow_zero=True")  # fmt: skip
 
 
+def check_numbers(ours: Any, T: int, B: int, min_length: int, tolerance: float) -> None:
+    """Raise ValueError for what would compare nothing, or nothing that can differ."""
+    for name, value, smallest in (("T", T, 1), ("B", B, 1), ("min_length", min_length, 0)):
+        if not isinstance(value, (int, np.integer)) or value < smallest:
+            raise ValueError(f"same: {name} must be an integer of at least {smallest}, got {value!r}")
+    if min_length >= T:
+        raise ValueError(f"same: min_length must be below T = {T}, got {min_length}: no sequence would be padded")
+    if not 0 <= tolerance < 1:
+        raise ValueError(f"same: tolerance must be at least 0 and below 1, got {tolerance!r}: any outputs would do")
+    for name, p in ours.named_parameters() if hasattr(ours, "named_parameters") else ():
+        if np.isnan(p.data).any():
+            raise ValueError(f"same: {name} of ours has NaN, and so would all that is compared")
+
+
 def suspects(cell: Any, directions: int, takes: Sequence[str], parts: int) -> list[Suspect]:
     """All of them for a cell; `takes` is what they are called with, `parts` the number of a state's parts."""
     gates = gates_of(cell)

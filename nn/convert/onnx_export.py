@@ -102,8 +102,10 @@ def to_onnx(
         )
         raise ValueError(f'to_onnx: lengths must be "sequence_lens" or "mask", got {lengths!r}{hint}')
     newest = onnx.defs.onnx_opset_version()
-    if not LOWEST <= opset <= newest:
-        raise ValueError(f"to_onnx: opset must lie within {LOWEST} ... {newest}, got {opset}")
+    if type(opset) is not int or not LOWEST <= opset <= newest:
+        raise ValueError(f"to_onnx: opset must be an integer within {LOWEST} ... {newest}, got {opset!r}")
+    if not all([isinstance(word, str) for pair in dict(metadata or {}).items() for word in pair]):
+        raise ValueError(f"to_onnx: metadata must be text by name, got {metadata!r}")
     arguments, call = _arguments(net, example)
     arrays = dict(arrays_of(arguments))
     free = free_axes(net, arrays, axes)
@@ -163,9 +165,10 @@ def _model(
         inputs.append(g.info(name, ref.dtype, ref.shape))
     results = list(_leaves(calls.results, "output"))
     if outputs is not None:
-        if len(outputs) != len(results) or len({*outputs, *names}) < len(outputs) + len(names):
+        fitting = not isinstance(outputs, str) and all([isinstance(name, str) and name for name in outputs])
+        if not fitting or len(outputs) != len(results) or len({*outputs, *names}) < len(outputs) + len(names):
             raise ValueError(f"to_onnx: outputs must be {len(results)} names of their own, in place of "
-                             f"{', '.join(name for name, _ in results)}; got {list(outputs)}")  # fmt: skip
+                             f"{', '.join(name for name, _ in results)}; got {outputs!r}")  # fmt: skip
         results = list(zip(outputs, [ref for _, ref in results]))
     results = [(g.new(name), ref) for name, ref in results]  # before any node takes the name
     writer = Written(calls, mask, operators)

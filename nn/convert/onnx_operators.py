@@ -238,7 +238,8 @@ def _reshape(x: Any, shape: Any, *, allowzero: int = 0) -> Any:
 
 @reads("Flatten")
 def _flatten(x: Any, *, axis: int = 1) -> Any:
-    return mg.reshape(x, (math.prod(x.shape[: axis % (x.ndim + 1)]), -1))
+    axis += x.ndim if axis < 0 else 0
+    return mg.reshape(x, (math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
 
 
 @reads("Transpose")

@@ -66,11 +66,11 @@ def _file(model: Any) -> File:
             raise ValueError(f"it has {what}; inline them: onnx.inliner.inline_local_functions")
     if len(graph.sparse_initializer):
         raise ValueError("it has sparse arrays")
-    arrays = {_text(tensor.name): array_of(tensor) for tensor in graph.initializer}
-    inputs = [_text(value.name) for value in graph.input if value.name not in arrays]
+    arrays = _once("arrays", [(_text(tensor.name), array_of(tensor)) for tensor in graph.initializer])
+    inputs = list(_once("inputs", [(_text(value.name), None) for value in graph.input if value.name not in arrays]))
     known, steps = {*arrays, *inputs}, []
     for node in graph.node:
-        attributes = {_text(a.name): _attribute(a) for a in node.attribute}
+        attributes = _once("attributes of a node", [(_text(a.name), _attribute(a)) for a in node.attribute])
         domain, operator = _text(node.domain), _text(node.op_type)
         operator = operator if domain in ("", "ai.onnx") else f"{domain}.{operator}"
         reads, makes = ([_text(name) for name in part] for part in (node.input, node.output))
@@ -84,10 +84,19 @@ def _file(model: Any) -> File:
             arrays[step.outputs[0]] = _constant(step)
         else:
             steps.append(step)
-    outputs = [value.name for value in graph.output]
+    outputs = list(_once("outputs", [(_text(value.name), None) for value in graph.output]))
     if not outputs or not known.issuperset(outputs):
         raise ValueError(f"its outputs {outputs} are not all made")
     return File(inputs, outputs, steps, arrays)
+
+
+def _once(what: str, named: list[tuple[str, Any]]) -> dict[str, Any]:
+    """These by name; which of two of one name is meant, nobody knows."""
+    found = dict(named)
+    if len(found) < len(named):
+        names = [name for name, _ in named]
+        raise ValueError(f"two of its {what} have the name {max(names, key=names.count)!r}")
+    return found
 
 
 def _text(name: Any) -> str:

@@ -40,6 +40,11 @@ def free_axes(net: Any, arrays: dict[str, np.ndarray], axes: Any) -> dict[str, t
             raise ValueError(f"to_onnx: axes names {name!r}; the inputs are {', '.join(arrays)}")
         if isinstance(given, str) or len(given) > arrays[name].ndim:
             raise ValueError(f"to_onnx: axes[{name!r}] must be a tuple of at most {arrays[name].ndim}, got {given!r}")
+        for k, (axis, n) in enumerate(zip(given, arrays[name].shape)):
+            if axis is not None and not (axis and isinstance(axis, str)) and (type(axis) is not int or axis != n):
+                raise ValueError(
+                    f"to_onnx: axes[{name!r}][{k}] must be a name, None, or the example's {n}, got {axis!r}"
+                )
         free[name] = tuple([axis if isinstance(axis, str) else None for axis in given])
     sizes: dict[str, int] = {}
     for name, given in free.items():

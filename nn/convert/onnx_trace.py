@@ -22,6 +22,12 @@ class Size:
 
     values: tuple[int, ...]
 
+    def __index__(self) -> int:
+        raise TypeError(
+            f"to_onnx: a number that follows from the size of a free axis, here one of {self.values}, stands where the "
+            'file has to hold a constant; fix the axis, as axes={"xs": (None, "B")} does'
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Varying:

@@ -122,7 +122,28 @@ def _an_output_that_nothing_makes(model: Any) -> None:
     model.graph.output[0].name = "nothing"
 
 
+def _an_array_twice(model: Any) -> None:
+    model.graph.initializer.add().CopyFrom(model.graph.initializer[0])
+
+
+def _an_input_twice(model: Any) -> None:
+    model.graph.input.add().CopyFrom(model.graph.input[0])
+
+
+def _an_output_twice(model: Any) -> None:
+    model.graph.output.add().CopyFrom(model.graph.output[0])
+
+
+def _an_attribute_twice(model: Any) -> None:
+    node = next(node for node in model.graph.node if node.attribute)
+    node.attribute.add().CopyFrom(node.attribute[0])
+
+
 FAULTS = {
+    _an_array_twice: "two of its arrays have the name",
+    _an_input_twice: "two of its inputs have the name",
+    _an_output_twice: "two of its outputs have the name",
+    _an_attribute_twice: "two of its attributes of a node have the name",
     _outside: "is kept in another file",
     _enormous: "is declared as .* but holds",
     _negative: "is declared as",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,21 @@ def test_all_operators_that_are_not_understood_are_listed(tmp_path):
     with pytest.raises(ValueError, match=r"operators: Det \(1\), Selu \(2\), ai\.onnx\.ml\.Scaler \(1\)\n") as found:
         nn.from_onnx(tmp_path / "a.onnx")
     assert "Softmax 'd': the attributes soft" in str(found.value)
+
+
+@needs_onnx
+@pytest.mark.parametrize("shape", [(2, 3, 4), (0, 3), (3, 0), (5,)], ids=str)
+def test_flatten_is_that_of_onnx_at_every_axis(tmp_path, shape):
+    from onnx import TensorProto, helper
+
+    x = normal(*shape)
+    for axis in range(-x.ndim, x.ndim + 1):
+        x_info, y_info = (helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in "xy")
+        graph = helper.make_graph([helper.make_node("Flatten", ["x"], ["y"], axis=axis)], "flatten", [x_info], [y_info])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+        (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+        expected = x.reshape(math.prod(shape[:axis]), math.prod(shape[axis:]))
+        np.testing.assert_array_equal(nn.from_onnx(tmp_path / "a.onnx")(x), expected, strict=True)
 
 
 @needs_onnx

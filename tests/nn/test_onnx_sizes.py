@@ -156,7 +156,13 @@ def test_what_was_not_run_is_told(tmp_path):
 
 
 OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
-    "opset": ({"opset": 12}, "opset must lie within 18"),
+    "opset": ({"opset": 12}, "opset must be an integer within 18"),
+    "opset as text": ({"opset": "18"}, "opset must be an integer within 18"),
+    "metadata": ({"metadata": {"a": 1}}, "metadata must be text by name"),
+    "another size": ({"axes": {"x": (7, 3)}}, r"axes\['x'\]\[0\] must be a name, None, or the example's 2, got 7"),
+    "no name": ({"axes": {"x": ("", 3)}}, "must be a name, None, or"),
+    "letters": ({"outputs": "y"}, "outputs must be 1 names"),
+    "an empty name": ({"outputs": ("",)}, "outputs must be 1 names"),
     "lengths": ({"lengths": "no"}, 'lengths must be "sequence_lens" or "mask"'),
     "lengths of sequences": ({"lengths": LENGTHS}, "those of sequences are in the example"),
     "verify": ({"verify": "maybe"}, "verify must be True, False"),
@@ -178,3 +184,10 @@ def test_options_that_do_not_fit_are_named(tmp_path, name):
 def test_an_axis_of_two_sizes_in_the_example_is_named(tmp_path):
     with pytest.raises(ValueError, match="the axis B has two sizes in the example, 2 and, of y, 3"):
         nn.to_onnx(lambda x, y: x, tmp_path / "a.onnx", (normal(2, 3), normal(3, 3)))
+
+
+@needs_onnx
+def test_a_constant_that_follows_from_a_free_size_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="follows from the size of a free axis"):
+        nn.to_onnx(lambda x: mg.pad(x, ((0, x.shape[0]), (0, 0))), tmp_path / "a.onnx", normal(2, 3))
+    assert not list(tmp_path.iterdir())

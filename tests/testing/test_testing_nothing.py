@@ -12,6 +12,7 @@ from test_mutants import CHECKED, Suite
 import minigrad as mg
 import nn
 from minigrad.testing import (
+    DifferenceError,
     GradientError,
     KinkError,
     arrays,
@@ -23,6 +24,7 @@ from minigrad.testing import (
     given_grad,
     mutants,
     numeric_gradient,
+    same,
 )
 
 X = np.array([0.3, -1.2])
@@ -197,3 +199,39 @@ def test_a_suite_that_calls_no_mutated_rule_is_an_error_that_says_so(tmp_path: P
         assert code == 2
         assert "no test calls a rule of `" in err
         assert "survived" not in out
+
+
+# --- `same` ----------------------------------------------------------------------------------------------------------
+
+
+def plain_gru() -> Any:
+    net = nn.GRU(3, 2, rng=0)
+    for p in net.parameters():
+        p.data = np.random.default_rng(0).standard_normal(p.shape).astype(p.dtype)
+    return net
+
+
+@pytest.mark.parametrize(
+    "options", [{"B": 0}, {"T": 0}, {"T": 2.0}, {"min_length": 4}, {"min_length": -1}, {"T": 1}, {"tolerance": 1.0},
+                {"tolerance": np.inf}, {"tolerance": np.nan}, {"tolerance": -1e-6}], ids=str,
+)  # fmt: skip
+def test_what_would_compare_nothing_is_refused(options: dict[str, Any]) -> None:
+    ours = plain_gru()
+    with pytest.raises(ValueError, match=f"same: ({'|'.join(options)}|min_length) must be"):
+        same(ours, lambda xs, state, lengths: ours(xs, state, lengths)[0].data, **options)
+
+
+def test_nan_on_both_sides_is_not_the_same() -> None:
+    ours = plain_gru()
+    ours.cells[0].W.data = ours.cells[0].W.data * np.float32(np.nan)
+    with pytest.raises(ValueError, match=r"cells\.0\.W of ours has NaN"):
+        same(ours, lambda xs, state, lengths: ours(xs, state, lengths)[0].data)
+    ours = plain_gru()
+    ours.cells[0].step = lambda x, h: (h * np.nan, h * np.nan)
+    with pytest.raises(DifferenceError, match="nan here, nan there"):
+        same(ours, lambda xs, state, lengths: ours(xs, state, lengths)[0].data)
+
+
+def test_a_result_of_three_is_refused() -> None:
+    with pytest.raises(TypeError, match="returned 3 results"):
+        same(plain_gru(), lambda xs: (xs, xs, xs))
