@@ -19,7 +19,7 @@ import minigrad as mg
 
 from .module import Module
 
-_METADATA = "__metadata__.json"
+METADATA = "__metadata__.json"
 _CHECKSUM = "__crc32__"
 _BRANCHES = (np.ndarray, mg.Tensor, Module, Mapping)
 
@@ -139,7 +139,7 @@ def _to_npz(arrays: dict[str, np.ndarray], text: dict[str, str]) -> bytes:
         for name, a in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, a, (2, 0), allow_pickle=False)
-        archive.writestr(_METADATA, json.dumps(text))
+        archive.writestr(METADATA, json.dumps(text))
     return buffer.getvalue()
 
 
@@ -153,12 +153,12 @@ def _from_npz(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
             raise ValueError("it declares more data than it holds, or compressed data")
         for member in members:
             raw = archive.read(member)  # the whole member, which verifies its checksum
-            if member.filename == _METADATA:
+            if member.filename == METADATA:
                 text = json.loads(raw)
             else:
                 arrays[member.filename.removesuffix(".npy")] = _from_npy(raw)
     if text is None:
-        raise ValueError(f"it has no {_METADATA}")
+        raise ValueError(f"it has no {METADATA}")
     return arrays, text
 
 

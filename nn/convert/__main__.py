@@ -25,6 +25,9 @@ from ..recurrent import Recurrent
 from . import files, modules, table
 from .keras_model import from_keras
 
+#: What is said of cells, and of no whole model.
+OF_CELLS = ("target", "prefix", "to_prefix", "leave_rest", "bidirectional", "inexact")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 if it fails."""
@@ -94,12 +97,16 @@ def _rich() -> Any:
 
 def _converted(options: argparse.Namespace) -> tuple[Any, Any, list[list[str]]]:
     """The module, the arrays to write, and the rows of the table."""
+    if options.output.suffix == ".onnx":
+        _refuse(options, ("target", "to_prefix"), f"{options.output}: a .onnx has names of its own")
     if options.source is None:
+        if options.input.suffix in (".onnx", ".keras"):
+            _refuse(options, OF_CELLS, f"{options.input}: a whole model is read as it is")
         if options.input.suffix == ".onnx":
             model = importlib.import_module("nn.convert.onnx_import").from_onnx(options.input)
             rows = [[path, str(p.shape), "", path] for path, p in model.named_parameters()]
             return model, model.state_dict(), rows
-        if options.input.suffix != ".keras" or options.target or options.prefix:
+        if options.input.suffix != ".keras":
             raise ValueError("say with --from whose arrays these are; --list prints the names")
         model = from_keras(options.input)
         steps = {step.name: step.kind for step in model.steps}
@@ -118,6 +125,14 @@ def _converted(options: argparse.Namespace) -> tuple[Any, Any, list[list[str]]]:
     target = options.target or modules.own_name(module)
     arrays = modules.to_tool(module, target, to_prefix, exact=not options.inexact)
     return module, arrays, modules.where(module, options.source, target, prefix, to_prefix)
+
+
+def _refuse(options: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Raise for options that would be of no effect."""
+    words = {"target": "to"}
+    given = ["--" + words.get(name, name).replace("_", "-") for name in names if getattr(options, name)]
+    if given:
+        raise ValueError(f"{why}; leave out {', '.join(given)}")
 
 
 def _prefixes(paths: list[str] | None) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..serialize import load, save, write_aside
+from ..serialize import METADATA, load, save, write_aside
 from .layout import Arrays
 
 SUFFIXES = (".npz", ".safetensors", ".h5", ".keras")
@@ -97,7 +97,10 @@ def _members(data: bytes) -> dict[str, bytes]:
 
 
 def _npz(data: bytes) -> Arrays:
-    return {name.removesuffix(".npy"): _npy(raw) for name, raw in _members(data).items() if name.endswith(".npy")}
+    members = _members(data)
+    if others := [name for name in members if not name.endswith((".npy", "/")) and name != METADATA]:
+        raise ValueError(f"its members {', '.join(others)} are no arrays")
+    return {name.removesuffix(".npy"): _npy(raw) for name, raw in members.items() if name.endswith(".npy")}
 
 
 def _npy(raw: bytes) -> np.ndarray:

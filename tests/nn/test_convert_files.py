@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,28 @@ def test_what_does_not_fit_is_listed_and_nothing_is_written(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ours.npz", "theirs.npz"]
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "words", "said"),
+    [
+        (
+            "a.onnx",
+            "b.npz",
+            ["--to", "paddle.nn.GRU", "--to-prefix", "a/"],
+            "a whole model.*leave out --to, --to-prefix",
+        ),
+        ("a.keras", "b.npz", ["--bidirectional", "--inexact"], "a whole model.*leave out --bidirectional, --inexact"),
+        ("a.keras", "b.npz", ["--prefix", "a/", "--leave-rest"], "a whole model.*leave out --prefix, --leave-rest"),
+        ("a.npz", "b.onnx", ["--from", "nn.GRU", "--to", "nn.GRU"], "names of its own; leave out --to$"),
+    ],
+)
+def test_an_option_that_would_be_of_no_effect_is_refused(
+    source: str, target: str, words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, tmp_path / source, tmp_path / target, *words)
+    assert code == 1
+    assert re.search(said, err, re.MULTILINE)
+
+
 def test_left_over_arrays_are_all_listed_unless_they_are_left_on_purpose(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +192,14 @@ def test_two_arrays_of_one_name_in_a_file_are_refused(tmp_path: Path) -> None:
         for _ in range(2):
             archive.writestr("a.npy", buffer.getvalue())
     with pytest.raises(ValueError, match="two of its members have the same name"):
+        files.read(tmp_path / "a.npz")
+
+
+def test_members_of_a_file_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", w=np.ones(2))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("b", b"1234")
+    with pytest.raises(ValueError, match="its members b are no arrays"):
         files.read(tmp_path / "a.npz")
 
 
