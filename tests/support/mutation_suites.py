@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -90,6 +91,7 @@ def run(job: dict) -> None:
 
     os.chdir(job["cwd"])
     os.environ.update(job["env"])
+    sys.dont_write_bytecode, tempfile.tempdir = True, None  # which were read from the environment before
     sys.path[0] = job["cwd"]
     for number, path in ((1, job["out"]), (2, job["err"])):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), number)
