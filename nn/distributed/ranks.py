@@ -179,10 +179,10 @@ class Ranks:
         self._wait(self.comm.Iallreduce(importlib.import_module("mpi4py.MPI").IN_PLACE, array), call)
 
     def _wait(self, request: Any, call: str, failure: str = "", patience: float = math.inf) -> None:
-        """Wait for a request of MPI: at first only stepping aside for who else needs the core, then asleep.
+        """Wait for a request of MPI: at first awake, only stepping aside for who else needs the core, then asleep.
 
-        MPI goes on with a request while it is asked for it, and a sum takes several turns of both sides. To sleep
-        between them cost 3 ms for 5 MB, more than the sum itself.
+        MPI goes on with a request when it is asked for it, and a sum takes several turns of both sides. Where the first
+        rank slept between them, a sum of 430 kB took 0.8 ms from the last rank's coming, and 0.14 ms awake.
         """
         began = time.monotonic()
         while not request.Test():
