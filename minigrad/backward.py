@@ -99,11 +99,12 @@ class Walk:
             collected = sums.pop(node)
             if collected is None:
                 continue
-            g = collected.total() if type(collected) is sum_class else collected
-            if node in ends:
-                own = collected if type(collected) is sum_class else sum_class(node, g)
-                self.found[node] = own.total(owned=True)
-            if node.primitive is not None and (onward or node not in ends):
+            g, end = collected, node in ends
+            if type(collected) is sum_class:
+                g = collected.total(owned=end)
+            if end:
+                g = self.found[node] = g.copy() if g is collected and sum_class is ArraySum else g
+            if node.primitive is not None and (onward or not end):
                 self.pass_on(node, g)
 
     def pass_on(self, node: Node, g: Any) -> None:
@@ -160,16 +161,15 @@ def backward(output: Node, g: Any = None) -> None:
     """Add d(output)/d(leaf), pulled back from the cotangent `g`, into `.grad` of every leaf that requires gradients."""
     if g is None:
         if output.size != 1:
-            raise ValueError(
-                f"backward: an output of shape {output.shape} needs a cotangent g of that shape; "
-                "reduce it with .sum() or .mean()"
-            )
-        g = np.ones(output.shape, output.dtype)
-    check_real("backward: cotangent g", g)
-    if not isinstance(g, Variable):
-        g = np.asarray(g, output.dtype)
-    if g.shape != output.shape:
-        raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {output.shape}")
+            raise ValueError(f"backward: an output of shape {output.shape} needs a cotangent g of that shape; "
+                             "reduce it with .sum() or .mean()")  # fmt: skip
+        g = np.array(1, output.dtype, ndmin=output.ndim)
+    else:
+        check_real("backward: cotangent g", g)
+        if not isinstance(g, Variable):
+            g = np.asarray(g, output.dtype)
+        if g.shape != output.shape:
+            raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {output.shape}")
     for node, total in walk_arrays([output], [g], onward=True).items():
         add_gradient(node, total)
 

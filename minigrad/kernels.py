@@ -74,7 +74,10 @@ def _short_rows(x: Any, axis: Axis) -> bool:
     return is_array and axis in (-1, x.ndim - 1) and 0 < x.shape[-1] <= 128 and x.size > 1024
 
 
-_add: Any = np.add.reduce  # np.sum without its layers in Python
+# np.sum, np.max and np.min without their layers in Python
+_add: Any = np.add.reduce
+_largest: Any = np.maximum.reduce
+_smallest: Any = np.minimum.reduce
 
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> Any:
@@ -84,6 +87,22 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> A
     return np.dot(x, np.ones((x.shape[-1], *(1,) * keepdims), x.dtype), out=out)
 
 
+def mean(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> Any:
+    if type(x) is not np.ndarray or x.dtype.char not in "fd" or not 0 < x.size <= 1024:
+        return np.mean(x, axis=axis, keepdims=keepdims, out=out)
+    y = _add(x, axis, None, out, keepdims)  # and so does np.mean, with twice as long around it
+    n = x.size // y.size
+    return np.divide(y, n, out=y) if type(y) is np.ndarray else y / n
+
+
+def max(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> Any:
+    return (_largest if type(x) is np.ndarray else np.max)(x, axis=axis, keepdims=keepdims, out=out)
+
+
+def min(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> Any:
+    return (_smallest if type(x) is np.ndarray else np.min)(x, axis=axis, keepdims=keepdims, out=out)
+
+
 def _shifted(x: Any, axis: Axis) -> tuple[Any, Any]:
     """x - m and m, with m the largest entry along `axis`, or 0 where that is not finite (a row of -inf)."""
     x = np.asarray(x, np.result_type(x, np.float16) if np.asarray(x).dtype.kind != "f" else None)
@@ -91,21 +110,22 @@ def _shifted(x: Any, axis: Axis) -> tuple[Any, Any]:
         n = x.shape[-1]
         m = np.maximum.reduceat(x.reshape(-1), np.arange(0, x.size, n)).reshape(*x.shape[:-1], 1)
     else:
-        m = np.asarray(np.max(x, axis=axis, keepdims=True, initial=-math.inf))
-    np.copyto(m, 0, where=~np.isfinite(m))
+        m = np.asarray(_largest(x, axis, keepdims=True, initial=-math.inf))
+    if not _all_finite(m):
+        np.copyto(m, 0, where=~np.isfinite(m))
     return x - m, m
 
 
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     z, m = _shifted(x, axis)
     with np.errstate(divide="ignore"):  # log 0 = -inf is the right value of an empty or wholly masked row
-        y = np.log(np.sum(np.exp(z), axis=axis, keepdims=True)) + m
+        y = np.log(_add(np.exp(z), axis, keepdims=True)) + m
     return y if keepdims else np.squeeze(y, axis=axis)
 
 
 def softmax(x: Any, axis: Axis = -1) -> Any:
     e = np.asarray(np.exp(_shifted(x, axis)[0]))
-    s = np.sum(e, axis=axis, keepdims=True)  # at least 1, but for rows of -inf
+    s = _add(e, axis, keepdims=True)  # at least 1, but for rows of -inf
     return np.divide(e, np.maximum(s, 1), out=e)
 
 
@@ -124,7 +144,7 @@ def packed(x: Any, out: Any = None) -> Any:
     """
     if out is None:
         out = np.empty(x.shape, x.dtype)
-    few = 16 if x.strides[-1] % 1024 == 0 else max(1, x.shape[-1])
+    few = 16 if x.strides[-1] % 1024 == 0 else x.shape[-1] or 1
     for k in range(0, x.shape[-1], few):
         out[..., k : k + few] = x[..., k : k + few]
     return out

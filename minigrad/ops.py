@@ -227,7 +227,7 @@ sum = primitive(
     doc="Σ x over `axis` (an int, a tuple, or None for all).",
 )
 mean = primitive(
-    lambda x, axis=None, keepdims=False, out=None: np.mean(x, axis=axis, keepdims=keepdims, out=out),
+    kernels.mean,
     lambda g, y, x, axis=None, keepdims=False: _spread(
         _kept(g, x.shape, axis, keepdims) / _size(x.shape, axis), x.shape
     ),
@@ -241,13 +241,13 @@ var = primitive(
     doc="Σ (x - mean)² / (n - ddof) over `axis` (an int, a tuple, or None for all).",
 )
 max = primitive(
-    lambda x, axis=None, keepdims=False, out=None: np.max(x, axis=axis, keepdims=keepdims, out=out),
+    kernels.max,
     _extremum,
     name="max",
     doc="The largest x over `axis`; ties share the gradient equally. Raises ValueError if there is nothing to choose.",
 )
 min = primitive(
-    lambda x, axis=None, keepdims=False, out=None: np.min(x, axis=axis, keepdims=keepdims, out=out),
+    kernels.min,
     _extremum,
     name="min",
     doc="The smallest x over `axis`; ties share the gradient equally. Raises ValueError if there is nothing to choose.",

@@ -97,6 +97,7 @@ class Refusals:
 
     def array_of(self, y: Any) -> np.ndarray:
         """What the function returned, as an array of real numbers or booleans."""
+        y = np.asarray(y) if isinstance(y, np.generic) else y  # as a sum of all entries is
         if type(y) is np.ndarray and y.dtype.kind in "fiub":
             return y
         if isinstance(y, tuple):

@@ -6,6 +6,7 @@ Their rules move the cotangent's entries back. Read `lambda g, y, x: ...` as "gi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
@@ -251,8 +252,8 @@ def concatenate(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
         raise not_taken("concatenate", unknown, ("axis",))
     arrays = tuple(arrays)
     shapes = [x._data.shape if isinstance(x, Variable) else np.shape(x) for x in arrays]
-    ends = np.cumsum([shape[axis] if -len(shape) <= axis < len(shape) else 0 for shape in shapes])
-    return _concatenate(*arrays, axis=axis, ends=tuple(ends.tolist()))
+    ends = tuple(accumulate([shape[axis] if -len(shape) <= axis < len(shape) else 0 for shape in shapes]))
+    return _concatenate(*arrays, axis=axis, ends=ends)
 
 
 @overload

@@ -46,15 +46,18 @@ def _probabilities(name: str, logits: Any, temperature: float, top_k: int | None
     if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
         raise ValueError(f"temperature must be at least 0, top_k 1 and top_p within (0, 1], got {temperature}, {top_k} "
                          f"and {top_p}")  # fmt: skip
-    z = _checked(name, logits)
-    largest = z.max(axis=-1, keepdims=True)
+    z = _float64(logits)
+    largest = z.max(axis=-1, keepdims=True)  # NaN or inf if a logit is, -inf if all are
     if not np.isfinite(largest).all():
+        _checked(name, z)
         raise ValueError(f"{name}: the logits have a row of nothing but -inf: no token is possible")
-    order = np.argsort(-z, axis=-1, kind="stable")
     if temperature == 0:
         top_k, temperature = 1, 1.0
     p = np.exp((z - largest) / temperature)
     p /= p.sum(axis=-1, keepdims=True)
+    if top_k is None and top_p is None:
+        return p
+    order = np.argsort(-z, axis=-1, kind="stable")
     ranked = np.take_along_axis(p, order, axis=-1)
     if top_k is not None:
         ranked[..., top_k:] = 0
@@ -67,9 +70,13 @@ def _probabilities(name: str, logits: Any, temperature: float, top_k: int | None
     return p
 
 
+def _float64(logits: Any) -> np.ndarray:
+    return np.asarray(logits.data if isinstance(logits, mg.Tensor) else logits, np.float64)
+
+
 def _checked(name: str, logits: Any) -> np.ndarray:
     """The logits (..., V) in float64; -inf rules a token out, but NaN and inf are of a model that is of no use."""
-    z = np.asarray(logits.data if isinstance(logits, mg.Tensor) else logits, np.float64)
+    z = _float64(logits)
     bad = np.isnan(z) | (z == np.inf)
     if bad.any():
         place = tuple(int(k) for k in np.argwhere(bad)[0])

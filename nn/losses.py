@@ -191,6 +191,8 @@ def _checked(targets: Any, V: int, ignore_index: int | None) -> Any:
 
 def _pick(x: Any, indices: np.ndarray) -> Any:
     """x[..., indices[...]]: one entry of each last axis."""
+    if indices.ndim == 1:
+        return x[np.arange(indices.size), indices]
     rows = x.reshape(-1, x.shape[-1])
     return mg.getitem(rows, (np.arange(indices.size), indices.reshape(-1))).reshape(indices.shape)
 

@@ -156,6 +156,22 @@ def test_retained_gradients_of_intermediate_results_are_right() -> None:
     assert not np.shares_memory(y.grad, x.grad)
 
 
+def test_gradients_that_a_rule_returned_as_views_of_its_cotangent_share_no_memory() -> None:
+    class Other(np.ndarray):
+        pass
+
+    def handed_on(g: Any, z: Any, x: Any, y: Any) -> Any:
+        return g.view(Other)
+
+    both = mg.primitive(lambda x, y: x + y, handed_on, handed_on, name="both")
+    x, y = (mg.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    g = np.ones(2)
+    both(x, y).backward(g)
+    assert type(x.grad) is type(y.grad) is np.ndarray
+    assert not np.shares_memory(x.grad, y.grad)
+    assert not np.shares_memory(x.grad, g)
+
+
 def test_a_retained_part_gets_the_same_gradient_as_its_place_in_the_whole() -> None:
     x = leaf([1.0, 2.0, 3.0])
     part = x[1:]

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minigrad as mg
 from minigrad import kernels
+from minigrad.testing import axes_of
 
 
 @given(
@@ -28,6 +30,41 @@ def test_a_packed_matrix_is_a_copy_of_it_row_by_row(m: int, n: int, dtype: str, 
     assert y is out if into else y.flags.c_contiguous
     assert y.dtype == x.dtype
     assert not np.shares_memory(y, x)
+
+
+REDUCTIONS = {"mean": (kernels.mean, np.mean), "max": (kernels.max, np.max), "min": (kernels.min, np.min)}
+
+
+@pytest.mark.parametrize(("ours", "numpys"), REDUCTIONS.values(), ids=REDUCTIONS)
+@given(st.data())
+def test_reductions_are_numpys_to_the_bit(ours: Any, numpys: Any, data: Any) -> None:
+    shape = data.draw(st.sampled_from([(), (5,), (4, 3), (2, 3, 4), (1, 7), (40, 30)]))
+    dtype = data.draw(st.sampled_from(["f4", "f8", "f2", "i8", "?"]))
+    numbers = 10 * np.random.default_rng(len(shape)).standard_normal(shape)
+    x = np.asarray(numbers).astype(dtype).T
+    if shape and x.dtype.kind == "f" and data.draw(st.booleans()):
+        x[(0,) * x.ndim] = data.draw(st.sampled_from([np.nan, np.inf, -np.inf]))
+    options = {"axis": data.draw(axes_of(x.shape)), "keepdims": data.draw(st.booleans())}
+    y, expected = ours(x, **options), numpys(x, **options)
+    assert type(y) is type(expected)
+    assert (y.dtype, y.tobytes()) == (expected.dtype, expected.tobytes())
+    out, place = (np.empty(expected.shape, expected.dtype) for _ in range(2))
+    assert ours(x, **options, out=out) is out
+    assert out.tobytes() == numpys(x, **options, out=place).tobytes()
+
+
+def test_a_mean_in_half_precision_is_not_lost_with_its_sum() -> None:
+    assert kernels.mean(np.full(100, 1000, np.float16)) == 1000  # the sum is inf
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize(("axis", "message"), [(2, "axis 2 is out of bounds"), ((0, 0), "duplicate value in 'axis'")])
+def test_reductions_refuse_axes_that_are_not_there(name: str, axis: Any, message: str) -> None:
+    x = mg.tensor(np.ones((4, 4)), requires_grad=True)
+    with pytest.raises(ValueError, match=f"{name}: .*{message}"):
+        getattr(mg, name)(x, axis=axis)
+    with pytest.raises(ValueError, match=f"{name}: .*{message}"):
+        getattr(x, name)(axis)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 5])

@@ -112,6 +112,27 @@ def test_samples_have_the_frequencies_of_their_probabilities() -> None:
     np.testing.assert_allclose(counts, p, atol=4 * np.sqrt(0.25 / drawn.size))
 
 
+def test_a_compiled_step_that_draws_writes_what_sample_writes() -> None:
+    cell, rng = model(0, nn.LSTMCell), np.random.default_rng(3)
+
+    @mg.primitive
+    def pick(logits: Any, u: Any) -> Any:
+        ends = np.cumsum(probabilities(logits), axis=-1)
+        return (ends <= u * ends[:, -1:]).sum(axis=-1)
+
+    @mg.compile
+    @mg.no_grad()
+    def step(tokens: Any, state: Any) -> Any:
+        logits, state = cell(tokens, state)
+        return pick(logits, mg.sample(rng.random, (2, 1))), state
+
+    expected, _ = nn.sample(cell, [1, 2], 12, rng=3)
+    tokens, state = np.array([1, 2]), None
+    for k in range(12):
+        tokens, state = step(tokens, state)
+        np.testing.assert_array_equal(tokens, expected[k])
+
+
 @each_model
 def test_the_same_seed_writes_the_same_and_the_state_goes_on(kind: Any) -> None:
     step = model(2, kind)
