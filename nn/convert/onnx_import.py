@@ -150,6 +150,7 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModule:
         faults.append("operators: " + ", ".join(f"{name} ({n})" for name, n in sorted(unknown.items())))
     layers: dict[str, Layer] = {}
     used: set[str] = set()
+    needed = {*file.outputs, *[name for step in file.steps for name in step.inputs]}
     for step in file.steps:
         try:
             if step.operator in GATES:
@@ -157,6 +158,8 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModule:
                 used.update(step.inputs[1:4] + step.inputs[7:8])
             elif step.operator in TABLE:
                 _check(step, TABLE[step.operator])
+                if step.operator != "Split" and needed & {name for name in step.outputs[1:] if name}:
+                    raise ValueError(f"of its outputs {step.outputs} only the first is computed")
         except Exception as error:  # what a stranger's attributes lead to
             faults.append(f"{step}: {error}")
     if faults:

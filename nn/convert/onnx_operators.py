@@ -307,7 +307,11 @@ def _gather(x: Any, indices: Any, *, axis: int = 0) -> Any:
 
 @reads("GatherElements")
 def _gather_elements(x: Any, indices: Any, *, axis: int = 0) -> Any:
-    return mg.take_along_axis(x, indices, axis=axis)
+    sizes = [(n, m) for k, (n, m) in enumerate(zip(indices.shape, x.shape)) if k != axis % x.ndim]
+    if indices.ndim != x.ndim or any([n > m for n, m in sizes]):
+        raise ValueError(f"indices of shape {indices.shape} pick from no array of shape {x.shape}")
+    corner = tuple([slice(None) if k == axis % x.ndim else slice(n) for k, n in enumerate(indices.shape)])
+    return mg.take_along_axis(x[corner], indices, axis=axis)
 
 
 @reads("GatherND")

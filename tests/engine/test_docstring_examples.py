@@ -8,6 +8,7 @@ from __future__ import annotations
 import doctest
 import inspect
 import pydoc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -103,6 +104,18 @@ def test_every_entry_belongs_to_a_primitive_of_its_page() -> None:
         module = f"minigrad.{page.stem}"
         declared = {p.name for p in PRIMITIVES.values() if p.__module__ == module}
         assert set(docstrings.entries(module)) == declared, page.name
+
+
+PAGES = sorted({p.__module__ for p in PRIMITIVES.values() if hasattr(sys.modules[p.__module__], "__all__")})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_primitive_of_a_page_of_the_table_is_public_or_named_with_an_underscore(page: str) -> None:
+    found = {
+        name: p for name, p in vars(sys.modules[page]).items() if isinstance(p, Primitive) and p.__module__ == page
+    }
+    assert found
+    assert {name for name in found if name[0] != "_"} <= set(sys.modules[page].__all__)
 
 
 def test_a_rule_is_told_wherever_there_is_one() -> None:

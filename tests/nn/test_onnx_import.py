@@ -180,19 +180,43 @@ def test_all_operators_that_are_not_understood_are_listed(tmp_path):
     assert "Softmax 'd': the attributes soft" in str(found.value)
 
 
+def of_a_node(path: Path, operator: str, outputs: list[str], more: Any = (), **attributes: Any) -> Any:
+    """What is read from a file of a single node, whose inputs are x and more."""
+    from onnx import TensorProto, helper
+
+    inputs = ["x", *more]
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in (*inputs, *outputs)]
+    node = helper.make_node(operator, inputs, outputs, **attributes)
+    graph = helper.make_graph([node], "one", infos[: len(inputs)], infos[len(inputs) :])
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]).SerializeToString())
+    return nn.from_onnx(path)
+
+
 @needs_onnx
 @pytest.mark.parametrize("shape", [(2, 3, 4), (0, 3), (3, 0), (5,)], ids=str)
 def test_flatten_is_that_of_onnx_at_every_axis(tmp_path, shape):
-    from onnx import TensorProto, helper
-
     x = normal(*shape)
     for axis in range(-x.ndim, x.ndim + 1):
-        x_info, y_info = (helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in "xy")
-        graph = helper.make_graph([helper.make_node("Flatten", ["x"], ["y"], axis=axis)], "flatten", [x_info], [y_info])
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
-        (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+        net = of_a_node(tmp_path / "a.onnx", "Flatten", ["y"], axis=axis)
         expected = x.reshape(math.prod(shape[:axis]), math.prod(shape[axis:]))
-        np.testing.assert_array_equal(nn.from_onnx(tmp_path / "a.onnx")(x), expected, strict=True)
+        np.testing.assert_array_equal(net(x), expected, strict=True)
+
+
+@needs_onnx
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_indices_of_gather_elements_may_be_fewer_but_not_more(tmp_path, axis):
+    x, net = normal(3, 4), of_a_node(tmp_path / "a.onnx", "GatherElements", ["y"], ["indices"], axis=axis)
+    indices = np.array([[1, -1], [0, 2]])
+    expected = [[x[(i, c) if axis == 0 else (r, i)] for c, i in enumerate(row)] for r, row in enumerate(indices)]
+    np.testing.assert_array_equal(net(x, indices), np.array(expected), strict=True)
+    with pytest.raises(ValueError, match=r"indices of shape \(5, 5\) pick from no array of shape \(3, 4\)"):
+        net(x, np.zeros((5, 5), int))
+
+
+@needs_onnx
+def test_a_second_output_that_is_not_computed_is_refused_when_the_file_is_read(tmp_path):
+    with pytest.raises(ValueError, match=r"Dropout 'y': of its outputs \['y', 'mask'\] only the first is computed"):
+        of_a_node(tmp_path / "a.onnx", "Dropout", ["y", "mask"])
 
 
 @needs_onnx
