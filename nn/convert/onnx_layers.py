@@ -122,7 +122,7 @@ class Written:
         if "activations" in options:
             options["activations"] = options["activations"] * len(cells)
         made: list[str] = g(w.operator, *inputs, outputs=1 + len(pairs), **options)
-        g.nodes[-1].name, g.nodes[-1].doc_string = path, w.note
+        g.nodes[-1].name, g.nodes[-1].doc_string = g.new(path), w.note
         return made
 
     def _nodes(self, g: Graph, readings: list[Reading]) -> None:
@@ -209,7 +209,7 @@ class Written:
         given = [g.name(s) for s in states]
         names = g("Scan", *given, *entries, outputs=len(outputs), body=made, num_scan_inputs=len(entries))
         names = [names] if isinstance(names, str) else names
-        g.nodes[-1].name = g.paths.get(id(layer.cell), layer.cell.name)
+        g.nodes[-1].name = g.new(g.paths.get(id(layer.cell), layer.cell.name))  # a layer may be called twice
         scanned = [_backwards(g, n) for n in names[S:]] if layer.reverse else names[S:]
         return dict(enumerate([scanned[0], *names[:S], *scanned[1:]]))
 

@@ -145,6 +145,22 @@ def test_a_cell_of_the_users_own_is_written_from_its_step(tmp_path, cell, revers
     agree(session(tmp_path / "a.onnx")({"xs": xs, "lengths": lengths}), net(xs, lengths=lengths))
 
 
+@pytest.mark.parametrize("nodes", [True, False])
+def test_a_layer_may_be_called_twice_and_a_function_may_have_several(tmp_path, nodes):
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            self.layer = nn.GRU(3, 3, rng=0)
+
+        def forward(self, xs: Any) -> Any:
+            return self.layer(self.layer(xs)[0] + xs)[0]
+
+    twice, other = random_weights(Twice()), random_weights(nn.GRU(3, 3, rng=1), seed=1)
+    for net in (twice, lambda xs: other(twice.layer(xs)[0])[0]):
+        nn.to_onnx(net, tmp_path / "a.onnx", {"xs": normal(5, 2, 3)}, axes={"xs": ("T", "B")}, nodes=nodes)
+        example = {"xs": normal(7, 3, 3)}
+        agree(session(tmp_path / "a.onnx")(example), net(**example))
+
+
 def test_all_states_of_a_cell_can_be_results(tmp_path):
     net = random_weights(nn.LSTM(3, 4, rng=0))
     nn.to_onnx(net, tmp_path / "a.onnx", {"xs": normal(5, 4, 3), "lengths": LENGTHS, "return_states": True})
