@@ -127,8 +127,6 @@ def page() -> str:
         if p.name in lists:
             parts.append(f"{changes(before, lists[p.name])}\n")
             before = lists[p.name]
-        if p.name == "batches":
-            parts.append(f"The list is now what will be computed:\n\n{block(before)}\n")
         if p.name == "collecting":
             parts.append(PLACES.format(places=block(lists["places"]), memory=block(lists["memory"])))
     parts.append(CALLS.format(calls=block(lists["calls"]), worth="\n".join(worth())))

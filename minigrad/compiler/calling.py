@@ -19,8 +19,8 @@ from ..primitive import Primitive
 from ..record import Node, Variable
 from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
-from .instruction import Kind, Kinds, Value, identity, layout
-from .listing import CONSTANT, Listing, is_constant
+from .instruction import Kind, Kinds, Value, layout
+from .listing import CONSTANT, Listing, constant_key, is_constant
 from .outline import SHAPED, Outlines, has_outline
 from .rules import Noted
 from .table import COMPOSED, IMPURE
@@ -86,13 +86,14 @@ class Calling(Listing):
             elif kind is int or kind is str:
                 key.append((kind, x))
             elif is_constant(x):
-                key.append(identity(x))
+                key.append(constant_key(x))
             else:
                 return None
         if static:
             if not all(map(is_constant, static.values())):
                 return None
-            key.append(identity(static))
+            for name, x in static.items():
+                key += name, constant_key(x)
         return (tuple(key), tuple(reads), cls, plain) if cls is not None else None
 
     def _leaf(self, x: Variable) -> Value | None:
@@ -109,7 +110,7 @@ class Calling(Listing):
         y = self.outlines(p, arrays) if nodes and not static and has_outline(p) else None
         view, outlined = None, y is not None
         if y is None:
-            y = self._called(p, inputs, static, arrays)
+            y = self._called(p, inputs, static, arrays, flat)
             if not nodes and p not in IMPURE:
                 return y
             y = y if type(y) is np.ndarray else p.array_of(y)
@@ -167,14 +168,16 @@ class Calling(Listing):
             self.noted.append(Noted(kind if kind.repeatable else None, inputs, out))
         return out
 
-    def _called(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], arrays: list[Any]) -> Any:
+    def _called(
+        self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], arrays: list[Any], flat: bool
+    ) -> Any:
         """What the primitive returns for `arrays`: the real ones, put into these, of all that it may look at."""
         picked = p is shapes.getitem and not is_constant(inputs[1])
         if p not in SHAPED:
             arrays[:], static = tree_map(self.real, list(inputs)), tree_map(self.real, static)
         elif picked:
             arrays[1] = tree_map(self.real, inputs[1])
-        elif static:
+        elif static and not flat:
             static = tree_map(plain_data, static)
         if p in IMPURE:
             self._keep_generator(inputs)
@@ -208,15 +211,20 @@ class Calling(Listing):
 
     def _node(self, out: Variable, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Node | None:
         """The record of the result, if any input requires a gradient."""
-        sources = [x.node if isinstance(x, Variable) else None for x in inputs]
-        if sources.count(None) == len(sources) or not recording():
-            return None
-        operands = list(inputs)
-        for k, node in enumerate(sources):
+        sources: list[Node | None] = []
+        operands, needed = [], False
+        for x in inputs:
+            node = x.node if isinstance(x, Variable) else None
             if node is not None:
-                if node.primitive is None and hasattr(inputs[k], "stands_for"):
-                    node.stands_for = inputs[k].stands_for  # a leaf may have got its node later
-                operands[k] = inputs[k]._data
+                needed = True
+                if node.primitive is None and hasattr(x, "stands_for"):
+                    node.stands_for = x.stands_for  # a leaf may have got its node later
+                operands.append(x._data)
+            else:
+                operands.append(x)
+            sources.append(node)
+        if not needed or not recording():
+            return None
         made: Node = p.definition.record(p, out, inputs, sources, operands, static)
         return made
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..tree import tree_map
-from .instruction import Value, layout
+from .instruction import KEYWORD_OUT, Value, layout
 from .places import Place, Root, Step, address
 from .table import CALLS
 
@@ -26,7 +26,6 @@ class Arrays:
     def __init__(self, places: dict[Value, Place], memory: np.ndarray, memory_of: dict[Root, np.ndarray]) -> None:
         self.places, self.memory, self.memory_of = places, memory, memory_of
         self.made: dict[Any, np.ndarray] = {}
-        self.of_value: dict[Value, np.ndarray] = {}
         self.numbers: dict[Any, np.ndarray] = {}
 
     def at(self, place: Place) -> np.ndarray:
@@ -40,12 +39,12 @@ class Arrays:
 
     def of(self, x: Any) -> Any:
         """The array of a Value; any other x as it is."""
-        if type(x) is not Value:
-            return x
-        array = self.of_value.get(x)
-        if array is None:
-            array = self.of_value[x] = self.at(self.places[x])
-        return array
+        return self.at(self.places[x]) if type(x) is Value else x
+
+    def read_by(self, s: Step) -> Sequence[Any]:
+        """The arrays that a step reads, or the constants."""
+        at = self.at
+        return [at(place) for place in s.reads] or s.inputs
 
     def number(self, x: float, inputs: Sequence[Any]) -> Any:
         """A Python number as an array of the other operands' dtype, as NumPy itself would read it, but once."""
@@ -77,18 +76,20 @@ def calls_of(s: Step, arrays: Arrays, prepared: bool = True) -> Sequence[Call]:
     out, kind = arrays.at(s.out), s.kind
     if s.how == "fill":
         return [(out.fill, (0,))]
-    given = [arrays.of(x) for x in s.inputs]
+    given = arrays.read_by(s)
     if s.how == "move":
         return [(out.__setitem__, (..., *given))]
     if kind is None:
         return [(np.add, (out, *given, out))]
-    inputs, static = kind.called_with(given)
     function, calls = kind.primitive.function, CALLS.get(kind.primitive)
+    if kind.lean and prepared and s.how == "out" and calls is None:
+        return [(function, (*given, out))]
+    inputs, static = kind.called_with(given)
     if s.how == "out" and prepared and calls is not None and (found := calls(out, *inputs, **static)) is not None:
         return found  # type: ignore[no-any-return]
     if s.how == "copy":
         return [(functools.partial(_copied, function, out, **static), tuple(inputs))]
-    if prepared and kind.elementwise and function is not np.maximum and function is not np.minimum:
+    if prepared and kind.elementwise and function not in KEYWORD_OUT:
         if not kind.reads_only:
             inputs = [arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs]
         operands = (*inputs, out)

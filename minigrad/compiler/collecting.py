@@ -117,13 +117,10 @@ class Collecting:
 
     def _movable(self, x: Any, piece: Place) -> bool:
         """Whether x may be computed there, since it is computed and has no place yet."""
-        return (
-            type(x) is Value
-            and x in self.computed
-            and x not in self.places
-            and (x.shape, x.dtype) == (piece.layout.shape, piece.layout.dtype)
-            and 0 not in x.shape
-        )
+        if type(x) is not Value or x not in self.computed or x in self.places:
+            return False
+        own, lying = x.layout, piece.layout
+        return own.shape == lying.shape and own.dtype == lying.dtype and 0 not in own.shape
 
     def _overlay(self, out: Value, inputs: Sequence[Any], pattern: _Pattern) -> Place | None:
         """A place for a collection around parts that already lie together just as it wants them, or None."""

@@ -70,14 +70,19 @@ class Value:
 
     __slots__ = ("number", "layout", "source", "plain", "of", "outlined", "kind", "reads")
 
-    kind: Kind | None
-    reads: tuple[Value, ...]
-
     def __init__(
-        self, number: int, layout: Layout, source: Any = None, plain: bool = False, of: Value | None = None
+        self,
+        number: int,
+        layout: Layout,
+        source: Any = None,
+        plain: bool = False,
+        of: Value | None = None,
+        outlined: bool = False,
+        kind: Kind | None = None,
+        reads: tuple[Value, ...] = (),
     ) -> None:
         self.number, self.layout, self.source, self.plain, self.of = number, layout, source, plain, of
-        self.outlined, self.kind, self.reads = False, None, ()
+        self.outlined, self.kind, self.reads = outlined, kind, reads
 
     shape = property(lambda self: self.layout.shape)
     dtype = property(lambda self: self.layout.dtype)
@@ -90,14 +95,15 @@ class Kind:
     """What an instruction does, but for which Values it reads: primitive(*inputs, **static), a Layout for each Value.
 
     `layout` is that of the result, `base` the number of the Value whose memory the result shares, None if it has its
-    own. `flat` tells that no Value is in a tuple among the inputs, or in static. `repeatable` tells that a trace knows
-    what becomes of such a call without making it, `lasting` that there are only constants in it. `found` is for what is
+    own. `flat` tells that no Value is in a tuple among the inputs, or in static. `lean` tells that the function is
+    elementwise and reads arrays alone, which all have the result's shape. `repeatable` tells that a trace knows what
+    becomes of such a call without making it, `lasting` that there are only constants in it. `found` is for what is
     found out about the kind later on.
     """
 
     __slots__ = (
         "primitive", "inputs", "static", "layout", "base", "flat", "reads_only", "pure", "collects", "elementwise",
-        "unbroadcast", "product", "transpose", "repeatable", "lasting", "found",
+        "unbroadcast", "product", "transpose", "lean", "repeatable", "lasting", "found",
     )  # fmt: skip
 
     def __init__(
@@ -116,9 +122,10 @@ class Kind:
         self.base = sum(read[:view]) if view is not None and self.flat and read[view] else None
         self.pure, self.collects = p not in IMPURE, p in PARTS
         self.elementwise = self.pure and self.flat and not static and _is_elementwise(p.function)
-        self.unbroadcast = all([x.shape == layout.shape for x in inputs if type(x) is Layout])
+        self.unbroadcast = self.elementwise and all([x.shape == layout.shape for x in inputs if type(x) is Layout])
         self.product = p is ops.matmul and self.reads_only
         self.transpose = len(layout.shape) == 2 and self.flat and _is_transpose(p, inputs, static)
+        self.lean = self.unbroadcast and self.reads_only and p.function not in KEYWORD_OUT
         self.repeatable = self.lasting = False
         self.found: dict[Any, Any] = {}
 
@@ -135,6 +142,10 @@ class Kind:
     def __repr__(self) -> str:
         words = [*map(repr, self.inputs), *[f"{key}={x!r}" for key, x in self.static.items()]]
         return f"{self.primitive.name}({', '.join(words)}) -> {self.layout!r}"
+
+
+#: NumPy 2.4 warns if these get `out` by position.
+KEYWORD_OUT = np.maximum, np.minimum
 
 
 def _is_elementwise(function: Any) -> bool:
@@ -247,4 +258,6 @@ def identity(x: Any) -> Any:
         return kind, *[identity(part) for part in x]
     if kind is dict:
         return kind, *[(key, identity(part)) for key, part in sorted(x.items())]
-    return (kind, repr(x)) if isinstance(x, (int, float, np.generic, np.dtype)) else id(x)
+    if isinstance(x, np.dtype):
+        return (kind, x) if x.isbuiltin == 1 else (kind, repr(x))
+    return (kind, repr(x)) if isinstance(x, (int, float, np.generic)) else id(x)

@@ -24,6 +24,17 @@ def is_constant(x: Any) -> bool:
     return type(x) in CONSTANT or isinstance(x, np.dtype)
 
 
+def constant_key(x: Any) -> Any:
+    """The same for two constants only if they are equal in all: what Python writes, which says 1 or 1.0 or '1'.
+
+    That is quicker than `identity`, but classes may be written alike.
+    """
+    if isinstance(x, np.dtype):
+        return identity(x)
+    written = repr(x)
+    return identity(x) if "<class" in written else written
+
+
 class Listing:
     """Instructions in the order of their calls; what was computed before is not computed again.
 
@@ -61,10 +72,12 @@ class Listing:
 
     def add(self, kind: Kind, reads: tuple[Value, ...], plain: bool = False, outlined: bool = True) -> Value:
         """The Value of a call: that of an equal call before, or a new one, of a new instruction."""
-        found = self.seen.get((kind, reads))
+        key = kind, reads
+        found = self.seen.get(key)
         if found is None or not kind.pure or self.repeats:
-            found = self.seen[kind, reads] = self.kinds.value(kind.layout, None, plain)
-            found.outlined, found.kind, found.reads = outlined, kind, reads
+            kinds = self.kinds
+            found = self.seen[key] = Value(kinds.count, kind.layout, None, plain, None, outlined, kind, reads)
+            kinds.count += 1
             self.instructions.append(Instruction(kind, reads, found))
         return found
 

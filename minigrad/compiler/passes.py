@@ -24,7 +24,8 @@ def without_dead_code(instructions: Sequence[Instruction], results: Sequence[Val
     for i in reversed(instructions):
         kind, reads, out = i
         if out in needed or not kind.pure:
-            needed.update(reads)
+            for x in reads:
+                needed.add(x)
             kept.append(i)
     return kept[::-1]
 
@@ -58,9 +59,9 @@ def with_direct_products(instructions: Sequence[Instruction], kinds: Kinds) -> S
 
 def _transposed_products(instructions: Sequence[Instruction]) -> dict[Value, tuple[Value, Value]]:
     """A and B of each (A Bᵀ)ᵀ whose A Bᵀ is read by nothing else."""
-    transposed = {i.out: i.reads[0] for i in instructions if i.kind.transpose}
+    transposed = {out: reads[0] for kind, reads, out in instructions if kind.transpose}
     turned = set(transposed.values())
-    products = {i.out: i.reads for i in instructions if i.kind.product and i.out in turned}
+    products = {out: reads for kind, reads, out in instructions if kind.product and out in turned}
     once, often = set[Value](), set[Value]()  # what is read so many times
     for _, reads, _ in instructions if products else ():
         for x in reads:

@@ -135,12 +135,9 @@ class Program:
         self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
         arrays = Arrays(places, self.memory, memory_of)
         self.inputs = [(arrays.of(value), k) for value, k in zip(given, self.arguments)]
-        self.functions, self.operands, self.names = list[Any](), list[Any](), list[str]()
-        for s in steps:
-            for function, operands in calls_of(s, arrays, "prepared" in stages):
-                self.functions.append(function)
-                self.operands.append(operands)
-                self.names.append(s.name)
+        prepared = "prepared" in stages
+        called = [(*call, s.name) for s in steps for call in calls_of(s, arrays, prepared)]
+        self.functions, self.operands, self.names = map(list, zip(*called)) if called else ([], [], [])
         self.outputs = [(arrays.of(x), kind) for x, kind in zip(results, self.kinds)]
         self.added = [arrays.of(g) for g in gradients]
         stages.tell("calls", lambda: self.describe().splitlines())

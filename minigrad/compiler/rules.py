@@ -73,7 +73,7 @@ class Rules:
             listing.noted = noted
             try:
                 result = rule(*operands, **static)
-                if not noted:
+                if not noted and result is not g:
                     direct.add(rule)
                 elif (recipe := _recipe(operands, kind, listing, result)) is not None:
                     kind.found[key] = recipe
