@@ -82,7 +82,7 @@ def calls_of(s: Step, arrays: Arrays, prepared: bool = True) -> Sequence[Call]:
     if kind is None:
         return [(np.add, (out, *given, out))]
     function, calls = kind.primitive.function, CALLS.get(kind.primitive)
-    if kind.lean and prepared and s.how == "out" and calls is None:
+    if kind.lean and prepared and calls is None:
         return [(function, (*given, out))]
     inputs, static = kind.called_with(given)
     if s.how == "out" and prepared and calls is not None and (found := calls(out, *inputs, **static)) is not None:

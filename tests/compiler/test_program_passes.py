@@ -159,6 +159,12 @@ def test_gradients_of_parts_are_computed_in_the_gradient_and_the_rest_is_filled(
     assert not {"add place", "move place", "place"} & found.keys()
 
 
+def test_numbers_among_the_parts_are_written_at_each_replay() -> None:
+    f = mg.compile(lambda x, y: mg.stack([mg.sum(mg.maximum(x, y)), 1.5, mg.sum(mg.minimum(x, y))]))
+    for x, y in ((X, X[::-1]), (X + 1, X * 2)):
+        np.testing.assert_allclose(f(x, y).data, [np.maximum(x, y).sum(), 1.5, np.minimum(x, y).sum()])
+
+
 def test_two_collections_of_the_same_parts_share_them() -> None:
     def f(x: Any) -> Any:
         parts = [mg.sin(x), mg.cos(x), mg.tanh(x)]

@@ -47,6 +47,18 @@ def test_a_rule_is_called_once_for_calls_of_one_kind(monkeypatch: pytest.MonkeyP
     assert calls == [2]  # another shape
 
 
+def test_a_rule_that_hands_its_cotangent_on_is_called_once_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(x: Any) -> Any:
+        for _ in range(8):
+            x = x + mg.sin(x)
+        return mg.sum(x)
+
+    calls = counted(mg.add, monkeypatch)
+    mg.compile(mg.grad(f))(X[0])
+    assert calls == [2]  # for each of the two inputs
+    same(mg.grad(f), X[0])
+
+
 def test_a_rule_is_called_again_for_other_constants_and_cotangents() -> None:
     def f(x: Any) -> Any:
         total = 0.0

@@ -52,6 +52,14 @@ def test_prepared_calls_write_the_result() -> None:
     assert asked == [(2, 3)]
 
 
+def test_prepared_calls_go_before_those_of_a_ufunc() -> None:
+    p = mg.compile_as(
+        mg.primitive(np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, name="times"),
+        calls=lambda out, x, y: [(np.multiply, (x, y, out)), (np.negative, (out, out))],
+    )
+    assert np.array_equal(mg.compile(p)(X, X + 1).data, -X * (X + 1))
+
+
 def test_what_only_collects_its_inputs_has_them_computed_where_they_go() -> None:
     def pair(x: Any, y: Any, out: Any = None) -> Any:
         out = np.empty((2, *np.shape(x))) if out is None else out
