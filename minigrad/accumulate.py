@@ -60,15 +60,16 @@ class ArraySum:
         elif type(term) is Product:
             self.add_product(term)
         else:
-            array = np.asarray(fitted(np.asarray(term), self.node, output)).astype(self.node.dtype, copy=False)
+            if type(term) is not np.ndarray or term.shape != self.node.shape or term.dtype is not self.node.dtype:
+                term = np.asarray(fitted(np.asarray(term), self.node, output)).astype(self.node.dtype, copy=False)
             if self.filling is not None:
                 self._buffer()
             if self.sum is None:
-                self.sum = array
+                self.sum = term
             elif self.owned:
-                self.sum += array
+                self.sum += term
             else:
-                self.sum, self.owned = np.asarray(self.sum + array), True
+                self.sum, self.owned = np.asarray(self.sum + term), True
 
     def add_part(self, index: Any, g: Any) -> None:
         """Add g to the part at `index`."""
@@ -76,7 +77,7 @@ class ArraySum:
             self.filling = self.filling or Filling(self.node, span)
             if self.filling.fill(span, index, g):
                 return
-        add_at(self._buffer(), index, g)
+        add_at(self.sum if self.owned else self._buffer(), index, g)
 
     def add_product(self, term: Product) -> None:
         """Add x^T g, once there are enough rows for all of them to be one product."""

@@ -64,8 +64,6 @@ def walk(
     nodes = lineage(outputs)[0] if within is None else within
     if recorded:
         nodes = leaves_early(nodes)
-    if ends is None:
-        ends = {node for node in nodes if node.primitive is None or node.retains_grad}
     running = Walk(nodes, ends, (rules_of or _recorded_rules) if recorded else None)
     for output, g in zip(outputs, cotangents, strict=True):
         if output in running.sums:
@@ -81,12 +79,12 @@ def _recorded_rules(node: Node, g: Any) -> tuple[Any, ...]:
 
 
 class Walk:
-    """The cotangents of a walk's nodes: `sums` of what those to be visited have got, `found` of the `ends` behind it.
+    """The cotangents of a walk's nodes: `sums` of what those to be visited have got, `found` of the `ends`.
 
     A sum is None, or a single array, which is all that most nodes ever get, or an object of `sum_class`.
     """
 
-    def __init__(self, nodes: Sequence[Node], ends: Set[Node], rules_of: Any) -> None:
+    def __init__(self, nodes: Sequence[Node], ends: Set[Node] | None, rules_of: Any) -> None:
         self.sums: dict[Node, Any] = dict.fromkeys(nodes)
         self.found: dict[Node, Any] = {}
         self.sum_class: Any = RecordedSum if rules_of is not None else ArraySum
@@ -99,7 +97,8 @@ class Walk:
             collected = sums.pop(node)
             if collected is None:
                 continue
-            g, end = collected, node in ends
+            g = collected
+            end = node in ends if ends is not None else node.primitive is None or node.retains_grad
             if type(collected) is sum_class:
                 g = collected.total(owned=end)
             if end:
@@ -109,7 +108,7 @@ class Walk:
 
     def pass_on(self, node: Node, g: Any) -> None:
         """Call the rules of a node's primitive with its cotangent g, and add what they return to its inputs' sums."""
-        static, sums = node.static, self.sums
+        static, sums, order = node.static, self.sums, node.order
         if self.rules_of is None:
             definition = node.primitive.definition
             rules, joint = definition.rules, definition.joint
@@ -121,16 +120,22 @@ class Walk:
             if joint is not None:
                 terms = check_count(node, joint(*operands, **static))
             for k, x in enumerate(node.inputs):
-                if x is None:
-                    continue
-                if x.order > node.order:
+                if x is not None and x.order > order:
                     raise changed(node, k)
                 if x in sums:
                     if terms is not None:
                         term = terms[k]
                     else:
                         term = rules[k](*operands, **static) if static else rules[k](*operands)  # quicker without
-                    self.add(x, term, node.shape)
+                    like = type(term) is np.ndarray and term.shape == x.shape and term.dtype is x.dtype
+                    if not like:
+                        self.add(x, term, node.shape)
+                    elif x.view and handed_on(self, x, term):
+                        pass
+                    elif sums[x] is None:
+                        sums[x] = term  # by a call of `add`, an LSTM's step takes 1 % longer at batch 1
+                    else:
+                        self.add(x, term, node.shape)
                     if self.anomaly:
                         check_term(term, g, node, k)
         except Exception as error:
@@ -140,13 +145,7 @@ class Walk:
     def add(self, x: Node, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape to the sum of x."""
         collected = self.sums[x]
-        if type(term) is np.ndarray and term.shape == x.shape and term.dtype is x.dtype:
-            if x.view and handed_on(self, x, term):
-                return
-            if collected is None:
-                self.sums[x] = term
-                return
-        elif self.sum_class is RecordedSum and collected is None and is_like(term, x):
+        if self.sum_class is RecordedSum and collected is None and is_like(term, x):
             self.sums[x] = term
             return
         if type(collected) is not self.sum_class:

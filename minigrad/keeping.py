@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,13 @@ def frozen(x: Any) -> Any:
             raise lost("primitive")
         return x._data.copy()
     return tuple([frozen(part) for part in x]) if type(x) is tuple else x
+
+
+def freeze(operands: list[Any], inputs: Sequence[Any], unread: Container[int]) -> None:
+    """Have the operands that are inputs themselves, and are read, frozen: the caller may change them any time."""
+    for k, x in enumerate(inputs):
+        if operands[k] is x and k not in unread:
+            operands[k] = frozen(x)
 
 
 def kept(static: dict[str, Any]) -> dict[str, Any]:

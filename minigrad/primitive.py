@@ -16,7 +16,7 @@ from .callers import LIBRARIES, OURS, caller, package
 from .details import noted
 from .docstrings import Docstring
 from .interpretation import interpreting
-from .keeping import frozen, immutable, kept
+from .keeping import freeze, immutable, kept
 from .modes import innermost, recording
 from .naming import Named
 from .reads import unread_by
@@ -34,8 +34,8 @@ Rule = Callable[..., Any]
 class Definition:
     """What a call and a walk look up in a primitive: its function, its rules, and which arrays these read.
 
-    It is an object of its own since `Primitive` has a `__getattr__`, with which Python takes 45 ns more to look up
-    anything: together 5 % of a small call and of the walk (arrays of 100 entries, Python 3.11).
+    It is an object of its own since `Primitive` has a `__getattr__`, by which each look-up takes 45 ns more there:
+    together 5 % of a small call and of the walk (arrays of 100 entries, Python 3.11).
     """
 
     __slots__ = ("function", "rules", "joint", "differentiable", "ruled", "unread")
@@ -53,6 +53,7 @@ class Definition:
         y: Variable,
         inputs: Sequence[Any],
         sources: list[Node | None],
+        wanted: int,  # of the sources are Nodes
         operands: list[Any],
         static: dict[str, Any],
         special: bool = False,
@@ -62,13 +63,13 @@ class Definition:
 
         It keeps the arrays that a rule reads; in place of each other one stands its Node, which knows shape and dtype.
         """
-        if len(sources) > self.ruled:
-            primitive.check_differentiable(sources)
         lone, array = -1, y._data  # or the input that alone requires a gradient
-        if len(sources) - sources.count(None) == 1:
+        if wanted == 1:
             lone = 0
             while sources[lone] is None:
                 lone += 1
+        if len(sources) > self.ruled and not (0 <= lone < self.ruled and len(sources) <= primitive.most):
+            primitive.check_differentiable(sources)
         try:
             value_unread, unread = self.unread[lone]
         except KeyError:
@@ -81,9 +82,7 @@ class Definition:
                 break
             operands[k] = sources[k] or operands[k]
         if special:
-            for k, x in enumerate(inputs):
-                if operands[k] is x and k not in unread:
-                    operands[k] = frozen(x)  # of what is not a tensor, the caller may change any time
+            freeze(operands, inputs, unread)
         node: Node = object.__new__(Node)  # its __init__ would take as long as all the rest
         node.primitive = primitive
         node.inputs, node.operands = tuple(sources), tuple(operands)
@@ -133,7 +132,7 @@ class Primitive(Refusals, Named):
         plain = innermost.get() is None  # no block of any mode is open, which is the quick case
         if not plain and (interpretation := interpreting()) is not None:
             return interpretation.call(self, inputs, static)
-        cls, special = None, bool(static)  # is there anything but tensors and numbers?
+        cls, special = None, len(static) > 0  # is there anything but tensors and numbers?
         sources: list[Node | None] = []
         operands: list[Any] = []
         for x in inputs:
@@ -160,10 +159,11 @@ class Primitive(Refusals, Named):
         out: Any = object.__new__(cls)
         out._data = y
         origin = None if plain else noted(self.name, y, operands)
-        if sources.count(None) == len(sources) or not (plain or recording()):
+        wanted = len(sources) - sources.count(None)
+        if not wanted or not (plain or recording()):
             self.leave_unrecorded(out, inputs, static)
         else:
-            out.node = definition.record(self, out, inputs, sources, operands, static, special, origin)
+            out.node = definition.record(self, out, inputs, sources, wanted, operands, static, special, origin)
         return out
 
 

@@ -212,20 +212,20 @@ class Calling(Listing):
     def _node(self, out: Variable, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Node | None:
         """The record of the result, if any input requires a gradient."""
         sources: list[Node | None] = []
-        operands, needed = [], False
+        operands, wanted = [], 0
         for x in inputs:
             node = x.node if isinstance(x, Variable) else None
             if node is not None:
-                needed = True
+                wanted += 1
                 if node.primitive is None and hasattr(x, "stands_for"):
                     node.stands_for = x.stands_for  # a leaf may have got its node later
                 operands.append(x._data)
             else:
                 operands.append(x)
             sources.append(node)
-        if not needed or not recording():
+        if not wanted or not recording():
             return None
-        made: Node = p.definition.record(p, out, inputs, sources, operands, static)
+        made: Node = p.definition.record(p, out, inputs, sources, wanted, operands, static)
         return made
 
     def constant(self, x: Any) -> Variable:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import Tensor, primitive
+from minigrad.pullback import pull
 
 
 def leaf(x: Any, dtype: Any = float) -> Tensor:
@@ -180,6 +181,16 @@ def test_a_retained_part_gets_the_same_gradient_as_its_place_in_the_whole() -> N
     np.testing.assert_array_equal(part.grad, [5, 7])
     np.testing.assert_array_equal(x.grad, [0, 5, 7])
     assert not np.shares_memory(part.grad, x.grad)
+
+
+@pytest.mark.parametrize("with_whole", [False, True])
+def test_a_part_that_a_walk_ends_at_gets_its_gradient(with_whole: bool) -> None:
+    x = leaf([1.0, 2.0, 3.0])
+    part = x[1:]
+    y = (part * part + part).sum()
+    with mg.no_grad():  # so that the walk has arrays
+        found = pull([y], [np.ones(())], [part, x] if with_whole else [part])
+    np.testing.assert_array_equal(found[0], [5, 7])
 
 
 def test_a_part_whose_index_is_given_by_name_has_a_gradient() -> None:
