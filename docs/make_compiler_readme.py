@@ -9,13 +9,11 @@ passes, the files and what the engine knows of compiling are read from the code.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import difflib
 import importlib
 import inspect
 import io
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +26,8 @@ import minigrad as mg
 from minigrad.compiler import stages
 from minigrad.compiler.stages import NAMES, PASSES
 from minigrad.interpretation import MARKED
+
+from .written import command
 
 PAGE = Path(__file__).parents[1] / "minigrad" / "compiler" / "README.md"
 FILES = (
@@ -205,15 +205,5 @@ own. What the compiler has to know of a primitive stands in the compiler's own t
 """
 
 
-def main() -> None:
-    """Run the command."""
-    cli = argparse.ArgumentParser(prog="python -m docs.make_compiler_readme", description="One function compiled")
-    cli.add_argument("--write", action="store_true", help="to minigrad/compiler/README.md, not to standard output")
-    if cli.parse_args().write:
-        PAGE.write_text(page(), encoding="utf-8")
-    else:
-        sys.stdout.write(page())
-
-
 if __name__ == "__main__":
-    main()
+    command("docs.make_compiler_readme", "One function compiled", PAGE, page)

@@ -9,7 +9,6 @@ The arrays are read from the table that converts them, the differences are measu
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 
 from nn.convert.layout import Entry, Layout
 from nn.convert.table import TABLE, ours
+
+from .written import command
 
 PAGE = Path(__file__).with_name("interop.md")
 SUPPORT = str(Path(__file__).parents[1] / "tests" / "support")
@@ -198,15 +199,5 @@ def page() -> str:
     return "\n".join([HEAD + ARRAYS + "\n".join(rows), MEASURED + "\n".join(measured()), TAIL + refused])
 
 
-def main() -> None:
-    """Run the command."""
-    cli = argparse.ArgumentParser(prog="python -m docs.make_interop", description="weights of other tools")
-    cli.add_argument("--write", action="store_true", help=f"to docs/{PAGE.name}, not to standard output")
-    if cli.parse_args().write:
-        PAGE.write_text(page(), encoding="utf-8")
-    else:
-        sys.stdout.write(page())
-
-
 if __name__ == "__main__":
-    main()
+    command("docs.make_interop", "weights of other tools", PAGE, page)

@@ -9,7 +9,6 @@ those of NumPy's reference, stand here; a function that is under none of them, o
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import sys
 from pathlib import Path
@@ -20,6 +19,8 @@ import numpy as np
 import minigrad as mg
 from minigrad.numpy_functions import FUNCTIONS, PLAIN, SHAPES
 from minigrad.primitive import by_ufunc
+
+from .written import command
 
 PAGE = Path(__file__).with_name("numpy_functions.md")
 HEAD = """# NumPy's functions on Tensors
@@ -118,17 +119,5 @@ def page() -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Run the command."""
-    cli = argparse.ArgumentParser(
-        prog="python -m docs.make_numpy_functions", description="NumPy's functions on Tensors"
-    )
-    cli.add_argument("--write", action="store_true", help=f"to docs/{PAGE.name}, not to standard output")
-    if cli.parse_args().write:
-        PAGE.write_text(page(), encoding="utf-8")
-    else:
-        sys.stdout.write(page())
-
-
 if __name__ == "__main__":
-    main()
+    command("docs.make_numpy_functions", "NumPy's functions on Tensors", PAGE, page)
