@@ -3,12 +3,9 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import attention, init
+from . import init
 from .cells import ElmanCell, GRUCell, LSTMCell, RNNCell
 from .clip import clip_grad_norm, clip_grad_value
-from .conv import Conv2d
-from .ctc import ctc_decode, ctc_loss
-from .decode import beam_search, sample
 from .layers import (
     Dropout,
     Embedding,
@@ -26,7 +23,6 @@ from .losses import binary_cross_entropy_with_logits, cross_entropy, mse_loss, n
 from .module import Module, buffer
 from .optim import Optimizer
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from .padding import last_over_time, max_over_time, mean_over_time, pad_sequences
 from .protocol import Cell, FunctionCell
 from .recurrent import GRU, LSTM, RNN, Recurrent, detach
 from .schedules import cosine_decay, exponential_decay, lambda_decay, one_cycle, plateau_decay, step_decay
@@ -46,9 +42,13 @@ from .words import NAMES as _NAMES
 from .words import missing as _missing
 
 if TYPE_CHECKING:
-    from . import convert, distributed
+    from . import attention, convert, distributed
+    from .conv import Conv2d
     from .convert.onnx_export import to_onnx
     from .convert.onnx_import import from_onnx
+    from .ctc import ctc_decode, ctc_loss
+    from .decode import beam_search, sample
+    from .padding import last_over_time, max_over_time, mean_over_time, pad_sequences
     from .serialize import load, save
     from .torch_weights import from_torch, to_torch
 
@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 _LATER = {
     "load": "serialize", "save": "serialize", "from_torch": "torch_weights", "to_torch": "torch_weights",
     "from_onnx": "convert.onnx_import", "to_onnx": "convert.onnx_export", "convert": "", "distributed": "",
+    "attention": "", "Conv2d": "conv", "ctc_decode": "ctc", "ctc_loss": "ctc", "beam_search": "decode",
+    "sample": "decode", "last_over_time": "padding", "max_over_time": "padding", "mean_over_time": "padding",
+    "pad_sequences": "padding",
 }  # fmt: skip
 
 

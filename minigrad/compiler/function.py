@@ -71,7 +71,8 @@ class Compiled:
                 program = Program(self.function, args, kwargs, self.moving, self.block, self.stages, self.kinds)
             finally:
                 self.kinds.settle()
-        return_freed_memory()  # the trace took more than the program does
+        if program.block is not self.block:  # else the next trace takes what this one left
+            return_freed_memory(program.nbytes)
         self.block = program.block
         candidates.append(program)
         if sum(map(len, self.programs.values())) > KEPT:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import minigrad as mg
@@ -79,7 +80,7 @@ def calls_of_glibc(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def test_making_a_program_calls_the_allocator_only_if_it_was_asked_to_keep_memory(
+def test_making_a_small_program_calls_the_allocator_only_if_it_was_asked_to_keep_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls = calls_of_glibc(monkeypatch)
@@ -90,6 +91,20 @@ def test_making_a_program_calls_the_allocator_only_if_it_was_asked_to_keep_memor
     assert mg.keep_freed_memory()
     mg.compile(mg.tanh)(1.0)
     assert calls == ["mallopt", "mallopt", "malloc_trim"]
+
+
+def test_what_a_trace_left_goes_back_before_a_large_program_takes_its_memory_for_the_first_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = calls_of_glibc(monkeypatch)
+    f = mg.compile(lambda x: mg.tanh(x).sum())
+    f(np.ones((100, 2**15), np.float32))
+    assert f.program.nbytes > 2**23
+    assert calls == []
+    f(np.ones((300, 2**15), np.float32))
+    assert calls == ["malloc_trim"]
+    f(np.ones((200, 2**15), np.float32))  # works in the memory of the one before
+    assert calls == ["malloc_trim"]
 
 
 def test_where_the_allocator_refuses_nothing_is_said_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
