@@ -3,6 +3,7 @@
 What is marked `campaign` repeats a claim at many places, each dear: it runs in the long profile alone.
 """
 
+import gc
 import os
 
 import pytest
@@ -25,3 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("campaign"):
             item.add_marker(pytest.mark.skip(reason="a campaign: with --hypothesis-profile=long"))
+
+
+def pytest_collection_finish() -> None:
+    """What collection made stays to the end, so leave it out of garbage collections: each took 0.2 s longer with it."""
+    gc.collect()
+    gc.freeze()
