@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import kernels
-from .ops import _masked, _nonzero, _product, _ratio, equal, exp, isnan, sqrt, square, where
+from .ops import _masked, _nonzero, _product, _ratio, equal, exp, isnan, negative, sqrt, square, where
 from .primitive import primitive
 
 __all__ = [
@@ -161,4 +161,5 @@ def copysign(x: Any, y: Any) -> Any:
     >>> mg.grad(mg.copysign)(3.0, -0.5)
     tensor(-1.)
     """
-    return where(equal(signbit(x), signbit(y)), x, -x)
+    x = x if hasattr(x, "dtype") else np.asarray(x, getattr(y, "dtype", None))
+    return where(equal(signbit(x), signbit(y)), x, negative(x))

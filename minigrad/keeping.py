@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
 
-from .messages import lost
+from .messages import check_operand, lost
 from .record import Variable
 
 _IMMUTABLE = {int, float, bool, str, slice, type(None), type(Ellipsis)}
@@ -36,11 +37,19 @@ def frozen(x: Any) -> Any:
     return tuple([frozen(part) for part in x]) if type(x) is tuple else x
 
 
-def freeze(operands: list[Any], inputs: Sequence[Any], unread: Container[int]) -> None:
-    """Have the operands that are inputs themselves, and are read, frozen: the caller may change them any time."""
+def freeze(name: str, operands: list[Any], inputs: Sequence[Any], unread: Container[int]) -> None:
+    """Have the operands that are inputs themselves, and are read, frozen: the caller may change them any time.
+
+    What NumPy reads as an array (a range, another library's tensor) is one for the rules as well.
+    """
     for k, x in enumerate(inputs):
-        if operands[k] is x and k not in unread:
-            operands[k] = frozen(x)
+        if operands[k] is x:
+            check_operand(f"{name}: input {k}", x)
+            if k not in unread:
+                foreign = isinstance(x, (range, memoryview, array)) or (
+                    hasattr(x, "__array__") and not isinstance(x, (np.ndarray, np.generic))
+                )
+                operands[k] = np.array(x) if foreign else frozen(x)
 
 
 def kept(static: dict[str, Any]) -> dict[str, Any]:

@@ -22,10 +22,10 @@ from .primitive import primitive
 from .products import outer as outer
 from .products import tensordot as tensordot
 from .products import vecdot as vecdot
-from .rearrange import array, axis_in
+from .rearrange import array
 from .rearrange import diagonal as _diagonal
 from .reductions import norm as _euclidean
-from .shapes import concatenate, expand_dims, flip, getitem, moveaxis, reshape, squeeze, swapaxes, tril
+from .shapes import axis_in, concatenate, expand_dims, flip, getitem, moveaxis, reshape, squeeze, swapaxes, tril
 
 __all__ = [
     "cholesky", "det", "diagonal", "eigh", "eigvalsh", "inv", "matmul", "matrix_norm", "matrix_power",
@@ -84,6 +84,8 @@ def matrix_power(a: Any, n: int) -> Any:
     tensor([[1., 3.],
             [0., 1.]])
     """
+    if not hasattr(n, "__index__"):
+        raise TypeError(f"matrix_power: n must be an integer, got {n!r}")
     a, n = (inv(a), -n) if n < 0 else (array(a), n)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise ValueError(f"matrix_power: needs square matrices, got shape {a.shape}")

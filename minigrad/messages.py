@@ -23,11 +23,12 @@ def describe(x: Any) -> str:
     return f"{type(x).__name__} {reprlib.repr(x)}"
 
 
-def explained(name: str, error: Exception, operands: list[Any]) -> Exception:
-    """An error of the same kind that names the primitive and its operands."""
+def explained(name: str, error: Exception, operands: list[Any], static: dict[str, Any]) -> Exception:
+    """An error of the same kind that names the primitive, its operands and its options."""
     kinds = (np.exceptions.AxisError, np.linalg.LinAlgError, IndexError, TypeError, ValueError)
     kind: type[Exception] = next(k for k in kinds if isinstance(error, k))
-    return kind(f"{name}: {' and '.join(describe(x) for x in operands)}: {error}")
+    options = "".join(f", {key}={reprlib.repr(x)}" for key, x in static.items())
+    return kind(f"{name}: {' and '.join(describe(x) for x in operands)}{options}: {error}")
 
 
 def of_rule(name: str, which: str, error: Exception, line: str | None) -> Exception:
@@ -69,9 +70,26 @@ def check_finite(what: str, value: Any, sources: list[Any], line: str | None) ->
 
 
 def check_real(what: str, x: Any) -> None:
-    """Raise TypeError for complex numbers, whose imaginary part NumPy would drop with no more than a warning."""
+    """Raise TypeError for complex numbers and masked arrays: NumPy would drop their imaginary part, their mask."""
     if isinstance(x, complex) or (isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "c"):
         raise TypeError(f"{what} must be real numbers or booleans, got complex ones: {describe(x)}")
+    check_unmasked(what, x)
+
+
+def check_unmasked(what: str, x: Any) -> None:
+    """Raise TypeError for a masked array."""
+    if isinstance(x, np.ndarray) and type(x) is not np.ndarray and hasattr(x, "mask"):
+        raise TypeError(
+            f"{what}: the mask of the masked array, {describe(x)}, would be lost; pass x.filled(0), and choose with "
+            "mg.where(np.ma.getmaskarray(x), ..., ...); losses take lengths= and ignore_index="
+        )
+
+
+def check_operand(what: str, x: Any) -> None:
+    """Raise TypeError for an array with operators of its own, which mean something else than those of Tensors."""
+    check_unmasked(what, x)
+    if isinstance(x, np.matrix):
+        raise TypeError(f"{what}: the * of an np.matrix, {describe(x)}, is @; pass np.asarray(x), and write @ for it")
 
 
 def numpy_name(function: Any) -> str:

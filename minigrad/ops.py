@@ -78,7 +78,7 @@ def _power_base(g: Any, z: Any, x: Any, y: Any) -> Any:
             return g * 0.0
         return _product(g, y * x ** (y - 1) if y >= 1 else y * _nonzero(x, x) ** (y - 1) * not_equal(x, 0))
     steep = logical_and(less(absolute(x), np.finfo(z.dtype).tiny), less(y, 1))  # or x^-1 of y = 0 may be infinite
-    slope = y * where(steep, 1.0, x) ** (y - 1.0)
+    slope = y * where(steep, 1.0, x) ** subtract(y, 1.0)  # y may be a tuple
     return _product(g, where(steep, 0.0, slope))
 
 
@@ -287,11 +287,17 @@ log_softmax = primitive(
 # --- products -------------------------------------------------------------------------------------------------------
 
 
+def _array(x: Any) -> Any:
+    """An operand that may be a tuple of numbers, which NumPy takes for an array."""
+    return np.asarray(x) if type(x) is tuple else x
+
+
 def _rows(x: Any) -> Any:
     return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _matmul_a(g: Any, b: Any) -> Any:
+    b = _array(b)
     if b.ndim == 1:  # y (..., n) = a (..., n, k) b (k,)
         return expand_dims(g, -1) * b
     if g.ndim == b.ndim - 1:  # y (..., m) = a (k,) b (..., k, m)
@@ -302,6 +308,7 @@ def _matmul_a(g: Any, b: Any) -> Any:
 
 
 def _matmul_b(g: Any, a: Any, ndim: int) -> Any:
+    a = _array(a)
     if a.ndim == 1:
         return g * a if ndim == 1 else expand_dims(a, -1) * expand_dims(g, -2)
     if ndim == 1:

@@ -82,7 +82,7 @@ class Definition:
                 break
             operands[k] = sources[k] or operands[k]
         if special:
-            freeze(operands, inputs, unread)
+            freeze(primitive.name, operands, inputs, unread)
         node: Node = object.__new__(Node)  # its __init__ would take as long as all the rest
         node.primitive = primitive
         node.inputs, node.operands = tuple(sources), tuple(operands)

@@ -9,8 +9,8 @@ import numpy as np
 
 from .ops import matmul, multiply, sum
 from .primitive import primitive
-from .rearrange import array, axis_in, diagonal, ravel
-from .shapes import expand_dims, flip, moveaxis, reshape, squeeze, transpose
+from .rearrange import array, diagonal, ravel
+from .shapes import axis_in, expand_dims, flip, moveaxis, reshape, squeeze, transpose
 
 __all__ = ["convolve", "dot", "inner", "kron", "matvec", "outer", "tensordot", "trace", "vdot", "vecdot", "vecmat"]
 
@@ -30,7 +30,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
             raise ValueError(f"tensordot: there are no {axes} axes to sum over in shapes {a.shape} and {b.shape}")
         axes = range(a.ndim - axes, a.ndim), range(axes)
     over_a, over_b = (
-        [axis_in("tensordot", int(k), x.ndim) for k in np.atleast_1d(ks)] for ks, x in zip(axes, (a, b), strict=True)
+        [axis_in("tensordot", k, x.ndim) for k in np.atleast_1d(ks)] for ks, x in zip(axes, (a, b), strict=True)
     )
     summed = [a.shape[k] for k in over_a]
     if summed != [b.shape[k] for k in over_b]:

@@ -10,7 +10,7 @@ import numpy as np
 from .ops import argsort, where
 from .primitive import primitive
 from .record import Variable
-from .shapes import broadcast_to, concatenate, expand_dims, getitem, moveaxis, place, reshape, split, take
+from .shapes import axis_in, broadcast_to, concatenate, expand_dims, getitem, moveaxis, place, reshape, split, take
 
 __all__ = [
     "append", "argpartition", "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "column_stack", "diag",
@@ -30,13 +30,6 @@ def _joinable(arrays: Sequence[Any]) -> list[Any]:
     return [np.asarray(x, dtype) if type(x) in (int, float) else array(x) for x in arrays]
 
 
-def axis_in(name: str, axis: int, ndim: int) -> int:
-    """The axis counted from the front; raises AxisError, with the function's name, if there is no such axis."""
-    if not -ndim <= axis < ndim:
-        raise np.exceptions.AxisError(f"{name}: there is no axis {axis} in an array of {ndim} axes")
-    return axis % ndim
-
-
 # --- turned about ---------------------------------------------------------------------------------------------------
 
 
@@ -49,9 +42,18 @@ roll = primitive(
     lambda g, y, x, shift, axis=None: roll(g, _back(shift), axis),
     doc="x moved on by `shift` places along `axis`, what leaves at the end comes in at the start; None: flattened.",
 )
+
+
+def _turned(x: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
+    if not hasattr(k, "__index__"):  # NumPy takes 1.5 for 3
+        raise TypeError(f"rot90: k must be an integer, got {k!r}")
+    return np.rot90(x, k, axes)
+
+
 rot90 = primitive(
-    np.rot90,
+    _turned,
     lambda g, y, x, k=1, axes=(0, 1): rot90(g, -k, axes),
+    name="rot90",
     doc="x turned k times by 90° in the plane of `axes`, from the first towards the second.",
 )
 

@@ -12,8 +12,8 @@ from .kernels import Axis
 from .messages import not_taken
 from .ops import _kept, isnan, logical_not, mean, sqrt, square, sum, var, where
 from .primitive import primitive
-from .rearrange import array, axis_in, sort
-from .shapes import astype, broadcast_to, concatenate, flip, getitem, moveaxis, reshape
+from .rearrange import array, sort
+from .shapes import astype, axis_in, broadcast_to, concatenate, flip, getitem, moveaxis, reshape
 
 __all__ = [
     "average", "cumprod", "diff", "median", "nanmean", "nansum", "norm", "prod", "ptp", "std", "trapezoid",
@@ -57,10 +57,12 @@ cumprod = primitive(
 )
 
 
-def _gathered(x: Any, axis: Axis) -> tuple[Any, tuple[int, ...]]:
+def _gathered(name: str, x: Any, axis: Axis) -> tuple[Any, tuple[int, ...]]:
     """x with the entries of `axis`, several or all, along one last axis; and where these axes were."""
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    places = tuple([axis_in("axis", k, x.ndim) for k in axes])
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
+    places = tuple([axis_in(name, k, x.ndim) for k in axes])
+    if len(set(places)) < len(places):
+        raise ValueError(f"{name}: axis={axis!r} names an axis twice")
     x = moveaxis(x, places, tuple(range(-len(places), 0)))
     kept = x.shape[: x.ndim - len(places)]
     return reshape(x, (*kept, math.prod(x.shape[len(kept) :]))), places
@@ -68,7 +70,7 @@ def _gathered(x: Any, axis: Axis) -> tuple[Any, tuple[int, ...]]:
 
 def _prod(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     # the product of all entries but one's own: of those before it and those after it, without a division
-    rows, places = _gathered(x, axis)
+    rows, places = _gathered("prod", x, axis)
     others = cumprod(_before(1.0, rows), -1) * flip(cumprod(_before(1.0, flip(rows, -1)), -1), -1)
     kept = [n for k, n in enumerate(x.shape) if k not in places]
     others = moveaxis(reshape(others, (*kept, *[x.shape[k] for k in places])), tuple(range(-len(places), 0)), places)
@@ -178,7 +180,7 @@ def median(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Neve
     if unknown:
         raise not_taken("median", unknown, ("axis", "keepdims"))
     x = array(x)
-    rows, places = _gathered(x, axis)
+    rows, places = _gathered("median", x, axis)
     n = rows.shape[-1]
     if not n:
         raise ValueError(f"median: {x.shape} {x.dtype}: nothing to choose along axis {axis}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from .callers import user_line
 from .derivation import being_differentiated, running
-from .messages import explained, lost, not_taken, numpy_name
+from .messages import check_operand, explained, lost, not_taken, numpy_name
 from .modes import recording
 from .record import Node, Variable
 from .signatures import keywords, most_inputs
@@ -53,7 +53,7 @@ class Refusals:
     ) -> Exception:
         """The error for what NumPy raised: of arguments that are not taken, else of operands that do not fit."""
         self.check_arguments(inputs, static)
-        return explained(self.name, error, operands)
+        return explained(self.name, error, operands, static)
 
     def with_static(self, inputs: Sequence[Any], operands: list[Any], static: dict[str, Any]) -> Any:
         """The function's result, with static arguments; on plain arrays alone it may take what its rules do not."""
@@ -100,6 +100,7 @@ class Refusals:
         y = np.asarray(y) if isinstance(y, np.generic) else y  # as a sum of all entries is
         if type(y) is np.ndarray and y.dtype.kind in "fiub":
             return y
+        check_operand(f"{self.name}: an input", y)  # of whose class the result is
         if isinstance(y, tuple):
             raise TypeError(f"{self.name}: the function must return one array, got a tuple of {len(y)}; stack them")
         if isinstance(y, Variable) and y.node is not None:

@@ -23,6 +23,16 @@ __all__ = [
     "reshape", "split", "squeeze", "stack", "swapaxes", "take", "transpose", "tril", "triu",
 ]  # fmt: skip
 
+
+def axis_in(name: str, axis: Any, ndim: int) -> int:
+    """The axis counted from the front; raises AxisError, with the function's name, if there is no such axis."""
+    if isinstance(axis, (bool, np.bool_)) or not hasattr(axis, "__index__") or np.ndim(axis):
+        raise TypeError(f"{name}: an axis is an integer, got {axis!r}")
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(f"{name}: there is no axis {axis} in an array of {ndim} axes")
+    return int(axis) % ndim
+
+
 # --- shapes ---------------------------------------------------------------------------------------------------------
 
 
@@ -229,21 +239,23 @@ def take(x: Any, indices: Any, axis: int | None = None, **unknown: Never) -> Any
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     if not isinstance(indices, Variable):
+        check_real("take: indices", indices)
         indices = np.asarray(indices)
         if not indices.size:
             indices = indices.astype(np.intp)
     if indices.dtype.kind not in "iu":
         raise TypeError(f"take: indices must be integers, got {indices.dtype}")
-    rows = indices if axis == 0 else (slice(None),) * (axis % np.ndim(x)) + (indices,)
+    axis = axis_in("take", axis, np.ndim(x))
+    rows = indices if axis == 0 else (slice(None),) * axis + (indices,)
     return getitem(x, rows)
 
 
 @overload
-def concatenate(arrays: Sequence[Tensor], axis: int = 0) -> Tensor: ...
+def concatenate(arrays: Sequence[Tensor], axis: int | None = 0) -> Tensor: ...
 @overload
-def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any: ...
-def concatenate(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
-    """The arrays joined along an existing `axis`.
+def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any: ...
+def concatenate(arrays: Sequence[Any], axis: int | None = 0, **unknown: Never) -> Any:
+    """The arrays joined along an existing `axis`; None joins the flattened arrays.
 
     >>> mg.concatenate([mg.tensor([1.0, 2.0]), [3.0]])
     tensor([1., 2., 3.])
@@ -251,6 +263,8 @@ def concatenate(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
     if unknown:
         raise not_taken("concatenate", unknown, ("axis",))
     arrays = tuple(arrays)
+    if axis is None:
+        arrays, axis = tuple([reshape(x, (-1,)) for x in arrays]), 0
     shapes = [x._data.shape if isinstance(x, Variable) else np.shape(x) for x in arrays]
     ends = tuple(accumulate([shape[axis] if -len(shape) <= axis < len(shape) else 0 for shape in shapes]))
     return _concatenate(*arrays, axis=axis, ends=ends)

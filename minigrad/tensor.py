@@ -13,7 +13,7 @@ from .backward import backward
 from .derivation import being_differentiated, looked_at
 from .gradients import gradient, set_gradient
 from .interpretation import interpreted
-from .messages import check_real, cut
+from .messages import check_real, cut, describe
 from .methods import Methods
 from .modes import recording
 from .numpy_functions import OURS, array_function, array_ufunc
@@ -88,7 +88,9 @@ class Tensor(Operators, Methods, Values):
     def data(self, value: Any) -> None:
         if isinstance(value, Variable) and being_differentiated(value):
             raise cut("t.data = ...", OURS)
-        array = np.asarray(value._data if isinstance(value, Variable) else value)
+        value = value._data if isinstance(value, Variable) else value
+        check_real("data", value)
+        array = np.asarray(value)
         check_real("data", array)
         if array.shape != self._data.shape:
             raise ValueError(f"data: this tensor has shape {self._data.shape}, the new data {array.shape}")
@@ -160,7 +162,7 @@ class Tensor(Operators, Methods, Values):
 
     @property
     def grad(self) -> np.ndarray | None:
-        """The gradient that `backward()` has collected, or None."""
+        """The gradient that `backward()` has collected, or None; it can be set, to real numbers of the tensor's shape."""
         node = self.node
         if node is None:
             self._data.dtype  # noqa: B018 (what a compiled function left behind raises)
@@ -177,8 +179,22 @@ class Tensor(Operators, Methods, Values):
             if value is not None:
                 raise RuntimeError("grad: this tensor has requires_grad=False; set that first")
             return
+        if value is not None:
+            value = self._as_gradient(value)
         node = getattr(self.node, "collector", None) or self.node
         set_gradient(node, value)
+
+    def _as_gradient(self, value: Any) -> np.ndarray:
+        """What `.grad` is set to, of this tensor's dtype, as a view: `backward()` adds nothing into one."""
+        if isinstance(value, Variable):
+            raise TypeError("grad: it is an array, got a Tensor; write t.grad = g.data")
+        check_real("grad", value)
+        array = np.asarray(value)
+        check_real("grad", array)
+        if array.dtype.kind not in "fiub" or array.shape != self._data.shape:
+            raise ValueError(f"grad: this tensor has shape {self._data.shape}, the new gradient is {describe(value)}")
+        array = array.astype(self._data.dtype, copy=not array.flags.writeable)
+        return array.view()
 
     def backward(self, g: Any = None) -> None:
         """Add the gradient of this tensor into `.grad` of every leaf with requires_grad=True that it was made from.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .derivation import being_differentiated, looked_at
 from .interpretation import interpreted
-from .messages import WORDS, cut, unknown
+from .messages import WORDS, CutError, cut, unknown
 from .numpy_functions import OURS
 from .record import Variable
 
@@ -77,6 +77,17 @@ class Values(Variable):
         if self.node is not None:
             raise cut("np.asarray(t)", OURS)
         return np.array(array, dtype=dtype, copy=copy)
+
+    @property
+    def _mask(self) -> bool:
+        """What a function of np.ma asks for once it has taken `_data`, which it thinks is that of a masked array."""
+        if self.node is not None:
+            raise CutError(
+                "np.ma, or a masked array beside a tensor, takes the numbers of the tensor, whose gradient would end "
+                "there, and here the mask of a masked array, too, would be lost; pass x.filled(0), and choose with "
+                "mg.where(np.ma.getmaskarray(x), ..., ...)"
+            )
+        return False
 
 
 class _Elsewhere:

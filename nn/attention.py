@@ -17,7 +17,7 @@ import minigrad as mg
 
 from . import init
 from .layers import parameter
-from .module import Module
+from .module import Module, array
 
 
 def attend(scores: Any, values: Any, mask: Any = None) -> tuple[Any, Any]:
@@ -31,7 +31,7 @@ def attend(scores: Any, values: Any, mask: Any = None) -> tuple[Any, Any]:
     (tensor([[2.]]), [[0.5], [0.5]])
     """
     if mask is not None:
-        mask = mask if isinstance(mask, mg.Tensor) else np.asarray(mask, bool)
+        mask = mask if isinstance(mask, mg.Tensor) else np.asarray(array(mask), bool)
         if mask.shape != values.shape[:2]:
             raise ValueError(f"attention: the mask has shape {mask.shape}, values of shape {values.shape} need "
                              f"{values.shape[:2]}")  # fmt: skip

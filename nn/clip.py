@@ -39,6 +39,8 @@ def clip_grad_norm(params: Iterable[mg.Tensor], max_norm: float) -> float:
             f"clip_grad_norm: the gradient's norm is {norm}; run the step under mg.detect_anomaly() to see where from"
         )
     if norm > max_norm:
+        if any([g.base is not None for g in grads]):  # one that was set may be another's: then it is scaled once
+            grads = list({g.ctypes.data: g for g in grads}.values())
         for g in grads:
             g *= max_norm / norm
     return norm

@@ -9,7 +9,7 @@ import numpy as np
 import minigrad as mg
 
 from .losses import reduced
-from .module import examined, is_whole
+from .module import array, examined, is_whole
 from .sequences import padding_mask
 
 
@@ -51,8 +51,8 @@ def ctc_loss(
     >>> nn.ctc_loss(logits, targets, [4, 2], target_lengths, reduction="none").exp()  # 3⁴ / 5 and 3² / 3
     tensor([16.2,  3. ])
     """
-    logits = logits if isinstance(logits, mg.Tensor) else np.asarray(logits)
-    targets = targets if isinstance(targets, mg.Tensor) else np.asarray(targets)
+    logits = array(logits)
+    targets = array(targets)
     if logits.ndim != 3:
         raise ValueError(f"ctc_loss: logits must be (T, B, V), got shape {logits.shape}")
     T, B, V = logits.shape
@@ -67,7 +67,7 @@ def ctc_loss(
         read = padding_mask(lengths, T, B)
         logits = mg.where(mg.expand_dims(read, -1), logits, 0.0)
     target_lengths = np.full(B, S) if target_lengths is None else target_lengths
-    target_lengths = target_lengths if isinstance(target_lengths, mg.Tensor) else np.asarray(target_lengths)
+    target_lengths = array(target_lengths)
     if target_lengths.shape != (B,) or (B and target_lengths.dtype.kind not in "iu"):
         raise ValueError(f"ctc_loss: target_lengths must be integers of shape ({B},), got {target_lengths.dtype} of "
                          f"shape {target_lengths.shape}")  # fmt: skip

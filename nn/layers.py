@@ -10,7 +10,7 @@ import numpy.typing as npt
 import minigrad as mg
 
 from . import init
-from .module import Module, examined, is_whole
+from .module import Module, array, examined, is_whole
 
 
 def parameter(data: Any) -> mg.Tensor:
@@ -30,7 +30,7 @@ def is_integer(x: Any) -> bool:
 def as_input(x: Any, dtype: npt.DTypeLike | None) -> Any:
     """Plain numbers as a Tensor of this dtype (None: their own), integers as an array; Tensors as they are."""
     if is_integer(x):
-        return x if isinstance(x, mg.Tensor) else np.asarray(x)
+        return array(x)
     return mg.as_tensor(x, dtype)
 
 
@@ -71,7 +71,7 @@ _range_checked = mg.compile_as(mg.primitive(_within, name="checked"), pure=False
 
 def _in_range(x: Any, V: int, who: str) -> Any:
     """Integers x, after a look whether they lie within 0 ... V - 1; compiled, at each call."""
-    return examined(_range_checked, x if isinstance(x, mg.Tensor) else np.asarray(x), V, who)
+    return examined(_range_checked, array(x), V, who)
 
 
 def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
@@ -296,7 +296,7 @@ class Dropout(Module):
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: Any) -> Any:
-        x = x if isinstance(x, mg.Tensor) else np.asarray(x)
+        x = array(x)
         p = mg.watched(self, "p")
         if not mg.watched(self, "training") or p == 0:
             return x

@@ -8,7 +8,7 @@ import numpy as np
 
 import minigrad as mg
 
-from .module import examined
+from .module import array, examined
 from .options import check_range
 from .sequences import padding_mask
 
@@ -65,7 +65,7 @@ def cross_entropy(
     >>> nn.cross_entropy(logits, [1, 0], weight=[1.0, 3.0])  # (3 · 0.693 + 1 · 0) / (3 + 1)
     tensor(0.51986039)
     """
-    targets = targets if isinstance(targets, mg.Tensor) else np.asarray(targets)
+    targets = array(targets)
     check_range("label_smoothing", label_smoothing, 0, 1, "[]")
     soft = targets.dtype.kind == "f" and targets.shape == np.shape(logits)
     if soft and ignore_index is not None:
@@ -95,7 +95,7 @@ def nll_loss(
     >>> nn.nll_loss(mg.log_softmax(mg.tensor([[0.0, 0.0]])), [1])
     tensor(0.69314718)
     """
-    targets, mask = targets if isinstance(targets, mg.Tensor) else np.asarray(targets), None
+    targets, mask = array(targets), None
     if lengths is not None:
         mask, log_probs = _read("nll_loss", lengths, log_probs, 1)
     return _of_classes(log_probs, targets, ignore_index, reduction, weight, 0.0, mask)
@@ -210,7 +210,7 @@ def mse_loss(y: Any, targets: Any, reduction: str = "mean", lengths: Any = None)
     >>> nn.mse_loss(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), [[1.0, 4.0], [5.0, np.nan]], lengths=[2, 1])  # (0 + 4 + 4) / 3
     tensor(2.66666667)
     """
-    y = y if isinstance(y, mg.Tensor) else np.asarray(y)
+    y = array(y)
     if np.shape(y) != np.shape(targets):
         raise ValueError(f"mse_loss: outputs have shape {np.shape(y)}, targets {np.shape(targets)}")
     targets, mask = _as_data(targets, y), None
@@ -273,7 +273,7 @@ def _read(name: str, lengths: Any, x: Any, classes: int) -> tuple[Any, Any]:
 
     Padding may hold anything: NaN times 0 would be NaN.
     """
-    x = x if isinstance(x, mg.Tensor) else np.asarray(x)
+    x = array(x)
     if x.ndim < 2 + classes:
         raise ValueError(f"{name}: with lengths, outputs are (T, B, ...{', V' * classes}), got shape {x.shape}")
     T, B, *rest = x.shape

@@ -200,6 +200,18 @@ def is_whole(n: Any) -> bool:
     return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
+def array(x: Any) -> Any:
+    """x if it is a Tensor, else as an array; raises TypeError for a masked array, whose mask would be lost."""
+    if isinstance(x, mg.Tensor) or type(x) is np.ndarray:
+        return x
+    if isinstance(x, np.ndarray) and hasattr(x, "mask"):
+        raise TypeError(
+            f"the mask of a masked array, {x.shape} {x.dtype}, would be lost; pass x.filled(value), and lengths= for "
+            "padded sequences, or ignore_index=value for targets that do not count"
+        )
+    return np.asarray(x)
+
+
 def examined(look: Any, *inputs: Any) -> Any:
     """`look(*inputs)`, a primitive that refuses wrong values; its error without the name of the primitive."""
     try:

@@ -10,6 +10,7 @@ import numpy as np
 
 import minigrad as mg
 
+from .module import array
 from .sequences import padding_mask
 
 
@@ -97,7 +98,7 @@ def _read_step(step: Any) -> Any:
 
 def _array(x: Any, where: str) -> np.ndarray:
     try:
-        a = np.asarray(x)
+        a: np.ndarray = array(x)
     except ValueError:
         _shape(x, where)  # which says where it is irregular
         raise
@@ -232,7 +233,7 @@ def last_over_time(xs: Any, lengths: Any = None, mask: Any = None) -> Any:
 
 def _read_steps(name: str, xs: Any, lengths: Any, mask: Any) -> tuple[Any, Any]:
     """The sequences, and which of their steps count, (T, B); None for all."""
-    xs = xs if isinstance(xs, mg.Tensor) else np.asarray(xs)
+    xs = array(xs)
     shape = xs.shape
     if len(shape) < 2 or not shape[0]:
         raise ValueError(f"{name}: xs must be (T, B, ...) with T >= 1, got {shape}")
@@ -241,7 +242,7 @@ def _read_steps(name: str, xs: Any, lengths: Any, mask: Any) -> tuple[Any, Any]:
     if lengths is not None:
         return xs, padding_mask(lengths, *shape[:2])
     if mask is not None:
-        mask = mask if isinstance(mask, mg.Tensor) else np.asarray(mask)
+        mask = array(mask)
         if mask.shape != shape[:2] or mask.dtype != np.dtype(bool):
             raise ValueError(
                 f"{name}: the mask must be booleans of shape {shape[:2]}, got {mask.dtype} of {mask.shape}"

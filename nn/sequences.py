@@ -10,7 +10,7 @@ import numpy as np
 import minigrad as mg
 
 from . import init
-from .module import examined
+from .module import array, examined
 
 
 def padding_mask(lengths: Any, T: int, B: int | None = None) -> Any:
@@ -28,7 +28,7 @@ def padding_mask(lengths: Any, T: int, B: int | None = None) -> Any:
            [ True, False],
            [ True, False]])
     """
-    lengths = lengths if isinstance(lengths, mg.Tensor) else np.asarray(lengths)
+    lengths = array(lengths)
     wanted = "(B,)" if B is None else f"({B},)"
     if lengths.ndim != 1 or (B is not None and len(lengths) != B) or (lengths.size and lengths.dtype.kind not in "iu"):
         raise ValueError(f"lengths must be integers of shape {wanted}, got {lengths.dtype} of shape {lengths.shape}")

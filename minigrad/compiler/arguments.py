@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..messages import check_operand
 from ..record import Variable
 from ..tree import tree_map
 
@@ -23,6 +24,8 @@ def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
         key += type(x), data.shape, data.dtype, x.node is not None
         leaves.append(x)
     elif isinstance(x, (np.ndarray, np.generic)):
+        if type(x) is not np.ndarray:
+            check_operand("compile: an argument", x)
         key += np.ndarray, x.shape, x.dtype
         leaves.append(x)
     elif isinstance(x, (tuple, list)):

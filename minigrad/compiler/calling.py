@@ -184,7 +184,7 @@ class Calling(Listing):
         try:
             y = p.function(*arrays, **static)
         except (ValueError, TypeError, IndexError) as error:
-            raise explained(p.name, error, arrays) from error
+            raise explained(p.name, error, arrays, static) from error
         if picked:
             self._check_index(inputs[1])
         return y

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backward import lineage
 from ..derivation import running
+from ..gradients import add_gradient
 from ..messages import told
 from ..primitive import primitive
 from ..record import Node, Variable
@@ -225,7 +226,7 @@ class Program:
         elif reset or t.grad is None:
             t.grad = np.array(g, t.dtype, order="C")
         else:
-            t.grad += g
+            add_gradient(t, g)
 
     def _returned(self, x: Any, kind: Any, requires_grad: bool, leaves: Sequence[Any]) -> Any:
         if kind is None:

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ..messages import check_unmasked
+from ..tree import tree_leaves
 from .problem import Options
 from .recorded import dtype_of
 
@@ -30,8 +32,11 @@ def options_of(
     ):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
-    if not isinstance(order, (int, np.integer)) or order < 1:
+    if not _is_whole(order) or order < 1:
         raise ValueError(f"order must be an integer of at least 1, got {order!r}")
+    for name, number in (("rtol", rtol), ("atol", atol), ("eps", 1.0 if eps is None else eps)):
+        if isinstance(number, (bool, str)) or np.ndim(number) or np.asarray(number).dtype.kind not in "iuf":
+            raise TypeError(f"{name} must be a number, got {number!r}")
     if not 0 <= rtol < 1:
         raise ValueError(
             f"rtol must be at least 0 and below 1, got {rtol!r}: a gradient of zeros would be close enough"
@@ -44,6 +49,11 @@ def options_of(
 
 
 def chosen_inputs(name: str, inputs: Sequence[Any], wrt: Sequence[int] | None) -> list[int]:
+    for k, x in enumerate(inputs):
+        for leaf in tree_leaves(x):
+            check_unmasked(f"{name}: input {k}", leaf)
+    if wrt is not None and not (isinstance(wrt, Sequence) and all(map(_is_whole, wrt))):
+        raise TypeError(f"{name}: wrt must be a sequence of positions of inputs, as (0,), got {wrt!r}")
     chosen = list(range(len(inputs)) if wrt is None else wrt)
     if not chosen:
         what = "there is no input" if wrt is None else "wrt chooses no input"
@@ -52,6 +62,10 @@ def chosen_inputs(name: str, inputs: Sequence[Any], wrt: Sequence[int] | None) -
         if not -len(inputs) <= k < len(inputs):
             raise ValueError(f"{name}: wrt names input {k}, there are {len(inputs)}")
     return sorted({k % len(inputs) for k in chosen})
+
+
+def _is_whole(k: Any) -> bool:
+    return isinstance(k, (int, np.integer)) and not isinstance(k, bool)
 
 
 def own_dtype(x: Any) -> np.dtype:

@@ -1,0 +1,56 @@
+"""Axes and counts that are none: refused by the name of the function that was called, with the value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+X = np.arange(24.0).reshape(2, 3, 4)
+OF_ONE_AXIS: dict[str, Callable[[Any, Any], Any]] = {
+    "take": lambda x, axis: mg.take(x, [0], axis),
+    "median": lambda x, axis: mg.median(x, axis=axis),
+    "take_along_axis": lambda x, axis: mg.take_along_axis(x, np.zeros((2, 3, 1), int), axis),
+    "repeat": lambda x, axis: mg.repeat(x, 2, axis),
+    "unstack": lambda x, axis: mg.unstack(x, axis=axis),
+    "diff": lambda x, axis: mg.diff(x, axis=axis),
+    "trapezoid": lambda x, axis: mg.trapezoid(x, axis=axis),
+    "tensordot": lambda x, axis: mg.tensordot(x, x, ([axis], [axis])),
+    "sum": lambda x, axis: mg.sum(x, axis=axis),
+    "prod": lambda x, axis: mg.prod(x, axis=axis),
+    "logsumexp": lambda x, axis: mg.logsumexp(x, axis=axis),
+}
+
+
+@pytest.mark.parametrize("name", OF_ONE_AXIS)
+@pytest.mark.parametrize("axis", [3, -4, 1.5, "1"])
+def test_an_axis_that_is_not_there_is_refused_by_name(name: str, axis: Any) -> None:
+    with pytest.raises((TypeError, ValueError, IndexError), match=f"^{name}: ") as caught:
+        OF_ONE_AXIS[name](mg.tensor(X, requires_grad=True), axis)
+    assert str(axis) in str(caught.value)
+
+
+def test_axes_that_are_named_twice_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"median: axis=\(0, -3\) names an axis twice"):
+        mg.median(mg.tensor(X), axis=(0, -3))
+
+
+def test_concatenate_without_an_axis_joins_the_flattened_arrays() -> None:
+    f = lambda x: mg.sum(mg.concatenate([x, x[0]], axis=None) * np.arange(36.0))
+    expected = np.arange(24.0).reshape(2, 3, 4)
+    expected[0] += np.arange(24.0, 36.0).reshape(3, 4)
+    np.testing.assert_array_equal(mg.grad(f)(X).data, expected)
+    np.testing.assert_array_equal(mg.compile(mg.grad(f))(X).data, expected)
+
+
+@pytest.mark.parametrize("count", [1.5, "2", None])
+def test_counts_that_are_no_integers_are_refused(count: Any) -> None:
+    square = mg.tensor(X[0, :, :3], requires_grad=True)
+    with pytest.raises(TypeError, match=f"rot90: k must be an integer, got {count!r}"):
+        mg.rot90(square, count)
+    with pytest.raises(TypeError, match=f"matrix_power: n must be an integer, got {count!r}"):
+        mg.linalg.matrix_power(square, count)

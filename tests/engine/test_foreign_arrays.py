@@ -1,0 +1,117 @@
+"""Arrays with meanings of their own (masked, np.matrix), and what NumPy reads as an array (tuples, ranges, buffers)."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+from minigrad import testing
+
+X = np.arange(1.0, 10.0).reshape(3, 3) / 4
+MASKED = np.ma.masked_array(X, X > 1)
+LABELS = np.ma.masked_array([0, 1, 2], [False, True, False])
+
+
+def leaf(x: Any = X) -> mg.Tensor:
+    return mg.tensor(x, requires_grad=True)
+
+
+DOORS: dict[str, Callable[[], Any]] = {
+    "tensor": lambda: mg.tensor(MASKED),
+    "as_tensor": lambda: mg.as_tensor(MASKED),
+    "grad": lambda: mg.grad(mg.sum)(MASKED),
+    "vjp": lambda: mg.vjp(mg.square, X)[1](MASKED),
+    "jvp": lambda: mg.jvp(mg.square, (X,), (MASKED,)),
+    "backward": lambda: leaf().square().backward(MASKED),
+    "t.grad": lambda: setattr(leaf(), "grad", MASKED),
+    "t.data": lambda: setattr(leaf(), "data", MASKED),
+    "multiply": lambda: leaf() * MASKED,
+    "multiply, the other way round": lambda: MASKED * leaf(),
+    "add, whose rules read nothing": lambda: leaf() + MASKED,
+    "add, without a record": lambda: mg.tensor(X) + MASKED,
+    "matmul": lambda: leaf() @ MASKED,
+    "where": lambda: mg.where(MASKED > 0, leaf(), 0.0),
+    "concatenate": lambda: mg.concatenate([leaf(), MASKED]),
+    "an index": lambda: leaf()[LABELS],
+    "take": lambda: mg.take(leaf(), LABELS, axis=0),
+    "compile": lambda: mg.compile(lambda x: x * 2.0)(MASKED),
+    "Linear": lambda: nn.Linear(3, 2, rng=0)(MASKED),
+    "Recurrent": lambda: nn.LSTM(3, 2, rng=0)(np.ma.masked_array(np.ones((2, 2, 3)), np.ones((2, 2, 3)))),
+    "Embedding": lambda: nn.Embedding(5, 2, rng=0)(LABELS),
+    "one_hot": lambda: nn.one_hot(LABELS, 3),
+    "cross_entropy": lambda: nn.cross_entropy(leaf(), LABELS),
+    "mse_loss": lambda: nn.mse_loss(leaf(), MASKED),
+    "lengths": lambda: nn.padding_mask(LABELS, 3),
+    "pad_sequences": lambda: nn.pad_sequences([LABELS]),
+    "ctc_loss": lambda: nn.ctc_loss(np.zeros((3, 3, 3)), LABELS[:, None]),
+    "check_grad": lambda: testing.check_grad(mg.square, MASKED),
+    "check_vjp": lambda: testing.check_vjp(np.square, lambda g, x: 2 * g * x, MASKED),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_masked_array_is_refused_on_every_door(door: str) -> None:
+    with pytest.raises(TypeError, match=r"the mask of (the|a) masked array,.* would be lost; pass x.filled"):
+        DOORS[door]()
+
+
+MATRIX = X.view(np.matrix)
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "x * M": lambda x, m: x * m,
+    "M * x": lambda x, m: m * x,
+    "x / M": lambda x, m: x / m,
+    "M ** x": lambda x, m: mg.maximum(m, x),
+}
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("recorded", [True, False])
+def test_an_np_matrix_is_refused_since_its_operators_mean_something_else(operator: str, recorded: bool) -> None:
+    with pytest.raises(TypeError, match=r"np\.matrix.*np\.asarray"):
+        OPERATORS[operator](mg.tensor(X, requires_grad=recorded), MATRIX)
+
+
+def test_a_tensor_of_an_np_matrix_has_its_numbers() -> None:
+    np.testing.assert_array_equal(mg.tensor(MATRIX).data, X)
+
+
+@pytest.mark.parametrize("numbers", [(1.0, 2.0, 0.5), (1, 2, 0), range(3), [1.0, 2.0, 0.5]], ids=repr)
+def test_what_numpy_takes_for_an_array_has_the_gradient_of_the_array(numbers: Any) -> None:
+    for f in (lambda x, y: x * y, lambda x, y: x**y, lambda x, y: y**x, lambda x, y: x @ y, lambda x, y: y @ x):
+        with np.errstate(all="ignore"):
+            found = mg.grad(lambda x, f=f: mg.sum(f(x, numbers)))(X)
+            expected = mg.grad(lambda x, f=f: mg.sum(f(x, np.asarray(numbers))))(X)
+        np.testing.assert_array_equal(found.data, expected.data)
+
+
+@pytest.mark.parametrize("make", [lambda: array("d", [1.0, 2.0, 3.0]), lambda: memoryview(array("d", [1.0, 2.0, 3.0]))])
+def test_a_buffer_that_is_changed_later_changes_no_gradient(make: Callable[[], Any]) -> None:
+    x, buffer = leaf(X[0]), make()
+    y = (x * buffer).sum()
+    buffer[0] = 100.0
+    y.backward()
+    np.testing.assert_array_equal(x.grad, [1.0, 2.0, 3.0])
+
+
+class Lent:
+    """Another library's array, as NumPy sees it."""
+
+    def __init__(self, numbers: Any) -> None:
+        self.numbers = np.array(numbers)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self.numbers.copy() if copy else self.numbers
+
+
+def test_an_array_of_another_library_that_is_changed_later_changes_no_gradient() -> None:
+    x, lent = leaf(X[0]), Lent([1.0, 2.0, 3.0])
+    y = mg.multiply(x, lent).sum()
+    lent.numbers *= 5
+    y.backward()
+    np.testing.assert_array_equal(x.grad, [1.0, 2.0, 3.0])
