@@ -162,7 +162,7 @@ class Tensor(Operators, Methods, Values):
 
     @property
     def grad(self) -> np.ndarray | None:
-        """The gradient that `backward()` has collected, or None; it can be set, to real numbers of the tensor's shape."""
+        """The gradient that `backward()` has collected, or None; it can be set, to numbers of the tensor's shape."""
         node = self.node
         if node is None:
             self._data.dtype  # noqa: B018 (what a compiled function left behind raises)
