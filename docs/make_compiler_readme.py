@@ -31,8 +31,8 @@ from .written import command
 
 PAGE = Path(__file__).parents[1] / "minigrad" / "compiler" / "README.md"
 FILES = (
-    "table", "trace", "calling", "listing", "instruction", "outline", "rules", "stages", "passes", "batches", "places",
-    "collecting", "calls", "program", "function", "arguments", "outside", "traced",
+    "table", "trace", "calling", "listing", "instruction", "outline", "rules", "stages", "passes", "panels", "batches",
+    "places", "collecting", "calls", "program", "function", "arguments", "outside", "traced",
 )  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def page() -> str:
     parts = [HEAD.format(code=code, as_traced=block(before))]
     for p in PASSES:
         parts.append(f"### {p.name}\n\n{p.does}{f' {ABOUT[p.name]}' if p.name in ABOUT else ''}\n")
-        if p.name in lists:
+        if lists.get(p.name, ["the same"]) != ["the same"]:
             parts.append(f"{changes(before, lists[p.name])}\n")
             before = lists[p.name]
         if p.name == "collecting":
@@ -143,6 +143,7 @@ def page() -> str:
 
 ABOUT = {
     "repeats": "The trace does that itself: `exp(b)` is in the list above once.",
+    "panels": "Nothing here: this function's products are small already.",
     "packed_factors": "BLAS is slow where a transpose is the right factor: its columns lie far apart.",
     "batches": "Here that is 1 - h²: no turn of the way back waits for another one's.",
     "in_place": "In the list above, most results lie where an operand lay.",
@@ -190,6 +191,7 @@ WORDS = """
 | leaf | a tensor from outside of the function, read afresh at each replay |
 | place | a root and a byte within it |
 | root | a piece of memory of its own, which values lie in |
+| panel | some columns of a matrix, copied so that they lie in one piece |
 | packed | of a matrix: copied, its rows one after the other |
 | step | what one instruction, or one part of a collection, needs at a replay |
 | call | a function of NumPy with its arrays |

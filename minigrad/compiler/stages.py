@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .batches import with_batches
 from .instruction import Instruction, Kinds, Value
+from .panels import with_panels
 from .passes import with_direct_products, with_packed_factors, without_dead_code
 from .places import Place, Root, Step
 
@@ -26,6 +27,11 @@ PASSES = (
     Pass("repeats", "What was computed before from the same Values is not computed again."),
     Pass("direct_products", "(A Bᵀ)ᵀ becomes B Aᵀ, whose rows lie one after the other.", rounding=True),
     Pass("dead_code", "What no result needs is not computed."),
+    Pass(
+        "panels",
+        "A factor of many products with few rows is cut into panels, which BLAS reads as they lie.",
+        rounding=True,
+    ),
     Pass(
         "packed_factors", "A transpose that many products read is copied once, so that BLAS finds rows.", rounding=True
     ),
@@ -63,6 +69,7 @@ class Stages:
         run: dict[str, Callable[[Sequence[Instruction]], Sequence[Instruction]]] = {
             "direct_products": lambda before: with_direct_products(before, kinds),
             "dead_code": lambda before: without_dead_code(before, results),
+            "panels": lambda before: with_panels(before, kinds),
             "packed_factors": lambda before: with_packed_factors(before, kinds),
             "batches": lambda before: with_batches(before, kinds),
         }
