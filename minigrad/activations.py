@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import error_function
+from .composed import of_one
 from .ops import clip, exp, greater, sigmoid, softplus, square, where
 from .primitive import primitive
 
@@ -34,6 +35,7 @@ elu = primitive(
 )
 
 
+@of_one
 def gelu(x: Any, approximate: str = "none") -> Any:
     """x Φ(x), with the normal distribution's Φ(x) = erfc(-x/√2)/2.
 
@@ -56,6 +58,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     return x * (0.5 * erfc(x * -math.sqrt(0.5)))
 
 
+@of_one
 def silu(x: Any) -> Any:
     """x σ(x), also called swish. Hendrycks & Gimpel 2016, section 2.
 
@@ -65,6 +68,7 @@ def silu(x: Any) -> Any:
     return x * sigmoid(x)
 
 
+@of_one
 def leaky_relu(x: Any, slope: float = 0.01) -> Any:
     """x for x > 0, else `slope` x: that slope at 0 too. Maas, Hannun & Ng 2013, eq. (2).
 
@@ -74,6 +78,7 @@ def leaky_relu(x: Any, slope: float = 0.01) -> Any:
     return where(greater(x, 0), x, slope * x)
 
 
+@of_one
 def hardtanh(x: Any, low: float = -1.0, high: float = 1.0) -> Any:
     """x kept within [low, high]: gradient 1 inside and on the bounds, 0 outside.
 
@@ -83,6 +88,7 @@ def hardtanh(x: Any, low: float = -1.0, high: float = 1.0) -> Any:
     return clip(x, low=low, high=high)
 
 
+@of_one
 def hardsigmoid(x: Any) -> Any:
     """x/6 + 1/2 kept within [0, 1]: gradient 1/6 where |x| <= 3, else 0.
 
@@ -92,6 +98,7 @@ def hardsigmoid(x: Any) -> Any:
     return clip(x / 6 + 0.5, low=0.0, high=1.0)
 
 
+@of_one
 def log_sigmoid(x: Any) -> Any:
     """log σ(x) = -log(1 + e^-x), which is about x, not -∞, for very negative x.
 

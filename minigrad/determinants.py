@@ -6,13 +6,17 @@ are taken from the singular values: with a = U diag(s) Vᵀ they are |U||V| U di
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from .ops import sum
 from .primitive import primitive
+from .record import Variable
 from .shapes import expand_dims, swapaxes
+
+if TYPE_CHECKING:
+    from .typed import Slogdet
 
 __all__ = ["det", "inv", "slogdet"]
 
@@ -105,6 +109,10 @@ _logabsdet = primitive(lambda a: np.linalg.slogdet(a)[1], _logabsdet_rule, name=
 _signdet = primitive(lambda a: np.linalg.slogdet(a)[0], name="signdet", piecewise_constant=True)
 
 
+@overload
+def slogdet(a: Variable) -> Slogdet: ...
+@overload
+def slogdet(a: Any) -> Any: ...
 def slogdet(a: Any) -> Any:
     """(sign, logabsdet) with |a| = sign e^logabsdet, which overflows where |a| would; the sign is a plain array.
 

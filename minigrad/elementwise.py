@@ -7,18 +7,24 @@ comes out.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from . import kernels
+from .composed import of_one
 from .ops import _masked, _nonzero, _product, _ratio, equal, exp, isnan, negative, sqrt, square, where
 from .primitive import primitive
+from .record import Variable
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 __all__ = [
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt", "copysign", "cosh", "deg2rad",
     "exp2", "fmax", "fmin", "heaviside", "hypot", "log10", "log2", "logaddexp", "logaddexp2", "nan_to_num", "rad2deg",
-    "reciprocal", "signbit", "sinc", "sinh", "tan",
+    "reciprocal", "select", "signbit", "sinc", "sinh", "tan",
 ]  # fmt: skip
 
 # --- what has no derivative: plain arrays come out ------------------------------------------------------------------
@@ -139,6 +145,7 @@ fmin = primitive(
 )
 
 
+@of_one
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
     """x with the number `nan` for NaN, and `posinf`, `neginf` (None: the largest there are) for ±inf; gradient 0 there.
 
@@ -155,6 +162,7 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
     return where(equal(x, -math.inf), -largest if neginf is None else neginf, x)
 
 
+@of_one
 def copysign(x: Any, y: Any) -> Any:
     """|x| with the sign of y: x or -x, with slope ±1 in x, also at 0, and no gradient for y.
 
@@ -163,3 +171,22 @@ def copysign(x: Any, y: Any) -> Any:
     """
     x = x if hasattr(x, "dtype") else np.asarray(x, getattr(y, "dtype", None))
     return where(equal(signbit(x), signbit(y)), x, negative(x))
+
+
+@overload
+def select(conditions: Sequence[Any], choices: Sequence[Variable], default: Any = 0.0) -> Tensor: ...
+@overload
+def select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0.0) -> Any: ...
+def select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0.0) -> Any:
+    """For each entry the choice whose condition is the first to be true, else `default`.
+
+    >>> x = mg.tensor([-1.0, 0.5, 2.0])
+    >>> mg.select([x < 0, x > 1], [-x, x * x])
+    tensor([1., 0., 4.])
+    """
+    if len(conditions) != len(choices) or not conditions:
+        raise ValueError(f"select: got {len(conditions)} conditions for {len(choices)} choices")
+    y = default
+    for condition, choice in zip(conditions[::-1], choices[::-1]):
+        y = where(condition, choice, y)
+    return y

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from . import products
+from .composed import of_one, of_two
 from .determinants import det as det
 from .determinants import inv as inv
 from .determinants import slogdet as slogdet
@@ -24,8 +25,13 @@ from .products import tensordot as tensordot
 from .products import vecdot as vecdot
 from .rearrange import array
 from .rearrange import diagonal as _diagonal
+from .record import Variable
 from .reductions import norm as _euclidean
 from .shapes import axis_in, concatenate, expand_dims, flip, getitem, moveaxis, reshape, squeeze, swapaxes, tril
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+    from .typed import QR, Eigh
 
 __all__ = [
     "cholesky", "det", "diagonal", "eigh", "eigvalsh", "inv", "matmul", "matrix_norm", "matrix_power",
@@ -38,6 +44,7 @@ _Eigh = type(np.linalg.eigh(np.eye(1)))
 _QR = type(np.linalg.qr(np.eye(1)))
 
 
+@of_one
 def matrix_transpose(a: Any) -> Any:
     """aᵀ of each matrix: the last two axes exchanged.
 
@@ -66,6 +73,7 @@ def _solve_joint(g: Any, y: Any, a: Any, b: Any) -> tuple[Any, Any]:
 _solve = primitive(lambda a, b: np.linalg.solve(a, b), joint=_solve_joint, name="solve")
 
 
+@of_two
 def solve(a: Any, b: Any) -> Any:
     """The x for which a x = b, of a (..., n, n) and b (..., n, k), or (n,); batches broadcast.
 
@@ -77,6 +85,7 @@ def solve(a: Any, b: Any) -> Any:
     return squeeze(_solve(a, expand_dims(b, -1)), axis=-1) if np.ndim(b) == 1 else _solve(a, b)
 
 
+@of_one
 def matrix_power(a: Any, n: int) -> Any:
     """aⁿ by repeated squaring; a⁻¹ to the power -n for negative n.
 
@@ -112,6 +121,7 @@ def _cholesky_rule(g: Any, L: Any, a: Any) -> Any:
 _cholesky = primitive(lambda a: np.linalg.cholesky(_symmetric(np.asarray(a))), _cholesky_rule, name="cholesky")
 
 
+@of_one
 def cholesky(a: Any, *, upper: bool = False) -> Any:
     """The lower triangular L with a = L Lᵀ, or with `upper` its transpose; a is positive definite, of two equal halves.
 
@@ -143,6 +153,12 @@ def _qr_rule(g: Any, y: Any, a: Any) -> Any:
 _qr = primitive(_qr_packed, _qr_rule, name="qr")  # Q above R, one array
 
 
+@overload
+def qr(a: Variable, mode: Literal["reduced"] = "reduced") -> QR: ...
+@overload
+def qr(a: Variable, mode: Literal["r"]) -> Tensor: ...
+@overload
+def qr(a: Any, mode: str = "reduced") -> Any: ...
 def qr(a: Any, mode: str = "reduced") -> Any:
     """(Q, R) with a = Q R, orthonormal columns in Q and an upper triangular R; a (..., m, n) of full rank.
 
@@ -182,6 +198,10 @@ def _eigh_rule(g: Any, y: Any, a: Any) -> Any:
 _eigh = primitive(_eigh_packed, _eigh_rule, name="eigh")  # w, then the columns of V, one array
 
 
+@overload
+def eigh(a: Variable) -> Eigh: ...
+@overload
+def eigh(a: Any) -> Any: ...
 def eigh(a: Any) -> Any:
     """(w, V): a symmetric a's eigenvalues in ascending order and, as columns, its eigenvectors: a V = V diag(w).
 
@@ -228,6 +248,7 @@ svdvals = primitive(
 # --- norms, and what the last two axes give -------------------------------------------------------------------------
 
 
+@of_one
 def diagonal(a: Any, *, offset: int = 0) -> Any:
     """The diagonals a[..., i, i + offset].
 
@@ -237,6 +258,7 @@ def diagonal(a: Any, *, offset: int = 0) -> Any:
     return _diagonal(a, offset, -2, -1)
 
 
+@of_one
 def trace(a: Any, *, offset: int = 0) -> Any:
     """Σ a[..., i, i + offset].
 
@@ -246,6 +268,7 @@ def trace(a: Any, *, offset: int = 0) -> Any:
     return products.trace(a, offset, -2, -1)
 
 
+@of_one
 def norm(x: Any, ord: Any = None, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
     """The norm of the vectors along one `axis`, or of the matrices on two; of x itself if that is None.
 
@@ -301,6 +324,7 @@ def _matrix_norm(x: Any, ord: Any, row: int, column: int) -> Any:
     return reshape(y, tuple([1 if k in (row, column) else n for k, n in enumerate(x.shape)]))
 
 
+@of_one
 def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """`norm` of vectors; along several axes, or all if `axis` is None, of their flattened entries.
 
@@ -316,6 +340,7 @@ def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: Any = 
     return reshape(y, tuple([1 if k in places else n for k, n in enumerate(x.shape)])) if keepdims else y
 
 
+@of_one
 def matrix_norm(x: Any, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     """`norm` of the matrices on the last two axes.
 

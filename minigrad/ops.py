@@ -9,18 +9,16 @@ Primitives that only move entries about are in `shapes.py`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any
 
 import numpy as np
 
 from . import kernels
+from .composed import of_two
 from .kernels import Axis
 from .primitive import primitive
-from .record import Product, Variable
+from .record import Product
 from .shapes import astype, broadcast_to, expand_dims, flip, reshape, swapaxes
-
-if TYPE_CHECKING:
-    from .tensor import Tensor
 
 __all__ = [
     "absolute", "add", "argmax", "argmin", "argsort", "ceil", "clip", "cos", "cumsum", "divide", "equal", "exp",
@@ -335,12 +333,7 @@ _linear = primitive(
 )
 
 
-@overload
-def linear(x: Variable, W: Any, b: Any) -> Tensor: ...
-@overload
-def linear(x: Any, W: Variable, b: Any) -> Tensor: ...
-@overload
-def linear(x: Any, W: Any, b: Any) -> Any: ...
+@of_two
 def linear(x: Any, W: Any, b: Any) -> Any:
     """x W + b in one array: x (..., I), W (I, O), b (..., O) or (O,) give (..., O).
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .composed import of_one, of_two
 from .ops import matmul, multiply, sum
 from .primitive import primitive
 from .rearrange import array, diagonal, ravel
@@ -15,6 +16,7 @@ from .shapes import axis_in, expand_dims, flip, moveaxis, reshape, squeeze, tran
 __all__ = ["convolve", "dot", "inner", "kron", "matvec", "outer", "tensordot", "trace", "vdot", "vecdot", "vecmat"]
 
 
+@of_two
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Σ a b over pairs of axes: the last `axes` of a with the first of b, or the pairs of (axes of a, axes of b).
 
@@ -42,6 +44,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return reshape(matmul(left, right), (*shape[0], *shape[1]))
 
 
+@of_two
 def dot(a: Any, b: Any) -> Any:
     """Σ a b over a's last axis and b's last but one (its only one): a @ b for vectors and matrices; a number scales.
 
@@ -53,6 +56,7 @@ def dot(a: Any, b: Any) -> Any:
     return matmul(a, b) if np.ndim(b) <= 2 else tensordot(a, b, (-1, -2))
 
 
+@of_two
 def inner(a: Any, b: Any) -> Any:
     """Σ a b over the last axes of both; a number scales.
 
@@ -62,6 +66,7 @@ def inner(a: Any, b: Any) -> Any:
     return multiply(a, b) if not np.ndim(a) or not np.ndim(b) else tensordot(a, b, (-1, -1))
 
 
+@of_two
 def vdot(a: Any, b: Any) -> Any:
     """Σ a b over all entries of two arrays of one size, flattened.
 
@@ -71,6 +76,7 @@ def vdot(a: Any, b: Any) -> Any:
     return matmul(ravel(a), ravel(b))
 
 
+@of_two
 def outer(a: Any, b: Any) -> Any:
     """y[i, j] = a[i] b[j] of the flattened a and b.
 
@@ -81,6 +87,7 @@ def outer(a: Any, b: Any) -> Any:
     return multiply(reshape(a, (np.size(a), 1)), reshape(b, (1, np.size(b))))
 
 
+@of_two
 def vecdot(a: Any, b: Any, *, axis: int = -1) -> Any:
     """Σ a b along `axis` of both, other axes broadcast.
 
@@ -93,6 +100,7 @@ def vecdot(a: Any, b: Any, *, axis: int = -1) -> Any:
     return sum(multiply(a, b), axis=-1)
 
 
+@of_two
 def matvec(A: Any, x: Any) -> Any:
     """y = A x for matrices A (..., n, k) and vectors x (..., k), batches broadcast.
 
@@ -102,6 +110,7 @@ def matvec(A: Any, x: Any) -> Any:
     return squeeze(matmul(A, expand_dims(x, -1)), axis=-1)
 
 
+@of_two
 def vecmat(x: Any, A: Any) -> Any:
     """y = x A for vectors x (..., n) and matrices A (..., n, k), batches broadcast.
 
@@ -111,6 +120,7 @@ def vecmat(x: Any, A: Any) -> Any:
     return squeeze(matmul(expand_dims(x, -2), A), axis=-2)
 
 
+@of_two
 def kron(a: Any, b: Any) -> Any:
     """The Kronecker product: every entry of a times the whole of b, in its place.
 
@@ -126,6 +136,7 @@ def kron(a: Any, b: Any) -> Any:
     return reshape(apart, tuple([k * j for k, j in zip(m, n)]))
 
 
+@of_one
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """Σ x[i, i + offset] of the matrices on axis1 and axis2.
 
@@ -144,6 +155,7 @@ _convolve = primitive(
 )
 
 
+@of_two
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """y[k] = Σ a[i] v[k - i], of two vectors.
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from .ops import argsort, where
+from .composed import of_each, of_one, of_sequence, of_two
+from .ops import argsort
 from .primitive import primitive
 from .record import Variable
 from .shapes import axis_in, broadcast_to, concatenate, expand_dims, getitem, moveaxis, place, reshape, split, take
 
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
 __all__ = [
     "append", "argpartition", "array_split", "atleast_1d", "atleast_2d", "atleast_3d", "column_stack", "diag",
-    "diagonal", "dstack", "hstack", "partition", "ravel", "repeat", "roll", "rot90", "select", "sort",
+    "diagonal", "dstack", "hstack", "partition", "ravel", "repeat", "roll", "rot90", "sort",
     "take_along_axis", "tile", "unstack", "vstack",
 ]  # fmt: skip
 
@@ -58,6 +62,7 @@ rot90 = primitive(
 )
 
 
+@of_one
 def ravel(x: Any) -> Any:
     """The entries one after the other, row by row: shape (n,).
 
@@ -70,6 +75,10 @@ def ravel(x: Any) -> Any:
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
+@overload
+def array_split(x: Variable, sections: int | Sequence[int], axis: int = 0) -> list[Tensor]: ...
+@overload
+def array_split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]: ...
 def array_split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[Any]:
     """x cut along `axis` into so many `sections`, the first ones longer by 1 if need be, or at the given positions.
 
@@ -84,6 +93,10 @@ def array_split(x: Any, sections: int | Sequence[int], axis: int = 0) -> list[An
     return split(x, sections, axis)
 
 
+@overload
+def unstack(x: Variable, *, axis: int = 0) -> tuple[Tensor, ...]: ...
+@overload
+def unstack(x: Any, *, axis: int = 0) -> tuple[Any, ...]: ...
 def unstack(x: Any, *, axis: int = 0) -> tuple[Any, ...]:
     """The slices of x along `axis`, which they no longer have, as a tuple.
 
@@ -94,6 +107,7 @@ def unstack(x: Any, *, axis: int = 0) -> tuple[Any, ...]:
     return tuple([getitem(x, (*lead, k)) for k in range(np.shape(x)[axis])])
 
 
+@of_one
 def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The entries x[i, i + offset] of the matrices on axis1 and axis2, as a last axis; other axes stay in front.
 
@@ -111,6 +125,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return getitem(flat, (..., slice(start, start + count * (m + 1) if count else start, m + 1)))
 
 
+@of_one
 def diag(x: Any, k: int = 0) -> Any:
     """Of a vector, the matrix with it on diagonal `k` and zeros elsewhere; of a matrix, its diagonal `k`.
 
@@ -137,6 +152,7 @@ def _each(lift: Any, arrays: Any) -> Any:
     return lifted[0] if len(lifted) == 1 else lifted
 
 
+@of_each
 def atleast_1d(*arrays: Any) -> Any:
     """x, or (x,) of a number; of several arrays a tuple.
 
@@ -146,6 +162,7 @@ def atleast_1d(*arrays: Any) -> Any:
     return _each(lambda x: x if x.ndim else reshape(x, (1,)), arrays)
 
 
+@of_each
 def atleast_2d(*arrays: Any) -> Any:
     """x with axes of size 1 in front so that there are two; of several arrays a tuple.
 
@@ -155,6 +172,7 @@ def atleast_2d(*arrays: Any) -> Any:
     return _each(lambda x: x if x.ndim > 1 else reshape(x, (1, x.size)), arrays)
 
 
+@of_each
 def atleast_3d(*arrays: Any) -> Any:
     """x as (1, n, 1) if it has one axis, (n, m, 1) if two; of several arrays a tuple.
 
@@ -164,6 +182,7 @@ def atleast_3d(*arrays: Any) -> Any:
     return _each(lambda x: x if x.ndim > 2 else reshape(x, (*(x.shape if x.ndim == 2 else (1, x.size)), 1)), arrays)
 
 
+@of_sequence
 def vstack(arrays: Sequence[Any]) -> Any:
     """Rows, or blocks of rows, joined one below the other.
 
@@ -174,6 +193,7 @@ def vstack(arrays: Sequence[Any]) -> Any:
     return concatenate([atleast_2d(x) for x in _joinable(arrays)], 0)
 
 
+@of_sequence
 def hstack(arrays: Sequence[Any]) -> Any:
     """Arrays joined along axis 1, vectors and numbers along their only one.
 
@@ -184,6 +204,7 @@ def hstack(arrays: Sequence[Any]) -> Any:
     return concatenate(lifted, 0 if lifted and lifted[0].ndim == 1 else 1)
 
 
+@of_sequence
 def dstack(arrays: Sequence[Any]) -> Any:
     """Arrays joined along a third axis.
 
@@ -193,6 +214,7 @@ def dstack(arrays: Sequence[Any]) -> Any:
     return concatenate([atleast_3d(x) for x in _joinable(arrays)], 2)
 
 
+@of_sequence
 def column_stack(arrays: Sequence[Any]) -> Any:
     """Vectors as columns, and matrices, joined side by side.
 
@@ -204,6 +226,7 @@ def column_stack(arrays: Sequence[Any]) -> Any:
     return concatenate([x if x.ndim > 1 else reshape(x, (x.size, 1)) for x in lifted], 1)
 
 
+@of_two
 def append(x: Any, values: Any, axis: int | None = None) -> Any:
     """x and `values` joined along `axis`; None flattens both.
 
@@ -217,6 +240,7 @@ def append(x: Any, values: Any, axis: int | None = None) -> Any:
 # --- copies ---------------------------------------------------------------------------------------------------------
 
 
+@of_one
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     """Every entry (or slice along `axis`) `repeats` times in a row: one number, or one for each of them.
 
@@ -237,6 +261,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     return reshape(copies, (*before, n * times, *after))
 
 
+@of_one
 def tile(x: Any, reps: int | Sequence[int]) -> Any:
     """x laid side by side `reps` times along each axis; the shorter one of shape and reps is filled up with 1 in front.
 
@@ -253,11 +278,12 @@ def tile(x: Any, reps: int | Sequence[int]) -> Any:
     return reshape(copies, tuple([k * n for k, n in zip(times, shape)]))
 
 
-# --- by order and by choice -----------------------------------------------------------------------------------------
+# --- by order -------------------------------------------------------------------------------------------------------
 
 argpartition = primitive(np.argpartition, doc="The indices that `partition` takes x's entries from: plain integers.")
 
 
+@of_one
 def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
     """The entries of x at integer `indices` along `axis`, each in its own row; None takes from the flattened x.
 
@@ -283,6 +309,7 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = -1) -> Any:
     return getitem(x, tuple(grid))
 
 
+@of_one
 def sort(x: Any, axis: int | None = -1, *, kind: str | None = None, stable: bool | None = None) -> Any:
     """The entries in ascending order along `axis` (None: of the flattened x), NaN last.
 
@@ -296,6 +323,7 @@ def sort(x: Any, axis: int | None = -1, *, kind: str | None = None, stable: bool
     return take_along_axis(x, argsort(x, axis=axis, kind=kind, stable=stable), axis)
 
 
+@of_one
 def partition(x: Any, kth: int | Sequence[int], axis: int | None = -1) -> Any:
     """The entries along `axis` with the kth in its sorted place, none greater before it and none less behind.
 
@@ -305,18 +333,3 @@ def partition(x: Any, kth: int | Sequence[int], axis: int | None = -1) -> Any:
     if axis is None:
         x, axis = ravel(x), 0
     return take_along_axis(x, argpartition(x, kth, axis=axis), axis)
-
-
-def select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0.0) -> Any:
-    """For each entry the choice whose condition is the first to be true, else `default`.
-
-    >>> x = mg.tensor([-1.0, 0.5, 2.0])
-    >>> mg.select([x < 0, x > 1], [-x, x * x])
-    tensor([1., 0., 4.])
-    """
-    if len(conditions) != len(choices) or not conditions:
-        raise ValueError(f"select: got {len(conditions)} conditions for {len(choices)} choices")
-    y = default
-    for condition, choice in zip(conditions[::-1], choices[::-1]):
-        y = where(condition, choice, y)
-    return y

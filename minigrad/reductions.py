@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Literal, Never, overload
 
 import numpy as np
 
 from . import kernels, ops
+from .composed import of_one
 from .kernels import Axis
 from .messages import not_taken
 from .ops import _kept, isnan, logical_not, mean, sqrt, square, sum, var, where
 from .primitive import primitive
 from .rearrange import array, sort
+from .record import Variable
 from .shapes import astype, axis_in, broadcast_to, concatenate, flip, getitem, moveaxis, reshape
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
 
 __all__ = [
     "average", "cumprod", "diff", "median", "nanmean", "nansum", "norm", "prod", "ptp", "std", "trapezoid",
@@ -87,6 +92,10 @@ prod = primitive(
 # --- means, norms and deviations ------------------------------------------------------------------------------------
 
 
+@overload
+def std(x: Variable, axis: Axis = None, *, keepdims: bool = False, ddof: float = 0) -> Tensor: ...
+@overload
+def std(x: Any, axis: Axis = None, *, keepdims: bool = False, ddof: float = 0) -> Any: ...
 def std(x: Any, axis: Axis = None, *, keepdims: bool = False, ddof: float = 0, **unknown: Never) -> Any:
     """√(Σ (x - mean)² / (n - ddof)) over `axis` (an int, a tuple, or None for all); subgradient 0 where it is 0.
 
@@ -98,6 +107,10 @@ def std(x: Any, axis: Axis = None, *, keepdims: bool = False, ddof: float = 0, *
     return sqrt(var(x, axis=axis, keepdims=keepdims, ddof=ddof))
 
 
+@overload
+def norm(x: Variable, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+@overload
+def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any: ...
 def norm(x: Any, axis: Axis = None, keepdims: bool = False, **unknown: Never) -> Any:
     """The Euclidean norm √Σx² over `axis` (an int, a tuple, or None for all); subgradient 0 at 0.
 
@@ -109,6 +122,18 @@ def norm(x: Any, axis: Axis = None, keepdims: bool = False, **unknown: Never) ->
     return sqrt(sum(square(x), axis=axis, keepdims=keepdims))
 
 
+@overload
+def average(
+    x: Variable, axis: Axis = None, weights: Any = None, returned: Literal[False] = False, *, keepdims: bool = False
+) -> Tensor: ...
+@overload
+def average(
+    x: Variable, axis: Axis = None, weights: Any = None, *, returned: Literal[True], keepdims: bool = False
+) -> tuple[Tensor, Any]: ...
+@overload
+def average(
+    x: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+) -> Any: ...
 def average(
     x: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False, **unknown: Never
 ) -> Any:
@@ -145,6 +170,10 @@ def average(
     return (y, broadcast_to(total, np.shape(y))) if returned else y
 
 
+@overload
+def nansum(x: Variable, axis: Axis = None, *, keepdims: bool = False) -> Tensor: ...
+@overload
+def nansum(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any: ...
 def nansum(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Never) -> Any:
     """Σ x over `axis`, NaN left out, with gradient 0.
 
@@ -156,6 +185,10 @@ def nansum(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Neve
     return sum(where(isnan(x), 0.0, x), axis=axis, keepdims=keepdims)
 
 
+@overload
+def nanmean(x: Variable, axis: Axis = None, *, keepdims: bool = False) -> Tensor: ...
+@overload
+def nanmean(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any: ...
 def nanmean(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Never) -> Any:
     """Σ x / n over the entries along `axis` that are not NaN; NaN if there are none.
 
@@ -169,6 +202,10 @@ def nanmean(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Nev
     return nansum(x, axis, keepdims=keepdims) / sum(there, axis=axis, keepdims=keepdims)
 
 
+@overload
+def median(x: Variable, axis: Axis = None, *, keepdims: bool = False) -> Tensor: ...
+@overload
+def median(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any: ...
 def median(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Never) -> Any:
     """The middle of the sorted entries over `axis`, or the mean of the two in the middle; NaN if one is NaN.
 
@@ -190,6 +227,10 @@ def median(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Neve
     return reshape(y, tuple([1 if k in places else n for k, n in enumerate(x.shape)])) if keepdims else y
 
 
+@overload
+def ptp(x: Variable, axis: Axis = None, *, keepdims: bool = False) -> Tensor: ...
+@overload
+def ptp(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Any: ...
 def ptp(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Never) -> Any:
     """max - min over `axis`: the range of the values; ties share the gradient.
 
@@ -204,6 +245,7 @@ def ptp(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Never) 
 # --- neighbours -----------------------------------------------------------------------------------------------------
 
 
+@of_one
 def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """x_(k+1) - x_k along `axis`, n times over.
 
@@ -235,6 +277,7 @@ def _cut(x: Any, axis: int, start: int | None, stop: int | None) -> Any:
     return getitem(x, (*(slice(None),) * axis, slice(start, stop)))
 
 
+@of_one
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """∫ y dx along `axis` by the trapezoidal rule: Σ (x_(k+1) - x_k)(y_k + y_(k+1))/2.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .composed import of_one
 from .derivation import being_differentiated
 from .messages import describe
 from .ops import positive
@@ -14,6 +15,7 @@ from .primitive import Primitive, Rule
 from .record import Variable
 
 
+@of_one
 def tap(y: Any, e: Any) -> Any:
     """y, whose gradient is that of `e` besides: dL/de grows by dL/dy, though no value depends on e.
 
@@ -75,6 +77,7 @@ def _without_last(p: Any, k: int) -> Rule:
     return rule  # type: ignore[no-any-return]
 
 
+@of_one
 def with_gradient(y: Any, e: Any) -> Any:
     """y, of which `retain_grad()` and `.grad` stand for the gradient that `e` collects.
 

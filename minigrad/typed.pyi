@@ -1,14 +1,15 @@
-# What a type checker knows of primitives; there is nothing here for a program that runs.
+# What a type checker knows of primitives, and of functions composed of them; nothing here is for a program that runs.
 #
-# A result is a Tensor if one of the first three inputs is one, and an array if none is. Without rules it is always an
-# array. The names in these signatures are not to be used by name.
+# A primitive's result is a Tensor if one of the first three inputs is one, and an array if none is. Without rules it is
+# always an array. What is known of a composed function, its mark in composed.py says. Inputs are not given by name.
 
 from collections.abc import Sequence
 from types import EllipsisType
-from typing import Any, overload
+from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
 
+from .composed import P
 from .primitive import Primitive
 from .record import Variable
 from .tensor import Tensor
@@ -28,3 +29,43 @@ class Differentiable(Primitive):
 
 class Plain(Primitive):
     def __call__(self, *inputs: Any, **static: Any) -> np.ndarray: ...
+
+class OfOne(Protocol[P]):
+    @overload
+    def __call__(self, x: Variable, /, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+    @overload
+    def __call__(self, x: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+class OfTwo(Protocol[P]):
+    @overload
+    def __call__(self, x: Variable, y: Any, /, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+    @overload
+    def __call__(self, x: Any, y: Variable, /, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+    @overload
+    def __call__(self, x: Any, y: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+class OfSequence(Protocol[P]):
+    @overload
+    def __call__(self, xs: Sequence[Variable], /, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+    @overload
+    def __call__(self, xs: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+class OfEach(Protocol):
+    @overload
+    def __call__(self, x: Variable, /) -> Tensor: ...
+    @overload
+    def __call__(self, x: Variable, y: Variable, /, *xs: Variable) -> tuple[Tensor, ...]: ...
+    @overload
+    def __call__(self, *xs: Any) -> Any: ...
+
+class Eigh(NamedTuple):
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+class QR(NamedTuple):
+    Q: Tensor
+    R: Tensor
+
+class Slogdet(NamedTuple):
+    sign: np.ndarray
+    logabsdet: Tensor

@@ -8,7 +8,7 @@ sequence of which nothing is left gets weights and context 0.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,13 @@ from . import init
 from .layers import parameter
 from .module import Module, array
 
+__all__ = ["AdditiveAttention", "DotAttention", "attend"]
 
+
+@overload
+def attend(scores: mg.Tensor, values: Any, mask: Any = None) -> tuple[mg.Tensor, mg.Tensor]: ...
+@overload
+def attend(scores: Any, values: Any, mask: Any = None) -> tuple[Any, Any]: ...
 def attend(scores: Any, values: Any, mask: Any = None) -> tuple[Any, Any]:
     """The context Σ_t w_t v_t, (..., B, O), and the weights w = softmax over t of the scores, (T, ..., B).
 

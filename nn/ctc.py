@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -13,6 +13,26 @@ from .module import array, examined, is_whole
 from .sequences import padding_mask
 
 
+@overload
+def ctc_loss(
+    logits: mg.Tensor,
+    targets: Any,
+    lengths: Any = None,
+    target_lengths: Any = None,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> mg.Tensor: ...
+@overload
+def ctc_loss(
+    logits: Any,
+    targets: Any,
+    lengths: Any = None,
+    target_lengths: Any = None,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Any: ...
 def ctc_loss(
     logits: Any,
     targets: Any,

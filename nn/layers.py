@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,8 @@ import minigrad as mg
 
 from . import init
 from .module import Module, array, examined, is_whole
+
+Axis = int | tuple[int, ...]
 
 
 def parameter(data: Any) -> mg.Tensor:
@@ -74,7 +76,7 @@ def _in_range(x: Any, V: int, who: str) -> Any:
     return examined(_range_checked, array(x), V, who)
 
 
-def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
+def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> mg.Tensor:
     """y = x W + b: rows x (..., I), W (I, O), b (O,) give (..., O).
 
     Integers x (...) stand for one-hot vectors of size I, which are never built: y gathers rows of W + b. Plain arrays
@@ -97,7 +99,8 @@ def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> Any:
     x = as_input(x, W.dtype)
     if x.shape[-1:] != W.shape[:1]:
         raise ValueError(f"linear: the input has shape {x.shape}, its last size must be {W.shape[0]}")
-    return x @ W if b is None else mg.linear(x, W, b)
+    y: mg.Tensor = x @ W if b is None else mg.linear(x, W, b)
+    return y
 
 
 def _refuse_ambiguous(who: str, x: Any, I: int) -> None:
@@ -154,12 +157,7 @@ class Embedding(Module):
     """
 
     def __init__(
-        self,
-        V: int,
-        O: int,
-        rng: init.Rng = None,
-        dtype: npt.DTypeLike = np.float32,
-        padding_idx: int | None = None,
+        self, V: int, O: int, rng: init.Rng = None, dtype: npt.DTypeLike = np.float32, padding_idx: int | None = None
     ) -> None:
         rows = np.random.default_rng(rng).standard_normal((V, O)).astype(dtype)
         self.padding_idx = None
@@ -209,9 +207,11 @@ class TiedLinear(Module):
         return linear(as_input(x, self.source.W.dtype), self.source.W.T, self.b)
 
 
-def layer_norm(
-    x: Any, scale: Any = None, shift: Any = None, eps: float = 1e-5, axis: int | tuple[int, ...] = -1
-) -> Any:
+@overload
+def layer_norm(x: mg.Tensor, scale: Any = None, shift: Any = None, eps: float = 1e-5, axis: Axis = -1) -> mg.Tensor: ...
+@overload
+def layer_norm(x: Any, scale: Any = None, shift: Any = None, eps: float = 1e-5, axis: Axis = -1) -> Any: ...
+def layer_norm(x: Any, scale: Any = None, shift: Any = None, eps: float = 1e-5, axis: Axis = -1) -> Any:
     """y = scale (x - μ) / √(σ² + ε) + shift, with mean μ and variance σ² over `axis`; None is no scale, no shift.
 
     >>> nn.layer_norm(mg.tensor([[1.0, 3.0], [5.0, 7.0]]), eps=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from .options import check_range
 from .sequences import padding_mask
 
 
+@overload
+def reduced(losses: mg.Tensor, reduction: str, count: Any) -> mg.Tensor: ...
+@overload
+def reduced(losses: Any, reduction: str, count: Any) -> Any: ...
 def reduced(losses: Any, reduction: str, count: Any) -> Any:
     """The losses themselves, their sum, or their sum over `count`."""
     if reduction == "none":
@@ -27,6 +31,26 @@ def reduced(losses: Any, reduction: str, count: Any) -> Any:
 # --- of classes ------------------------------------------------------------------------------------------------------
 
 
+@overload
+def cross_entropy(
+    logits: mg.Tensor,
+    targets: Any,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+    weight: Any = None,
+    label_smoothing: float = 0.0,
+    lengths: Any = None,
+) -> mg.Tensor: ...
+@overload
+def cross_entropy(
+    logits: Any,
+    targets: Any,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+    weight: Any = None,
+    label_smoothing: float = 0.0,
+    lengths: Any = None,
+) -> Any: ...
 def cross_entropy(
     logits: Any,
     targets: Any,
@@ -80,6 +104,24 @@ def cross_entropy(
     return _of_classes(log_probs, targets, ignore_index, reduction, weight, label_smoothing, mask)
 
 
+@overload
+def nll_loss(
+    log_probs: mg.Tensor,
+    targets: Any,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+    weight: Any = None,
+    lengths: Any = None,
+) -> mg.Tensor: ...
+@overload
+def nll_loss(
+    log_probs: Any,
+    targets: Any,
+    ignore_index: int | None = None,
+    reduction: str = "mean",
+    weight: Any = None,
+    lengths: Any = None,
+) -> Any: ...
 def nll_loss(
     log_probs: Any,
     targets: Any,
@@ -200,7 +242,7 @@ def _pick(x: Any, indices: np.ndarray) -> Any:
 # --- of one shape ----------------------------------------------------------------------------------------------------
 
 
-def mse_loss(y: Any, targets: Any, reduction: str = "mean", lengths: Any = None) -> Any:
+def mse_loss(y: Any, targets: Any, reduction: str = "mean", lengths: Any = None) -> mg.Tensor:
     """(y - target)², of one shape; raises ValueError if the shapes differ, since broadcasting hides mistakes.
 
     `lengths` (B,) for outputs (T, B, ...): as those of `cross_entropy`.
@@ -216,13 +258,13 @@ def mse_loss(y: Any, targets: Any, reduction: str = "mean", lengths: Any = None)
     targets, mask = _as_data(targets, y), None
     if lengths is not None:
         (mask, y), (_, targets) = (_read("mse_loss", lengths, a, 0) for a in (y, targets))
-    losses = mg.square(y - targets)
+    losses: mg.Tensor = mg.square(y - targets)
     return reduced(losses, reduction, _count(mask, None, losses))
 
 
 def binary_cross_entropy_with_logits(
     logits: Any, targets: Any, reduction: str = "mean", pos_weight: Any = None, lengths: Any = None
-) -> Any:
+) -> mg.Tensor:
     """-t log σ(x) - (1 - t) log(1 - σ(x)) = softplus(x) - t x, of one shape, targets within [0, 1].
 
     With weights w of the positive class, -w t log σ(x) - (1 - t) log(1 - σ(x)). Finite at any finite logit.
@@ -247,6 +289,7 @@ def binary_cross_entropy_with_logits(
     if lengths is not None:
         name = "binary_cross_entropy_with_logits"
         (mask, logits), (_, targets) = (_read(name, lengths, a, 0) for a in (logits, targets))
+    losses: mg.Tensor
     if pos_weight is None:
         losses = mg.softplus(logits) - targets * logits
     else:
@@ -260,7 +303,7 @@ def binary_cross_entropy_with_logits(
     return reduced(losses, reduction, _count(mask, None, losses))
 
 
-def _as_data(targets: Any, like: Any) -> Any:
+def _as_data(targets: Any, like: Any) -> mg.Tensor:
     """Plain targets in the outputs' dtype, so that float32 stays float32."""
     return mg.as_tensor(targets, like.dtype if like.dtype.kind == "f" else None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from .module import array
 from .sequences import padding_mask
 
 
+@overload
+def pad_sequences(sequences: Sequence[mg.Tensor], value: Any = 0) -> tuple[mg.Tensor, np.ndarray]: ...
+@overload
+def pad_sequences(sequences: Sequence[Any], value: Any = 0) -> tuple[Any, np.ndarray]: ...
 def pad_sequences(sequences: Sequence[Any], value: Any = 0) -> tuple[Any, np.ndarray]:
     """Sequences (T_b, ...) side by side, filled up with `value`: (T, B, ...) with T the longest, and the lengths (B,).
 
@@ -172,6 +176,10 @@ def _padded(parts: Sequence[Any], lengths: np.ndarray, value: Any) -> Any:
 # --- what is taken of each sequence ----------------------------------------------------------------------------------
 
 
+@overload
+def mean_over_time(xs: mg.Tensor, lengths: Any = None, mask: Any = None) -> mg.Tensor: ...
+@overload
+def mean_over_time(xs: Any, lengths: Any = None, mask: Any = None) -> Any: ...
 def mean_over_time(xs: Any, lengths: Any = None, mask: Any = None) -> Any:
     """The mean of each sequence over its steps: xs (T, B, ...) -> (B, ...).
 
@@ -196,6 +204,10 @@ def mean_over_time(xs: Any, lengths: Any = None, mask: Any = None) -> Any:
     return total / mg.astype(_along(count, total), total.dtype)
 
 
+@overload
+def max_over_time(xs: mg.Tensor, lengths: Any = None, mask: Any = None) -> mg.Tensor: ...
+@overload
+def max_over_time(xs: Any, lengths: Any = None, mask: Any = None) -> Any: ...
 def max_over_time(xs: Any, lengths: Any = None, mask: Any = None) -> Any:
     """The largest entry of each sequence over its steps: xs (T, B, ...) -> (B, ...); arguments as of `mean_over_time`.
 
@@ -213,6 +225,10 @@ def max_over_time(xs: Any, lengths: Any = None, mask: Any = None) -> Any:
     return mg.where(_along(mg.max(active, axis=0), largest), largest, 0)
 
 
+@overload
+def last_over_time(xs: mg.Tensor, lengths: Any = None, mask: Any = None) -> mg.Tensor: ...
+@overload
+def last_over_time(xs: Any, lengths: Any = None, mask: Any = None) -> Any: ...
 def last_over_time(xs: Any, lengths: Any = None, mask: Any = None) -> Any:
     """The last step of each sequence: xs (T, B, ...) -> (B, ...); arguments as of `mean_over_time`.
 

@@ -1,0 +1,35 @@
+"""Functions that are composed of primitives: what a type checker knows of their results, as it does of primitives'.
+
+Each mark says on which inputs a result is a Tensor; the function stays as it is. What stands in front of the marked
+inputs, and these, are to be given by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+P = ParamSpec("P")
+
+if TYPE_CHECKING:
+    from .typed import OfEach, OfOne, OfSequence, OfTwo
+
+
+def of_one(function: Callable[Concatenate[Any, P], Any]) -> OfOne[P]:
+    """A Tensor comes out if the first input is one."""
+    return function
+
+
+def of_two(function: Callable[Concatenate[Any, Any, P], Any]) -> OfTwo[P]:
+    """A Tensor comes out if one of the first two inputs is one."""
+    return function
+
+
+def of_sequence(function: Callable[Concatenate[Any, P], Any]) -> OfSequence[P]:
+    """A Tensor comes out if the first input is a sequence of them."""
+    return function
+
+
+def of_each(function: Callable[..., Any]) -> OfEach:
+    """A Tensor comes out of one Tensor; of several inputs a tuple."""
+    return function
