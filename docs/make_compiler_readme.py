@@ -32,7 +32,7 @@ from .written import command
 PAGE = Path(__file__).parents[1] / "minigrad" / "compiler" / "README.md"
 FILES = (
     "table", "trace", "calling", "listing", "instruction", "outline", "rules", "stages", "passes", "panels", "batches",
-    "places", "collecting", "calls", "program", "function", "arguments", "outside", "traced",
+    "places", "collecting", "calls", "loops", "program", "function", "arguments", "outside", "traced",
 )  # fmt: skip
 
 
@@ -148,6 +148,7 @@ ABOUT = {
     "batches": "Here that is 1 - h²: no turn of the way back waits for another one's.",
     "in_place": "In the list above, most results lie where an operand lay.",
     "turns": "The largest pieces come first, each to the lowest address that is free as long as it is needed.",
+    "rolled": "Its columns are lists of arrays, of one array for each turn: `for` takes the place of a list of calls.",
 }
 PLACES = """A *place* is where a value lies: `m[64]:f64[2,3]` is from byte 64 of the program's memory on.
 Views (a part, a transpose) have places and need no call. Each line that is left is a *step*:
@@ -195,6 +196,8 @@ WORDS = """
 | packed | of a matrix: copied, its rows one after the other |
 | step | what one instruction, or one part of a collection, needs at a replay |
 | call | a function of NumPy with its arrays |
+| loop | calls that come again, turn after turn, as one function of a few lines |
+| column | what such a function gets of an operand that differs from turn to turn: a list of arrays |
 """
 ENGINE = """
 ## What the engine knows of compiling

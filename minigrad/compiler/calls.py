@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from ..tree import tree_map
-from .instruction import KEYWORD_OUT, Value, layout
+from .instruction import KEYWORD_OUT, Kind, Value, layout
 from .places import Place, Root, Step, address
 from .table import CALLS
 
@@ -27,6 +29,7 @@ class Arrays:
         self.places, self.memory, self.memory_of = places, memory, memory_of
         self.made: dict[Any, np.ndarray] = {}
         self.numbers: dict[Any, np.ndarray] = {}
+        self.columns: dict[tuple[int, ...], Sequence[np.ndarray]] = {}  # by the ids of their places
 
     def at(self, place: Place) -> np.ndarray:
         """The array at a place."""
@@ -41,10 +44,30 @@ class Arrays:
         """The array of a Value; any other x as it is."""
         return self.at(self.places[x]) if type(x) is Value else x
 
-    def read_by(self, s: Step) -> Sequence[Any]:
-        """The arrays that a step reads, or the constants."""
-        at = self.at
-        return [at(place) for place in s.reads] or s.inputs
+    def column(self, places: Sequence[Place]) -> Sequence[np.ndarray]:
+        """The arrays at the places of a value in all turns of a loop."""
+        key = tuple(map(id, places))
+        found = self.columns.get(key)
+        if found is None:
+            found = self.columns[key] = self._column(places)
+        return found
+
+    def _column(self, places: Sequence[Place]) -> Sequence[np.ndarray]:
+        """All that lie alike, at equal distances, are made at once: they are the rows of an array."""
+        lying, made, size = places[0].layout, self.made, len(places)
+        starts = [r.start + offset - r.low for r, offset, own in places if own is lying and r.source is None]
+        if len(starts) < size or not lying.shape or 0 in lying.shape:
+            return [self.at(place) for place in places]
+        first, apart = starts[0], starts[1] - starts[0]
+        if not apart and starts.count(first) == size:
+            return [self.at(places[0])] * size
+        keys = [*zip(starts, repeat(lying))]
+        if apart and made.keys().isdisjoint(keys) and starts == [*range(first, first + apart * size, apart)]:
+            strides = apart, *lying.strides
+            rows = list(np.ndarray((size, *lying.shape), lying.dtype, self.memory, first, strides))
+            made.update(zip(keys, rows))
+            return rows
+        return [self.at(place) if x is None else x for place, x in zip(places, map(made.get, keys))]
 
     def number(self, x: float, inputs: Sequence[Any]) -> Any:
         """A Python number as an array of the other operands' dtype, as NumPy itself would read it, but once."""
@@ -72,13 +95,42 @@ class Arrays:
 
 
 def calls_of(s: Step, arrays: Arrays, prepared: bool = True) -> Sequence[Call]:
-    """A step as functions and their operands, `prepared` if there is a leaner way; `_parts` reads these forms."""
-    out, kind = arrays.at(s.out), s.kind
+    """A step as functions and their operands, `prepared` if there is a leaner way."""
+    return _calls(s, arrays.at(s.out), [arrays.at(place) for place in s.reads], arrays, prepared)
+
+
+def calls_in_turns(
+    steps: Sequence[Step], arrays: Arrays, prepared: bool
+) -> list[tuple[Sequence[Any], Sequence[Sequence[Any]]]] | None:
+    """A step of each turn of a loop as calls: of each the functions, by turn, and the columns of their operands.
+
+    None if not all turns have as many calls.
+    """
+    out = arrays.column([s.out for s in steps])
+    given = [arrays.column(places) for places in zip(*[s.reads for s in steps])]
+    kinds = {s.kind for s in steps}
+    if len(kinds) == 1 and prepared and _is_lean(kind := steps[0].kind):
+        return [([kind.primitive.function] * len(steps), [*given, out])]  # type: ignore[union-attr]
+    turns = zip(steps, out, zip(*given) if given else repeat(()))
+    calls = [_calls(s, out, given, arrays, prepared) for s, out, given in turns]
+    forms = {tuple([len(operands) for _, operands in call]) for call in calls}
+    if len(forms) > 1:
+        return None
+    return [(functions, [*zip(*operands)]) for functions, operands in [zip(*call) for call in zip(*calls)]]
+
+
+def _is_lean(kind: Kind | None) -> bool:
+    return kind is not None and kind.lean and kind.primitive not in CALLS
+
+
+def _calls(s: Step, out: np.ndarray, given: Sequence[Any], arrays: Arrays, prepared: bool) -> Sequence[Call]:
+    """The calls of a step that writes to `out` and reads the arrays `given`."""
+    kind = s.kind
     if s.how == "fill":
-        return [(out.fill, (0,))]
-    given = arrays.read_by(s)
+        return [(np.ndarray.fill, (out, 0))]
+    given = given or s.inputs
     if s.how == "move":
-        return [(out.__setitem__, (..., *given))]
+        return [(operator.setitem, (out, ..., *given))]
     if kind is None:
         return [(np.add, (out, *given, out))]
     function, calls = kind.primitive.function, CALLS.get(kind.primitive)
@@ -107,15 +159,16 @@ def _copied(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **st
 # --- display --------------------------------------------------------------------------------------------------------
 
 
-def described(calls: Sequence[Call], names: Sequence[str], shown: Callable[[Any], str]) -> list[str]:
-    """A line for each call: the array that it writes, what is called, and with what."""
+def described(calls: Sequence[tuple[str, Call]], shown: Callable[[Any], str]) -> list[str]:
+    """A line for each call with its primitive's name: the array that it writes, what is called, and with what."""
     lines = []
-    for n, ((function, operands), name) in enumerate(zip(calls, names)):
+    for n, (name, (function, operands)) in enumerate(calls):
         called, inputs, static, out = _parts(function, operands)
         words = [str(tree_map(shown, x)).replace("'", "") for x in inputs]
         words += [f"{key}={tree_map(shown, x)!s}".replace("'", "") for key, x in static.items()]
         plain = getattr(called, "__name__", "_")
-        made_by, remark = (name, "") if plain.startswith(("_", "<")) or plain == name else (plain, f"  # {name}")
+        own = plain.startswith(("_", "<")) or plain == name or called is operator.setitem
+        made_by, remark = (name, "") if own else (plain, f"  # {name}")
         lines.append(f"{n:5} {shown(out)} = {made_by}({', '.join(words)}){remark}")
     return lines
 
@@ -138,12 +191,20 @@ def shown_in(regions: Sequence[tuple[str, np.ndarray]]) -> Callable[[Any], str]:
 
 def _parts(function: Any, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], dict[str, Any], np.ndarray]:
     """A call's function, inputs, keywords, and the array that it writes."""
+    function, operands, static = opened(function, operands)
+    if function is _copied:
+        return operands[0], operands[2:], static, operands[1]
+    if function in (np.ndarray.fill, operator.setitem):  # out.fill(0), out[...] = x
+        return function, operands[-1:], {}, operands[0]
+    if isinstance(owner := getattr(function, "__self__", None), np.ndarray):  # out.sort
+        return function, operands, static, owner
+    if "out" in static:
+        return function, operands, static, static.pop("out")
+    return function, operands[:-1], static, operands[-1]
+
+
+def opened(function: Any, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], dict[str, Any]]:
+    """A call as function, operands, keywords, none of them held by a partial."""
     if isinstance(function, functools.partial):
-        static = dict(function.keywords)
-        if function.func is _copied:
-            return function.args[0], operands, static, function.args[1]
-        out = static.pop("out")
-        return function.func, operands, static, out
-    if isinstance(getattr(function, "__self__", None), np.ndarray):  # out.fill(0), out[...] = x
-        return function, operands[-1:], {}, function.__self__
-    return function, operands[:-1], {}, operands[-1]
+        return function.func, (*function.args, *operands), dict(function.keywords)
+    return function, operands, {}

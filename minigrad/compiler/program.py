@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence, Set
 from typing import Any
 
@@ -15,9 +16,10 @@ from ..primitive import primitive
 from ..record import Node, Variable
 from ..tree import flatten, tree_leaves, tree_map
 from .arguments import built, exactly
-from .calls import Arrays, Call, calls_of, described, shown_in
+from .calls import Arrays, Call, described, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
+from .loops import Loop, prepared_calls
 from .places import Place, Root, address, fresh, laid_out, plan
 from .stages import Stages, memory_map
 from .trace import Trace
@@ -136,9 +138,8 @@ class Program:
         self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
         arrays = Arrays(places, self.memory, memory_of)
         self.inputs = [(arrays.of(value), k) for value, k in zip(given, self.arguments)]
-        prepared = "prepared" in stages
-        called = [(*call, s.name) for s in steps for call in calls_of(s, arrays, prepared)]
-        self.functions, self.operands, self.names = map(list, zip(*called)) if called else ([], [], [])
+        made = prepared_calls(steps, arrays, "prepared" in stages, "rolled" in stages)
+        self.functions, self.operands, self.origins = map(list, zip(*made)) if made else ([], [], [])
         self.outputs = [(arrays.of(x), kind) for x, kind in zip(results, self.kinds)]
         self.added = [arrays.of(g) for g in gradients]
         stages.tell("calls", lambda: self.describe().splitlines())
@@ -166,7 +167,19 @@ class Program:
     @property
     def calls(self) -> list[Call]:
         """All calls in order, each a function and its operands."""
-        return list(zip(self.functions, self.operands))
+        return [call for _, call in self._named_calls()]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of their primitives."""
+        return [name for name, _ in self._named_calls()]
+
+    def _named_calls(self) -> list[tuple[str, Call]]:
+        """These with the names of their primitives."""
+        named: list[tuple[str, Call]] = []
+        for function, operands, origin in zip(self.functions, self.operands, self.origins):
+            named += origin.calls() if isinstance(origin, Loop) else [(origin, (function, operands))]
+        return named
 
     # --- replay ------------------------------------------------------------------------------------------------------
 
@@ -249,6 +262,12 @@ class Program:
         for leaf, array in [(leaf, array) for leaf, _, array in self.leaves if array is not None] + self.copied:
             regions.append((f"{'constant' if leaf.node is None else 'parameter'}{len(regions)}", array))
         shown = shown_in(regions)
-        lines = [f"{len(self.calls)} calls, {self.nbytes:,} bytes at the peak"]
+        named = self._named_calls()
+        lines = [f"{len(named)} calls, {self.nbytes:,} bytes at the peak"]
         lines += [f"      {shown(array)} is argument{k}" for array, k in self.inputs]
-        return "\n".join([*lines, *described(self.calls, self.names, shown)])
+        calls = iter(described(named, shown))
+        for origin in self.origins:
+            if isinstance(origin, Loop):
+                lines += [f"      {line}" for line in origin.described()]
+            lines += itertools.islice(calls, origin.turns * len(origin.lines) if isinstance(origin, Loop) else 1)
+        return "\n".join(lines)

@@ -44,6 +44,10 @@ PASSES = (
         "Primitives that say how are called as leaner functions of NumPy, numbers are arrays.",
         rounding=True,
     ),
+    Pass(
+        "rolled",
+        "Calls that come again in each turn of a loop are a loop again, in a function that is written for them.",
+    ),
 )
 NAMES = tuple([p.name for p in PASSES])
 

@@ -89,7 +89,7 @@ def test_the_calls_are_products_of_numpy() -> None:
     f = mg.compile(loop(6))
     f(drawn(8, 256), drawn(256, 1024), drawn(1024, 256))
     assert f.program is not None
-    called = {name: function for function, name in zip(f.program.functions, f.program.names)}
+    called = {name: function for (function, _), name in zip(f.program.calls, f.program.names)}
     assert called["by_panels"] is np.matmul
     assert called["added"] is np.add
 

@@ -1,0 +1,184 @@
+"""compile: calls that come again, turn after turn, are made by one function for each loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigrad as mg
+import nn
+from minigrad.compiler.instruction import layout
+from minigrad.compiler.loops import CALLS, Loop, repeats
+from minigrad.compiler.places import Place, Root, Step
+
+X = np.linspace(-1.0, 1.0, 12).reshape(3, 4)
+LYING = layout((2,), np.dtype(float))
+
+
+def steps(names: str) -> list[Step]:
+    return [Step("move", name, None, (), (), Place(Root(0, 16), 0, LYING)) for name in names]
+
+
+@given(st.text("abc", max_size=40), st.text("abcd", min_size=1, max_size=5), st.integers(0, 12))
+def test_blocks_that_are_said_to_repeat_do_so_and_do_not_overlap(before: str, block: str, turns: int) -> None:
+    names, end = before + block * turns + "a", 0
+    found = repeats(steps(names))
+    for first, period, times in found:
+        assert first >= end
+        end = first + period * times
+        assert names[first:end] == names[first : first + period] * times
+        assert times >= 4
+        assert period * times >= CALLS
+    # one turn may go to a loop before, one to a repetition within it
+    assert turns < 8 or sum(period * times for _, period, times in found) >= len(block) * (turns - 2)
+
+
+def test_where_nothing_repeats_there_is_no_loop() -> None:
+    assert repeats(steps("abcdefghijklmnopqrstuvwxyz")) == []
+    assert repeats([]) == []
+    assert repeats(steps("ab" * 5 + "c" + "d" * 7)) == [(0, 2, 5)]
+
+
+def loops(p: Any) -> list[Loop]:
+    return [origin for origin in p.origins if isinstance(origin, Loop)]
+
+
+def both(f: Any, *args: Any) -> tuple[Any, Any]:
+    """Programs of f with loops and without, whose results and calls are the same."""
+    programs = []
+    for without in ("rolled", ()):
+        compiled = mg.compile(f, without=without)
+        for k in (1.0, 0.5):
+            found, expected = compiled(*[a * k for a in args]), f(*[mg.tensor(a * k) for a in args])
+            for x, y in zip(mg.tree_leaves(found), mg.tree_leaves(expected), strict=True):
+                np.testing.assert_array_equal(np.asarray(x), np.asarray(y), strict=True)
+        programs.append(compiled.program)
+    plain, rolled = programs
+    assert plain.names == rolled.names
+    lines = [line for line in rolled.describe().splitlines() if not line.startswith("      ")]
+    assert lines == [line for line in plain.describe().splitlines() if not line.startswith("      ")]
+    assert not loops(plain)
+    return plain, rolled
+
+
+def test_a_longer_sequence_has_no_more_functions_and_no_more_of_its_own_text() -> None:
+    entries, texts = [], []
+    for T in (12, 40):
+        net = nn.LSTM(3, 5, rng=0)
+
+        def run(x: Any, net: Any = net) -> None:
+            net(x)[0].sum().backward()
+
+        compiled = mg.compile(run)
+        compiled(np.ones((T, 2, 3), np.float32))
+        entries.append(len(compiled.program.functions))
+        texts.append([loop.text for loop in loops(compiled.program)])
+        assert len(compiled.program.calls) > 15 * T
+    assert entries[0] == entries[1]
+    assert texts[0] == texts[1]
+    assert len(texts[0]) == 2  # forth and back
+
+
+def test_constants_and_functions_with_keywords_may_differ_from_turn_to_turn() -> None:
+    def f(x: Any) -> Any:
+        for k in range(9):
+            x = mg.maximum(x * (0.5 + k), mg.flip(x, axis=k % 2)) - mg.where(x > 0.1 * k, x, -1.0)
+        return x
+
+    _, rolled = both(f, X)
+    assert len(loops(rolled)) == 1
+    assert "maximum(" in loops(rolled)[0].text
+    assert ", out=x" in loops(rolled)[0].text
+
+
+def test_where_nothing_differs_the_turns_are_counted() -> None:
+    def f(x: Any) -> Any:
+        for _ in range(10):
+            x = mg.tanh(x)
+        return x * 2
+
+    _, rolled = both(f, X)
+    assert "for _ in turns:" in loops(rolled)[0].text
+
+
+NAMES = ["for", "x1", "w1", "X1", "_", "zip", "turns", "loop", "é", "a b", "", "a\nb", "tanh"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_of_a_function_breaks_the_text(name: str) -> None:
+    def twice(x: Any, out: Any = None) -> Any:
+        return np.multiply(x, 2.0, out=out)
+
+    twice.__name__ = name
+    p = mg.primitive(twice, lambda g, y, x: g * 2, name=name or "twice")
+
+    def f(x: Any) -> Any:
+        for _ in range(8):
+            x = mg.tanh(p(x)) + X
+        return x
+
+    _, rolled = both(f, X)
+    assert len(loops(rolled)) == 1
+
+
+def test_prepared_calls_of_a_users_own_may_be_functions_that_differ() -> None:
+    def calls(out: Any, x: Any) -> Any:
+        return [(lambda a: np.sinh(a, out), (x,)), (out.sum, ())]
+
+    sinh = mg.compile_as(mg.primitive(np.sinh, lambda g, y, x: g * np.cosh(x)), calls=calls)
+
+    def f(x: Any) -> Any:
+        for _ in range(8):
+            x = sinh(x) * 0.5
+        return x
+
+    compiled = mg.compile(f)
+    for _ in range(2):
+        np.testing.assert_array_equal(compiled(X).data, f(mg.tensor(X)).data)
+    assert [loop.turns for loop in loops(compiled.program)] == [8]
+    assert compiled.program.describe().count("= sum()  # sinh") == 8
+
+
+def test_calls_of_which_some_turns_have_more_stay_a_list() -> None:
+    asked: list[int] = []
+
+    def calls(out: Any, x: Any) -> Any:
+        asked.append(1)
+        return [(np.sinh, (x, out))] + [(np.positive, (out, out))] * (len(asked) % 2)
+
+    sinh = mg.compile_as(mg.primitive(np.sinh, lambda g, y, x: g * np.cosh(x)), calls=calls)
+
+    def f(x: Any) -> Any:
+        for _ in range(8):
+            x = sinh(x) * 0.5
+        return x
+
+    compiled = mg.compile(f)
+    np.testing.assert_array_equal(compiled(X).data, f(mg.tensor(X)).data)
+    assert not loops(compiled.program)
+
+
+def test_an_error_in_a_turn_comes_out_as_it_is_and_the_next_call_is_right() -> None:
+    def checked(x: Any, out: Any = None) -> Any:
+        if np.max(x) > 100:
+            raise ArithmeticError("too large")
+        return np.multiply(x, 0.5, out=out)
+
+    p = mg.primitive(checked, lambda g, y, x: g / 2)
+
+    def f(x: Any) -> Any:
+        for _ in range(8):
+            x = p(x) + X
+        return x
+
+    compiled = mg.compile(f)
+    expected = compiled(X).data
+    assert loops(compiled.program)
+    for _ in range(2):
+        with pytest.raises(ArithmeticError, match="too large"):
+            compiled(X * 1000)
+        np.testing.assert_array_equal(compiled(X).data, expected)
