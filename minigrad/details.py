@@ -60,22 +60,22 @@ class Group(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What a tensor is called: the leaf number of a labelled tree, at a place."""
+    """What a tensor is called: the leaf number of a labelled tree, in a scope."""
 
-    place: Place
+    scope: Scope
     group: Group
     leaf: int
 
     @property
     def key(self) -> tuple[Any, ...]:
-        return str(self), self.place.step, self.leaf
+        return str(self), self.scope.step, self.leaf
 
     def __str__(self) -> str:
-        return ".".join([part for part in (self.place.path, self.group.word) if part])
+        return ".".join([part for part in (self.scope.path, self.group.word) if part])
 
 
-class Place(NamedTuple):
-    """The part of a program: the path of scopes, and within a loop the time step of so many; remarks on how it ran."""
+class Scope(NamedTuple):
+    """Where an entry is made: the path of scopes, and within a loop the time step of so many; remarks on how it ran."""
 
     path: str = ""
     step: int | None = None
@@ -83,16 +83,16 @@ class Place(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-NOWHERE = Place()
+NOWHERE = Scope()
 
 
 class Origin:
-    """Where an entry of the record was made: the user's line, the innermost line outside of the engine, the place."""
+    """Where an entry of the record was made: the user's line, the innermost line outside of the engine, the scope."""
 
-    __slots__ = ("line", "inner", "place", "labels")
+    __slots__ = ("line", "inner", "scope", "labels")
 
     def __init__(self, line: Line | None, inner: Line | None) -> None:
-        self.line, self.inner, self.place = line, inner, _here()
+        self.line, self.inner, self.scope = line, inner, _here()
         self.labels: tuple[Label, ...] = ()
 
     def add(self, label: Label) -> None:
@@ -101,21 +101,21 @@ class Origin:
             self.labels += (label,)
 
     def __str__(self) -> str:
-        path, step, *_ = self.place
+        path, step, *_ = self.scope
         return f"{self.line}" + (f", {path}" if path else "") + ("" if step is None else f", step {step}")
 
 
-#: The newest place, and the block of the modes that was innermost when it was set.
-_newest: ContextVar[tuple[Any, Place]] = ContextVar("minigrad.place", default=(None, NOWHERE))
+#: The newest scope, and the block of the modes that was innermost when it was set.
+_newest: ContextVar[tuple[Any, Scope]] = ContextVar("minigrad.scope", default=(None, NOWHERE))
 
 
-def _here() -> Place:
-    block, place = _newest.get()
-    return place if block is not None and block.open else NOWHERE  # a loop that an error left may not have cleaned up
+def _here() -> Scope:
+    block, here = _newest.get()
+    return here if block is not None and block.open else NOWHERE  # a loop that an error left may not have cleaned up
 
 
-def _go(place: Place) -> None:
-    _newest.set((innermost.get(), place))
+def _go(here: Scope) -> None:
+    _newest.set((innermost.get(), here))
 
 
 def origin() -> Origin:
@@ -134,9 +134,9 @@ def noted(name: str, y: Any, operands: list[Any]) -> Origin | None:
 
 
 @contextmanager
-def _at(place: Place) -> Iterator[None]:
+def _within(here: Scope) -> Iterator[None]:
     outer = _here()
-    _go(place)
+    _go(here)
     try:
         yield
     finally:
@@ -159,14 +159,14 @@ def scope(name: str) -> AbstractContextManager[None]:
     """
     if not name or not detailed():
         return _NOTHING
-    place = _here()
-    return _at(place._replace(path=f"{place.path}.{name}" if place.path else name))
+    here = _here()
+    return _within(here._replace(path=f"{here.path}.{name}" if here.path else name))
 
 
 def remark(text: str) -> AbstractContextManager[None]:
     """A block of whose entries a tape has something to say."""
-    place = _here()
-    return _at(place._replace(remarks=(*place.remarks, text)))
+    here = _here()
+    return _within(here._replace(remarks=(*here.remarks, text)))
 
 
 def steps(times: Iterable[X], start: int = 0) -> Iterable[X]:
@@ -212,16 +212,16 @@ def label(tree: Any, word: str) -> None:
         attach(tree, word, _here())
 
 
-def attach(tree: Any, word: str, place: Place) -> None:
+def attach(tree: Any, word: str, here: Scope) -> None:
     """Add a label to the nodes of a tree's tensors."""
-    leaves, timeless = tree_leaves(tree), place._replace(step=None, of=0)
+    leaves, timeless = tree_leaves(tree), here._replace(step=None, of=0)
     shapes = [(x._data.shape, x._data.dtype) if isinstance(x, Variable) else None for x in leaves]
     group = Group(word, _keys(tree), shapes, flatten(tree)[1])
     for k, x in enumerate(leaves):
         if isinstance(x, Variable) and x.node is not None:
             if not hasattr(x.node, "origin"):
                 x.node.origin = Origin(None, None)
-            x.node.origin.add(Label(timeless if x.node.primitive is None else place, group, k))
+            x.node.origin.add(Label(timeless if x.node.primitive is None else here, group, k))
 
 
 def _keys(tree: Any) -> list[str]:

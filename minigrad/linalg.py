@@ -135,7 +135,7 @@ def cholesky(a: Any, *, upper: bool = False) -> Any:
     return _t(L) if upper else L
 
 
-def _qr_packed(a: Any) -> Any:
+def _qr_joined(a: Any) -> Any:
     q, r = np.linalg.qr(a)
     return np.concatenate([q, r], axis=-2)
 
@@ -150,7 +150,7 @@ def _qr_rule(g: Any, y: Any, a: Any) -> Any:
     return _t(_solve(r, _t(gq + q @ (tril(M) + _t(tril(M, -1))))))
 
 
-_qr = primitive(_qr_packed, _qr_rule, name="qr")  # Q above R, one array
+_qr = primitive(_qr_joined, _qr_rule, name="qr")  # Q above R, one array
 
 
 @overload
@@ -174,14 +174,14 @@ def qr(a: Any, mode: str = "reduced") -> Any:
         raise ValueError(f'qr: mode must be "reduced" or "r", got {mode!r}; others are not unique')
     a = array(a)
     m, n = a.shape[-2:]
-    packed = _qr(a if m >= n else a[..., :m])
-    q, r = packed[..., :m, :], packed[..., m:, :]
+    joined = _qr(a if m >= n else a[..., :m])
+    q, r = joined[..., :m, :], joined[..., m:, :]
     if m < n:  # the further columns of R are Qᵀ a
         r = concatenate([r, _t(q) @ a[..., m:]], -1)
     return r if mode == "r" else _QR(q, r)
 
 
-def _eigh_packed(a: Any) -> Any:
+def _eigh_joined(a: Any) -> Any:
     w, v = np.linalg.eigh(_symmetric(np.asarray(a)))
     return np.concatenate([w[..., None], v], axis=-1)
 
@@ -195,7 +195,7 @@ def _eigh_rule(g: Any, y: Any, a: Any) -> Any:
     return _symmetric(v @ inner @ _t(v))
 
 
-_eigh = primitive(_eigh_packed, _eigh_rule, name="eigh")  # w, then the columns of V, one array
+_eigh = primitive(_eigh_joined, _eigh_rule, name="eigh")  # w, then the columns of V, one array
 
 
 @overload
@@ -211,8 +211,8 @@ def eigh(a: Any) -> Any:
     >>> mg.linalg.eigh(mg.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
     tensor([1., 2.])
     """
-    packed = _eigh(a)
-    return _Eigh(packed[..., 0], packed[..., 1:])
+    joined = _eigh(a)
+    return _Eigh(joined[..., 0], joined[..., 1:])
 
 
 eigvalsh = primitive(

@@ -80,7 +80,7 @@ class Mode:
         innermost.set(_Block(self, innermost.get(), _suspendable(sys._getframe(1))))
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, cls: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # blocks of interleaved generators may close in any order, so this one need not be the newest
         frame, newest = _suspendable(sys._getframe(1)), innermost.get()

@@ -281,9 +281,9 @@ class Tensor(Operators, Methods, Values):
     __array_function__ = array_function
 
 
-def _copied(kind: type[Tensor], data: np.ndarray, requires_grad: bool, role: str | None) -> Tensor:
+def _copied(cls: type[Tensor], data: np.ndarray, requires_grad: bool, role: str | None) -> Tensor:
     """What a copy or a pickle is read as: a leaf."""
-    t = kind(data, None, requires_grad)
+    t = cls(data, None, requires_grad)
     if role is not None:
         t.role = role
     return t

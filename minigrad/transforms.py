@@ -40,8 +40,8 @@ def _fresh(x: Any) -> Tensor:
     if isinstance(x, Variable) and x.node is not None:
         copied: Tensor = positive(x)
         return copied
-    kind = type(x) if isinstance(x, Tensor) else Tensor
-    return kind(x, requires_grad=True)
+    cls = type(x) if isinstance(x, Tensor) else Tensor
+    return cls(x, requires_grad=True)
 
 
 def _pulled(outputs: list[Tensor], cotangents: list[Any], inputs: list[Tensor]) -> list[Any]:

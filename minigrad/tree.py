@@ -59,12 +59,12 @@ def tree_map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
     if others:
         rows = zip(tree_leaves(tree), *[leaves_like(tree, other) for other in others])
         return tree_map(lambda _: f(*next(rows)), tree)
-    kind = type(tree)
-    if kind is tuple or kind is list:
-        return kind([tree_map(f, part) for part in tree])
+    cls = type(tree)
+    if cls is tuple or cls is list:
+        return cls([tree_map(f, part) for part in tree])
     if isinstance(tree, dict):
         return {key: tree_map(f, part) for key, part in tree.items()}
     if isinstance(tree, (tuple, list)):
         parts = [tree_map(f, part) for part in tree]
-        return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
+        return cls(*parts) if hasattr(cls, "_fields") else cls(parts)
     return f(tree)

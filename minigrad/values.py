@@ -103,8 +103,8 @@ class _Elsewhere:
         raise unknown("Tensor", self.name)
 
 
-def name_elsewhere(kind: type[Variable]) -> None:
+def name_elsewhere(cls: type[Variable]) -> None:
     """Give a class of tensors the words of others that it has not itself."""
     for name in WORDS:
-        if not hasattr(kind, name):
-            setattr(kind, name, _Elsewhere(name))
+        if not hasattr(cls, name):
+            setattr(cls, name, _Elsewhere(name))

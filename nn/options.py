@@ -91,9 +91,9 @@ def decays() -> Any:
     return Option(_check_betas)
 
 
-def options_of(kind: type) -> dict[str, Option]:
+def options_of(cls: type) -> dict[str, Option]:
     """The options of an optimiser's class by name, those of its base classes first."""
-    return {n: value for c in reversed(kind.__mro__) for n, value in vars(c).items() if isinstance(value, Option)}
+    return {n: value for c in reversed(cls.__mro__) for n, value in vars(c).items() if isinstance(value, Option)}
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class Group:
         return f"Group({len(self.params)} parameters{own})"
 
 
-def read_groups(kind: type, params: Any) -> list[Entry]:
+def read_groups(cls: type, params: Any) -> list[Entry]:
     """The groups, from all that an optimiser takes; checked.
 
     Raises:
@@ -185,7 +185,7 @@ def read_groups(kind: type, params: Any) -> list[Entry]:
         if not found:
             raise ValueError("params is empty: there is nothing to optimise")
         return [(found, {})]
-    known, groups = options_of(kind), []
+    known, groups = options_of(cls), []
     seen: dict[int, int] = {}
     for k, entry in enumerate(entries):
         if not isinstance(entry, (Mapping, Group)):
@@ -199,7 +199,7 @@ def read_groups(kind: type, params: Any) -> list[Entry]:
             raise ValueError(f"group {k} is empty: its params have nothing to optimise")
         for name, value in own.items():
             if name not in known:
-                raise TypeError(f"group {k}: {kind.__name__} has no option {name!r}; there are {', '.join(known)}")
+                raise TypeError(f"group {k}: {cls.__name__} has no option {name!r}; there are {', '.join(known)}")
             known[name].check(f"group {k}: {name}", value)
         for p in found:
             if seen.setdefault(id(p), k) != k:

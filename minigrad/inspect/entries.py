@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backward import lineage
-from ..details import NOWHERE, Group, Label, Origin, Place
+from ..details import NOWHERE, Group, Label, Origin, Scope
 from ..record import Node, Variable
 from .draw import draw, to_dot, to_mermaid
 from .explanation import Explanation
@@ -77,14 +77,14 @@ class Entry:
         return found
 
     @property
-    def place(self) -> Place:
-        return self.origin.place if self.node.primitive is not None else NOWHERE
+    def scope(self) -> Scope:
+        return self.origin.scope if self.node.primitive is not None else NOWHERE
 
     file = property(lambda self: self.origin.line and self.origin.line.file)
     line = property(lambda self: self.origin.line and self.origin.line.number)
     function = property(lambda self: self.origin.line and self.origin.line.function)
-    path = property(lambda self: self.place.path)
-    step = property(lambda self: self.place.step)
+    path = property(lambda self: self.scope.path)
+    step = property(lambda self: self.scope.step)
 
     @property
     def source(self) -> str | None:
@@ -222,7 +222,7 @@ class Tape(Sequence[Entry]):
                 continue
             made = getattr(t, "origin", None)
             lacking = lacking or made is None
-            found |= dict.fromkeys(made.place.remarks if made is not None else ())
+            found |= dict.fromkeys(made.scope.remarks if made is not None else ())
             if t.primitive.name in OPAQUE:
                 found[OPAQUE[t.primitive.name]] = None
         if lacking:

@@ -55,7 +55,7 @@ def fold(tape: Any) -> list[Item]:
 
 def _turn(t: Any) -> Any:
     made = getattr(t, "origin", None)
-    return None if made is None else made.place[:2]
+    return None if made is None else made.scope[:2]
 
 
 def _kind(tape: Any, n: int) -> Any:
@@ -68,7 +68,7 @@ def _kind(tape: Any, n: int) -> Any:
     wide: tuple[int | None, ...] = ()
     if len(t.inputs) > WIDE:
         wide = tuple([None if x is None else n - tape.numbers[x] for x in t.inputs])
-    where = None if made is None else (made.inner, made.place.path)
+    where = None if made is None else (made.inner, made.scope.path)
     return t.shape, t.dtype, t.primitive, len(t.inputs), static, where, wide
 
 

@@ -58,16 +58,16 @@ class ByEntry(Mapping[int, Any]):
         turns: dict[int | None, dict[int, int]] = {}
         label = labelled[whole][0][0]
         for other, number in labelled[whole]:
-            leaves = turns.setdefault(other.place.step, {})
+            leaves = turns.setdefault(other.scope.step, {})
             if leaves.setdefault(other.leaf, number) != number:
-                when = "" if other.place.step is None else f" at step {other.place.step}"
+                when = "" if other.scope.step is None else f" at step {other.scope.step}"
                 raise KeyError(f"several tensors are called {whole!r}{when}: compute each in `with mg.scope(name):` of "
                                "its own, or take the entries one by one from tape.find()")  # fmt: skip
         if None in turns:
             if step is not None:
                 raise KeyError(f"{whole!r} has no time steps")
             return self._built(label, turns[None])
-        T = max(max(turns) + 1, *[other.place.of for other, _ in labelled[whole]])  # type: ignore[type-var, operator]
+        T = max(max(turns) + 1, *[other.scope.of for other, _ in labelled[whole]])  # type: ignore[type-var, operator]
         if step is not None:
             if not -T <= step < T:
                 raise KeyError(f"{whole!r} has the time steps 0 ... {T - 1}, not {step}")

@@ -30,19 +30,19 @@ class Arrays:
 
     def __init__(self) -> None:
         self.found: list[np.ndarray] = []
-        self.places: dict[Any, int] = {}
+        self.numbers: dict[Any, int] = {}
 
     def add(self, a: np.ndarray | None) -> int | None:
         """The number of an array; of one that is there already, its number."""
         if a is None:
             return None
         key = a.__array_interface__["data"][0], a.shape, a.strides, a.dtype.str
-        if key not in self.places:
-            self.places[key] = len(self.found)
+        if key not in self.numbers:
+            self.numbers[key] = len(self.found)
             self.found.append(a)  # kept, so that its address stays its own
-        return self.places[key]
+        return self.numbers[key]
 
-    def packed(self) -> dict[str, Any]:
+    def as_one(self) -> dict[str, Any]:
         """Shape, range, rows and columns shown, and the numbers, one after the other."""
         wide = not all([_fits_single(a) for a in self.found])
         dtype = np.dtype("<f8" if wide else "<f4")
@@ -96,7 +96,7 @@ def contents(explanation: Any, title: str = "") -> dict[str, Any]:
         "items": [_item(tape, item) for item in fold(tape)],
         "rules": [[*rule[:3], rule.helpers, rule.call, rule.defaults] for rule in rules.numbers],
         **_source(list(lines.numbers)),
-        **arrays.packed(),
+        **arrays.as_one(),
     }
 
 

@@ -38,7 +38,7 @@ def outputs_of(what: str, y: Any) -> list[Variable]:
     return found
 
 
-def recorded(what: str, f: Callable[..., Any], args: tuple[Any, ...]) -> Tape:
+def tape_of(what: str, f: Callable[..., Any], args: tuple[Any, ...]) -> Tape:
     """f(*args) as a record with all details, and the tape of its result.
 
     Arrays and floats among the arguments, and tensors without requires_grad, become tensors with a gradient.
@@ -106,7 +106,7 @@ def tape(y: Any, *args: Any, names: Mapping[str, Any] | None = None) -> Tape:
     ('tanh', (0,), (0, 1))
     """
     if callable(y):
-        made = recorded("tape", y, args)
+        made = tape_of("tape", y, args)
     else:
         if args:
             raise TypeError(f"tape: got a {type(y).__name__} and {len(args)} arguments; arguments go with a function")
@@ -153,7 +153,7 @@ def explain(y: Any, *args: Any, g: Any = None, names: Mapping[str, Any] | None =
     0.8553
     """
     if callable(y):
-        made = recorded("explain", y, args)
+        made = tape_of("explain", y, args)
     else:
         if len(args) > 1 or (args and g is not None):
             raise TypeError(f"explain: a {type(y).__name__} takes one cotangent g; arguments go with a function")

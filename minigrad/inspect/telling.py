@@ -112,10 +112,6 @@ def _symbols(s: Any, rule: Rule, joint: bool) -> str:
     """Which entries the names in a rule stand for."""
     inside = words.arguments(s.explanation.tape, s.number)
     stands = [None, f"%{s.number}", *inside]
-    used = {place for _, place in rule.symbols if place}
-    pairs = [
-        f"{rule.names[place]} = {stands[place]}"
-        for place in sorted(used)
-        if place < len(stands) and not (joint and place > 1)
-    ]
+    used = {k for _, k in rule.symbols if k}
+    pairs = [f"{rule.names[k]} = {stands[k]}" for k in sorted(used) if k < len(stands) and not (joint and k > 1)]
     return ", ".join(pairs)

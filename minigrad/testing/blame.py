@@ -31,7 +31,7 @@ def culprit(
     """
     with np.errstate(all="ignore"):
         try:
-            steps = recorded(f, xs)
+            steps = nodes_of(f, xs)
         except Exception as error:  # the report must not fail where the check has already failed
             return f"the record could not be examined: {type(error).__name__}: {error}"
         for moved in (0.0, 0.1):  # a value like a symmetric matrix may hide the fault of a rule
@@ -68,7 +68,7 @@ def _arguments(t: Node) -> list[str]:
     return lines
 
 
-def recorded(f: TensorFunction, xs: Arrays) -> list[Node]:
+def nodes_of(f: TensorFunction, xs: Arrays) -> list[Node]:
     """The steps that f's outputs were made by, in the order in which they were made."""
     leaves = [Tensor._sharing(x.copy(), requires_grad=True) for x in xs]
     try:
@@ -135,7 +135,7 @@ def _cut(f: TensorFunction, xs: Arrays, order: int, locate: Locate | None) -> st
     for level in range(1, order + 1):
         try:
             us = [random_signs(rng, y.shape) for y in tensor_map(f).value([x.copy() for x in xs])]
-            second, first = recorded(f, moved), recorded(f, xs)  # `locate` knows of the last run
+            second, first = nodes_of(f, moved), nodes_of(f, xs)  # `locate` knows of the last run
         except Exception:
             return ""
         if len(first) != len(second):

@@ -43,7 +43,7 @@ class Seen(NamedTuple):
     tolerance: np.ndarray
     clear: np.ndarray
 
-    def kinds(self, on_kink: str) -> np.ndarray:
+    def verdicts(self, on_kink: str) -> np.ndarray:
         """For each row "right", "wrong", or "kink": no verdict."""
         with np.errstate(invalid="ignore"):
             close = np.abs(self.rule - self.numeric) <= self.tolerance  # false for NaN
@@ -54,7 +54,7 @@ class Seen(NamedTuple):
     def settles(self, least: np.ndarray) -> bool:
         """Whether every row is right, and seen so sharply that nothing else need be tried; `least` is no slope."""
         sharp = self.error <= np.maximum(0.1 * SHARP * np.abs(self.numeric), least)
-        return bool(((self.kinds("raise") == "right") & sharp).all())
+        return bool(((self.verdicts("raise") == "right") & sharp).all())
 
     def is_wrong(self, times: float = 1.0) -> bool:
         """Whether a row is sharp and yet off by more than so many tolerances."""
@@ -85,7 +85,7 @@ class Comparison:
         self.weights = weights[[bool(self.sizes[0][v != 0].any()) for v in weights]]
 
     def _pulled(self, rows: np.ndarray) -> np.ndarray:
-        return np.array([self.problem.row(self.problem.linear, u) for u in rows]).reshape(len(rows), self.problem.n)
+        return np.array([self.problem.row(self.problem.derivative, u) for u in rows]).reshape(len(rows), self.problem.n)
 
     def _random_weights(self, rng: np.random.Generator) -> np.ndarray:
         """Directions: several for each group of entries, none of which moves less than a tenth of the group's size."""
@@ -110,7 +110,7 @@ class Comparison:
         p = self.problem
         with np.errstate(invalid="ignore", over="ignore"):
             if p.map.forward:
-                rule = rows @ p.column(p.linear, d)
+                rule = rows @ p.column(p.derivative, d)
             else:
                 rule = np.where(d == 0, 0.0, self._pulled(rows) if slopes is None else slopes) @ d
             share = np.abs(rows)
@@ -190,11 +190,11 @@ class Comparison:
                     break
             else:
                 seen = self._careful(line, v, self.rows, self.slopes, known)
-                kinds = seen.kinds(self.options.on_kink)
-                if (kinds == "wrong").any():
-                    wrong = int(np.argmax(np.where(kinds == "wrong", np.fmin(seen.excess(), GROSS), -1.0)))
+                verdicts = seen.verdicts(self.options.on_kink)
+                if (verdicts == "wrong").any():
+                    wrong = int(np.argmax(np.where(verdicts == "wrong", np.fmin(seen.excess(), GROSS), -1.0)))
                     self._refuse(self.rows[wrong], v, line, "wrong", float(np.abs(seen.rule - seen.numeric)[wrong]))
-                for row in np.flatnonzero(kinds == "kink"):
+                for row in np.flatnonzero(verdicts == "kink"):
                     kinks.append((self.rows[row], v, line, "kink", float(np.abs(seen.jump)[row])))
         for kink in kinks[:1]:
             self._refuse(*kink)
@@ -221,22 +221,22 @@ class Comparison:
 
     # --- the entry to blame ------------------------------------------------------------------------------------------
 
-    def _refuse(self, u: np.ndarray, v: np.ndarray, line: Line, kind: str, size: float) -> None:
+    def _refuse(self, u: np.ndarray, v: np.ndarray, line: Line, verdict: str, size: float) -> None:
         """Raise with the entry of u and that of v at which the fault lies, which along u and v is so large."""
         p = self.problem
-        j = self._bisected(v, lambda part: self._fault(u, part, self._line(part), kind, size))
+        j = self._bisected(v, lambda part: self._fault(u, part, self._line(part), verdict, size))
         unit = np.eye(1, p.n, j)[0]
         whole, line = line, line if np.array_equal(unit, v) else self._line(unit)
-        i = self._bisected(u, lambda part: self._fault(part, unit, line, kind, size))
+        i = self._bisected(u, lambda part: self._fault(part, unit, line, verdict, size))
         entry = self._careful(line, unit, np.eye(1, p.m, i), None)
-        alone = entry.kinds(self.options.on_kink)[0] == kind
+        alone = entry.verdicts(self.options.on_kink)[0] == verdict
         if not alone:
             entry = self._careful(whole, v, u[None], None)
         rule, numeric, _, jump, tolerance, _ = (float(part[0]) for part in entry)
         label, index = p.place(j)
         head = f"{label}, derivative of order {p.order}: "
         low, high = numeric - jump / 2, numeric + jump / 2
-        if kind == "kink":
+        if verdict == "kink":
             sides = f": the slopes on either side differ, they are {low:.6g} and {high:.6g}" if jump else ""
             raise KinkError(
                 f"{head}finite differences do not converge at index {index} (value {p.x[j]:.10g}){sides}; is there a "
@@ -253,7 +253,7 @@ class Comparison:
             f"{self._overview(j, u)}"
         )
 
-    def _fault(self, u: np.ndarray, v: np.ndarray, line: Line, kind: str, size: float) -> float:
+    def _fault(self, u: np.ndarray, v: np.ndarray, line: Line, verdict: str, size: float) -> float:
         """How bad it looks along the line of v; more than anything if the verdict is the same."""
         for first in (QUICK, *(FINER if self.options.eps is None else ())):
             seen = self._from(first, line, u[None], None)
@@ -261,11 +261,11 @@ class Comparison:
             if sharp and (first == QUICK or not seen.excess()[0] > 1):
                 break
         else:
-            if kind == "wrong":
+            if verdict == "wrong":
                 seen = self._careful(line, v, u[None], None)
-        same = SAME if seen.kinds(self.options.on_kink)[0] == kind else 0.0
+        same = SAME if seen.verdicts(self.options.on_kink)[0] == verdict else 0.0
         with np.errstate(invalid="ignore", divide="ignore"):
-            part = np.abs(seen.rule - seen.numeric) / seen.tolerance if kind == "wrong" else seen.error + seen.jump
+            part = np.abs(seen.rule - seen.numeric) / seen.tolerance if verdict == "wrong" else seen.error + seen.jump
         return same + float(np.nan_to_num(part[0], nan=0.1 * SAME, posinf=0.1 * SAME))
 
     @staticmethod

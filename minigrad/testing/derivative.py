@@ -88,10 +88,10 @@ class Derivative:
         """The derivative of `given`, which must leave everything as it was."""
         p = self.problem
         inputs, handed = [x.copy() for x in p.inputs], [g.copy() for g in given]
-        linear = p.map.linearize(inputs)
+        derivative = p.map.linearize(inputs)
         if interrupted:
             evaluate_elsewhere(p.map, p.inputs)
-        results = linear(handed)
+        results = derivative(handed)
         for k, (x, before) in enumerate(zip(inputs, p.inputs)):
             if not np.array_equal(x, before, equal_nan=True):
                 raise p.error(k, "computing the derivative changed this input in place")
@@ -158,16 +158,16 @@ class Derivative:
 
     def check_linear(self) -> None:
         """J(0) = 0 and J(a g + b h) = a J(g) + b J(h)."""
-        linear = self.problem.linear
-        for k, result in enumerate(linear([np.zeros(g.shape) for g in self.given])):
+        derivative = self.problem.derivative
+        for k, result in enumerate(derivative([np.zeros(g.shape) for g in self.given])):
             wrong = np.argwhere((result != 0) & ~np.isnan(result))
             if len(wrong):
                 index = tuple(int(i) for i in wrong[0])
                 value = float(np.asarray(result)[index])
                 raise self._fault(k, f"at index {index} the gradient is {value:.10g} for a {self.noun} of zeros")
         other = self._random()
-        second = [np.array(h, np.float64) for h in linear([h.copy() for h in other])]
-        mixed = linear([-0.75 * g + 1.5 * h for g, h in zip(self.given, other)])
+        second = [np.array(h, np.float64) for h in derivative([h.copy() for h in other])]
+        mixed = derivative([-0.75 * g + 1.5 * h for g, h in zip(self.given, other)])
         self._expect(
             mixed,
             [-0.75 * a + 1.5 * b for a, b in zip(self.values, second)],

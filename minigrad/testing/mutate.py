@@ -151,13 +151,13 @@ def targets(names: Sequence[str], modules: Sequence[str], cells: Sequence[str]) 
         if not declared:
             raise FailedError(f"--module {module}: it has no primitive with derivative rules")
         found += declared
-    kinds = [_named(name if ":" in name else ":".join(name.rpartition(".")[::2])) for name in cells]
-    for name, kind in zip(cells, kinds):
-        if not isinstance(kind, type) or not (hasattr(kind, "step") or hasattr(kind, "initial_state")):
-            raise FailedError(f"--cell {name}: {kind!r} is no class of recurrent cells")
+    classes = [_named(name if ":" in name else ":".join(name.rpartition(".")[::2])) for name in cells]
+    for name, cls in zip(cells, classes):
+        if not isinstance(cls, type) or not (hasattr(cls, "step") or hasattr(cls, "initial_state")):
+            raise FailedError(f"--cell {name}: {cls!r} is no class of recurrent cells")
     if not (names or modules or cells):
         found = ours
-    return list({id(p): p for p in found}.values()), kinds
+    return list({id(p): p for p in found}.values()), classes
 
 
 def _declared(wanted: Callable[[str], bool]) -> list[Primitive]:

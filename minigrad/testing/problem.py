@@ -101,7 +101,7 @@ class Problem:
         self.typical = np.array(typical, np.float64)[self.owner]
 
     @cached_property
-    def linear(self) -> Callable[[Arrays], Arrays]:
+    def derivative(self) -> Callable[[Arrays], Arrays]:
         """The pullback (or pushforward) at the inputs."""
         return self.map.linearize([x.copy() for x in self.inputs])
 
@@ -124,13 +124,13 @@ class Problem:
         """The function itself, (n,) -> (m,)."""
         return flattened(self.map.value(split(x, self.inputs)))[self.kept]
 
-    def row(self, linear: Callable[[Arrays], Arrays], u: np.ndarray) -> np.ndarray:
+    def row(self, derivative: Callable[[Arrays], Arrays], u: np.ndarray) -> np.ndarray:
         """Jᵀ u (n,) from a pullback."""
-        return flattened(linear(self.cotangents(u)))
+        return flattened(derivative(self.cotangents(u)))
 
-    def column(self, linear: Callable[[Arrays], Arrays], v: np.ndarray) -> np.ndarray:
+    def column(self, derivative: Callable[[Arrays], Arrays], v: np.ndarray) -> np.ndarray:
         """J v (m,) from a pushforward."""
-        return flattened(linear(split(v, self.inputs)))[self.kept]
+        return flattened(derivative(split(v, self.inputs)))[self.kept]
 
     def cotangents(self, u: np.ndarray) -> Arrays:
         """u (m,) in the shapes of the outputs, 0 for those that are left out."""

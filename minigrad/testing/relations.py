@@ -67,8 +67,8 @@ def is_symmetric(comparison: Comparison, rng: np.random.Generator) -> None:
     v, w = random_signs(rng, (2, p.n)) * p.size
 
     def both(x: np.ndarray, v: np.ndarray, w: np.ndarray) -> tuple[float, float, float]:
-        linear = p.map.linearize(split(x, p.inputs))
-        Hv, Hw = p.row(linear, v), p.row(linear, w)
+        derivative = p.map.linearize(split(x, p.inputs))
+        Hv, Hw = p.row(derivative, v), p.row(derivative, w)
         return float(Hv @ w), float(Hw @ v), float(np.abs(Hv) @ np.abs(w) + np.abs(Hw) @ np.abs(v))
 
     a, b, terms = both(p.x, v, w)
@@ -82,7 +82,7 @@ def is_symmetric(comparison: Comparison, rng: np.random.Generator) -> None:
         # the pair of inputs between which it is least symmetric
         parts = [[(p.owner == k) * x for k in range(len(p.labels))] for x in (v, w)]
         gaps = {
-            (i, j): abs(float(p.row(p.linear, x) @ y) - float(p.row(p.linear, y) @ x))
+            (i, j): abs(float(p.row(p.derivative, x) @ y) - float(p.row(p.derivative, y) @ x))
             for i, x in enumerate(parts[0])
             for j, y in enumerate(parts[1])
         }
@@ -104,7 +104,7 @@ def forward_agrees(f: TensorFunction, problem: Problem, rng: np.random.Generator
     except (ValueError, TypeError) as error:
         raise GradientError(f"derivative of order 2: forward mode failed: {type(error).__name__}: {error}") from error
     forward = flattened([dy._data for dy in dys])[problem.kept]
-    reverse = problem.row(problem.linear, u)
+    reverse = problem.row(problem.derivative, u)
     a, b = float(u @ forward), float(reverse @ v)
     terms = float(np.abs(u) @ np.abs(forward) + np.abs(reverse) @ np.abs(v))
     if not abs(a - b) <= 1e-8 * terms + 1e3 * float(np.abs(u) @ problem.noise):

@@ -1,4 +1,4 @@
-"""Flax: the cells of linen, by gate, and of nnx, in which some are packed."""
+"""Flax: the cells of linen, by gate, and of nnx, some of which hold all gates in one matrix."""
 
 from __future__ import annotations
 

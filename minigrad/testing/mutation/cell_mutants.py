@@ -24,20 +24,20 @@ from .faults import COTANGENT_FAULTS
 from .mutants import Mutant, with_wrong_cotangent
 
 
-class CellPlaces:
-    """While a `with` block lasts, the tensors in a class of cells are led through identities, `places` by name.
+class CellIdentities:
+    """While a `with` block lasts, the tensors in a class of cells are led through `identities`, by name.
 
     Args:
-        kind: the class, without its subclasses; its `project` and `step` are watched, or its call, if it has no `step`.
-        called: a place whose rule is called is added to it, as (primitive, 0).
+        cls: the class, without its subclasses; its `project` and `step` are watched, or its call, if it has no `step`.
+        called: an identity whose rule is called is added to it, as (primitive, 0).
     """
 
-    def __init__(self, kind: type, called: set[tuple[Primitive, int]]) -> None:
-        self.kind, self.called = kind, called
-        self.methods = [name for name in ("project", "step") if hasattr(kind, name)]
+    def __init__(self, cls: type, called: set[tuple[Primitive, int]]) -> None:
+        self.cls, self.called = cls, called
+        self.methods = [name for name in ("project", "step") if hasattr(cls, name)]
         if "step" not in self.methods:
-            self.methods.append("forward" if hasattr(kind, "forward") else "__call__")
-        self.places: dict[str, Primitive] = {}
+            self.methods.append("forward" if hasattr(cls, "forward") else "__call__")
+        self.identities: dict[str, Primitive] = {}
         self.used: set[Primitive] = set()  # those whose rule was called
         self.square: set[str] = set()
         self.blocks: dict[str, int] = {}  # how many gates lie side by side along the last axis
@@ -45,28 +45,28 @@ class CellPlaces:
         self._states: set[int] = set()  # the orders of states that a step made
         self._inside = False
 
-    def __enter__(self) -> CellPlaces:
+    def __enter__(self) -> CellIdentities:
         for name in self.methods:
-            self._own.append((name, vars(self.kind).get(name)))
-            setattr(self.kind, name, self._watched(name, getattr(self.kind, name)))
+            self._own.append((name, vars(self.cls).get(name)))
+            setattr(self.cls, name, self._watched(name, getattr(self.cls, name)))
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, cls: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         while self._own:
             name, own = self._own.pop()
             if own is None:
-                delattr(self.kind, name)
+                delattr(self.cls, name)
             else:
-                setattr(self.kind, name, own)
+                setattr(self.cls, name, own)
 
     def _watched(self, method: str, original: Callable[..., Any]) -> Callable[..., Any]:
         names = list(inspect.signature(original).parameters)[1:]
 
         @functools.wraps(original)
         def watched(cell: Any, *arguments: Any, **options: Any) -> Any:
-            if self._inside or type(cell) is not self.kind:  # a method called by another is led already
+            if self._inside or type(cell) is not self.cls:  # a method called by another is led already
                 return original(cell, *arguments, **options)
             self._inside = True
             orders = _orders(list(arguments[1:]))
@@ -95,31 +95,33 @@ class CellPlaces:
     def _led(self, cell: Any, method: str, path: str, x: Any, first: bool) -> Any:
         if not isinstance(x, Tensor) or not x.requires_grad:
             return x
-        name = f"{self.kind.__name__}.{method}, {path}"
-        if name not in self.places:
-            self.places[name] = primitive(lambda x, first: x.copy(), functools.partial(self._passed, name), name=name)
+        name = f"{self.cls.__name__}.{method}, {path}"
+        if name not in self.identities:
+            self.identities[name] = primitive(
+                lambda x, first: x.copy(), functools.partial(self._passed, name), name=name
+            )
         H = getattr(cell, "H", 0)
         gates = x.shape[-1] // H if isinstance(H, int) and H > 0 and x.ndim and x.shape[-1] % H == 0 else 1
         if self.blocks.setdefault(name, gates) != gates:
             self.blocks[name] = 1  # a multiple of H by chance only
         if x.ndim > 1 and x.shape == x.shape[::-1]:
             self.square.add(name)
-        return self.places[name](x, first=first)
+        return self.identities[name](x, first=first)
 
     def _passed(self, name: str, g: Any, y: Any, x: Any, first: bool) -> Any:
-        self.used.add(self.places[name])
-        self.called.add((self.places[name], 0))
+        self.used.add(self.identities[name])
+        self.called.add((self.identities[name], 0))
         return g
 
     def mutants(self) -> Iterator[Mutant]:
-        """The wrong gradients of every place so far; a method that makes no use of a weight is no place."""
+        """The wrong gradients of every identity so far; a method that makes no use of a weight has none."""
         kept: dict[str, list[str]] = {}  # by tensor
-        for name in self.places:
+        for name in self.identities:
             kept.setdefault(name.partition(", ")[2], []).append(name)
         for tensor, names in kept.items():
-            kept[tensor] = [name for name in names if self.places[name] in self.used] or names[-1:]
+            kept[tensor] = [name for name in names if self.identities[name] in self.used] or names[-1:]
         for name in [name for names in kept.values() for name in names]:
-            place = self.places[name]
+            identity = self.identities[name]
             faults = dict(COTANGENT_FAULTS, dropped=lambda g: _kept(g, 0, 0))
             if name not in self.square:
                 del faults["transposed where square"]
@@ -130,10 +132,12 @@ class CellPlaces:
                     if k:
                         faults[f"gates {k - 1} and {k} exchanged"] = functools.partial(_exchanged, k, blocks)
             for fault, change in faults.items():
-                yield Mutant(f"{name}: {fault}", place, 0, functools.partial(with_wrong_cotangent, change))
+                yield Mutant(f"{name}: {fault}", identity, 0, functools.partial(with_wrong_cotangent, change))
             if ".project," not in name:
-                yield Mutant(f"{name}: dropped at the first step", place, 0, functools.partial(_dropped_when, True))
-                yield Mutant(f"{name}: dropped after the first step", place, 0, functools.partial(_dropped_when, False))
+                yield Mutant(f"{name}: dropped at the first step", identity, 0, functools.partial(_dropped_when, True))
+                yield Mutant(
+                    f"{name}: dropped after the first step", identity, 0, functools.partial(_dropped_when, False)
+                )
 
 
 def _orders(tree: Any) -> list[int]:

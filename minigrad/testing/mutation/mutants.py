@@ -57,7 +57,7 @@ class Mutant:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, cls: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.primitive.declare(*self._right.pop())
 
@@ -110,11 +110,11 @@ def mutants(p: Primitive, inputs: int = 3) -> Iterator[Mutant]:
     if p.joint is not None:
         rules = {0: p.joint, -1: p.joint}
     for k, rule in rules.items():
-        place = f"{p.name}, " + (f"input {k}" if p.joint is None else "last input" if k else "first input")
+        ruled = f"{p.name}, " + (f"input {k}" if p.joint is None else "last input" if k else "first input")
         for name, change in COTANGENT_FAULTS.items():
-            yield Mutant(f"{place}: {name}", p, k, functools.partial(with_wrong_cotangent, change))
+            yield Mutant(f"{ruled}: {name}", p, k, functools.partial(with_wrong_cotangent, change))
         for name in faults_of_calls(p, rule, k):
-            yield Mutant(f"{place}: {name}", p, k, functools.partial(_wrongly_called, CALL_FAULTS[name], k))
+            yield Mutant(f"{ruled}: {name}", p, k, functools.partial(_wrongly_called, CALL_FAULTS[name], k))
 
 
 def with_wrong_cotangent(change: Callable[[Any], Any], right: Rule) -> Rule:

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from ...primitive import Primitive, Rule
-from .cell_mutants import CellPlaces
+from .cell_mutants import CellIdentities
 from .mutants import Mutant, mutants
 from .progress import Progress
 
-Place = tuple[Primitive, int]  # a primitive and the number of an input (of a joint rule, 0 and -1)
+RuledInput = tuple[Primitive, int]  # a primitive and the number of an input (of a joint rule, 0 and -1)
 
 
 class FailedError(Exception):
@@ -69,12 +69,12 @@ class _Tests:
 
     items: list[Any]
     seconds: dict[int, float] = field(default_factory=dict)
-    called: dict[int, set[Place]] = field(default_factory=dict)
+    called: dict[int, set[RuledInput]] = field(default_factory=dict)
     kills: Counter[int] = field(default_factory=Counter)
 
-    def of(self, place: Place) -> list[int]:
+    def of(self, ruled: RuledInput) -> list[int]:
         """The numbers of the tests that called a rule, the most promising first."""
-        chosen = [n for n in self.called if place in self.called[n]]
+        chosen = [n for n in self.called if ruled in self.called[n]]
         return sorted(chosen, key=lambda n: (-self.kills[n], self.seconds[n]))
 
 
@@ -128,11 +128,11 @@ class Run:
     # --- the run -----------------------------------------------------------------------------------------------------
 
     def _run(self, tests: _Tests) -> None:
-        primitives, kinds = self.targets()
+        primitives, classes = self.targets()
         with contextlib.ExitStack() as stack:
-            called: set[Place] = set()
-            cells = [stack.enter_context(CellPlaces(kind, called)) for kind in kinds]
-            with _recorded(primitives, called):
+            called: set[RuledInput] = set()
+            cells = [stack.enter_context(CellIdentities(cls, called)) for cls in classes]
+            with _noting_calls(primitives, called):
                 self._run_unmutated(tests, called)
             every = [m for p in primitives for m in mutants(p)] + [m for c in cells for m in c.mutants()]
             every = [m for m in every if self.wanted(m.name)]
@@ -140,7 +140,7 @@ class Run:
                 raise FailedError(
                     "there is no mutant to try: no rule is called by the tests, or --only and --skip leave none"
                 )
-            if not any((m.primitive, m.k) in places for places in tests.called.values() for m in every):
+            if not any((m.primitive, m.k) in inputs for inputs in tests.called.values() for m in every):
                 names = ", ".join(dict.fromkeys(f"`{m.primitive.name}`" for m in every))
                 raise FailedError(
                     f"no test calls a rule of {names}, so there is nothing to try the {len(every)} mutants on: is this "
@@ -150,7 +150,7 @@ class Run:
             self.progress.start([m.primitive.name for m in every])
             self._run_mutants(tests, every)
 
-    def _run_unmutated(self, tests: _Tests, called: set[Place]) -> None:
+    def _run_unmutated(self, tests: _Tests, called: set[RuledInput]) -> None:
         self.progress.line(f"unmutated: {len(tests.items)} tests ...")
         begun = time.monotonic()
         for n, item in enumerate(tests.items):
@@ -275,14 +275,14 @@ def _last_line(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _recorded(primitives: list[Primitive], called: set[Place]) -> Iterator[None]:
-    """In the block, a rule that is called adds its place to `called`."""
+def _noting_calls(primitives: list[Primitive], called: set[RuledInput]) -> Iterator[None]:
+    """In the block, a rule that is called adds its input to `called`."""
     right = [(p, p.rules, p.joint) for p in primitives]
 
-    def noting(rule: Rule, *places: Place) -> Rule:
+    def noting(rule: Rule, *inputs: RuledInput) -> Rule:
         @functools.wraps(rule)
         def noted(*arguments: Any, **static: Any) -> Any:
-            called.update(places)
+            called.update(inputs)
             return rule(*arguments, **static)
 
         return noted
