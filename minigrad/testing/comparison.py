@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .differences import EPS, FINER, QUICK, Line, Slopes, scales, unit
+from .differences import EPS, FINER, QUICK, Line, Slopes, scales, slopes, unit
 from .problem import GradientError, KinkError, Options, Problem, random_signs
 from .progress import tell
 from .report import count, side_by_side
@@ -96,14 +96,15 @@ class Comparison:
             least = 0.1 * float(np.sqrt(np.mean(size[mask] ** 2)))
             enough = np.where(mask, np.maximum(1.0, least / size), 0.0)
             weights += [random_signs(rng, p.n) * enough for _ in range(PROJECTIONS)]
-        return np.array(weights).reshape(-1, p.n)
+        return np.array(weights).reshape(len(weights), p.n)
 
     def _random_rows(self, rng: np.random.Generator) -> np.ndarray:
         """Several for each output."""
         p = self.problem
         owner = np.repeat(np.arange(len(p.outputs)), [y.size for y in p.outputs])[p.kept]
         masks = [owner == k for k in np.unique(owner)]
-        return np.array([random_signs(rng, p.m) * mask for mask in masks for _ in range(PROJECTIONS)]).reshape(-1, p.m)
+        rows = [random_signs(rng, p.m) * mask for mask in masks for _ in range(PROJECTIONS)]
+        return np.array(rows).reshape(len(rows), p.m)
 
     def _look(self, rows: np.ndarray, slopes: np.ndarray | None, d: np.ndarray, found: Slopes, known: float) -> Seen:
         """Rule and differences along d; `slopes` are the rows' uᵀ J if known, `known` a size of slopes for `clear`."""
@@ -169,10 +170,11 @@ class Comparison:
         self._check_infinite_entries()
         self._check_something_is_finite()
         lines = [self._line(v) for v in self.weights]
-        quick = []
         for k, line in enumerate(lines):
             tell(f"derivative of order {self.problem.order}, {k} of {len(lines)} directions")
-            quick.append(self._from(QUICK, line, self.rows, self.slopes))
+            line.sides(range(QUICK, QUICK + 4))
+        found = slopes(lines, range(QUICK, QUICK + 4)) if lines else []
+        quick = [self._look(self.rows, self.slopes, line.d, one, 0.0) for line, one in zip(lines, found)]
         sharp = [np.where(seen.error <= SHARP * np.abs(seen.numeric), np.abs(seen.numeric), 0.0) for seen in quick]
         known = np.max(sharp, axis=0, initial=0.0)
         least = np.maximum(1e-9 * known, 1e-12 * np.abs(self.rows) @ self.problem.noise / EPS)

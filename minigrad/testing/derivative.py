@@ -110,7 +110,7 @@ class Derivative:
 
     def _expect(self, results: Arrays, expected: Arrays, text: Callable[[str, float, float], str], eps: float) -> None:
         """Raise with text(where, result, expected) if they differ by more than rounding errors of precision `eps`."""
-        floors = [floor * (1.0 if eps == EPS else 0.01) for floor in self.problem.rounding()]
+        floors = [floor * (1.0 if eps == EPS else 0.01) for floor in self.problem.rounding]
         for k, (result, value, floor) in enumerate(zip(results, expected, floors)):
             result = np.asarray(result, np.float64)
             if _differs(result, value, floor * (eps / EPS)) is None:

@@ -74,12 +74,12 @@ def unit(d: np.ndarray) -> float:
 
 
 def _stair(sides: np.ndarray, f0: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """The noise (m,) of an F that stands still at some steps: the height of a stair, at most EPS · size.
+    """The noise (lines, m) of an F that stands still at some steps: the height of a stair, at most EPS · size.
 
     log(1 + exp(x)) far left of 0 is such a staircase: its values are tiny, and their errors those of 1.
     """
     stands = (sides == f0).all(axis=1).any(axis=0)
-    noise = np.zeros(f0.shape)
+    noise = np.zeros(stands.shape)
     if stands.any():
         moves = np.abs(sides - f0)[..., stands]
         noise[stands] = np.fmin(np.min(np.where(moves > 0, moves, np.inf), axis=(0, 1)), EPS * size[stands])
@@ -93,7 +93,9 @@ def _safely(f: Function, x: np.ndarray, like: np.ndarray) -> np.ndarray:
             y = f(x)
     except Exception:  # every framework has its own for this
         return np.full_like(like, np.nan)
-    return np.where(np.isfinite(y), y, np.nan) if y.shape == like.shape else np.full_like(like, np.nan)
+    if y.shape != like.shape:
+        return np.full_like(like, np.nan)
+    return y if np.isfinite(y).all() else np.where(np.isfinite(y), y, np.nan)
 
 
 def _extrapolated(rows: np.ndarray, powers: Sequence[int]) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
@@ -141,11 +143,18 @@ class Line:
             least -= 1
         while most in self._sides:
             most += 1
-        return self._slopes(range(least, most), careful)
+        return slopes([self], range(least, most), careful)[0]
 
     def careful(self, first: int = 0) -> Slopes:
         """Slopes (m,) from steps of every size, with the noise of F measured."""
-        return self._slopes(range(first, len(LADDER)), True)
+        return slopes([self], range(first, len(LADDER)), True)[0]
+
+    def sides(self, steps: range) -> list[list[np.ndarray]]:
+        """F(t) and F(-t), each (m,), for these steps t of the ladder."""
+        for k in steps:
+            if k not in self._sides:
+                self._sides[k] = [self._at(LADDER[k]), self._at(-LADDER[k])]
+        return [self._sides[k] for k in steps]
 
     def _noise(self, probe: float) -> np.ndarray:
         """The standard deviation of F's rounding errors: those of fourth differences have 70 times the variance.
@@ -158,38 +167,36 @@ class Line:
             sides.append(np.sqrt(np.mean(np.diff(values, 4, axis=0) ** 2, axis=0) / 70))
         return np.fmin(*sides)  # type: ignore[no-any-return]
 
-    def _slopes(self, steps: range, careful: bool) -> Slopes:
-        """The best cell at which F looks smooth."""
-        for k in steps:
-            if k not in self._sides:
-                self._sides[k] = [self._at(LADDER[k]), self._at(-LADDER[k])]
-        f0, numbers = self.f0, np.array(steps)
-        sides = np.array([self._sides[k] for k in steps]).reshape(len(steps), 2, f0.size)
-        t = LADDER[numbers][:, None]
-        with np.errstate(all="ignore"):
-            right, left = (sides[:, 0] - f0) / t, (f0 - sides[:, 1]) / t  # (K, m)
-            central, gaps, size = (right + left) / 2, right - left, np.maximum(np.abs(right), np.abs(left))
-            noise = np.maximum(self.measured if careful else self.noise, EPS * np.max(np.abs(sides), axis=1))
-            if careful or len(steps) > 4:
-                noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), unit(self.d))))
-            rounding = noise / t + EPS * size / t  # of f's result, and of x + t d
-            typical = np.nan_to_num(size[np.argmin(np.abs(numbers - QUICK))], posinf=0.0)
-            value, error = np.full(f0.shape, np.nan), np.full(f0.shape, np.inf)
-            cells = zip(_extrapolated(central, (2, 4, 6, 8)), _extrapolated(gaps, (1, 3, 5, 7)), strict=True)
-            for (k, j, slope, slope_error), (_, _, gap, gap_error) in cells:
-                total = slope_error + 2 * rounding[k]
-                limit = np.maximum(KINK * size[k - j], NO_KINK * typical) + 40 * rounding[k]
-                better = (np.abs(gap) + gap_error <= limit) & (total < error)
-                value, error = np.where(better, slope, value), np.where(better, total, error)
-            if np.isfinite(error).all():
-                return Slopes(value, error, np.zeros(f0.shape), typical)
-            # no such cell: one-sided slopes where they change least from one step to the next
+
+def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> list[Slopes]:
+    """The best cell at which F looks smooth, for each of some lines through one x: at once, as each (m,) is small."""
+    f0, numbers, t = lines[0].f0, np.array(steps), LADDER[steps.start : steps.stop, None, None]
+    sides = np.array([line.sides(steps) for line in lines]).reshape(len(lines), len(steps), 2, f0.size)
+    sides = np.moveaxis(sides, 0, 2)  # (K, 2, lines, m)
+    with np.errstate(all="ignore"):
+        right, left = (sides[:, 0] - f0) / t, (f0 - sides[:, 1]) / t  # (K, lines, m)
+        central, gaps, size = (right + left) / 2, right - left, np.maximum(np.abs(right), np.abs(left))
+        noise = np.array([line.measured if careful else line.noise for line in lines])
+        noise = np.maximum(noise, EPS * np.max(np.abs(sides), axis=1))
+        if careful or len(steps) > 4:
+            units = np.array([[unit(line.d)] for line in lines])
+            noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), units)))
+        rounding = noise / t + EPS * size / t  # of f's result, and of x + t d
+        typical = np.nan_to_num(size[np.argmin(np.abs(numbers - QUICK))], posinf=0.0)
+        value, error, jump = (np.full(typical.shape, start) for start in (np.nan, np.inf, 0.0))
+        cells = zip(_extrapolated(central, (2, 4, 6, 8)), _extrapolated(gaps, (1, 3, 5, 7)), strict=True)
+        for (k, j, slope, slope_error), (_, _, gap, gap_error) in cells:
+            total = slope_error + 2 * rounding[k]
+            limit = np.maximum(KINK * size[k - j], NO_KINK * typical) + 40 * rounding[k]
+            better = (np.abs(gap) + gap_error <= limit) & (total < error)
+            value, error = np.where(better, slope, value), np.where(better, total, error)
+        kinked = ~np.isfinite(error)
+        if kinked.any():  # no such cell: one-sided slopes where they change least from one step to the next
             change = np.abs(np.diff(right, axis=0)) + np.abs(np.diff(left, axis=0)) + 4 * rounding[1:]
             best = np.argmin(np.where(np.isnan(change), np.inf, change), axis=0)[None] + 1
             right, left = (np.take_along_axis(side, best, axis=0)[0] for side in (right, left))
-            kinked = ~np.isfinite(error)
-            mean, jump = np.where(kinked, (right + left) / 2, value), np.where(kinked, right - left, 0.0)
-            return Slopes(mean, error, jump, typical)
+            value, jump = np.where(kinked, (right + left) / 2, value), np.where(kinked, right - left, jump)
+    return [Slopes(*parts) for parts in zip(value, error, jump, typical)]
 
 
 def numeric_gradient(

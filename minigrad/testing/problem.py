@@ -108,11 +108,12 @@ class Problem:
     n = property(lambda self: self.x.size)
     m = property(lambda self: self.y.size)
 
-    @property
+    @cached_property
     def size(self) -> np.ndarray:
         """The natural size (n,) of each entry of x: |x|, or 1 where that is small; 0 if it is infinite."""
         return scales(self.x, self.typical)[0]
 
+    @cached_property
     def rounding(self) -> Arrays:
         """How far rounding may move the derivative's results, for cotangents (or tangents) of size 1."""
         smallest = np.min(self.size, initial=1.0, where=self.size > 0)
@@ -164,14 +165,17 @@ def nothing_in(result: Any, wanted: str) -> TypeError:
 
 def flattened(arrays: Arrays) -> np.ndarray:
     """All entries as one float64 vector."""
-    return np.concatenate([np.ravel(a) for a in arrays] or [np.zeros(0)]).astype(np.float64)
+    parts = [np.ravel(a) for a in arrays] or [np.zeros(0)]
+    return np.concatenate(parts, dtype=np.float64, casting="unsafe")
 
 
 def split(x: np.ndarray, like: Arrays) -> Arrays:
     """A vector cut into new arrays of the shapes of `like`."""
-    ends = np.cumsum([a.size for a in like])
-    parts = np.split(x, ends[:-1]) if like else []
-    return [part.reshape(a.shape).copy() for part, a in zip(parts, like, strict=True)]
+    parts, start = [], 0
+    for a in like:
+        parts.append(x[start : start + a.size].reshape(a.shape).copy())
+        start += a.size
+    return parts
 
 
 def position(j: int, arrays: Arrays) -> tuple[int, tuple[int, ...]]:
@@ -189,7 +193,7 @@ def random_signs(rng: np.random.Generator, size: Any) -> np.ndarray:
     With signs, errors of one kind do not add up to nothing as they may for non-negative weights; with magnitudes, two
     equal errors of opposite sign do not cancel either.
     """
-    return np.asarray(rng.choice([-1.0, 1.0], size) * rng.uniform(0.5, 1.5, size))
+    return np.asarray((2.0 * rng.integers(0, 2, size) - 1.0) * rng.uniform(0.5, 1.5, size))
 
 
 def nudged(x: np.ndarray, share: float, rng: np.random.Generator, at_zero: float = 0.0) -> np.ndarray:

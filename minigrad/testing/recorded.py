@@ -45,6 +45,8 @@ def tensor_map(f: TensorFunction) -> Map:
     def value(xs: Arrays) -> Arrays:
         with no_grad():
             result = f(*[Tensor._sharing(x) for x in xs])
+        if isinstance(result, Variable) and result._data.dtype.kind == "f":
+            return [result._data]
         if not any(isinstance(y, Variable) and y._data.dtype.kind == "f" for y in tree_leaves(result)):
             raise nothing_in(result, "a floating-point Tensor or a tree that holds one")
         return [y._data for y in floating_parts(result)]

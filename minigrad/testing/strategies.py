@@ -6,6 +6,7 @@ They shrink to few axes, few entries, and values near 0.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -74,7 +75,13 @@ def arrays(
 @st.composite
 def _made(draw: Any, shape: st.SearchStrategy[Shape], entries: Any, make: Callable[[np.ndarray], np.ndarray]) -> Any:
     """What `make` returns for an array of integers: hypothesis shows that, and not how it was made."""
-    return make(draw(hnp.arrays(np.int64, draw(shape), elements=entries, fill=st.nothing())))
+    return make(draw(_integers(draw(shape), entries)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _integers(shape: Shape, entries: st.SearchStrategy[int]) -> st.SearchStrategy[np.ndarray]:
+    """One strategy for each kind of array: a new one is validated anew, which takes longer than to draw from it."""
+    return hnp.arrays(np.int64, shape, elements=entries, fill=st.nothing())
 
 
 def tensors(
@@ -242,12 +249,18 @@ def away_from(
     >>> float(abs(hypothesis.find(away_from(0.0, (2,), gap=0.5), lambda x: True)).min())
     0.5
     """
-    grid = range(math.ceil(low * GRAIN), math.floor(high * GRAIN) + 1)
-    free = [k for k in grid if np.all(np.abs(k / GRAIN - np.ravel(kinks)) >= gap - 1e-12)]
-    if not free:
-        raise ValueError(f"away_from: kinks {np.ravel(kinks).tolist()} with gap {gap} leave no room in [{low}, {high}]")
-    entries = st.sampled_from(sorted(free, key=lambda k: (abs(k), -k)))
+    entries = _free(tuple(np.ravel(kinks).tolist()), gap, low, high)
     return _made(_shaped(shape), entries, lambda k: np.asarray(k / GRAIN, dtype))
+
+
+@functools.lru_cache(maxsize=64)
+def _free(kinks: tuple[float, ...], gap: float, low: float, high: float) -> st.SearchStrategy[int]:
+    """The multiples of 1 / GRAIN in [low, high] that are at least `gap` away from all kinks, nearest to 0 first."""
+    grid = np.arange(math.ceil(low * GRAIN), math.floor(high * GRAIN) + 1)
+    free = grid[(np.abs(grid / GRAIN - np.array(kinks)[:, None]) >= gap - 1e-12).all(axis=0)].tolist()
+    if not free:
+        raise ValueError(f"away_from: kinks {list(kinks)} with gap {gap} leave no room in [{low}, {high}]")
+    return st.sampled_from(sorted(free, key=lambda k: (abs(k), -k)))
 
 
 def probabilities(shape: Shapes | None = None, axis: int = -1, least: float = 0.01) -> st.SearchStrategy[np.ndarray]:
