@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from textbook import arrays_of, grads_of, randomised, swapped
+from textbook import arrays_of, grads_of, joined, randomised, swapped
 
 import minigrad as mg
 import nn
@@ -79,7 +79,7 @@ def test_a_projected_network_has_the_derivatives_of_finite_differences() -> None
         with swapped(net, parameters):
             return net(xs, state, lengths=LENGTHS)
 
-    check_grad(f, arrays_of(net), XS, state)
+    check_grad(*joined(f, arrays_of(net), XS, state), mode="project")
 
 
 @pytest.mark.parametrize("options", [{"checkpoint": 2}, {"residual": True}, {"dropout": 0.5}], ids=str)

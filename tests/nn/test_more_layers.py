@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from textbook import grads_of, randomised, weighted, weights_of
+from textbook import grads_of, joined, randomised, weighted, weights_of
 
 import minigrad as mg
 import nn
@@ -20,7 +20,7 @@ def check(module: Any, x: np.ndarray, order: int = 2) -> None:
         with weighted(module, weights):
             return module(x)
 
-    check_grad(f, weights_of(module), x, order=order, mode="project")
+    check_grad(*joined(f, weights_of(module), x), order=order, mode="project")
 
 
 # --- layer normalisation ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from textbook import make_cell, random_state, randomised, weighted, weights_of
+from textbook import joined, make_cell, random_state, randomised, weighted, weights_of
 
 import minigrad as mg
 import nn
@@ -32,7 +32,7 @@ def check_network(net: Any, xs: np.ndarray, state: Any, order: int) -> None:
         with weighted(net, weights):
             return net(xs, state)
 
-    check_grad(f, weights_of(net), xs, state, order=order, mode="project")
+    check_grad(*joined(f, weights_of(net), xs, state), order=order, mode="project")
 
 
 @each_network
@@ -81,9 +81,8 @@ def test_elman_loss_has_the_derivatives_of_finite_differences(sizes: Any, seed: 
             return nn.cross_entropy(net(xs, state)[0], targets, reduction="sum")
 
     order = 2 if H * I < 6 else 1
-    check_grad(
-        loss, weights_of(net), rng.standard_normal((T, B, I)), random_state(net, B, rng), order=order, mode="project"
-    )
+    xs, state = rng.standard_normal((T, B, I)), random_state(net, B, rng)
+    check_grad(*joined(loss, weights_of(net), xs, state), order=order, mode="project")
 
 
 @each_network
@@ -98,7 +97,7 @@ def test_integer_inputs_have_the_derivatives_of_finite_differences(kind: Any, se
         with weighted(net, weights):
             return net(numbers, state)
 
-    check_grad(f, weights_of(net), random_state(net, 2, rng), order=1, mode="project")
+    check_grad(*joined(f, weights_of(net), random_state(net, 2, rng)), order=1, mode="project")
 
 
 def test_second_derivatives_with_integer_inputs_match_finite_differences() -> None:

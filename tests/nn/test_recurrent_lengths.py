@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from textbook import grads_of, parts_of, put, random_state, randomised, swapped, weights_of
+from textbook import grads_of, joined, parts_of, put, random_state, randomised, swapped, weights_of
 
 import minigrad as mg
 import nn
@@ -96,7 +96,7 @@ def test_derivatives_with_lengths_match_finite_differences(
 
     with swapped(net, kept):
         inputs = weights_of(net), rng.standard_normal((3, 2, 2)), random_state(net, 2, rng)
-        check_grad(f, *inputs, order=2 if checkpoint is None and layers == 1 else 1, mode="project")
+        check_grad(*joined(f, *inputs), order=2 if checkpoint is None and layers == 1 else 1, mode="project")
 
 
 @each_network

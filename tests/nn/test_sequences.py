@@ -83,7 +83,7 @@ def test_chunks_of_no_length_or_of_unequal_sequences_raise(length: int, sizes: A
 
 def test_memory_stays_constant_over_hundreds_of_chunks() -> None:
     net = nn.GRU(3, 8, rng=0)
-    xs, held, state = np.ones((5 * 300, 4, 3), np.float32), [], None
+    xs, held, state = np.ones((5 * 200, 4, 3), np.float32), [], None
     tracemalloc.start()
     try:
         for k, x in enumerate(nn.tbptt_chunks(xs, 5)):
@@ -96,5 +96,5 @@ def test_memory_stays_constant_over_hundreds_of_chunks() -> None:
                 held.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-    assert held[2] - held[1] < 10_000
+    assert held[1] - held[0] < 10_000
     assert all(isinstance(s, mg.Tensor) for s in mg.tree_leaves(state))

@@ -123,7 +123,7 @@ def compressed(data: bytes, rng: np.random.Generator, suffix: str) -> bytes:
     if suffix == ".npz":
         parts = list(members(data).items())
         name = parts[int(rng.integers(len(parts)))][0]
-        return zipped([(n, bytes(10**7) if n == name else raw) for n, raw in parts], zipfile.ZIP_DEFLATED)
+        return zipped([(n, bytes(2 * 10**6) if n == name else raw) for n, raw in parts], zipfile.ZIP_DEFLATED)
     depth = int(rng.integers(10, 100_000))
     return with_header(data, b"[" * depth + b"]" * depth)
 
@@ -204,11 +204,12 @@ def test_each_kind_of_damage_that_matters_is_refused(suffix: str, kind: Any, tmp
 
 
 @each_format
-def test_every_flipped_bit_is_refused_or_changes_nothing(suffix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("all_bits", [False, pytest.param(True, marks=pytest.mark.campaign)], ids=["some", "all"])
+def test_every_flipped_bit_is_refused_or_changes_nothing(suffix: str, all_bits: bool, tmp_path: Path) -> None:
     path, a = tmp_path / f"flipped{suffix}", {"W": np.arange(3, dtype=np.float32)}
     nn.save(path, a, {"k": "v"})
     whole = path.read_bytes()
-    for k in range(8 * len(whole)):
+    for k in range(0, 8 * len(whole), 1 if all_bits else 7):
         changed = bytearray(whole)
         changed[k // 8] ^= 1 << (k % 8)
         path.write_bytes(changed)

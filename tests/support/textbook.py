@@ -157,6 +157,22 @@ def weighted(module: Any, weights: Any) -> AbstractContextManager[None]:
     return swapped(module, parts_of(module, weights))
 
 
+def joined(f: Any, *inputs: Any) -> tuple[Any, np.ndarray]:
+    """f as a function of one vector that holds all of `inputs`, whose result is one vector too; and that vector.
+
+    Checked like this, a network's weights, inputs and states move together along a few random directions.
+    """
+    leaves = [np.asarray(x) for x in mg.tree_leaves(inputs)]
+    cuts = np.cumsum([x.size for x in leaves])[:-1].tolist()
+
+    def g(vector: Any) -> Any:
+        parts = iter(mg.split(vector, cuts))
+        results = f(*mg.tree_map(lambda x: next(parts).reshape(np.shape(x)), inputs))
+        return mg.concatenate([y.reshape(-1) for y in mg.tree_leaves(results)])
+
+    return g, np.concatenate([x.ravel() for x in leaves])
+
+
 def grads_of(module: Any, output: Any, g: Any = None) -> dict[str, np.ndarray]:
     """The gradient of every parameter after one clean backward pass."""
     module.zero_grad()

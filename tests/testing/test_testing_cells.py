@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from textbook import weighted, weights_of
+from textbook import joined, weighted, weights_of
 
 import minigrad as mg
 import nn
@@ -65,7 +65,7 @@ def test_our_cells_pass_stacked_in_both_directions_and_with_lengths(factory: Any
         with weighted(net, weights):
             return net(xs, state, lengths=[2, 3])
 
-    check_grad(f, weights, rng.standard_normal((3, 2, 3)), state, mode="project")
+    check_grad(*joined(f, weights, rng.standard_normal((3, 2, 3)), state), mode="project")
 
 
 class Leaky(nn.RNNCell):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import Phase, settings
 
 import minigrad as mg
 import nn
@@ -35,6 +36,7 @@ def slope_of_arrays(g: Any, x: Any) -> Any:
 
 
 halved = mg.primitive(np.sin, lambda g, y, x: slope(g, x), name="halved")
+once = settings(max_examples=1, phases=[Phase.generate])  # the smallest failure is no matter here
 
 
 class HalvedCell(nn.RNNCell):
@@ -43,11 +45,13 @@ class HalvedCell(nn.RNNCell):
         return h, h
 
 
+@once
 @given_grad(x=arrays((2,), low=0.5, high=1.0))
 def decorated(x: Any) -> Any:
     return halved(x)
 
 
+@once
 @given_grad(x=arrays((2,), low=0.5, high=1.0), vjp=slope_of_arrays)
 def decorated_plain(x: Any) -> Any:
     return np.sin(x)

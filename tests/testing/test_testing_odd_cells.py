@@ -80,7 +80,7 @@ class Dropped(Base):
 
 @pytest.mark.parametrize("cell", [Held, Legacy, Plain, Around, AroundElsewhere, Dropped])
 def test_a_cell_that_draws_random_numbers_draws_the_same_in_every_run(cell: Any) -> None:
-    check_cell(cell)
+    check_cell(cell, order=2 if cell is Held else 1)
 
 
 def test_generators_of_the_program_are_put_back() -> None:
@@ -253,7 +253,7 @@ def test_inputs_may_be_images() -> None:
 
 @pytest.mark.parametrize("inputs", [SEVERAL, tuple(SEVERAL.values())], ids=["a dict", "a tuple"])
 def test_inputs_may_be_trees_of_sequences_some_of_integers(inputs: Any) -> None:
-    check_cell(Several, inputs=inputs)
+    check_cell(Several, inputs=inputs, order=1)
     with pytest.raises(GradientError, match=r"xs\[.*\], derivative of order 1"):
         check_cell(lambda I, H: Several(I, H, broken=True), inputs=inputs)
 

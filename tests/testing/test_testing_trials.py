@@ -21,11 +21,20 @@ from trials import Trial, special_trials
 from trials_algebra import array_trials
 from trials_frameworks import hips_trials, torch_trials
 
+campaign = pytest.mark.campaign
 TRIALS = [*special_trials(), *array_trials()]
 
 
-@pytest.mark.parametrize("mode", ["auto", "project"])
-@pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.name)
+def in_either_mode(cases: Any) -> Any:
+    """Each case in both modes; one of them, in turn after as many cases as there are kinds of faults, is a campaign."""
+    return [
+        pytest.param(*case, mode, id=f"{name}-{mode}", marks=() if k // len(FAULTS) % 2 == j else campaign)
+        for k, (name, case) in enumerate(cases)
+        for j, mode in enumerate(["auto", "project"])
+    ]
+
+
+@pytest.mark.parametrize(("trial", "mode"), in_either_mode((trial.name, [trial]) for trial in TRIALS))
 def test_a_right_gradient_of_scipy_or_by_hand_is_accepted(trial: Trial, mode: str) -> None:
     check_vjp(trial.f, trial.vjp, *trial.draw(np.random.default_rng(1)), mode=mode)
 
@@ -50,17 +59,17 @@ def planted() -> Iterator[tuple[Trial, str, tuple[Any, ...]]]:
 
 
 PLANTED = list(planted())
+IN_EITHER_MODE = in_either_mode((f"{trial.name}: {fault}", (trial, fault, xs)) for trial, fault, xs in PLANTED)
 
 
 def test_every_kind_of_fault_is_planted() -> None:
     assert {fault for _, fault, _ in PLANTED} == set(FAULTS)
     assert len(FAULTS) >= 25
+    cheap = [case.values for case in IN_EITHER_MODE if not case.marks]
+    assert {(fault, mode) for _, fault, _, mode in cheap} == {(f, mode) for f in FAULTS for mode in ("auto", "project")}
 
 
-@pytest.mark.parametrize("mode", ["auto", "project"])
-@pytest.mark.parametrize(
-    ("trial", "fault", "xs"), PLANTED, ids=[f"{trial.name}: {fault}" for trial, fault, _ in PLANTED]
-)
+@pytest.mark.parametrize(("trial", "fault", "xs", "mode"), IN_EITHER_MODE)
 def test_a_fault_in_a_gradient_of_scipy_or_by_hand_is_rejected(trial: Trial, fault: str, xs: Any, mode: str) -> None:
     f, vjp = FAULTS[fault](trial)
     with pytest.raises(GradientError):
