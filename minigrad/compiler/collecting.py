@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .instruction import Instruction, Kind, Layout, Value
+from .instruction import Instruction, Kind, Layout, Value, layout
 from .passes import NEVER
 from .places import Place, Step, View, address, fresh
-from .table import PARTS, takes_out
+from .table import BEHIND, PARTS
 
 
 class Collection(NamedTuple):
@@ -32,6 +33,8 @@ class _Pattern(NamedTuple):
 
 def _pattern(kind: Kind, lying: Layout) -> _Pattern | None:
     """Where a collecting instruction's inputs go in its result; None if it does not collect these."""
+    if kind.primitive in BEHIND and 0 not in lying.shape:
+        return _behind(lying, *BEHIND[kind.primitive](**kind.static))
     split = PARTS.get(kind.primitive)
     covered = np.zeros(lying.shape, bool)
     if split is None or not covered.size or (parts := split(covered, **kind.static)) is None:
@@ -55,6 +58,21 @@ def _pattern(kind: Kind, lying: Layout) -> _Pattern | None:
     return _Pattern(pieces, added, gap)
 
 
+def _behind(lying: Layout, axis: int, ends: Sequence[int] | None) -> _Pattern:
+    """Inputs that lie one behind the other on an axis: each is an entry of it, or goes to one of the `ends`."""
+    shape, dtype, strides = lying.shape, lying.dtype, lying.strides
+    axis %= len(shape)
+    if ends is None:
+        entry = layout((*shape[:axis], *shape[axis + 1 :]), dtype, (*strides[:axis], *strides[axis + 1 :]))
+        pieces = [View(k * strides[axis], entry) for k in range(shape[axis])]
+    else:
+        pieces = [
+            View(start * strides[axis], layout((*shape[:axis], end - start, *shape[axis + 1 :]), dtype, strides))
+            for start, end in zip((0, *ends), ends)
+        ]
+    return _Pattern(pieces, [False] * len(pieces), None)
+
+
 def _box(covered: np.ndarray) -> tuple[Any, ...]:
     """The box of entries that are to start as 0: all that no part covers, or everything."""
     box: list[Any] = []
@@ -72,22 +90,26 @@ class Collecting:
     """
 
     def __init__(self, instructions: Sequence[Instruction], results: Sequence[Value]) -> None:
+        self.instructions, self.results = instructions, results
         self.places: dict[Value, Place] = {}
         self.collections: dict[Value, Collection] = {}
         self.until: dict[Value, int] = {}  # the number of the instruction that adds to a value's place
-        self.last: dict[Value, int] = dict.fromkeys(results, NEVER)  # the one that last reads it, or a view of it
         self.computed = {out for kind, _, out in instructions if kind.base is None}
-        last = self.last
-        n = len(instructions)
-        for i in reversed(instructions):
+        for n in reversed([n for n, i in enumerate(instructions) if i[0].collects]):
+            self._collect(n, instructions[n])
+
+    @functools.cached_property
+    def last(self) -> dict[Value, int]:
+        """The number of the instruction that last reads a value, or a view of it."""
+        last: dict[Value, int] = dict.fromkeys(self.results, NEVER)
+        n = len(self.instructions)
+        for kind, reads, out in reversed(self.instructions):
             n -= 1
-            kind, reads, out = i
             end = n if kind.base is None else last.get(out, n)
             for x in reads:
                 if last.get(x, -1) < end:
                     last[x] = end
-            if kind.collects:
-                self._collect(n, i)
+        return last
 
     def _collect(self, n: int, i: Instruction) -> None:
         place = self.places.get(i.out)
@@ -99,10 +121,11 @@ class Collecting:
             alone = pattern.gap is None and not any(pattern.added)
             place = (self._overlay(i.out, inputs, pattern) if alone else None) or fresh(i.out)
             self.places[i.out] = place
-        pieces = [place.part(view) for view in pattern.pieces]
+        root, start, _ = place
+        pieces = [Place(root, start + offset, piece) for offset, piece in pattern.pieces]
         limit = min(self.until.get(i.out, NEVER), n if any(pattern.added) else NEVER)
         for x, piece, adds in zip(inputs, pieces, pattern.added, strict=True):
-            if not adds and self._movable(x, piece) and self.last[x] <= limit:
+            if not adds and self._movable(x, piece) and (limit == NEVER or self.last[x] <= limit):
                 self.places[x], self.until[x] = piece, limit
         gap = None if pattern.gap is None else place.part(pattern.gap)
         self.collections[i.out] = Collection(pieces, pattern.added, gap)
@@ -161,8 +184,16 @@ def schedule(
                     how = "add" if adds else "move"
                     steps.append(Step(how, f"{how} {kind.primitive.name}", None, (x,), given, piece))
         elif kind.base is None or place.root is not places[reads[kind.base]].root:  # else a view
-            how = "out" if takes_out(kind.primitive.function) and 0 not in kind.layout.shape else "copy"
-            steps.append(Step(how, kind.primitive.name, kind, reads, [places[x] for x in reads], place))
+            steps.append(
+                Step(
+                    "out" if kind.takes_out else "copy",
+                    kind.primitive.name,
+                    kind,
+                    reads,
+                    [places[x] for x in reads],
+                    place,
+                )
+            )
     return steps
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from .. import ops, shapes
 from ..primitive import Primitive
 from ..tree import tree_leaves, tree_map
-from .table import IMPURE, PARTS
+from .table import IMPURE, PARTS, takes_out
 
 
 class Layout:
@@ -25,14 +25,22 @@ class Layout:
     `exact` marks integers, which a trace does compute with.
     """
 
-    __slots__ = ("shape", "dtype", "strides", "nbytes", "outline", "exact")
+    __slots__ = ("shape", "dtype", "strides", "nbytes", "outline", "exact", "_entry")
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]) -> None:
         self.shape, self.dtype, self.strides = shape, dtype, strides
         self.nbytes = dtype.itemsize * math.prod(shape)
         self.exact = dtype.kind not in "fb"
+        self._entry: Layout | None = None
         #: an array like these that has the memory of one entry, 0: see `outline.py`
         self.outline = np.ndarray(shape, dtype, np.zeros((), dtype), 0, (0,) * len(shape))
+
+    @property
+    def entry(self) -> Layout:
+        """How an entry of the first axis lies."""
+        if self._entry is None:
+            self._entry = layout(self.shape[1:], self.dtype, self.strides[1:])
+        return self._entry
 
     def matches(self, other: Layout) -> bool:
         """Whether entries of both lie in the same pattern."""
@@ -91,19 +99,25 @@ class Value:
         return f"v{self.number}:{self.layout!r}"
 
 
+#: What has at most so many bytes is small, see `batches.py`.
+SMALL = 64 * 1024
+
+
 class Kind:
     """What an instruction does, but for which Values it reads: primitive(*inputs, **static), a Layout for each Value.
 
     `layout` is that of the result, `base` the number of the Value whose memory the result shares, None if it has its
     own. `flat` tells that no Value is in a tuple among the inputs, or in static. `lean` tells that the function is
-    elementwise and reads arrays alone, which all have the result's shape. `repeatable` tells that a trace knows what
-    becomes of such a call without making it, `lasting` that there are only constants in it. `found` is for what is
-    found out about the kind later on.
+    elementwise and reads arrays alone, which all have the result's shape; `small` that it is elementwise and makes an
+    array of at most `SMALL` bytes; `takes_out` that it writes to a given array. `entry` is the number k of x[k], None
+    for all else. `repeatable` tells that a trace knows what becomes of such a call without making it, `lasting` that
+    there are only constants in it. `found` is for what is found out about the kind later on.
     """
 
     __slots__ = (
         "primitive", "inputs", "static", "layout", "base", "flat", "reads_only", "pure", "collects", "elementwise",
-        "unbroadcast", "product", "transpose", "lean", "repeatable", "lasting", "found",
+        "unbroadcast", "small", "product", "transpose", "lean", "takes_out",
+        "entry", "repeatable", "lasting", "found",
     )  # fmt: skip
 
     def __init__(
@@ -123,9 +137,12 @@ class Kind:
         self.pure, self.collects = p not in IMPURE, p in PARTS
         self.elementwise = self.pure and self.flat and not static and _is_elementwise(p.function)
         self.unbroadcast = self.elementwise and all([x.shape == layout.shape for x in inputs if type(x) is Layout])
+        self.small = self.elementwise and 0 < layout.nbytes <= SMALL and layout.shape != ()
         self.product = p is ops.matmul and self.reads_only
         self.transpose = len(layout.shape) == 2 and self.flat and _is_transpose(p, inputs, static)
         self.lean = self.unbroadcast and self.reads_only and p.function not in KEYWORD_OUT
+        self.takes_out = takes_out(p.function) and 0 not in layout.shape
+        self.entry = inputs[1] if p is shapes.getitem and self.base == 0 and type(inputs[1]) is int else None
         self.repeatable = self.lasting = False
         self.found: dict[Any, Any] = {}
 

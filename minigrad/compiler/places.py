@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..shapes import getitem
 from .instruction import Instruction, Kind, Layout, Value, layout
 from .passes import NEVER, packed
 
@@ -93,13 +92,19 @@ def address(array: np.ndarray) -> int:
 
 
 def laid_out(instructions: Sequence[Instruction], places: dict[Value, Place]) -> None:
-    """Give every other value a place: a view within what it is a view of, what is computed a root of its own."""
+    """Give every other value a place: a view within what it is a view of, what is computed a root of its own.
+
+    An entry of the first axis, of which each turn of a loop has another one, lies where its number says.
+    """
     stand_ins: dict[Layout, tuple[np.ndarray, int]] = {}
     for kind, reads, out in instructions:
         if out in places:
             continue
         if kind.base is not None and len(reads) == 1:
             root, offset, lying = base = places[reads[0]]
+            if kind.entry is not None and 0 not in lying.shape:
+                places[out] = Place(root, offset + kind.entry % lying.shape[0] * lying.strides[0], lying.entry)
+                continue
             try:
                 view = kind.found[lying]
             except KeyError:
@@ -116,14 +121,11 @@ def laid_out(instructions: Sequence[Instruction], places: dict[Value, Place]) ->
 def _view(kind: Kind, base: np.ndarray, start: int) -> View | None:
     """How the result of an instruction lies in its base, which is at address `start`: found by making it there.
 
-    Nobody reads the base's entries. None if there is no such view in this layout, so that it will be a copy. An entry
-    of the first axis, of which each turn of a loop has another one, lies where its number says.
+    Nobody reads the base's entries. None if there is no such view in this layout, so that it will be a copy.
     """
     if 0 in kind.layout.shape or not base.size:
         return None
     inputs, static = kind.called_with((base,))
-    if kind.primitive is getitem and type(k := inputs[1]) is int:
-        return View(k % len(base) * base.strides[0], layout(base.shape[1:], base.dtype, base.strides[1:]))
     y = kind.primitive.function(*inputs, **static)
     return View.of(y, start) if np.may_share_memory(base, y) else None
 

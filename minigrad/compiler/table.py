@@ -20,6 +20,9 @@ P = TypeVar("P", bound=Callable[..., Any])
 
 #: Of what only collects its inputs: `parts(out, **static)` gives the views of `out` that they go to, or None.
 PARTS: dict[Primitive, Callable[..., Any]] = {}
+#: Of what puts its inputs one behind the other: `behind(**static)` gives the axis, and where each ends on it; None for
+#: the ends if each is an entry of that axis. What `PARTS` says is found out from this at once.
+BEHIND: dict[Primitive, Callable[..., Any]] = {}
 #: `calls(out, *inputs, **static)` gives pairs (function, operands) that write the result into `out`, or None.
 CALLS: dict[Primitive, Callable[..., Any]] = {}
 #: What does more than to compute its result from its inputs: every call is made, each time.
@@ -59,6 +62,7 @@ def compile_as(
     """
     if not isinstance(p, Primitive):
         raise TypeError(f"compile_as: the first argument must be a primitive, got {type(p).__name__}")
+    BEHIND.pop(p, None)
     for table, found in ((PARTS, parts), (CALLS, calls)):
         table.pop(p, None)
         if found is not None:
@@ -98,6 +102,8 @@ def _stacked(out: Any, axis: int) -> Any:
 compile_as(shapes.scatter, parts=_scattered)
 compile_as(shapes._stack, parts=_stacked)
 compile_as(shapes._concatenate, parts=lambda out, axis, ends: np.split(out, ends[:-1], axis))
+BEHIND[shapes._stack] = lambda axis: (axis, None)
+BEHIND[shapes._concatenate] = lambda axis, ends: (axis, ends)
 
 
 # --- what is several calls, or another one for some arrays ----------------------------------------------------------

@@ -313,3 +313,14 @@ def test_description_has_every_call_with_places_and_bytes() -> None:
     assert f"{product} = dot({x}, constant1[0]:f64[6,6])  # matmul" in lines[0]
     assert f" = multiply({product}, 0.5)  # sigmoid" in lines[1]
     assert f"= move stack({x})" in lines[-1]
+
+
+def test_nothing_is_added_to_a_part_that_is_read_later_as_a_view() -> None:
+    def f(x: Any, y: Any) -> Any:
+        part = mg.tanh(x)
+        turned = mg.transpose(part)
+        _, pull = mg.vjp(lambda y: (y[0:3], y[1:4]), y)
+        return pull((mg.exp(x), part)), turned * 2.0
+
+    for found, expected in zip(mg.tree_leaves(mg.compile(f)(X[:3], X)), mg.tree_leaves(f(X[:3], X)), strict=True):
+        np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))

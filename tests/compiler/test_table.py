@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minigrad as mg
+from minigrad import shapes
+from minigrad.compiler.collecting import _pattern
+from minigrad.compiler.instruction import Kind, layout
 from minigrad.compiler.table import CALLS, IMPURE, PARTS
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
@@ -85,3 +91,16 @@ def test_what_was_said_of_a_primitive_before_is_forgotten() -> None:
 def test_only_primitives_have_a_place_in_the_table() -> None:
     with pytest.raises(TypeError, match="compile_as: the first argument must be a primitive, got function"):
         mg.compile_as(lambda x: x, pure=False)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=4), st.data())
+def test_parts_behind_one_another_are_where_the_views_lie(shape: list[int], data: Any) -> None:
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    ends = tuple(sorted({*data.draw(st.lists(st.integers(1, shape[axis]))), shape[axis]}))
+    like = np.zeros(shape[::-1]).T if data.draw(st.booleans()) else np.zeros(shape)
+    lying = layout(like.shape, like.dtype, like.strides)
+    for p, static in ((shapes._stack, {"axis": axis}), (shapes._concatenate, {"axis": axis, "ends": ends})):
+        kind = Kind(p, (), static, lying, None)
+        with mock.patch.dict("minigrad.compiler.collecting.BEHIND", clear=True):
+            expected = _pattern(kind, lying)
+        assert _pattern(kind, lying) == expected
