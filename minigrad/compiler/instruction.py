@@ -135,16 +135,20 @@ class Kind:
         self.reads_only = self.flat and all(read)
         self.base = sum(read[:view]) if view is not None and self.flat and read[view] else None
         self.pure, self.collects = p not in IMPURE, p in PARTS
-        self.elementwise = self.pure and self.flat and not static and _is_elementwise(p.function)
-        self.unbroadcast = self.elementwise and all([x.shape == layout.shape for x in inputs if type(x) is Layout])
-        self.small = self.elementwise and 0 < layout.nbytes <= SMALL and layout.shape != ()
         self.product = p is ops.matmul and self.reads_only
         self.transpose = len(layout.shape) == 2 and self.flat and _is_transpose(p, inputs, static)
-        self.lean = self.unbroadcast and self.reads_only and p.function not in KEYWORD_OUT
-        self.takes_out = takes_out(p.function) and 0 not in layout.shape
         self.entry = inputs[1] if p is shapes.getitem and self.base == 0 and type(inputs[1]) is int else None
+        self._look_at_function()
         self.repeatable = self.lasting = False
         self.found: dict[Any, Any] = {}
+
+    def _look_at_function(self) -> None:
+        function, layout = self.primitive.function, self.layout
+        self.elementwise = self.pure and self.flat and not self.static and _is_elementwise(function)
+        self.unbroadcast = self.elementwise and all([x.shape == layout.shape for x in self.inputs if type(x) is Layout])
+        self.small = self.elementwise and 0 < layout.nbytes <= SMALL and layout.shape != ()
+        self.lean = self.unbroadcast and self.reads_only and function not in KEYWORD_OUT
+        self.takes_out = takes_out(function) and 0 not in layout.shape
 
     def called_with(self, arrays: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """Inputs and static, with these in place of the Values."""
