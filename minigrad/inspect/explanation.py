@@ -1,6 +1,6 @@
 """The backward pass of a tape, step by step: what arrives at each entry, its rule, and what that gives to which input.
 
-It does what `backward` does, with the same rules and the same sums, but keeps all of it and touches no `.grad`.
+It is the walk of `backward`, with rules that note what they give, and touches no `.grad`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..accumulate import ArraySum
-from ..record import Variable
+from ..backward import Walk
+from ..record import Node, Variable
+from ..rule_errors import check_count
 from ..tree import tree_leaves
 from . import telling, words
 from .lookup import ByEntry
@@ -86,6 +88,48 @@ class Step:
         return telling.step(self)
 
 
+class Explaining(Walk):
+    """The walk of `backward` over a tape, which keeps the cotangent of every node and notes what rules give."""
+
+    def __init__(self, tape: Any, cotangents: Sequence[np.ndarray]) -> None:
+        nodes = tape.nodes[::-1]
+        super().__init__(nodes, set(nodes), self._rules_of)
+        self.sum_class, self.anomaly = ArraySum, False  # of arrays; and a NaN is what somebody looks for
+        self.terms: list[tuple[Node, int, Any]] = []  # whose rule for which input gave it
+        self.noting: dict[Any, tuple[Any, Any]] = {}  # rules and joint rule, by what has them
+        for n, g in zip(tape.outputs, cotangents):
+            self.add(tape.nodes[n], g, g.shape)
+        try:
+            self.visit(nodes, onward=True)
+        finally:
+            self.noting.clear()  # what leads back to this walk: a circle would keep the record
+            self.rules_of = None
+
+    def _rules_of(self, node: Node, g: np.ndarray) -> tuple[Any, ...]:
+        """Rules that note what they return, and the arrays that they are called with."""
+        self.node, definition = node, node.primitive.definition
+        if definition not in self.noting:
+            rules = [self._noted(k, rule) for k, rule in enumerate(definition.rules)]
+            self.noting[definition] = rules, definition.joint and self._jointly_noted(definition.joint)
+        return *self.noting[definition], (g, node if node.value is None else node.value, *node.operands)
+
+    def _noted(self, k: int, rule: Any) -> Any:
+        def noted(*operands: Any, **static: Any) -> Any:
+            term = rule(*operands, **static)
+            self.terms.append((self.node, k, term))
+            return term
+
+        return noted
+
+    def _jointly_noted(self, rule: Any) -> Any:
+        def noted(*operands: Any, **static: Any) -> Any:
+            terms = check_count(self.node, rule(*operands, **static))
+            self.terms += [(self.node, k, terms[k]) for k, x in enumerate(self.node.inputs) if x is not None]
+            return terms
+
+        return noted
+
+
 class Explanation:
     """The backward pass of a tape; see `explain`.
 
@@ -97,56 +141,37 @@ class Explanation:
     def __init__(self, tape: Any, g: Any = None) -> None:
         self.tape = tape
         self.given = _cotangents(tape, g)
-        self.arrived: list[list[Term]] = [[] for _ in tape.nodes]
-        self.gave: list[list[Term]] = [[] for _ in tape.nodes]
-        self._totals: list[np.ndarray | None] = [None] * len(tape.nodes)
-        self._walk()
+        walk = Explaining(tape, self.given)
+        self._totals, self._terms = walk.found, walk.terms
 
-    def _walk(self) -> None:
-        nodes, numbers = self.tape.nodes, self.tape.numbers
-        sums: list[ArraySum | None] = [None] * len(nodes)
+    @functools.cached_property
+    def _by_entry(self) -> tuple[list[list[Term]], list[list[Term]]]:
+        """What arrived at each entry, and what its rules gave."""
+        numbers = self.tape.numbers
+        arrived: list[list[Term]] = [[] for _ in self.tape.nodes]
+        gave: list[list[Term]] = [[] for _ in self.tape.nodes]
         for n, g in zip(self.tape.outputs, self.given):
-            self._add(sums, Term(None, 0, n, g), g.shape)
-        for n in range(len(nodes) - 1, -1, -1):
-            t, collected = nodes[n], sums[n]
-            if collected is None:
-                continue
-            sums[n] = None
-            made_by = t.primitive
-            g = self._totals[n] = collected.total(owned=made_by is None)
-            if made_by is None or g is None:
-                continue
-            operands = (g, t if t.value is None else t.value, *t.operands)
-            terms = None if made_by.joint is None else made_by.joint(*operands, **t.static)
-            if terms is not None and len(terms) != len(t.inputs):
-                raise ValueError(f"{made_by.name}: the joint rule returned {len(terms)} cotangents for "
-                                 f"{len(t.inputs)} inputs")  # fmt: skip
-            for k, x in enumerate(t.inputs):
-                if x is None:
-                    continue
-                if x.order > t.order:
-                    raise RuntimeError(
-                        f"{made_by.name}: the data of input {k}, shape {x.shape}, changed after this forward call; "
-                        "run the forward pass again before explaining it"
-                    )
-                term = made_by.rules[k](*operands, **t.static) if terms is None else terms[k]
-                try:
-                    self._add(sums, Term(n, k, numbers[x], term), t.shape)
-                except (ValueError, TypeError, IndexError) as error:
-                    raise ValueError(f"{made_by.name}: the rule for input {k} {error}") from error
+            arrived[n].append(Term(None, 0, n, g))
+        for node, k, term in self._terms:
+            noted = Term(numbers[node], k, numbers[node.inputs[k]], term)
+            arrived[noted.to].append(noted)
+            gave[numbers[node]].append(noted)
+        return arrived, gave
 
-    def _add(self, sums: list[ArraySum | None], term: Term, shape: tuple[int, ...]) -> None:
-        collected = sums[term.to]
-        if collected is None:
-            collected = sums[term.to] = ArraySum(self.tape.nodes[term.to])
-        collected.add(term.term, shape)
-        self.arrived[term.to].append(term)
-        if term.user is not None:
-            self.gave[term.user].append(term)
+    @property
+    def arrived(self) -> list[list[Term]]:
+        """The terms that arrived at each entry, in the order in which they came."""
+        return self._by_entry[0]
+
+    @property
+    def gave(self) -> list[list[Term]]:
+        """The terms that the rules of each entry returned."""
+        return self._by_entry[1]
 
     def gradient(self, number: int) -> np.ndarray:
         """The gradient of an entry, as a read-only array; 0 where nothing arrived."""
-        node, total = self.tape.nodes[number], self._totals[number]
+        node = self.tape.nodes[number]
+        total = self._totals.get(node)
         view = (np.zeros(node.shape, node.dtype) if total is None else total).view()
         view.flags.writeable = False
         return view

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -179,6 +181,29 @@ def test_a_rule_that_does_not_fit_is_named() -> None:
     short = mg.primitive(lambda a, b: a * b, joint=lambda g, y, a, b: (g,), name="short")
     with pytest.raises(ValueError, match="short: the joint rule returned 1 cotangents for 2 inputs"):
         mg.explain(lambda x: short(x, x), 1.0)
+
+
+def test_a_rule_that_raises_is_named_with_its_forward_call() -> None:
+    def broken(g: Any, y: Any, x: Any) -> Any:
+        raise KeyError("no such thing")
+
+    p = mg.primitive(lambda x: x * 1.0, broken, name="broken")
+    with pytest.raises(
+        KeyError, match=r"broken: the rule for input 0 raised KeyError: .*; forward call: .*test_explain"
+    ):
+        mg.explain(lambda x: p(x), 1.0)
+
+
+def test_an_explanation_is_freed_without_garbage_collection() -> None:
+    gc.disable()
+    try:
+        explanation = mg.explain(lambda x: x * mg.tanh(x), 0.5)
+        node = weakref.ref(explanation.step(1).entry.node)
+        assert "tanh" in repr(explanation)
+        del explanation
+        assert node() is None
+    finally:
+        gc.enable()
 
 
 # --- what cannot be explained ---------------------------------------------------------------------------------------
