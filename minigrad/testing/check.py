@@ -14,7 +14,7 @@ from .blame import Locate, culprit
 from .comparison import Comparison
 from .problem import Arrays, GradientError, KinkError, Options, Problem, random_signs
 from .progress import watched
-from .recorded import TensorFunction, dtype_of, paths, slope, tensor_map
+from .recorded import TensorFunction, dtype_of, paths, slope, slope_map, tensor_map
 from .relations import forward_agrees, is_symmetric, same_tensor_twice
 from .reproduction import reproduction
 from .structure import check_structure
@@ -103,7 +103,8 @@ def check_function(
         new = {place: t for place, t in zip(places, tensors)}
         full = list(inputs)
         for k, (leaves, rebuild) in zip(chosen, trees):
-            full[k] = rebuild([new.get((k, j), leaf) for j, leaf in enumerate(leaves)])
+            parts = [new.get((k, j), leaf) for j, leaf in enumerate(leaves)]
+            full[k] = rebuild(parts) if isinstance(inputs[k], (tuple, list, dict)) else parts[0]
         return f(*full)
 
     with watched("check_grad"):
@@ -123,11 +124,11 @@ def check_tensors(
 ) -> None:
     """`check_grad` for a function of Tensors only; failures are reported with `reproduce()` and blame."""
     rng = np.random.default_rng(seed)
-    function, magnitude = f, None
+    function, map, magnitude = f, tensor_map(f), None
     level = 1
     try:
         for level in range(1, order + 1):
-            problem = Problem(tensor_map(function), xs, labels, level, magnitude)
+            problem = Problem(map, xs, labels, level, magnitude)
             check_structure(problem, dtypes, rng, options.copies)
             comparison = Comparison(problem, options, rng)
             comparison.run()
@@ -141,7 +142,7 @@ def check_tensors(
                     forward_agrees(f, first, rng)
             us = [random_signs(rng, y.shape) * np.isfinite(y) for y in problem.outputs]
             magnitude = _magnitude(problem, us)
-            function = slope(function, us)
+            function, map = slope(function, us), slope_map(function, us)
     except GradientError as error:
         blame = culprit(f, xs, level, GradientError, options, locate)
         raise GradientError("\n\n".join([str(error), blame, reproduce()])) from error.__cause__

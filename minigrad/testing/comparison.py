@@ -23,6 +23,7 @@ PROJECTIONS = 3
 ENTRIES = {1: (64, 40), 2: (12, 8)}  # inputs, outputs up to which every entry is compared: by order
 SAFETY = 10.0  # times the estimated error of the differences
 SHARP = 1e-5  # an error of this share of the slope leaves nothing to wish for
+TOGETHER = 4096  # slopes that are found at once: more would only take memory
 GROSS = 1000.0  # tolerances by which a slope may be off before better steps are needless
 SHOWN = 64  # entries of a Jacobian that a report shows
 TRIED = 32  # entries of a larger input that a report tries
@@ -173,7 +174,9 @@ class Comparison:
         for k, line in enumerate(lines):
             tell(f"derivative of order {self.problem.order}, {k} of {len(lines)} directions")
             line.sides(range(QUICK, QUICK + 4))
-        found = slopes(lines, range(QUICK, QUICK + 4)) if lines else []
+        some = max(1, TOGETHER // max(1, self.problem.m))  # of the lines
+        parts = [slopes(lines[k : k + some], range(QUICK, QUICK + 4)) for k in range(0, len(lines), some)]
+        found = [one for part in parts for one in part]
         quick = [self._look(self.rows, self.slopes, line.d, one, 0.0) for line, one in zip(lines, found)]
         sharp = [np.where(seen.error <= SHARP * np.abs(seen.numeric), np.abs(seen.numeric), 0.0) for seen in quick]
         known = np.max(sharp, axis=0, initial=0.0)

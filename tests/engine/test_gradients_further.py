@@ -1,4 +1,4 @@
-"""The second table's derivatives, of first and second order, against finite differences: fewer draws of each claim."""
+"""The second table's derivatives, of first and second order, against finite differences."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from table_further import FURTHER
-from test_gradients import in_layout, tensors_of
+from test_gradients import few, half, in_layout, tensors_of
 
 import minigrad as mg
 from minigrad.testing import check_grad, check_primitive
 
 each_entry = pytest.mark.parametrize("entry", FURTHER, ids=lambda entry: entry.name)
-few = settings(max_examples=8)
-half = settings(max_examples=4)
 
 
 @each_entry

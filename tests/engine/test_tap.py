@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from table import TABLE
 
@@ -21,6 +21,7 @@ def leaf(x: Any) -> mg.Tensor:
 
 
 @pytest.mark.parametrize("entry", [p for p in TABLE if isinstance(p, Primitive)], ids=repr)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(data=st.data())
 def test_a_result_tapped_in_place_has_all_its_derivatives(entry: Primitive, data: st.DataObject) -> None:
     case = data.draw(TABLE[entry])

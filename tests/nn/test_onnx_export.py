@@ -37,7 +37,7 @@ def test_layers_compute_the_same_for_every_size_and_length(tmp_path, kind, bidir
     nn.to_onnx(net, tmp_path / "a.onnx", example, lengths=lengths)
     run = session(tmp_path / "a.onnx")
 
-    @settings(max_examples=6)
+    @settings(max_examples=max(4, settings.default.max_examples // 20))
     @given(st.integers(1, 6), st.lists(st.integers(0, 6), min_size=1, max_size=4))
     def same(T, lens):
         B = len(lens)

@@ -22,7 +22,7 @@ sizes = st.tuples(st.integers(3, 5), st.integers(2, 3), st.integers(1, 3), st.in
 )
 # Each example is large: fewer of the second order, and none are shrunk, which would take minutes.
 examples = settings(phases=[Phase.explicit, Phase.reuse, Phase.generate])
-few = settings(examples, max_examples=max(5, settings.default.max_examples // 3))
+few = settings(examples, max_examples=max(4, settings.default.max_examples // 3))
 
 
 def check_network(net: Any, xs: np.ndarray, state: Any, order: int) -> None:

@@ -46,12 +46,13 @@ class Case:
 def primitives() -> dict[str, Primitive]:
     """Every primitive of the package that is a function of arrays, by module and name."""
     names = [module.name for module in pkgutil.walk_packages(minigrad.__path__, "minigrad.")]
-    modules = [import_module(name) for name in names if not name.startswith("minigrad.testing.")]
+    apart = ("minigrad.testing.", "minigrad.compiler.program", "minigrad.compiler.panels")
+    modules = [import_module(name) for name in names if not name.startswith(apart)]
     return {
         f"{module.__name__}.{name}": value
         for module in modules
         for name, value in vars(module).items()
-        if isinstance(value, Primitive) and value not in IMPURE and module.__name__ != "minigrad.compiler.program"
+        if isinstance(value, Primitive) and value not in IMPURE
     }
 
 
