@@ -197,8 +197,9 @@ def main(argv: list[str]) -> None:
         from sklearn.datasets import load_digits
 
         digits, count = load_digits(), 200 if o.quick else 500
-        order, layouts = rng.permutation(1797), rng.permutation(8 if o.quick else 56)  # the first 8 have two digits
-        seen, new = ((digits.images[part] / 16, digits.target[part]) for part in (order[:1437], order[1437:]))
+        order = rng.permutation(len(digits.images))
+        layouts = rng.permutation(8 if o.quick else 56)  # the first 8 have two digits
+        seen, new = ((digits.images[part] / 16, digits.target[part]) for part in np.split(order, [len(order) * 4 // 5]))
         known, kept = ([LAYOUTS[n] for n in part] for part in np.split(layouts, [len(layouts) * 6 // 7]))
         training = scenes(known, *seen, 8000 if o.quick else 40000, rng)
         tests = {"new digits": scenes(known, *new, count, rng), "new layouts": scenes(kept, *new, count, rng)}

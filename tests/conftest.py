@@ -5,9 +5,13 @@ What is marked `campaign` repeats a claim at many places, each dear: it runs in 
 
 import gc
 import os
+from collections.abc import Iterator
 
 import pytest
+from browser import driver  # noqa: F401 - for the pages of several rooms
 from hypothesis import HealthCheck, settings
+from profiles import long_profile
+from ranks import SharedRanks
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for each other
     for library in ("OPENBLAS", "OMP", "MKL"):
@@ -21,7 +25,7 @@ settings.load_profile("fixed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if settings.default.max_examples > 8:
+    if long_profile():
         return
     for item in items:
         if item.get_closest_marker("campaign"):
@@ -32,3 +36,11 @@ def pytest_collection_finish() -> None:
     """What collection made stays to the end, so leave it out of garbage collections: each took 0.2 s longer with it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def on_ranks() -> Iterator[SharedRanks]:
+    """Runs a program's source on ranks of MPI that stay for the session: `on_ranks(3, program, *arguments)`."""
+    ranks = SharedRanks()
+    yield ranks
+    ranks.stop()

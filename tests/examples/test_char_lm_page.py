@@ -10,7 +10,6 @@ from typing import Any
 import browser
 import numpy as np
 import pytest
-from browser import driver  # noqa: F401
 from char_lm_runs import explored, hostile, text, train  # noqa: F401
 from test_char_lm_explore import unpacked
 
@@ -32,7 +31,7 @@ class Page(browser.Page):
 
     def listed(self) -> list[int]:
         """The rows of the units in the list."""
-        return [int(button.get_dom_attribute("data-row")) for button in self.all("#units button")]
+        return self.each("#units button", "Number(e.dataset.row)")
 
     def shown(self) -> int:
         """The row of the unit whose colours the text has, by the list."""
@@ -56,9 +55,8 @@ class Page(browser.Page):
 
     def bars(self) -> list[tuple[str, str, bool]]:
         """Character, probability, and whether it is the one that comes."""
-        parts = [[part.get_property("textContent") for part in li.find_elements("css selector", "kbd, span")]
-                 for li in self.all("#bars li")]  # fmt: skip
-        return [(c, p, li.get_dom_attribute("class") == "actual") for (c, p), li in zip(parts, self.all("#bars li"))]
+        texts = "Array.from(e.querySelectorAll('kbd, span'), part => part.textContent)"
+        return [(c, p, kind == "actual") for (c, p), kind in self.each("#bars li", f"[{texts}, e.className]")]
 
 
 @pytest.fixture
@@ -73,7 +71,7 @@ def test_any_text_is_shown_and_nothing_in_it_is_run(page: Page) -> None:
     assert page.driver.title == page.data["title"] == "What the units of a character-level LSTM do"
     assert page.all("img") == []
     assert len(page.all("script")) == 2
-    shown = [span.get_property("textContent") for span in page.all("#text span")]
+    shown = page.each("#text span", "e.textContent")
     assert len(shown) == page.T
     special = {"\n": "↵", "\t": "⇥", "\x00": "␀", "\x01": "␁", "\x1b": "␛", "\x7f": "␡", "\x85": "U+0085",
                "\u2028": "U+2028", "\u2029": "U+2029", "\u202e": "U+202E", "\u202c": "U+202C", "\u200b": "U+200B",
@@ -150,7 +148,7 @@ def test_units_that_follow_a_feature_come_first(page: Page, k: int) -> None:
     strengths = [abs(page.data["units"][row]["r"][k]) for row in page.listed()]
     assert strengths == sorted(strengths, reverse=True)
     assert page.shown() == page.listed()[0]
-    assert {small.text for small in page.all("#units small")} == {page.data["features"][k]}
+    assert set(page.each("#units small", "e.innerText")) == {page.data["features"][k]}
 
 
 def test_pointing_at_a_character_shows_what_is_expected_after_it(page: Page) -> None:

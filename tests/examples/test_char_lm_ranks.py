@@ -13,26 +13,30 @@ from typing import Any
 import numpy as np
 import pytest
 from char_lm_runs import TINY, assert_same_run, contents, text  # noqa: F401
-from ranks import command, environment, launch, needs_mpi
+from ranks import SharedRanks, command, environment, example, launch, needs_mpi
 
 import nn
 from examples import char_lm, tape
 
 pytestmark = needs_mpi
 MODULE = ["-m", "examples.char_lm"]
+MAIN = example("char_lm")
 
 
-def train(n: int, *runs: Any) -> subprocess.CompletedProcess[str]:
-    """Several trainings, each a list of arguments, one after the other on the same ranks."""
-    commands = [[*TINY, *map(str, run)] if run[0] != "compare" else list(map(str, run)) for run in runs]
-    program = (
-        "import json, sys; from examples import char_lm; sys.exit(max(map(char_lm.main, json.loads(sys.argv[1]))))"
-    )
-    return launch(n, "-c", program, json.dumps(commands), seconds=120)
+@pytest.fixture
+def train(on_ranks: SharedRanks) -> Any:
+    """Trainings, each a list of arguments, one after the other on the same ranks: the greatest exit code, all lines."""
+
+    def run(n: int, *runs: Any) -> Any:
+        done = [on_ranks(n, MAIN, *TINY, *map(str, arguments)) for arguments in runs]
+        out, err = ("".join(getattr(each, stream) for each in done) for stream in ("stdout", "stderr"))
+        return subprocess.CompletedProcess(runs, max(each.returncode for each in done), out, err)
+
+    return run
 
 
 def test_ranks_train_validate_and_print_as_one_process(
-    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], train: Any
 ) -> None:
     one, three = tmp_path / "one", tmp_path / "three"
     options = [text, "--steps", "20", "--val-fraction", "0.5"]  # two rows to validate on
@@ -53,7 +57,7 @@ def test_ranks_train_validate_and_print_as_one_process(
 
 
 def test_a_run_resumed_on_as_many_ranks_has_the_same_bits_and_on_one_goes_on(
-    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], train: Any
 ) -> None:
     whole, parts, fewer = (tmp_path / name for name in ("whole", "parts", "fewer"))
     options = text, "--dropout", 0.2, "--schedule", "constant"
@@ -72,7 +76,7 @@ def test_a_run_resumed_on_as_many_ranks_has_the_same_bits_and_on_one_goes_on(
 @pytest.mark.campaign
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (2, 3)])
 def test_a_run_goes_on_with_another_number_of_ranks_and_says_so(
-    text: str, tmp_path: Path, before: int, after: int
+    text: str, tmp_path: Path, before: int, after: int, train: Any
 ) -> None:
     assert train(before, [text, "--steps", 7, "--out", tmp_path]).returncode == 0
     done = train(after, ["--resume", tmp_path / "checkpoint.safetensors", text, "--steps", 14])
@@ -98,19 +102,19 @@ def test_a_run_goes_on_with_another_number_of_ranks_and_says_so(
         pytest.param("compare --cells transformer", "error: .*transformer.*", marks=pytest.mark.campaign),
     ],
 )
-def test_a_mistake_is_told_once(arguments: str, told: str) -> None:
-    done = launch(2, *MODULE, *arguments.split())
+def test_a_mistake_is_told_once(arguments: str, told: str, on_ranks: SharedRanks) -> None:
+    done = on_ranks(2, MAIN, *arguments.split())
     assert done.returncode == 2
     assert re.fullmatch(told + "\n", done.stderr)
 
 
 def test_compare_spreads_its_networks_over_the_ranks(
-    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], on_ranks: SharedRanks
 ) -> None:
     options = ["compare", text, *TINY, "--steps", "30", "--cells", "gru", "rnn", "lstm", "--layers", "1", "--quiet"]
     one, two = tmp_path / "one", tmp_path / "two"
     assert char_lm.main([*options, "--out", str(one)]) == 0
-    done = launch(2, *MODULE, *options, "--out", str(two))
+    done = on_ranks(2, MAIN, *options, "--out", str(two))
     assert (done.returncode, done.stderr) == (0, "")
     found = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
     for result in found:
@@ -122,9 +126,11 @@ def test_compare_spreads_its_networks_over_the_ranks(
     assert (two / "compare.png").exists()
 
 
-def test_a_network_that_diverges_on_one_rank_ends_the_comparison(text: str, tmp_path: Path) -> None:
+def test_a_network_that_diverges_on_one_rank_ends_the_comparison(
+    text: str, tmp_path: Path, on_ranks: SharedRanks
+) -> None:
     options = ["--steps", "60", "--lr", "1e3", "--cells", "lstm", "rnn", "--layers", "1", "--quiet"]
-    done = launch(2, *MODULE, "compare", text, *TINY, *options, "--out", str(tmp_path), seconds=30)
+    done = on_ranks(2, MAIN, "compare", text, *TINY, *options, "--out", str(tmp_path), seconds=30)
     assert done.returncode != 0
     assert "diverged" in done.stderr
     assert not list(tmp_path.glob("*.png"))
@@ -144,8 +150,8 @@ def test_what_only_looks_at_results_refuses_to_run_several_times_over(
 
 
 @pytest.mark.campaign
-def test_an_example_that_trains_nothing_refuses_to_run_several_times_over() -> None:
-    done = launch(2, "-m", "examples.tape")
+def test_an_example_that_trains_nothing_refuses_to_run_several_times_over(on_ranks: SharedRanks) -> None:
+    done = on_ranks(2, example("tape"))
     assert done.returncode == 2
     assert done.stderr == "error: this example runs on one rank: start it without mpiexec\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import long_profile
 from refusals import lacking, refusal
 
 from examples import image_captioning as example
@@ -146,11 +148,22 @@ def test_what_is_said_depends_on_the_image_and_ends_at_the_end() -> None:
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
+def fewer_scenes(layouts: Any, digits: Any, labels: Any, count: int, rng: Any, scenes: Any = example.scenes) -> Any:
+    return scenes(layouts, digits, labels, count * 3 // 20, rng)
+
+
 @pytest.mark.pictures
 def test_network_says_more_than_its_baselines_also_of_new_layouts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run("--quick", "--out", tmp_path) == 0
+    from sklearn.datasets import load_digits
+
+    options: list[Any] = []
+    if not long_profile():  # the digits from 0 to 3 in fewer scenes
+        monkeypatch.setattr("sklearn.datasets.load_digits", functools.partial(load_digits, n_class=4))
+        monkeypatch.setattr(example, "scenes", fewer_scenes)
+        options = ["--steps", 350, "--lr", 0.01]
+    assert run("--quick", *options, "--out", tmp_path) == 0
     found = figures(tmp_path)
     for test, exact in {"new digits": 0.5, "new layouts": 0.15}.items():
         network, baseline = found[test].values()

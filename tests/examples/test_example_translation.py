@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from profiles import long_profile
 from refusals import lacking, refusal
 
 import minigrad as mg
@@ -33,9 +34,14 @@ def figures(folder: Path) -> Any:
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quick")
+    options: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translation, "TEST", 60)
-        assert run("--quick", "--out", folder) == 0
+        if not long_profile():  # fewer and smaller numbers
+            patch.setattr(translation, "TEST", 30)
+            patch.setattr(translation, "draw_numbers", lambda count, rng: rng.choice(10**5, count, False).tolist())
+            options = ["--numbers", 1500, "--epochs", 8, "--beam", 2]
+        assert run("--quick", *options, "--out", folder) == 0
     return folder
 
 
@@ -64,7 +70,7 @@ def write_pairs(path: Path, count: int) -> None:
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-@pytest.mark.parametrize(("level", "epochs"), [("word", 25), pytest.param("character", 12, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(("level", "epochs"), [("word", 16), pytest.param("character", 12, marks=pytest.mark.campaign)])
 def test_sentences_of_a_file_are_learnt(
     level: str, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

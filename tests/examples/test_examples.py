@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from profiles import long_profile
 from refusals import lacking, refusal
 
 from examples import common, long_memory, video_classification
@@ -28,15 +29,27 @@ def run(name: str, *arguments: Any) -> int:
     return importlib.import_module(f"examples.{name}").main([str(argument) for argument in arguments])
 
 
+QUICKER = {"video_classification": ["--steps", 160], "length_generalisation": ["--steps", 300]}
+
+
+def a_third(some: Any, count: int, rng: Any, drawn: Any = video_classification.moving_digits) -> Any:
+    return drawn(some, count // 3, rng)
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The folder of a quick run of an example, made when it is first asked for."""
+    """The folder of a quick run of an example, made when it is first asked for; quicker but in the long profile."""
     made: dict[str, Path] = {}
 
     def result_of(name: str) -> Path:
         if name not in made:
             made[name] = tmp_path_factory.mktemp(name)
-            assert run(name, "--quick", "--out", made[name]) == 0
+            with pytest.MonkeyPatch.context() as patch:
+                if not long_profile():
+                    patch.setattr(long_memory, "NETWORKS", 3)
+                    patch.setattr(video_classification, "moving_digits", a_third)
+                more = [] if long_profile() else QUICKER.get(name, [])
+                assert run(name, "--quick", *more, "--out", made[name]) == 0
         return made[name]
 
     return result_of
@@ -129,6 +142,7 @@ def test_other_sizes_run_and_the_result_stands_beside_its_baseline(
     name: str, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(long_memory, "NETWORKS", 1)
+    monkeypatch.setattr(video_classification, "moving_digits", a_third)
     assert run(name, *options.split(), "--out", tmp_path) == 0
     out = capsys.readouterr().out
     baseline = {"long_memory": "guess", "length_generalisation": "window"}.get(name, "logistic regression")
@@ -145,7 +159,7 @@ def write_gestures(path: Path, rng: np.random.Generator) -> None:
 
 
 TAGS = "--tasks parity --cells gru --length 3 --hidden 8 --steps 50 --lr 0.02"
-VIDEO = "--train {folder}/0.csv --test {folder}/1.csv --steps 20 --hidden 8 --lr 0.02"
+VIDEO = "--train {folder}/0.csv --test {folder}/1.csv --steps 12 --hidden 8 --lr 0.02"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +171,7 @@ VIDEO = "--train {folder}/0.csv --test {folder}/1.csv --steps 20 --hidden 8 --lr
         ("length_generalisation", TAGS, ["--seed 1", "--hidden 9", "--tasks addition", "--cells lstm"]),
         ("length_generalisation", TAGS, ["--steps 5", "--lr 0.2", "--length 4"]),
         ("video_classification", VIDEO, ["--cell lstm", "--both-directions", "--hidden 20"]),
-        ("video_classification", VIDEO, ["--steps 40", "--seed 1", "--lr 0.1"]),
+        ("video_classification", VIDEO, ["--steps 24", "--seed 1", "--lr 0.1"]),
     ],
 )
 def test_there_is_no_option_without_effect(
@@ -166,7 +180,9 @@ def test_there_is_no_option_without_effect(
     monkeypatch.setattr(f"examples.{name}.draw", lambda *picture: None)
     monkeypatch.setattr("minigrad.compile", lambda f: f)  # takes longer than so few steps
     monkeypatch.setattr(long_memory, "NETWORKS", 1)
+    monkeypatch.setattr(long_memory, "COLOURS", dict.fromkeys(["RNN", "LSTM"]))  # whose gradients are measured
     if name == "video_classification":
+        monkeypatch.setattr(video_classification, "STRETCH", 20)
         for k in range(2):
             write_gestures(tmp_path / f"{k}.csv", np.random.default_rng(k))
         options = options.format(folder=tmp_path)
@@ -217,7 +233,8 @@ def test_own_pictures_in_folders_are_learnt(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "npz"])
-def test_labels_of_own_frames_are_learnt(kind: str, tmp_path: Path) -> None:
+def test_labels_of_own_frames_are_learnt(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video_classification, "STRETCH", 20)
     for k in range(2):
         write_gestures(tmp_path / f"{k}.csv", np.random.default_rng(k))
         xs, labels = video_classification.read_video("--train", str(tmp_path / f"{k}.csv"))

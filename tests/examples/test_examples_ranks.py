@@ -6,8 +6,10 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
-from ranks import launch, needs_mpi
+from ranks import SharedRanks, example, needs_mpi
+from sklearn.datasets import load_digits
 
 from examples import custom_cell, image_classification
 
@@ -27,8 +29,8 @@ FEW = ("translation",)  # each of the others is as dear again
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FEW else pytest.mark.campaign) for n in SMALL])
-def test_an_example_gives_one_set_of_results(name: str, tmp_path: Path) -> None:
-    done = launch(2, "-m", f"examples.{name}", *SMALL[name].split(), "--out", str(tmp_path), seconds=100)
+def test_an_example_gives_one_set_of_results(name: str, tmp_path: Path, on_ranks: SharedRanks) -> None:
+    done = on_ranks(2, example(name), *SMALL[name].split(), "--out", str(tmp_path), seconds=100)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.match(r"2 ranks, processes \d+, \d+\n", done.stdout)  # so that a killed one is known by its rank
     assert done.stdout.count("picture: ") == 1
@@ -37,22 +39,41 @@ def test_an_example_gives_one_set_of_results(name: str, tmp_path: Path) -> None:
     assert "result.json" in files
 
 
-def test_all_ranks_read_the_data_in_one_order(tmp_path: Path) -> None:
-    one, three = tmp_path / "one", tmp_path / "three"
+#: The example with a baseline that costs nothing, for which each rank would import scikit-learn.
+NO_BASELINE = f"""
+import sys, types
+regression = types.SimpleNamespace(fit=lambda *data: regression, score=lambda *data: 0.5)
+module = types.SimpleNamespace(LogisticRegression=lambda **options: regression)
+before = {{name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("sklearn")}}
+sys.modules |= {{"sklearn": module, "sklearn.linear_model": module}}
+try:
+    exec({example("image_classification")!r})
+finally:
+    del sys.modules["sklearn"], sys.modules["sklearn.linear_model"]
+    sys.modules |= before
+"""
+
+
+def test_all_ranks_read_the_data_in_one_order(tmp_path: Path, on_ranks: SharedRanks) -> None:
+    digits, parts = load_digits(), np.split(np.random.default_rng(0).permutation(1797), [1437])
+    for name, part in zip(("train", "test"), parts):
+        np.savez(tmp_path / f"{name}.npz", images=digits.images[part], labels=digits.target[part])
     options = ["--views", "rows", "--cells", "gru", "--epochs", "1", "--dropout", "0", "--hidden", "16"]
-    assert image_classification.main([*options, "--out", str(one)]) == 0
-    done = launch(3, "-m", "examples.image_classification", *options, "--out", str(three))
+    options += ["--train", str(tmp_path / "train.npz"), "--test", str(tmp_path / "test.npz")]
+    assert image_classification.main([*options, "--out", str(tmp_path / "one")]) == 0
+    done = on_ranks(3, NO_BASELINE, *options, "--out", str(tmp_path / "three"))
     assert (done.returncode, done.stderr) == (0, "")
-    alone, together = (json.loads((folder / "result.json").read_text()) for folder in (one, three))
+    alone, together = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("one", "three"))
+    assert alone.keys() == together.keys() == {"gru rows", "logistic regression"}
     assert 0.2 < alone["gru rows"] < 0.95
-    assert together == pytest.approx(alone, abs=1 / 360)  # of the images held out, one at most
+    assert together["gru rows"] == pytest.approx(alone["gru rows"], abs=1 / 360)  # of the images held out, one at most
 
 
 @pytest.mark.campaign
-def test_its_numbers_are_those_of_one_process(capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_numbers_are_those_of_one_process(capsys: pytest.CaptureFixture[str], on_ranks: SharedRanks) -> None:
     options = ["--steps", "20", "--length", "6", "--hidden", "5"]
     assert custom_cell.main(options) == 0
-    done = launch(3, "-m", "examples.custom_cell", *options)
+    done = on_ranks(3, example("custom_cell"), *options)
     assert (done.returncode, done.stderr) == (0, "")
     alone, together = (
         re.findall(r"^(\w+) .* (0\.\d{4}) ", text, re.M) for text in (capsys.readouterr().out, done.stdout)

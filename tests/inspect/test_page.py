@@ -11,7 +11,7 @@ from typing import Any
 import browser
 import numpy as np
 import pytest
-from browser import data_of, driver  # noqa: F401
+from browser import data_of
 
 import minigrad as mg
 import nn

@@ -17,14 +17,15 @@ import numpy as np
 import pytest
 import rank_cases
 import rank_errors  # noqa: F401 - more cases
-from ranks import launch, needs_mpi
+from profiles import long_profile
+from ranks import SharedRanks, needs_mpi
 
 import nn
 from nn.distributed import DataParallel, MPIError, Ranks, world
 
 
 @pytest.fixture(scope="module")
-def all_results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[Any]]]:
+def all_results(tmp_path_factory: pytest.TempPathFactory, on_ranks: SharedRanks) -> dict[str, dict[str, list[Any]]]:
     """By number of ranks, of each case, what each rank found: 4 are started, the first of which are 2 and 3 as well."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:  # one of the workers runs them, for all
@@ -37,14 +38,15 @@ def all_results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
         while not told.exists() and time.monotonic() < until:
             time.sleep(0.1)
     else:
-        done = launch(4, "-c", "import rank_errors; rank_errors.main()", str(path), seconds=120)
+        sizes = "234" if long_profile() else "24"
+        done = on_ranks(4, "import rank_errors; rank_errors.main()", str(path), *sizes, seconds=120)
         told.write_text(done.stderr)
     assert path.exists(), told.read_text()
     found: dict[str, dict[str, list[Any]]] = json.loads(path.read_text())
     return found
 
 
-@pytest.fixture(scope="module", params=[2, 3, 4], ids="on_{}".format)
+@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.campaign), 4], ids="on_{}".format)
 def results(request: pytest.FixtureRequest, all_results: dict[str, Any]) -> dict[str, list[Any]]:
     """Of each case, what each rank found."""
     n: int = request.param

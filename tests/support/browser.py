@@ -14,9 +14,9 @@ import pytest
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1300,900"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def driver() -> Iterator[Any]:
-    """A browser without a window."""
+    """A browser without a window, one for all pages."""
     found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
     service = shutil.which("chromedriver")
     if not found or not service:
@@ -62,6 +62,12 @@ class Page:
     def one(self, selector: str) -> Any:
         (found,) = self.all(selector)
         return found
+
+    def each(self, selector: str, expression: str) -> list[Any]:
+        """What an expression in JavaScript makes of each element `e`: in one question to the browser."""
+        return self.driver.execute_script(
+            f"return Array.from(document.querySelectorAll(arguments[0]), e => {expression})", selector
+        )
 
     def text(self, selector: str) -> str:
         return self.one(selector).get_property("textContent")

@@ -1,11 +1,15 @@
-"""Programs on several ranks, started by mpiexec with a time limit."""
+"""Programs on several ranks, with a time limit: in processes of their own, or on ranks that stay for the session."""
 
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
+from multiprocessing.connection import Connection, Listener
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,3 +40,69 @@ def launch(n: int, *arguments: str, seconds: float = 60) -> "subprocess.Complete
     return subprocess.run(
         command(n, *arguments), capture_output=True, text=True, timeout=seconds, env=environment(), check=False
     )
+
+
+def example(name: str) -> str:
+    """An example as a program. Its pictures, which rank 0 alone would draw, are not drawn."""
+    return f"""
+import sys
+from examples import common, {name}
+if not common.silent():
+    import pictures
+    from matplotlib.figure import Figure
+    Figure.savefig = pictures.not_drawn
+sys.exit({name}.main())
+"""
+
+
+class SharedRanks:
+    """Ranks that run one program after the other: `rank_server.py`.
+
+    They are started when the first is to be run, and anew after one that did not end in time.
+    """
+
+    SIZE = 4
+
+    def __init__(self) -> None:
+        self.program: subprocess.Popen[bytes] | None = None
+        self.ranks: list[Connection] = []
+
+    def __call__(self, n: int, program: str, *arguments: str, seconds: float = 60) -> Any:
+        """A CompletedProcess of a program's source on the first n ranks, in whose order stands what they print."""
+        if self.program is None:
+            self.start()
+        for connection in self.ranks[:n]:
+            connection.send((n, program, list(arguments)))
+        until, answers = time.monotonic() + seconds, []
+        try:
+            for connection in self.ranks[:n]:
+                if not connection.poll(max(0, until - time.monotonic())):
+                    raise subprocess.TimeoutExpired(f"{program} on {n} ranks", seconds)
+                answers.append(connection.recv())
+        except BaseException:
+            self.stop(kill=True)
+            raise
+        codes, out, err = zip(*answers)
+        return subprocess.CompletedProcess([program, *arguments], max(codes), "".join(out), "".join(err))
+
+    def start(self) -> None:
+        socket.setdefaulttimeout(60)  # of the wait for all of them
+        try:
+            with Listener() as listener:
+                server = command(self.SIZE, str(HERE / "rank_server.py"), str(listener.address))
+                self.program = subprocess.Popen(server, env=environment(), stdin=subprocess.DEVNULL)
+                connections = [listener.accept() for _ in range(self.SIZE)]
+        finally:
+            socket.setdefaulttimeout(None)
+        by_rank = {connection.recv(): connection for connection in connections}
+        self.ranks = [by_rank[rank] for rank in range(self.SIZE)]
+
+    def stop(self, kill: bool = False) -> None:
+        if self.program is None:
+            return
+        if kill:
+            self.program.terminate()  # mpiexec, which ends the ranks
+        for connection in self.ranks:
+            connection.close()
+        self.program.wait(30)
+        self.program, self.ranks = None, []

@@ -1,0 +1,58 @@
+"""Ranks that stay for a whole session, and run one program after the other for `on_ranks` in `ranks.py`.
+
+mpiexec -n 4 python tests/support/rank_server.py ADDRESS
+
+What mpiexec starts, each rank imports anew: NumPy, MPI, matplotlib, scikit-learn. Here that is done once. Every rank
+has a connection to the tests, on which it waits for a job without using a core, and by which it answers. A job is for
+the first n ranks: they have a communicator of their own, which is MPI's world to the program. It ends as a process
+would, with the last meeting of the ranks; what ends a process for good needs processes of its own (`launch`).
+"""
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import traceback
+from multiprocessing.connection import Client
+from typing import Any
+
+from mpi4py import MPI
+
+
+def run(comm: Any, program: str, arguments: list[str]) -> tuple[int, str, str]:
+    """Exit code, output and errors of a program's source on these ranks."""
+    import nn
+
+    MPI.COMM_WORLD = comm.Dup()  # so that nothing which an earlier program left behind is received
+    for name in {*nn.distributed.ranks.STARTED} & {*os.environ}:
+        os.environ[name] = str(comm.size)
+    nn.distributed.world.cache_clear()
+    before, sys.argv = signal.getsignal(signal.SIGINT), ["-c", *arguments]
+    code, failure = 0, None
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
+        except SystemExit as end:
+            code = int(end.code or 0)
+        except BaseException as error:
+            traceback.print_exc()
+            code, failure = 1, error
+        nn.distributed.world().end(failure)
+    signal.signal(signal.SIGINT, before)
+    return code, out.getvalue(), err.getvalue()
+
+
+def main() -> None:
+    world = MPI.COMM_WORLD
+    comms = {n: world.Split(world.rank < n) for n in range(2, world.size + 1)}
+    with Client(sys.argv[1]) as tests:
+        tests.send(world.rank)
+        with contextlib.suppress(EOFError):  # the session is over
+            while True:
+                n, program, arguments = tests.recv()
+                tests.send(run(comms[n], program, arguments))
+
+
+if __name__ == "__main__":
+    main()
