@@ -43,13 +43,15 @@ def freeze(name: str, operands: list[Any], inputs: Sequence[Any], unread: Contai
     What NumPy reads as an array (a range, another library's tensor) is one for the rules as well.
     """
     for k, x in enumerate(inputs):
-        if operands[k] is x:
+        if operands[k] is not x:
+            continue
+        if type(x) is not np.ndarray:
             check_operand(f"{name}: input {k}", x)
-            if k not in unread:
-                foreign = isinstance(x, (range, memoryview, array)) or (
-                    hasattr(x, "__array__") and not isinstance(x, (np.ndarray, np.generic))
-                )
-                operands[k] = np.array(x) if foreign else frozen(x)
+            lent = hasattr(x, "__array__") and not isinstance(x, (np.ndarray, np.generic))
+            if lent or isinstance(x, (range, memoryview, array)):
+                x = np.array(x)
+        if k not in unread:
+            operands[k] = frozen(x)
 
 
 def kept(static: dict[str, Any]) -> dict[str, Any]:
