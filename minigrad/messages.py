@@ -70,10 +70,24 @@ def check_finite(what: str, value: Any, sources: list[Any], line: str | None) ->
 
 
 def check_real(what: str, x: Any) -> None:
-    """Raise TypeError for complex numbers and masked arrays: NumPy would drop their imaginary part, their mask."""
+    """Raise TypeError for what is no real number, or no number, though NumPy may make one of it without a word.
+
+    It would drop an imaginary part, or a mask, read None as NaN and "2" as 2.
+    """
     if isinstance(x, complex) or (isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "c"):
         raise TypeError(f"{what} must be real numbers or booleans, got complex ones: {describe(x)}")
+    if type(x) in (float, int) or isinstance(x, Variable):
+        return
     check_unmasked(what, x)
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error} (nn.pad_sequences joins sequences of different lengths)") from error
+    numbers = array.dtype.kind in "fiub" or (
+        array.dtype == object and all([hasattr(entry, "__float__") for entry in array.flat])
+    )
+    if not numbers:
+        raise TypeError(f"{what} must be real numbers or booleans, got dtype {array.dtype}: {reprlib.repr(x)}")
 
 
 def check_unmasked(what: str, x: Any) -> None:

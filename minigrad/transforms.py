@@ -203,7 +203,8 @@ def grad(f: Function, argnums: Argnums = 0) -> Function:
 
 
 def _check_argnums(argnums: Any) -> None:
-    if not all(isinstance(k, (int, np.integer)) for k in (argnums if isinstance(argnums, Sequence) else [argnums])):
+    chosen = argnums if isinstance(argnums, Sequence) else [argnums]
+    if not all(isinstance(k, (int, np.integer)) and not isinstance(k, bool) for k in chosen):
         raise TypeError(
             f"argnums: a position, or a tuple of positions, of arguments, got {describe(argnums)}; "
             "the arguments themselves go to the new function: mg.grad(f)(x)"

@@ -26,8 +26,7 @@ def clip_grad_norm(params: Iterable[mg.Tensor], max_norm: float) -> float:
     >>> (nn.clip_grad_norm([w], 1.0), w.grad)
     (5.0, array([0.6, 0.8]))
     """
-    if not max_norm >= 0:
-        raise ValueError(f"max_norm must be at least 0, got {max_norm}")
+    check_range("max_norm", max_norm, 0, math.inf, "[]")
     grads = [p.grad for p in leaves(params) if p.grad is not None]
     norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads))
     if not 1e-15 < norm < 1e15:  # squares may have left the range of the dtype

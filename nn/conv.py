@@ -11,8 +11,9 @@ import numpy.typing as npt
 import minigrad as mg
 
 from . import init
+from .arguments import is_whole
 from .layers import as_input, parameter
-from .module import Module, is_whole
+from .module import Module
 
 Pair = int | tuple[int, int]
 

@@ -8,8 +8,9 @@ import numpy as np
 
 import minigrad as mg
 
+from .arguments import is_whole
 from .losses import reduced
-from .module import array, examined, is_whole
+from .module import array, examined
 from .sequences import padding_mask
 
 

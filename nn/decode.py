@@ -11,6 +11,7 @@ a network with an output layer it is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ import numpy as np
 import minigrad as mg
 
 from . import init
+from .arguments import is_number, is_whole
+from .options import check_range
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -43,6 +46,14 @@ def probabilities(logits: Any, temperature: float = 1.0, top_k: int | None = Non
 
 
 def _probabilities(name: str, logits: Any, temperature: float, top_k: int | None, top_p: float | None) -> Any:
+    for option, value, allowed in (
+        ("temperature", temperature, is_number(temperature) and temperature < math.inf),
+        ("top_k", top_k, top_k is None or is_whole(top_k)),
+        ("top_p", top_p, top_p is None or is_number(top_p)),
+    ):
+        if not allowed:
+            raise TypeError(f"{name}: {option} must be a number ({'an integer' if option == 'top_k' else 'finite'}), "
+                            f"got {value!r}")  # fmt: skip
     if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
         raise ValueError(f"temperature must be at least 0, top_k 1 and top_p within (0, 1], got {temperature}, {top_k} "
                          f"and {top_p}")  # fmt: skip
@@ -115,7 +126,11 @@ def sample(
     array([1, 2, 0, 1])
     """
     rng, drawn = np.random.default_rng(rng), []
+    if not is_whole(length) or length < 0:
+        raise ValueError(f"sample: length must be an integer of at least 0, got {length!r}")
     tokens = np.asarray(tokens)
+    if tokens.dtype.kind not in "iu" or tokens.ndim != 1:
+        raise ValueError(f"sample: tokens must be integers (B,), got {tokens.dtype} of shape {tokens.shape}")
     with mg.no_grad():
         for n in range(length):
             logits, state = step(tokens, state)
@@ -155,6 +170,10 @@ def beam_search(
     >>> [(tokens, round(p, 3)) for tokens, p in nn.beam_search(step, 0, length=2, width=2)]
     [([0, 0], -1.022), ([0, 1], -1.427)]
     """
+    for name, value in (("token", token), ("length", length), ("width", width), ("end", 0 if end is None else end)):
+        if not is_whole(value):
+            raise TypeError(f"beam_search: {name} must be an integer, got {value!r}")
+    check_range("beam_search: length_penalty", length_penalty, -math.inf, math.inf, "()")
     if length < 1 or width < 1:
         raise ValueError(f"beam_search: length and width must be at least 1, got {length} and {width}")
     beams: list[list[int]] = [[]]

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import minigrad as mg
 
 from . import init
-from .module import Module, array, examined, is_whole
+from .arguments import is_whole
+from .module import Module, array, examined
 
 Axis = int | tuple[int, ...]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 import minigrad as mg
 
+from .arguments import is_whole
 from .module import array, examined
 from .options import check_range
 from .sequences import padding_mask
@@ -156,6 +157,8 @@ def _of_classes(
                          f"{log_probs.shape[:-1]}")  # fmt: skip
     if mask is not None:
         targets = mg.where(mask, targets, 0)
+    if not (ignore_index is None or is_whole(ignore_index)):
+        raise TypeError(f"ignore_index must be an integer or None, got {ignore_index!r}")
     targets, counts = _checked(targets, V, ignore_index), mask
     if ignore_index is not None:
         counts = mg.not_equal(targets, ignore_index)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 import minigrad as mg
 
+from .arguments import check_constructed
 from .words import OF_MODULES, check_keywords, missing_of
 
 _NUMBERS = (mg.Tensor, np.ndarray, np.generic, bool, int, float)
@@ -47,10 +48,12 @@ class Module:
     training: bool = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """A new module, after a look for PyTorch's keywords if the constructor is one of ours."""
+        """A new module, after a look at the arguments, also for PyTorch's keywords, if the constructor is ours."""
         made_by: Any = cls.__init__
-        if kwargs and getattr(made_by, "__module__", "").split(".")[0] == __name__.split(".")[0]:
-            check_keywords(cls, inspect.signature(made_by).parameters, kwargs)
+        if getattr(made_by, "__module__", "").split(".")[0] == __name__.split(".")[0]:
+            parameters = inspect.signature(made_by).parameters
+            check_keywords(cls, parameters, kwargs)
+            check_constructed(cls, parameters, args, kwargs)
         return super().__new__(cls)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -193,11 +196,6 @@ def buffer(data: Any, dtype: npt.DTypeLike | None = None) -> mg.Tensor:
     t = mg.tensor(data, dtype)
     t.role = "buffer"
     return t
-
-
-def is_whole(n: Any) -> bool:
-    """Whether n is an integer, Python's or NumPy's; True and False are none."""
-    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
 def array(x: Any) -> Any:

@@ -12,10 +12,12 @@ import numpy.typing as npt
 import minigrad as mg
 
 from . import init
+from .arguments import is_whole
 from .cells import GRUCell, LSTMCell, RNNCell
 from .draws import generators
 from .layers import Dropout, is_integer
-from .module import Module, inside, is_whole
+from .module import Module, inside
+from .options import check_range
 from .protocol import Cell, FunctionCell, State, is_tree, read_inputs
 from .scan import scan, taking
 from .sequences import padding_mask
@@ -81,7 +83,7 @@ class Recurrent(Module):
         recurrent_dropout: float = 0.0,
         residual: bool = False,
         reverse: bool = False,
-        checkpoint: int | None = None,
+        checkpoint: int | bool | None = None,
         rng: init.Rng = None,
     ) -> None:
         name, self.directions = type(self).__name__, 2 if bidirectional else 1
@@ -91,7 +93,7 @@ class Recurrent(Module):
                                 "Recurrent(lambda layer: nn.LSTMCell(H if layer else I, H), num_layers=2)")  # fmt: skip
             cells = tuple(cells[0](layer) for layer in range(num_layers) for _ in range(self.directions))
         if not cells:
-            raise ValueError(f"{name}: give at least one cell")
+            raise ValueError(f"{name}: give at least one cell (num_layers=1)")
         if len(cells) % self.directions:
             raise ValueError(f"{name}: bidirectional=True needs two cells for each layer, got {len(cells)} cells; "
                              "or num_layers= and a function that makes them")  # fmt: skip
@@ -102,11 +104,13 @@ class Recurrent(Module):
                 f"{name}: dropout={dropout} acts between layers, and there is one layer; "
                 "apply nn.Dropout to the outputs instead"
             )
-        if checkpoint is not None and checkpoint < 1:
-            raise ValueError(f"{name}: checkpoint must be at least 1 step, True or None, got {checkpoint}")
+        if checkpoint is not None and (checkpoint is not True and not (is_whole(checkpoint) and checkpoint >= 1)):
+            raise ValueError(f"{name}: checkpoint must be at least 1 step, True or None, got {checkpoint!r}")
         self.cells = [cell if isinstance(cell, Cell) else FunctionCell(cell) for cell in cells]
         for cell in self.cells if recurrent_dropout else ():
             cell.check_masked(recurrent_dropout)
+        for option, p in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            check_range(f"{name}: {option}", p, 0, 1)
         self.dropout = Dropout(dropout, rng)
         self.recurrent_dropout = Dropout(recurrent_dropout, self.dropout.rng)
         self.residual, self.reverse, self.checkpoint = residual, reverse, checkpoint
@@ -262,7 +266,7 @@ class _Stack(Recurrent):
         recurrent_dropout: float = 0.0,
         residual: bool = False,
         reverse: bool = False,
-        checkpoint: int | None = None,
+        checkpoint: int | bool | None = None,
         **options: Any,
     ) -> None:
         rng = np.random.default_rng(rng)

@@ -75,6 +75,9 @@ def cosine_decay(lr: float, total: int, warmup: int = 0, final: float = 0.0) -> 
     >>> [round(rate(n), 3) for n in (0, 1, 6, 10)]
     [0.5, 1.0, 0.5, 0.0]
     """
+    for name, value in (("total", total), ("warmup", warmup)):
+        check_range(f"cosine_decay: {name}", value, -math.inf, math.inf, "()")
+    check_range("final", final, 0, math.inf)
     if not 0 <= warmup < total:
         raise ValueError(f"cosine_decay: warmup must lie within [0, total), got {warmup} of {total}")
 

@@ -34,9 +34,8 @@ def options_of(
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
     if not _is_whole(order) or order < 1:
         raise ValueError(f"order must be an integer of at least 1, got {order!r}")
-    for name, number in (("rtol", rtol), ("atol", atol), ("eps", 1.0 if eps is None else eps)):
-        if isinstance(number, (bool, str)) or np.ndim(number) or np.asarray(number).dtype.kind not in "iuf":
-            raise TypeError(f"{name} must be a number, got {number!r}")
+    for what, number in (("rtol", rtol), ("atol", atol), ("eps", 1.0 if eps is None else eps)):
+        check_number(what, number)
     if not 0 <= rtol < 1:
         raise ValueError(
             f"rtol must be at least 0 and below 1, got {rtol!r}: a gradient of zeros would be close enough"
@@ -46,6 +45,18 @@ def options_of(
     if eps is not None and not 0 < eps < math.inf:
         raise ValueError(f"eps must be a positive number, got {eps!r}")
     return Options(rtol, atol, eps, mode, on_kink, bool(copies))
+
+
+def check_number(name: str, value: Any) -> None:
+    if isinstance(value, (bool, str)) or np.ndim(value) or np.asarray(value).dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be a number, got {value!r}")
+
+
+def check_gap(name: str, gap: Any) -> None:
+    """Raise for what keeps no distance: with it a test at kinks or ties would look like one away from them."""
+    check_number(f"{name}: gap", gap)
+    if not 0 < gap < math.inf:
+        raise ValueError(f"{name}: gap must be a positive number, got {gap!r}")
 
 
 def chosen_inputs(name: str, inputs: Sequence[Any], wrt: Sequence[int] | None) -> list[int]:

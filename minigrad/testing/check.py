@@ -70,7 +70,9 @@ def check_grad(
     >>> check_grad(lambda x, y: mg.tanh(x) * y, np.ones(3), 2.0, order=2)
     """
     options = options_of(order, rtol, atol, eps, mode, on_kink, copies)
-    given = changed(options, order=(order, 1), seed=(seed, 0), wrt=(wrt if wrt is None else list(wrt), None))
+    given = changed(
+        options, order=(order, 1), seed=(seed, 0), wrt=(list(wrt) if isinstance(wrt, Sequence) else wrt, None)
+    )
     check_function(f, inputs, wrt, order, options, seed, lambda: reproduction("check_grad", {"f": f}, inputs, given))
 
 

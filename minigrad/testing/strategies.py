@@ -15,6 +15,7 @@ import numpy as np
 
 from ..tensor import Tensor
 from ..tree import tree_map
+from .arguments import check_gap, check_number
 from .cell import named_parameters
 
 try:
@@ -223,6 +224,7 @@ def well_separated(shape: Shapes | None = None, gap: float = 0.25) -> st.SearchS
     >>> hypothesis.find(well_separated((3,)), lambda x: True)
     array([-0.25,  0.  ,  0.25])
     """
+    check_gap("well_separated", gap)
 
     @st.composite
     def spread(draw: Any) -> np.ndarray:
@@ -249,6 +251,7 @@ def away_from(
     >>> float(abs(hypothesis.find(away_from(0.0, (2,), gap=0.5), lambda x: True)).min())
     0.5
     """
+    check_gap("away_from", gap)
     entries = _free(tuple(np.ravel(kinks).tolist()), gap, low, high)
     return _made(_shaped(shape), entries, lambda k: np.asarray(k / GRAIN, dtype))
 
@@ -272,6 +275,9 @@ def probabilities(shape: Shapes | None = None, axis: int = -1, least: float = 0.
     >>> hypothesis.find(probabilities((2,)), lambda p: True)
     array([0.5, 0.5])
     """
+    check_number("probabilities: least", least)
+    if not 0 <= least < 1:
+        raise ValueError(f"probabilities: least must lie within [0, 1), got {least}")
 
     def normalised(w: np.ndarray) -> np.ndarray:
         n = w.shape[axis]

@@ -115,3 +115,32 @@ def test_an_array_of_another_library_that_is_changed_later_changes_no_gradient()
     lent.numbers *= 5
     y.backward()
     np.testing.assert_array_equal(x.grad, [1.0, 2.0, 3.0])
+
+
+def test_argnums_is_no_truth_value() -> None:
+    with pytest.raises(TypeError, match=r"argnums: .*got bool True"):
+        mg.value_and_grad(lambda x, y: (mg.sum(x * y), y), True)  # type: ignore[arg-type]
+
+
+NO_NUMBERS = ["2", ["1", "2"], [1.0, None], None, np.array([1, None]), b"2"]
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+def test_what_numpy_would_read_as_numbers_is_refused_where_it_is_none(value: Any) -> None:
+    t, refused = mg.tensor(np.ones(2), requires_grad=True), pytest.raises(TypeError, match="must be real numbers")
+    with refused:
+        mg.tensor(value, dtype=float)
+    with refused:
+        t.data = value
+    with refused:
+        mg.vjp(mg.square, np.ones(2))[1](value)
+    with refused:
+        mg.jvp(mg.square, (np.ones(2),), (value,))
+    if value is not None:
+        with refused:
+            (t * 1.0).backward(value)
+
+
+def test_lists_of_unequal_lengths_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"tensor: data: .*inhomogeneous.*nn\.pad_sequences"):
+        mg.tensor([[1.0], [1.0, 2.0]])

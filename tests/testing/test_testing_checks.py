@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import testing
 from minigrad.testing import GradientError, KinkError, check_grad, check_jvp, check_primitive, check_vjp
 
 RNG = np.random.default_rng(0)
@@ -132,3 +133,30 @@ def test_a_right_primitive_passes(p: Any, inputs: Any) -> None:
 def test_a_wrong_primitive_is_refused(p: Any) -> None:
     with pytest.raises((GradientError, ValueError, TypeError)):
         check_primitive(p, *([A, A + 1] if p.name == "product" else [A]))
+
+
+@pytest.mark.parametrize("wrt", [1, "0", [1.5], [True], None.__class__], ids=repr)
+def test_wrt_is_a_sequence_of_positions(wrt: Any) -> None:
+    with pytest.raises(TypeError, match="check_grad: wrt must be a sequence of positions"):
+        testing.check_grad(mg.tanh, np.ones(2), wrt=wrt)
+
+
+@pytest.mark.parametrize("name", ["rtol", "atol", "eps"])
+@pytest.mark.parametrize("value", ["1", True, [0.1]], ids=repr)
+def test_tolerances_and_steps_are_numbers(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be a number"):
+        testing.check_grad(mg.tanh, np.ones(2), **{name: value})
+
+
+@pytest.mark.parametrize("gap", [0.0, -1.0, np.nan, np.inf, "1", True], ids=repr)
+def test_a_gap_that_keeps_no_distance_is_refused(gap: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="gap must be a"):
+        testing.well_separated((3,), gap=gap)
+    with pytest.raises((TypeError, ValueError), match="gap must be a"):
+        testing.away_from(0.0, (3,), gap=gap)
+
+
+@pytest.mark.parametrize("least", [-0.1, np.nan, 1.0])
+def test_least_of_probabilities_is_one(least: float) -> None:
+    with pytest.raises(ValueError, match="least must lie within"):
+        testing.probabilities((3,), least=least)
