@@ -67,7 +67,7 @@ def make_cell(name: str, I: int, H: int, rng: np.random.Generator) -> nn.Cell:
     """A cell by its name and, after a comma, by what it starts from; with gain g, W is from N(0, g² / H)."""
     kind, _, start = name.partition(", ")
     if kind != "RNN":
-        return nn.GRUCell(I, H, rng=rng) if kind == "GRU" else nn.LSTMCell(I, H, rng=rng, forget_bias=not start)
+        return nn.GRUCell(I, H, rng=rng) if kind == "GRU" else nn.LSTMCell(I, H, rng=rng, forget_bias=float(not start))
     cell = nn.IRNNCell(I, H, rng=rng) if start == "identity" else nn.RNNCell(I, H, rng=rng)
     U, W, k = nn.init.glorot_uniform((I, H), np.sqrt(2), rng), rng.standard_normal((H, H)), 1 / np.sqrt(H)
     cell.U.data, cell.W.data = {

@@ -160,3 +160,23 @@ def test_a_gap_that_keeps_no_distance_is_refused(gap: Any) -> None:
 def test_least_of_probabilities_is_one(least: float) -> None:
     with pytest.raises(ValueError, match="least must lie within"):
         testing.probabilities((3,), least=least)
+
+
+LIMITED = {
+    "clipped at 10": lambda g: np.clip(g, -10, 10),
+    "clipped at 1e5": lambda g: np.clip(g, -1e5, 1e5),
+    "scaled down to norm 100": lambda g: g * min(1.0, 100 / max(1e-30, float(np.linalg.norm(g)))),
+    "dropped below 1e-4": lambda g: np.where(np.abs(g) < 1e-4, 0.0, g),
+    "rounded to six digits": lambda g: np.round(g, 6),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITED)
+def test_a_cotangent_that_is_limited_far_from_1_is_found(limit: str) -> None:
+    change = LIMITED[limit]
+    with pytest.raises(GradientError, match="not linear"):
+        check_vjp(np.sin, lambda g, x: change(g) * np.cos(x), A)
+    with pytest.raises(GradientError, match="not linear"):
+        check_grad(mg.primitive(np.sin, lambda g, y, x: change(g) * np.cos(x), name="limited"), A)
+    with pytest.raises(GradientError, match="not linear"):
+        check_jvp(np.sin, lambda v, x: change(v) * np.cos(x), A)
