@@ -26,7 +26,11 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
     turns: list[int] = []  # the numbers of candidates and views
     for n, (kind, reads, out) in enumerate(instructions):
         numbers[out] = n
-        if kind.small and (key := _key(kind, reads)) is not None:
+        key = None
+        if kind.small:  # most read two Values that are computed, and the Kind is all that they have to share
+            pair = kind.pair and reads[0].source is None is reads[1].source and reads[0] is not reads[1]
+            key = kind if pair else _key(kind, reads)
+        if key is not None:
             keys[out] = key
             turns.append(n)
         elif kind.base is not None:
@@ -45,12 +49,7 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
 
 
 def _key(kind: Kind, reads: Sequence[Value]) -> Any:
-    """What instructions that are computed together share: (which of their reads may differ, ...); None if none may.
-
-    The Kind alone stands for the most common: two reads that are computed, and are not the same.
-    """
-    if kind.unbroadcast and len(reads) == 2 and reads[0].source is None is reads[1].source and reads[0] is not reads[1]:
-        return kind
+    """What instructions that are computed together share: (which of their reads may differ, ...); None if none may."""
     varied = tuple([k for k, x in enumerate(reads) if x.source is None and x.layout.shape == kind.layout.shape])
     same = [reads.index(reads[k]) for k in varied]
     return (varied, kind, *same, *[x for k, x in enumerate(reads) if k not in varied]) if varied else None

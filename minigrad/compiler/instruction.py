@@ -107,16 +107,16 @@ class Kind:
     """What an instruction does, but for which Values it reads: primitive(*inputs, **static), a Layout for each Value.
 
     `layout` is that of the result, `base` the number of the Value whose memory the result shares, None if it has its
-    own. `flat` tells that no Value is in a tuple among the inputs, or in static. `lean` tells that the function is
-    elementwise and reads arrays alone, which all have the result's shape; `small` that it is elementwise and makes an
-    array of at most `SMALL` bytes; `takes_out` that it writes to a given array. `entry` is the number k of x[k], None
-    for all else. `repeatable` tells that a trace knows what becomes of such a call without making it, `lasting` that
-    there are only constants in it. `found` is for what is found out about the kind later on.
+    own. `flat` tells that no Value is in a tuple among the inputs, or in static; `takes_out` that the function writes
+    to a given array; `entry` is the number k of x[k], None for all else. Of what is elementwise, `small` makes an array
+    of at most `SMALL` bytes, `pair` reads two arrays of the result's shape, `lean` such arrays alone. `repeatable`
+    tells that a trace knows what becomes of such a call without making it, `lasting` that there are only constants in
+    it. `found` is for what is found out about the kind later on.
     """
 
     __slots__ = (
         "primitive", "inputs", "static", "layout", "base", "flat", "reads_only", "pure", "collects", "elementwise",
-        "unbroadcast", "small", "product", "transpose", "lean", "takes_out",
+        "pair", "small", "product", "transpose", "lean", "takes_out",
         "entry", "repeatable", "lasting", "found",
     )  # fmt: skip
 
@@ -145,9 +145,11 @@ class Kind:
     def _look_at_function(self) -> None:
         function, layout = self.primitive.function, self.layout
         self.elementwise = self.pure and self.flat and not self.static and _is_elementwise(function)
-        self.unbroadcast = self.elementwise and all([x.shape == layout.shape for x in self.inputs if type(x) is Layout])
+        reads = [x for x in self.inputs if type(x) is Layout]
+        alike = self.elementwise and all([x.shape == layout.shape for x in reads])
+        self.pair = alike and len(reads) == 2
         self.small = self.elementwise and 0 < layout.nbytes <= SMALL and layout.shape != ()
-        self.lean = self.unbroadcast and self.reads_only and function not in KEYWORD_OUT
+        self.lean = alike and self.reads_only and function not in KEYWORD_OUT
         self.takes_out = takes_out(function) and 0 not in layout.shape
 
     def called_with(self, arrays: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:

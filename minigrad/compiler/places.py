@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -159,7 +160,9 @@ class Step:
 
 
 #: Up to so many pieces are put into the block one by one, more in bundles of alike ones: then a plan's time is linear.
-PIECES = 1024
+PIECES = 256
+#: A piece comes soon after another if there are no more steps between them than in a turn of a loop.
+SOON = 128
 
 
 def plan(
@@ -227,25 +230,40 @@ class _Piece(NamedTuple):
 
 
 def _bundled(pieces: list[_Piece]) -> list[_Piece]:
-    """Pieces of one size that live about as long, from about the same time, as one: side by side or in turn."""
-    many = -(-len(pieces) // PIECES)
-    if many <= 1:
+    """Pieces of one size that live about as long as one: in turn, and if there are still too many, side by side.
+
+    So what all turns of a loop need for a moment lies at the same address in each.
+    """
+    if len(pieces) <= PIECES:
         return pieces
     alike: dict[Any, list[_Piece]] = defaultdict(list)
     for piece in pieces:
         alike[piece.size, (piece.last - piece.first).bit_length()].append(piece)
-    bundles = []
-    for (size, _), group in alike.items():
-        group.sort(key=lambda piece: piece.first)
-        for k in range(0, len(group), many):
-            lanes: list[int] = []  # until when each is taken
-            chains = []
-            for piece in group[k : k + many]:
-                lane = next((n for n, until in enumerate(lanes) if until < piece.first), len(lanes))
-                lanes[lane : lane + 1] = [piece.last]
-                chains += [(chain, lane * size) for chain, _ in piece.chains]
-            bundles.append(_Piece(len(lanes) * size, group[k].first, max(lanes), chains))
-    return bundles
+    lanes = [_in_turn(group) for group in alike.values()]
+    many = -(-sum(map(len, lanes)) // PIECES)
+    return [_side_by_side(group[k : k + many]) for group in lanes for k in range(0, len(group), many)]
+
+
+def _in_turn(group: list[_Piece]) -> list[_Piece]:
+    """Each piece behind the one that is over first, if it comes soon after it."""
+    done: list[_Piece] = []
+    open_: list[tuple[int, int, _Piece]] = []  # until when each is taken
+    for n, piece in enumerate(sorted(group, key=lambda piece: piece.first)):
+        while open_ and open_[0][0] < piece.first - SOON:
+            done.append(heapq.heappop(open_)[2])
+        if open_ and open_[0][0] < piece.first:
+            size, first, _, chains = open_[0][2]
+            longer = _Piece(size, first, piece.last, chains + piece.chains)
+            heapq.heapreplace(open_, (piece.last, n, longer))
+        else:
+            heapq.heappush(open_, (piece.last, n, piece))
+    return done + [piece for _, _, piece in sorted(open_)]
+
+
+def _side_by_side(lanes: list[_Piece]) -> _Piece:
+    size = lanes[0].size
+    chains = [(chain, n * size) for n, lane in enumerate(lanes) for chain, _ in lane.chains]
+    return _Piece(len(lanes) * size, min([p.first for p in lanes]), max([p.last for p in lanes]), chains)
 
 
 def _spans(steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Place]) -> list[Root]:
