@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 
-# --- 1. A record: every tensor knows how it was made (minigrad/record.py, tensor.py) --------------------------------
+# --- 1. A record: every tensor knows how it was made (minigrad/tensor.py; record.py, where its Node knows) -----------
 clock = itertools.count().__next__  # what is made later has a higher number
 
 
@@ -32,7 +32,7 @@ class Tensor:
 
     def backward(self):
         """Add dL/dleaf into `.grad` of every leaf. The rules are handed arrays: fast, and nothing new is recorded."""
-        for t, g in walk(self, np.ones(self.shape), arrays=True).items():
+        for t, g in walk(self, np.ones(self.shape), recorded=False).items():
             if t.primitive is None:
                 t.grad = g + (0.0 if t.grad is None else t.grad)
 
@@ -97,11 +97,11 @@ def lineage(output):
     return sorted(found, key=lambda t: -t.order)
 
 
-def walk(output, g, arrays=False):
+def walk(output, g, recorded=True):
     """The cotangent of each tensor; all that one gets has arrived when it is visited, so each is visited once."""
     sums = {output: g}
-    for t in lineage(output):
-        y, inputs = (t.data, [array(x) for x in t.inputs]) if arrays else (t, t.inputs)
+    for t in lineage(output):  # rules that get Tensors are recorded: so cotangents can be differentiated in turn
+        y, inputs = (t, t.inputs) if recorded else (t.data, [array(x) for x in t.inputs])
         for x, rule in zip(t.inputs, t.primitive.rules if t.primitive else ()):
             if isinstance(x, Tensor):  # plain numbers and arrays are constants
                 term = sum_down(rule(sums[t], y, *inputs, **t.static), x.shape)

@@ -12,7 +12,7 @@ from table import Case, cuts, takes
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.numpy_functions import FUNCTIONS
+from minigrad.numpy_functions import _NEAREST, FUNCTIONS
 from minigrad.primitive import by_ufunc
 from minigrad.testing import check_grad
 
@@ -203,6 +203,14 @@ def test_a_function_without_a_rule_is_refused_with_its_full_name_and_the_nearest
 ) -> None:
     with pytest.raises(TypeError, match=message):
         call(leaf(X[:2, :2]))
+
+
+def test_no_function_that_is_served_is_said_to_be_missing() -> None:
+    rooms = {name.removeprefix("linalg."): np.linalg if "linalg." in name else np for name in _NEAREST}
+    missing = {getattr(room, name, None) for name, room in rooms.items()}
+    served = FUNCTIONS.keys() | by_ufunc.keys()
+    assert not missing & served
+    assert {np.sort, np.remainder} < served
 
 
 @pytest.mark.parametrize("name", ["std", "average", "nansum", "nanmean", "median", "ptp"])
