@@ -80,6 +80,15 @@ class Operators(Variable):
     def __rmod__(self, y: Any) -> Tensor:
         return ops.remainder(y, self)
 
+    def __abs__(self) -> Tensor:
+        return ops.absolute(self)
+
+    def __eq__(self, y: object) -> np.ndarray:  # type: ignore[override]
+        return ops.equal(self, y)
+
+    def __ne__(self, y: object) -> np.ndarray:  # type: ignore[override]
+        return ops.not_equal(self, y)
+
     def _in_place(self, y: Any) -> Any:
         if self.node is not None and self.node.primitive is None:
             raise TypeError(
@@ -93,9 +102,6 @@ class Operators(Variable):
 
     __neg__ = method(ops.negative)
     __pos__ = method(ops.positive)
-    __abs__ = method(ops.absolute)
-    __eq__ = method(ops.equal)  # type: ignore[assignment]
-    __ne__ = method(ops.not_equal)  # type: ignore[assignment]
     __lt__ = method(ops.less)
     __le__ = method(ops.less_equal)
     __gt__ = method(ops.greater)
