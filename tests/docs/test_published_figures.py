@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pictures import not_drawn
 
 from docs import utterances
 from examples import sentiment
@@ -20,6 +21,11 @@ from examples import sentiment
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "published_figures.md").read_text("utf-8"), re.M | re.S)
 COMMANDS = re.findall(r"^python -m (.+)$", "".join(BLOCKS).replace("\\\n", ""), re.M)
+
+
+@pytest.fixture(autouse=True)
+def _pictures_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytest.importorskip("matplotlib.figure").Figure, "savefig", not_drawn)
 
 
 def command_of(name: str, number: int = 0) -> list[str]:

@@ -1,11 +1,13 @@
 """The pages are programs: their Python blocks run, print what they say, and their commands name what is there."""
 
+import functools
 import os
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,6 +15,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from pages import README, ROOT, Block, blocks, run
+from pictures import not_drawn
 
 from minigrad.primitive import by_function, by_ufunc
 from minigrad.testing import check_vjp
@@ -30,9 +33,16 @@ def _numpys_names_stay_with_minigrad() -> Iterator[None]:
         yield
 
 
+@functools.cache
+def ran(block: Block) -> tuple[str, dict[str, Any]]:
+    """What a block prints, and the names that it leaves."""
+    scope: dict[str, Any] = {"__name__": "readme"}
+    return run(block, scope), scope
+
+
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_python_block_runs_by_itself_and_prints(block: Block) -> None:
-    printed = run(block, {"__name__": "readme"})
+    printed, _ = ran(block)
     assert printed.strip()
     assert "Error: " not in printed, printed
 
@@ -40,7 +50,7 @@ def test_python_block_runs_by_itself_and_prints(block: Block) -> None:
 def test_the_first_thing_to_run_is_a_derivative_on_the_first_screen() -> None:
     assert PYTHON[0].line < 15
     assert "mg.grad(" in PYTHON[0].body
-    slope = float(re.sub(r"tensor\((.*)\)", r"\1", run(PYTHON[0], {"__name__": "readme"})))
+    slope = float(re.sub(r"tensor\((.*)\)", r"\1", ran(PYTHON[0])[0]))
     assert slope == pytest.approx(np.tanh(0.5) + 0.5 / np.cosh(0.5) ** 2)
 
 
@@ -54,9 +64,8 @@ def test_each_door_has_a_few_lines_that_run_and_a_link(door: str) -> None:
 
 
 def test_the_training_step_learns_something() -> None:
-    scope: dict[str, Any] = {"__name__": "readme"}
     (block,) = [block for block in PYTHON if "optimizer.step()" in block.body]
-    run(block, scope)
+    _, scope = ran(block)
     assert scope["loss"].item() < 0.5
 
 
@@ -69,12 +78,11 @@ def test_every_command_makes_its_environment_and_installs_an_extra_that_exists(c
     assert set(asked) <= set(extras)
 
 
-def test_main_job_of_the_first_command_runs(tmp_path: Path) -> None:
-    job = re.search(r"python (-m examples\.\S+)$", COMMANDS[0])
+def test_main_job_of_the_first_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = re.search(r"python -m (examples\.\w+)((?: \S+)*)$", COMMANDS[0])
     assert job is not None
-    options = ["--steps", "2", "--out", str(tmp_path)]
-    done = subprocess.run([sys.executable, *job[1].split(), *options], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(pytest.importorskip("matplotlib.figure").Figure, "savefig", not_drawn)
+    assert import_module(job[1]).main([*job[2].split(), "--steps", "2", "--out", str(tmp_path)]) == 0
 
 
 PAGE = ROOT / "minigrad" / "testing" / "README.md"
@@ -128,13 +136,15 @@ def test_page_shows_what_the_mutation_of_a_suite_prints(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(re.findall(r"\]\(\.\./examples/(\w+)\.py\)", GALLERY)))
-def test_what_the_gallery_says_of_options_holds_for_every_example(name: str) -> None:
+def test_what_the_gallery_says_of_options_holds_for_every_example(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["char_lm", name.removeprefix("char_lm_")] if name.startswith("char_lm_") else [name]
-    command = [sys.executable, "-m", f"examples.{words[0]}", *words[1:], "--help"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "--quick" in done.stdout
+    assert import_module(f"examples.{words[0]}").main([*words[1:], "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "--quick" in told
     if name in ("char_lm", "image_classification", "sentiment", "translation", "video_classification"):
-        assert all(option in done.stdout for option in ("--train", "--validation", "--test"))
+        assert all(option in told for option in ("--train", "--validation", "--test"))
 
 
 def test_the_gallery_has_every_example() -> None:

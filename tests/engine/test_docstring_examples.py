@@ -11,13 +11,14 @@ import pydoc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import hypothesis
 import numpy as np
 import pytest
+from profiles import long_profile
 
 import minigrad as mg
 import nn
@@ -66,11 +67,25 @@ def _numpys_names_stay_with_minigrad() -> Iterator[None]:
         yield
 
 
+def find(strategy: Any, condition: Any) -> Any:
+    """`hypothesis.find`. Of what everything satisfies, the first that is drawn is the simplest: it is not shrunk."""
+    code, anything = condition.__code__, (lambda x: True).__code__
+    if long_profile() or (code.co_code, code.co_consts) != (anything.co_code, anything.co_consts):
+        return hypothesis.find(strategy, condition)
+    return hypothesis.find(strategy, condition, settings=hypothesis.settings(phases=[hypothesis.Phase.generate]))
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_the_example_gives_what_it_says(name: str) -> None:
     value = PUBLIC[name]
     names = dict(vars(testing), **{n: getattr(testing, n) for n in testing.__all__}) if "testing" in name else {}
-    names |= {"mg": mg, "np": np, "nn": nn, "hypothesis": hypothesis, name.rpartition(".")[2]: value}
+    names |= {
+        "mg": mg,
+        "np": np,
+        "nn": nn,
+        "hypothesis": SimpleNamespace(**vars(hypothesis) | {"find": find}),
+        name.rpartition(".")[2]: value,
+    }
     test = doctest.DocTestParser().get_doctest(shown(name), names, name, None, None)
     assert test.examples, f"{name} has no example: {HOW}"
     printed: list[str] = []

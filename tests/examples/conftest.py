@@ -1,6 +1,7 @@
 """Pictures are drawn where a test looks at them (marker `pictures`) and for the runs that several tests share."""
 
 import pytest
+from char_lm_runs import explored, hostile, text, trained  # noqa: F401 - made once, for several files
 from pictures import not_drawn
 
 

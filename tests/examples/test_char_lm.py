@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from char_lm_runs import PERIOD, assert_same_run, contents, text, train, trained  # noqa: F401
+from char_lm_runs import PERIOD, assert_same_run, contents, train
 
 import minigrad as mg
 import nn
@@ -101,14 +102,19 @@ def test_there_is_no_option_without_effect(text: str, tmp_path: Path, monkeypatc
     }  # fmt: skip
     elsewhere = {"sample_every", "eager", "decay", "decay_after", "patience"}  # in tests of their own
     assert changed.keys() | elsewhere == OPTIONS.keys()
+
+    @functools.cache
+    def result(*options: str) -> dict[str, np.ndarray]:
+        folder = tmp_path / " ".join(options)
+        assert train(text, *options, "--quiet", "--out", folder) == 0
+        return contents(folder)[0]
+
     for name, value in changed.items():
         only = OPTIONS[name].metadata.get("only", ())
         together = [f"--{only[0]}", only[1]] if only else []
-        results = []
-        for k, option in enumerate(([], [f"--{name.replace('_', '-')}", str(value)])):
-            steps = [] if option and name in ("steps", "minutes", "epochs") else ["--steps", "10"]
-            assert train(text, *steps, *together, *option, "--quiet", "--out", tmp_path / f"{name}{k}") == 0
-            results.append(contents(tmp_path / f"{name}{k}")[0])
+        steps = [] if name in ("steps", "minutes", "epochs") else ["--steps", "10"]
+        option = f"--{name.replace('_', '-')}", str(value)
+        results = result("--steps", "10", *together), result(*steps, *together, *option)
         same = results[0].keys() == results[1].keys() and all(
             np.array_equal(results[0][key], results[1][key]) for key in results[0]
         )
@@ -168,7 +174,7 @@ def test_an_epoch_starts_from_a_zero_state_in_tail_and_not_in_rows(
 ) -> None:
     still = ["--optimizer", "sgd", "--lr", "1e-30", "--momentum", "0", "--split", kind]  # the weights do not change
     states = []
-    for steps in (1, 54):  # an epoch has 53 batches
+    for steps in (1, 22):  # an epoch has 21 batches
         assert train(text, *still, "--steps", steps, "--out", tmp_path / str(steps)) == 0
         states.append(contents(tmp_path / str(steps))[0]["state.0"])
     assert np.array_equal(*states) == starts_anew
@@ -177,7 +183,7 @@ def test_an_epoch_starts_from_a_zero_state_in_tail_and_not_in_rows(
 # --- stopping and going on ------------------------------------------------------------------------------------------
 
 RESUMABLE = {
-    "an LSTM with dropout and a schedule": "--layers 2 --dropout 0.2 --schedule-steps 70",
+    "an LSTM with dropout and a schedule": "--layers 2 --dropout 0.2 --schedule-steps 30",
     "a GRU with RMSprop": "--cell gru --optimizer rmsprop --schedule constant",
     "a simple RNN with momentum in rows": "--cell rnn --optimizer sgd --split rows --schedule constant --lr 0.1",
 }
@@ -185,20 +191,20 @@ RESUMABLE = {
 
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The folder of a run of 70 steps with some options, made when it is first asked for."""
+    """The folder of a run of 30 steps with some options, made when it is first asked for."""
     made: dict[str, Path] = {}
 
     def run_of(options: str, text: str) -> Path:
         if options not in made:
             made[options] = tmp_path_factory.mktemp("whole")
-            assert train(text, *options.split(), "--steps", 70, "--out", made[options]) == 0
+            assert train(text, *options.split(), "--steps", 30, "--out", made[options]) == 0
         return made[options]
 
     return run_of
 
 
 @pytest.mark.parametrize("options", RESUMABLE.values(), ids=RESUMABLE.keys())
-@pytest.mark.parametrize("stop", [14, 45, 60])  # an epoch has 53 batches
+@pytest.mark.parametrize("stop", [14, 18, 25])  # an epoch has 21 batches
 def test_a_resumed_run_is_bit_identical(
     options: str, stop: int, text: str, tmp_path: Path, whole_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,9 +212,9 @@ def test_a_resumed_run_is_bit_identical(
     whole, parts = whole_run(options, text), tmp_path / "parts"
     assert train(text, *options.split(), "--steps", stop, "--out", parts) == 0
     assert len(contents(parts)[0]["history.losses"]) == stop
-    assert char_lm.main(["--resume", str(parts / "checkpoint.safetensors"), "--steps", "70"]) == 0
+    assert char_lm.main(["--resume", str(parts / "checkpoint.safetensors"), "--steps", "30"]) == 0
     assert_same_run(whole, parts)
-    assert len(contents(whole)[0]["history.losses"]) == 70
+    assert len(contents(whole)[0]["history.losses"]) == 30
 
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, signum: int = signal.SIGINT) -> None:

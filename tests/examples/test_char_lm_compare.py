@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 from pathlib import Path
@@ -9,35 +11,38 @@ from typing import Any
 
 import numpy as np
 import pytest
-from char_lm_runs import TINY, contents, text, train  # noqa: F401
+from char_lm_runs import PERIOD, TINY, contents, train
 from refusals import refusal
 
 from examples import char_lm
 
-ALIKE = ["--steps", "120", "--lr", "0.02", "--seed", "3"]
+ALIKE = ["--steps", "105", "--lr", "0.02", "--seed", "3"]
 
 
-@pytest.fixture
-def compared(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
-    """The figures and what was printed."""
-    options = ["--cells", "gru", "rnn", "--layers", "1", "2", "--quiet", "--out", str(tmp_path / "compare")]
-    assert char_lm.main(["compare", text, *TINY, *ALIKE, *options]) == 0
-    return json.loads((tmp_path / "compare" / "result.json").read_text()), capsys.readouterr().out
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The folder with the text, the figures, and what was printed."""
+    folder = tmp_path_factory.mktemp("compared")
+    (folder / "text.txt").write_text(PERIOD * 20)
+    options = ["--cells", "gru", "rnn", "--layers", "1", "2", "--quiet", "--out", str(folder)]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert char_lm.main(["compare", str(folder / "text.txt"), *TINY, *ALIKE, *options]) == 0
+    return folder, json.loads((folder / "result.json").read_text()), printed.getvalue()
 
 
-def test_every_network_is_the_one_that_is_trained_alone(compared: Any, text: str, tmp_path: Path) -> None:
-    for row in compared[0]["networks"]:
+def test_every_network_is_the_one_that_is_trained_alone(compared: Any, tmp_path: Path) -> None:
+    folder, result, _ = compared
+    for row in result["networks"]:
         kind = ["--cell", row["cell"], "--layers", row["layers"]]
-        assert train(text, *ALIKE, *kind, "--quiet", "--out", tmp_path / "alone") == 0
-        arrays, _ = contents(tmp_path / "alone")
+        assert train(folder / "text.txt", *ALIKE, *kind, "--quiet", "--out", tmp_path) == 0
+        arrays, _ = contents(tmp_path)
         assert row["validation loss"] == arrays["history.validations"][-1, 1]
         assert row["training loss"] == arrays["history.losses"][-100:].mean()
         assert row["weights"] == sum(a.size for name, a in arrays.items() if name.startswith("model."))
 
 
-@pytest.mark.pictures
-def test_all_learn_and_the_table_has_them_from_the_best_to_the_baselines(compared: Any, tmp_path: Path) -> None:
-    result, printed = compared
+def test_all_learn_and_the_table_has_them_from_the_best_to_the_baselines(compared: Any) -> None:
+    folder, result, printed = compared
     kinds = [(row["cell"], row["layers"]) for row in result["networks"]]
     assert kinds == [("gru", 1), ("gru", 2), ("rnn", 1), ("rnn", 2)]
     baselines = result["baselines"]
@@ -46,7 +51,7 @@ def test_all_learn_and_the_table_has_them_from_the_best_to_the_baselines(compare
     losses = [float(loss) for loss in re.findall(r"^ +(?:GRU|RNN) .* (\d\.\d{3}) +[0-9.]+$", printed, re.MULTILINE)]
     assert losses == sorted(round(row["validation loss"], 3) for row in result["networks"])
     assert [name for name in baselines if f"{name}  " in printed] == list(baselines)
-    assert (tmp_path / "compare" / "compare.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "compare.png").read_bytes().startswith(b"\x89PNG")
 
 
 BAD = {

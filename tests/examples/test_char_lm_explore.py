@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import data_of
-from char_lm_runs import HOSTILE, explored, hostile, train  # noqa: F401
+from char_lm_runs import HOSTILE, train
 from hypothesis import given
 from hypothesis import strategies as st
 

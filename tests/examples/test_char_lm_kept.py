@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from char_lm_runs import TINY, contents, text, train, trained  # noqa: F401
+from char_lm_runs import TINY, contents, train
 from refusals import refusal
 
 import nn

@@ -10,7 +10,7 @@ from typing import Any
 import browser
 import numpy as np
 import pytest
-from char_lm_runs import explored, hostile, text, train  # noqa: F401
+from char_lm_runs import train
 from test_char_lm_explore import unpacked
 
 from examples import char_lm

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from char_lm_runs import TINY, assert_same_run, contents, text  # noqa: F401
+from char_lm_runs import PERIOD, TINY, assert_same_run, contents
 from ranks import SharedRanks, command, environment, example, launch, needs_mpi
 
 import nn
@@ -39,6 +39,7 @@ def test_ranks_train_validate_and_print_as_one_process(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], train: Any
 ) -> None:
     one, three = tmp_path / "one", tmp_path / "three"
+    Path(text).write_text(PERIOD * 50)
     options = [text, "--steps", "20", "--val-fraction", "0.5"]  # two rows to validate on
     assert char_lm.main([*TINY, *options, "--out", str(one)]) == 0
     alone = capsys.readouterr().out

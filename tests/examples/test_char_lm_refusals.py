@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from char_lm_runs import PERIOD, TINY, text, train  # noqa: F401
+from char_lm_runs import PERIOD, TINY, train
 from refusals import lacking
 
 import nn

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from char_lm_runs import PERIOD, TINY, assert_same_run, contents, text, train  # noqa: F401
+from char_lm_runs import PERIOD, TINY, assert_same_run, contents, train
 from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refusal
@@ -127,9 +127,9 @@ def test_a_comparison_has_the_test_loss_of_the_best_weights(
 
 def test_epochs_are_so_many_steps_that_each_batch_is_seen_so_often(text: str, tmp_path: Path) -> None:
     assert train(text, "--epochs", 2, "--out", tmp_path) == 0
-    assert len(contents(tmp_path)[0]["history.losses"]) == 2 * 53
+    assert len(contents(tmp_path)[0]["history.losses"]) == 2 * 21
     assert char_lm.main(["--resume", str(tmp_path / char_lm_checkpoint.LAST), "--epochs", "3", "--quiet"]) == 0
-    assert len(contents(tmp_path)[0]["history.losses"]) == 3 * 53
+    assert len(contents(tmp_path)[0]["history.losses"]) == 3 * 21
 
 
 def test_the_rate_falls_after_the_epochs_that_have_it_in_full(text: str) -> None:
@@ -137,11 +137,11 @@ def test_the_rate_falls_after_the_epochs_that_have_it_in_full(text: str) -> None
     corpus = read_corpus(settings)
     run = char_lm_model.new_run(settings.complete(), corpus.vocabulary, corpus.training)
     rates = []
-    for step in range(5 * 53):
+    for step in range(5 * 21):
         rates.append(char_lm_model.learning_rate(run))
         run.losses.append(1.0)
         assert run.step == step + 1
-    np.testing.assert_allclose(np.reshape(rates, (5, 53)).T, [[0.1, 0.1, 0.1, 0.05, 0.025]] * 53)
+    np.testing.assert_allclose(np.reshape(rates, (5, 21)).T, [[0.1, 0.1, 0.1, 0.05, 0.025]] * 21)
 
 
 def test_patience_ends_a_run_that_larger_patience_goes_on_with(

@@ -17,13 +17,13 @@ TINY = ["--hidden", "16", "--batch-size", "4", "--seq-length", "10", "--sample-e
 
 @pytest.fixture
 def text(tmp_path: Path) -> str:
-    """The path of a text of 2 250 characters, with 54 batches of TINY in an epoch."""
+    """The path of a text of 900 characters, with 21 batches of TINY in an epoch."""
     path = tmp_path / "text.txt"
-    path.write_text(PERIOD * 50)
+    path.write_text(PERIOD * 20)
     return str(path)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that has learnt PERIOD."""
     folder = tmp_path_factory.mktemp("trained")
