@@ -80,9 +80,6 @@ class Operators(Variable):
     def __rmod__(self, y: Any) -> Tensor:
         return ops.remainder(y, self)
 
-    def __abs__(self) -> Tensor:
-        return ops.absolute(self)
-
     def __eq__(self, y: object) -> np.ndarray:  # type: ignore[override]
         return ops.equal(self, y)
 
@@ -102,6 +99,7 @@ class Operators(Variable):
 
     __neg__ = method(ops.negative)
     __pos__ = method(ops.positive)
+    __abs__ = method(ops.absolute)
     __lt__ = method(ops.less)
     __le__ = method(ops.less_equal)
     __gt__ = method(ops.greater)
