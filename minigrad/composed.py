@@ -1,7 +1,7 @@
 """Functions that are composed of primitives: what a type checker knows of their results, as it does of primitives'.
 
-Each mark says on which inputs a result is a Tensor; the function stays as it is. What stands in front of the marked
-inputs, and these, are to be given by position.
+Each mark says which inputs make the result a Tensor if they are Tensors; the function itself stays as it is. To a type
+checker, these inputs are given by position.
 """
 
 from __future__ import annotations
