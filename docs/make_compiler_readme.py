@@ -188,7 +188,7 @@ WORDS = """
 | instruction | a kind, the values it reads, the value it makes |
 | kind | what an instruction does but for which values it reads; what is true of a kind is found out once |
 | outline | what stands for a result while tracing: shape and dtype, the memory of one entry |
-| recipe | the calls that a derivative rule made for a kind; followed instead of calling the rule again |
+| recipe | the calls that the rules of a node made, by its kind, or that added up what it got; followed from then on |
 | leaf | a tensor from outside of the function, read afresh at each replay |
 | place | a root and a byte within it |
 | root | a piece of memory of its own, which values lie in |

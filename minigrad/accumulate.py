@@ -119,38 +119,35 @@ class RecordedSum:
 
     def __init__(self, node: Node, first: Any = None) -> None:
         self.node = node
-        self.arrays = [] if first is None else [first]
-        self.parts: list[At] = []
-        self.products: list[Product] = []
+        self.terms = [] if first is None else [first]
 
     def add(self, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape."""
-        shape = self.node.shape
         if isinstance(term, Product):
-            check_product(term, shape)
-            self.products.append(term)
+            check_product(term, self.node.shape)
         elif isinstance(term, At):
-            check_part(term, shape)
-            self.add_part(term.index, term.g)
+            check_part(term, self.node.shape)
         else:
-            term = term if isinstance(term, Variable) else np.asarray(term)
-            self.arrays.append(fitted(term, self.node, output))
+            term = fitted(term if isinstance(term, Variable) else np.asarray(term), self.node, output)
+        self.terms.append(term)
 
     def add_part(self, index: Any, g: Any) -> None:
         """Add g to the part at `index`."""
-        self.parts.append(At(index, g))
+        self.add(At(index, g), ())
 
     def total(self, owned: bool = False) -> Any:
         """The sum, None if there are no terms, a Tensor if any is one; nothing writes into it, so it may be shared."""
         shape, dtype = self.node.shape, self.node.dtype
-        terms = list(self.arrays)
-        if self.parts:
+        parts = [term for term in self.terms if isinstance(term, At)]
+        products = [term for term in self.terms if isinstance(term, Product)]
+        terms = [term for term in self.terms if not isinstance(term, (At, Product))]
+        if parts:
             # an array is a part as well: the others are added to it, not to zeros first
-            parts = [At(..., g) for g in terms[:1]] + self.parts
+            parts = [At(..., g) for g in terms[:1]] + parts
             indices = tuple(part.index for part in parts)
             terms[:1] = [scatter(*[part.g for part in parts], indices=indices, shape=shape, dtype=dtype)]
-        if self.products:
-            oldest_first = self.products[::-1]  # the order of a loop's steps, and perhaps that in memory
+        if products:
+            oldest_first = products[::-1]  # the order of a loop's steps, and perhaps that in memory
             x, g = [part[0] if len(part) == 1 else concatenate(part) for part in zip(*oldest_first, strict=True)]
             terms.append(reshape(matmul(swapaxes(x, 0, 1), g), shape))
         if not terms:

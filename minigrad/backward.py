@@ -52,19 +52,19 @@ def walk(
     ends: Set[Node] | None = None,
     within: Sequence[Node] | None = None,
     onward: bool = False,
-    rules_of: Callable[[Node, Any], tuple[Any, ...]] | None = None,
+    walking: Callable[..., Walk] | None = None,
 ) -> dict[Node, Any]:
     """Cotangents of the nodes in `ends` (None: the leaves, and what retains its gradient).
 
     Newest first, so that all that a node gets has arrived before its rules are called, each at most once per input.
     Only nodes `within` a lineage are visited, all if there is none. What an end was made from gets nothing through it,
     unless `onward`. `recorded` hands Tensors to the rules, so that the results can be differentiated; else they get
-    arrays. `rules_of(node, g)` then gives other rules, a joint rule and operands for them, if it is there.
+    arrays. `walking(nodes, ends)` makes another Walk than usual, if it is there.
     """
     nodes = lineage(outputs)[0] if within is None else within
     if recorded:
         nodes = leaves_early(nodes)
-    running = Walk(nodes, ends, (rules_of or _recorded_rules) if recorded else None)
+    running = walking(nodes, ends) if walking else Walk(nodes, ends, recorded_rules if recorded else None)
     for output, g in zip(outputs, cotangents, strict=True):
         if output in running.sums:
             running.add(output, g, g.shape)
@@ -72,7 +72,7 @@ def walk(
     return running.found
 
 
-def _recorded_rules(node: Node, g: Any) -> tuple[Any, ...]:
+def recorded_rules(node: Node, g: Any) -> tuple[Any, ...]:
     """Rules, joint rule, and Tensors as operands for them, so that what they call is recorded."""
     definition = node.primitive.definition
     return definition.rules, definition.joint, (g, *node.opened())

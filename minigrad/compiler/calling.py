@@ -5,7 +5,6 @@ Most calls are like an earlier one: the same primitive, constants, and layouts. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -51,7 +50,7 @@ class Calling(Listing):
             kind = self._picked(key, reads[0], inputs[1])
         if kind is None:
             return self._first_call(p, inputs, static, key)
-        return self._result(cls, kind.layout.outline, kind, reads, inputs, static, plain, True)
+        return self._result(cls, kind.layout.outline, kind, reads, inputs, static, plain)
 
     def _picked(self, key: Any, x: Value, index: Any) -> Kind | None:
         """The kind of x[index] for an integer, of which there is another one in each turn of a loop; else None."""
@@ -108,20 +107,22 @@ class Calling(Listing):
         if nodes:
             p.check_arguments(inputs, static)
         y = self.outlines(p, arrays) if nodes and not static and has_outline(p) else None
-        view, outlined = None, y is not None
+        view, called = None, y is None
         if y is None:
-            y = self._called(p, inputs, static, arrays, flat)
+            y = self._called(p, inputs, static, arrays)
             if not nodes and p not in IMPURE:
                 return y
             y = y if type(y) is np.ndarray else p.array_of(y)
             view = None if p in IMPURE else _viewed(y, arrays)
-            outlined = p in SHAPED and _any_outlined(nodes)
         self._check_result(p, y, nodes, inputs, real=flat and p in SHAPED and not static)
         plain = not p.differentiable or self.plain(nodes)
         kind, reads = self.write(p, inputs, static, layout(y.shape, y.dtype), flat, view)
-        if key is not None and outlined and _is_determined(p, y):
+        if key is not None and _is_determined(p, y):
             self._know(key, kind)
-        return self._result(type(nodes[0]) if nodes else Tensor, y, kind, reads, inputs, static, plain, outlined)
+        out = self._result(type(nodes[0]) if nodes else Tensor, y, kind, reads, inputs, static, plain)
+        if called and p not in SHAPED:
+            self.arrays.setdefault(self.value_of(out), y)
+        return out
 
     def _check_result(self, p: Primitive, y: np.ndarray, nodes: Any, inputs: tuple[Any, ...], real: bool) -> None:
         """Raise for a result that has no real numbers, or that would lose a gradient; note what has no rule."""
@@ -147,7 +148,6 @@ class Calling(Listing):
         inputs: tuple[Any, ...],
         static: dict[str, Any],
         plain: bool,
-        outlined: bool,
     ) -> Any:
         """The result y of a call as a tensor, and the call written down."""
         p = kind.primitive
@@ -160,24 +160,20 @@ class Calling(Listing):
         if p is ops.positive:
             value = reads[0]
         else:
-            value = self.add(kind, reads, plain, outlined)
-            if not outlined and p not in SHAPED and value not in self.arrays:
-                self.arrays[value] = y
+            value = self.add(kind, reads, plain)
         self.name(out, plain, value)
         if self.noted is not None:
             self.noted.append(Noted(kind if kind.repeatable else None, inputs, out))
         return out
 
-    def _called(
-        self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], arrays: list[Any], flat: bool
-    ) -> Any:
+    def _called(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], arrays: list[Any]) -> Any:
         """What the primitive returns for `arrays`: the real ones, put into these, of all that it may look at."""
         picked = p is shapes.getitem and not is_constant(inputs[1])
         if p not in SHAPED:
             arrays[:], static = tree_map(self.real, list(inputs)), tree_map(self.real, static)
         elif picked:
             arrays[1] = tree_map(self.real, inputs[1])
-        elif static and not flat:
+        elif static:
             static = tree_map(plain_data, static)
         if p in IMPURE:
             self._keep_generator(inputs)
@@ -285,10 +281,6 @@ def _flat(inputs: tuple[Any, ...], static: dict[str, Any]) -> tuple[list[Variabl
 
 def plain_data(x: Any) -> Any:
     return x._data if isinstance(x, Variable) else x
-
-
-def _any_outlined(nodes: Sequence[Variable]) -> bool:
-    return any([hasattr(x, "stands_for") and x.stands_for.outlined for x in nodes])
 
 
 def _viewed(y: np.ndarray, arrays: list[Any]) -> int | None:

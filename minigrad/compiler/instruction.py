@@ -67,16 +67,15 @@ class Value:
     """An array of a program: its number, layout, and where it comes from if no instruction makes it.
 
     `source` is a leaf Tensor that the function closes over, or the number of an argument, or None. `plain` marks what
-    is no Tensor in a plain run, but an array. `of` is the first Value that it equals, None if it is that itself.
-    `outlined` tells that the trace did not compute it. `kind` and `reads` are those of the traced instruction that made
-    it, None for what was not made by one.
+    is no Tensor in a plain run, but an array. `of` is the first Value that it equals, None if it is that itself. `kind`
+    and `reads` are those of the traced instruction that made it, None for what was not made by one.
 
     >>> import minigrad as mg
     >>> mg.traced(mg.tanh, np.ones((3, 4))).results
     v1:f64[3,4]
     """
 
-    __slots__ = ("number", "layout", "source", "plain", "of", "outlined", "kind", "reads")
+    __slots__ = ("number", "layout", "source", "plain", "of", "kind", "reads")
 
     def __init__(
         self,
@@ -85,12 +84,11 @@ class Value:
         source: Any = None,
         plain: bool = False,
         of: Value | None = None,
-        outlined: bool = False,
         kind: Kind | None = None,
         reads: tuple[Value, ...] = (),
     ) -> None:
         self.number, self.layout, self.source, self.plain, self.of = number, layout, source, plain, of
-        self.outlined, self.kind, self.reads = outlined, kind, reads
+        self.kind, self.reads = kind, reads
 
     shape = property(lambda self: self.layout.shape)
     dtype = property(lambda self: self.layout.dtype)
@@ -208,7 +206,8 @@ class Kinds:
     def __init__(self) -> None:
         self.found: dict[Any, Kind] = {}
         self.known: dict[Any, Kind] = {}  # by all that decides what a call does, if no value does
-        self.direct: set[Any] = set()  # rules that call nothing
+        self.forms: dict[Any, Any] = {}  # of terms of cotangents, see `rules`
+        self.sums: dict[Any, Any] = {}  # recipes for what adds them up, by their forms and layouts
         self.count = 0
 
     def settle(self) -> None:
@@ -217,6 +216,8 @@ class Kinds:
         if len(self.found) > self.MANY:
             self.found.clear()
             self.known.clear()
+            self.forms.clear()
+            self.sums.clear()
         else:
             self.found = {key: kind for key, kind in self.found.items() if kind.lasting}
 

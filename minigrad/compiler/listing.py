@@ -52,7 +52,7 @@ class Listing:
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
         self.arrays: dict[Value, np.ndarray] = {}  # those of arguments, and others that are real
         self.wrapped: set[int] = set()  # the ids of tensors that stand for arrays that are closed over
-        self.noted: list[Any] | None = None  # calls, while a rule runs whose recipe is written, see `rules`
+        self.noted: list[Any] | None = None  # calls, while a recipe is written, see `rules`
 
     def write(
         self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], like: Layout, flat: bool, view: int | None
@@ -70,13 +70,13 @@ class Listing:
         key = p, like, view, identity(static), *map(identity, inputs), *[x.layout for x in reads]
         return self.kinds.of(key, p, inputs, static, like, view), reads
 
-    def add(self, kind: Kind, reads: tuple[Value, ...], plain: bool = False, outlined: bool = True) -> Value:
+    def add(self, kind: Kind, reads: tuple[Value, ...], plain: bool = False) -> Value:
         """The Value of a call: that of an equal call before, or a new one, of a new instruction."""
         key = kind, reads
         found = self.seen.get(key)
         if found is None or not kind.pure or self.repeats:
             kinds = self.kinds
-            found = self.seen[key] = Value(kinds.count, kind.layout, None, plain, None, outlined, kind, reads)
+            found = self.seen[key] = Value(kinds.count, kind.layout, None, plain, None, kind, reads)
             kinds.count += 1
             self.instructions.append(Instruction(kind, reads, found))
         return found
@@ -91,6 +91,8 @@ class Listing:
 
     def tensor_of(self, value: Value) -> Tensor:
         """A Tensor that stands for this Value and requires no gradient."""
+        if isinstance(value.source, Tensor) and value.source.node is None:
+            return value.source
         t: Tensor = object.__new__(Tensor)
         t._data, t.node = value.layout.outline, None
         self.name(t, False, value)
@@ -102,7 +104,6 @@ class Listing:
             value = of
         else:
             value = self.kinds.value(layout(t._data.shape, t._data.dtype), source, plain, of)
-            value.outlined = of is not None and of.outlined
         t.stands_for = value
         if t.node is not None:
             t.node.stands_for = value
@@ -135,11 +136,9 @@ class Listing:
         return self.leaves[key][1]
 
     def real(self, x: Any) -> Any:
-        """The values of a Tensor, computed now if there is but an outline; any other x as it is."""
+        """The values of a Tensor, computed now unless they are there; any other x as it is."""
         if not isinstance(x, Variable):
             return x
-        if not (hasattr(x, "stands_for") and x.stands_for.outlined):
-            return x._data
         arrays = self.arrays
         pending = [self.value_of(x)]
         while pending:

@@ -1,126 +1,245 @@
-"""Derivative rules under a trace: what a rule called for a call of a kind, it need not be asked for again.
+"""The walk back under a trace: what is called for a node, and to add up what a node has got, is found out once.
 
 A rule of the engine's table is a pure function of its operands and, since nothing of a trace may look into values, what
-it calls depends on their layouts and on constants alone: on the Kind of the call that it is the rule of, and the layout
-of the cotangent. So the first time its calls are noted as a recipe, from then on the recipe is followed. The rules of a
-primitive that is declared elsewhere are called each time: its kinds are not repeatable, since its function may look.
+it calls depends on their layouts and on constants alone: on the Kind of the call that made the node, whose shape and
+dtype the cotangent has, since sums see to that. So the first time the calls of a node's rules are noted as a recipe,
+from then on the recipe is followed, and no Tensors are made. So it is with sums. The rules of a primitive that is
+declared elsewhere are called each time: its kinds are not repeatable, since its function may look.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Sequence, Set
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from ..primitive import Primitive
+from ..accumulate import RecordedSum
+from ..backward import Walk, recorded_rules
+from ..interpretation import interpreting
 from ..record import At, Node, Product, Variable
 from ..tensor import Tensor
 from .instruction import Kind, Layout, Value
-from .listing import Listing, is_constant
+from .listing import Listing, constant_key, is_constant
+
+Picked = Callable[[list[Any]], tuple[Value, ...]]
 
 
 class Noted(NamedTuple):
-    """A call that a rule made: its Kind (None for what a recipe cannot repeat), its inputs and its result."""
+    """A call that was made meanwhile: its Kind (None for what a recipe cannot repeat), its inputs and its result."""
 
     kind: Kind | None
     inputs: Sequence[Any]
     result: Variable
 
 
-class Recipe(NamedTuple):
-    """The calls of a rule, each a Kind and the numbers of what it reads, and what the rule returns.
+class Form:
+    """What a term At an index, or a Product, is but for its Values: one for all that are alike. An array has none."""
 
-    Values are numbered: the cotangent, the output, what the call read, then what the rule makes. The rule returns a
-    tree of this `kind` (None: no tree) with these `parts`: (True, a Value's number) or (False, a constant).
+    __slots__ = ("cls", "index")
+
+    def __init__(self, cls: type[Any], index: Any) -> None:
+        self.cls, self.index = cls, index
+
+
+class Recipe(NamedTuple):
+    """Calls, each a Kind and what picks its reads, then the terms that come out, each for the input of a number.
+
+    Reads are picked of a list of Values: those that were there before, then what each call makes.
     """
 
-    calls: list[tuple[Kind, list[int]]]
-    kind: Any
-    parts: list[tuple[bool, Any]]
+    calls: list[tuple[Kind, Picked]]
+    terms: list[tuple[int, Form | None, Picked]]
+
+    def follow(self, values: list[Any], listing: Listing) -> None:
+        """Make the calls; the values grow by their results."""
+        add = listing.add
+        for kind, picked in self.calls:
+            values.append(add(kind, picked(values)))
 
 
-class Rules:
-    """The rules of primitives as a trace calls them: with a node of the record and its cotangent."""
+class TracedWalk(Walk):
+    """A walk with Values for cotangents, and Tensors only where there is no recipe yet."""
 
-    def __init__(self, listing: Listing) -> None:
-        self.listing = listing
-        self.wrapped: dict[Primitive, tuple[Any, Any]] = {}
+    def __init__(self, listing: Listing, nodes: Sequence[Node], ends: Set[Node] | None) -> None:
+        self.operands: list[Any] = []  # what the rules of a node were called with
+        super().__init__(nodes, ends, functools.partial(_rules_of, self.operands))
+        self.listing, self.sum_class = listing, TracedSum
+        self.added: list[Any] = []  # the terms that they returned
 
-    def __call__(self, node: Node, g: Variable) -> tuple[Any, Any, tuple[Any, ...]]:
-        """The rules of the node's primitive, its joint rule, and the operands for these."""
-        p: Primitive = node.primitive
-        if p not in self.wrapped:
-            rules = tuple([rule and self._followed(p, rule) for rule in p.rules])
-            self.wrapped[p] = rules, p.joint and self._followed(p, p.joint)
-        return *self.wrapped[p], (node, g)
+    def pass_on(self, node: Node, g: Any) -> None:
+        """Follow the recipe for a node, or call its rules.
 
-    def _followed(self, p: Primitive, rule: Callable[..., Any]) -> Callable[..., Any]:
-        listing, direct = self.listing, self.listing.kinds.direct
+        No input's data can have changed since the call: a trace refuses that.
+        """
+        if type(g) is not Value:
+            super().pass_on(node, g)
+            return
+        sums, inputs, p, value = self.sums, node.inputs, node.primitive, node.stands_for
+        value = value.of or value
+        kind, key = value.kind, (p.definition, *[x in sums for x in inputs])
+        if kind is None or kind.primitive is not p:  # +x stands for what x does
+            super().pass_on(node, self.listing.tensor_of(g))
+        elif (recipe := kind.found.get(key)) is None:
+            self._note(node, g, kind, key)
+        else:
+            values = [g, value, *value.reads]
+            recipe.follow(values, self.listing)
+            for k, form, picked in recipe.terms:
+                x, term = inputs[k], picked(values)
+                collected = sums[x]
+                if collected is None and form is None and term[0].layout.dtype is x.dtype:
+                    sums[x] = term[0]
+                else:
+                    if type(collected) is not TracedSum:
+                        sums[x] = collected = TracedSum(x, collected)
+                    collected.forms.append(form)
+                    collected.values += term
 
-        def followed(node: Node, g: Any, **static: Any) -> Any:
-            if rule in direct:
-                return rule(g, *node.opened(), **static)
-            value = node.stands_for
-            value = value.of or value
-            cotangent, plain = listing.look(g)
-            kind, key = value.kind, (rule, cotangent.layout)
-            recipe = None if kind is None or plain else kind.found.get(key)
-            if recipe is not None and len(kind.inputs) == len(node.inputs):
-                return _follow(recipe, g, [cotangent, value, *value.reads], listing)
-            operands = (g, *node.opened())
-            if kind is None or plain or not kind.repeatable or kind.primitive is not p or listing.noted is not None:
-                return rule(*operands, **static)
-            noted: list[Noted] = []
-            listing.noted = noted
-            try:
-                result = rule(*operands, **static)
-                if not noted and result is not g:
-                    direct.add(rule)
-                elif (recipe := _recipe(operands, kind, listing, result)) is not None:
-                    kind.found[key] = recipe
-            finally:
-                listing.noted = None
-            return result
+    def _note(self, node: Node, g: Value, kind: Kind, key: Any) -> None:
+        """Call the rules of a node's primitive, and write a recipe if that can be followed."""
+        listing, t = self.listing, self.listing.tensor_of(g)
+        if not kind.repeatable or listing.noted is not None:
+            super().pass_on(node, t)
+            return
+        if kind.entry is not None:  # of x[t] there is another kind in each turn of a loop
+            form: Any = _formed(At(kind.entry, t), listing)[0]
+            kind.found[key] = Recipe([], [(0, form, _picking([0]))] if key[1] else [])
+            self.pass_on(node, g)
+            return
+        wanted = [k for k, x in enumerate(node.inputs) if x in self.sums]
+        self.added = []
+        noted, _ = _noting(listing, super().pass_on, node, t)
+        _, y, *operands = self.operands
+        if len(operands) == len(kind.inputs) and len(wanted) == len(self.added):
+            read = [x for x, like in zip(operands, kind.inputs) if type(like) is Layout]
+            recipe = _recipe([t, y, *read], noted, zip(wanted, self.added), listing)
+            if recipe is not None:
+                kind.found[key] = recipe
 
-        return followed
-
-
-def _follow(recipe: Recipe, g: Any, values: list[Value], listing: Listing) -> Any:
-    for called, numbers in recipe.calls:
-        values.append(listing.add(called, tuple([values[n] for n in numbers])))
-    kind, parts = recipe.kind, []
-    for made, x in recipe.parts:
-        if made:
-            x = g if x == 0 else listing.tensor_of(values[x])
-        if kind is None:
-            return x
-        parts.append(x)
-    return parts if kind is list else kind(*parts)
+    def add(self, x: Node, term: Any, output: tuple[int, ...]) -> None:
+        """Add a term that a rule returned for an output of this shape to the sum of x."""
+        super().add(x, term, output)
+        self.added.append(self.sums[x].terms[-1])
 
 
-def _recipe(operands: Sequence[Any], kind: Kind, listing: Listing, result: Any) -> Recipe | None:
-    """What was noted as a recipe, None if it cannot be repeated."""
-    if len(operands) != 2 + len(kind.inputs):
-        return None
-    tensors = [*operands[:2], *[x for x, like in zip(operands[2:], kind.inputs) if type(like) is Layout]]
-    if not all([type(x) in (Tensor, Node) for x in tensors]):
-        return None
-    numbers = {id(x): n for n, x in enumerate(tensors)}
-    if len(numbers) < len(tensors):
+class TracedSum(RecordedSum):
+    """A sum of Values, with the Forms of its terms; False is that of a term which stands as it is."""
+
+    def __init__(self, node: Node, first: Any = None) -> None:
+        super().__init__(node)
+        self.forms: list[Form | bool | None] = []
+        self.values: list[Any] = []
+        if first is not None:
+            self.forms.append(None if type(first) is Value else False)
+            self.values.append(first)
+
+    def add(self, term: Any, output: tuple[int, ...]) -> None:
+        """Add a term that a rule returned for an output of this shape."""
+        super().add(term, output)
+        form, values = _formed(self.terms[-1], interpreting())
+        self.forms.append(form)
+        self.values += values
+
+    def total(self, owned: bool = False) -> Any:
+        """The sum: a Value, if that can be."""
+        listing: Any = interpreting()
+        forms, values = self.forms, self.values
+        if forms == [None] and values[0].layout.dtype is self.node.dtype:
+            return values[0]
+        if False in forms:
+            return self._noted(None, listing)
+        key = (self.node.shape, self.node.dtype, *forms, *[v.layout for v in values])
+        recipe = listing.kinds.sums.get(key)
+        if recipe is None:
+            return self._noted(key, listing)
+        recipe.follow(values, listing)
+        return recipe.terms[0][2](values)[0]
+
+    def _noted(self, key: Any, listing: Any) -> Any:
+        """The sum of Tensors; a recipe is written if that can be followed."""
+        given = [listing.tensor_of(x) if type(x) is Value else x for x in self.values]
+        following = iter(given)
+        self.terms = [_opened(form, following) for form in self.forms]
+        if key is None or listing.noted is not None:
+            return super().total()
+        noted, total = _noting(listing, super().total)
+        recipe = _recipe(given, noted, [(0, total)], listing)
+        if recipe is None:
+            return total
+        listing.kinds.sums[key] = recipe
+        return listing.value_of(total)
+
+
+def _rules_of(operands: list[Any], node: Node, g: Any) -> tuple[Any, ...]:
+    """Those of a recorded walk, with their operands noted; no method, since a circle would keep the record."""
+    found = recorded_rules(node, g)
+    operands[:] = found[2]
+    return found
+
+
+def _parts(term: Any) -> Sequence[Any]:
+    """What a term consists of but for an index."""
+    return (term.g,) if type(term) is At else term if type(term) is Product else (term,)
+
+
+def _formed(term: Any, listing: Any) -> tuple[Form | bool | None, Sequence[Any]]:
+    """The Form of a term and its Values; (False, (term,)) for one that no recipe may give."""
+    cls, index, values = type(term), None, []
+    for x in _parts(term):
+        value, plain = listing.look(x) if type(x) is Tensor else (None, True)
+        if plain:
+            return False, (term,)
+        values.append(value)
+    if cls is At:
+        index = term.index
+        if not is_constant(index):
+            return False, (term,)
+    elif cls is not Product:
+        return None, values
+    return listing.kinds.forms.setdefault((cls, constant_key(index)), Form(cls, index)), values
+
+
+def _opened(form: Any, tensors: Any) -> Any:
+    """A term of this Form; takes as many of the tensors as it consists of."""
+    if not form:
+        return next(tensors)
+    return At(form.index, next(tensors)) if form.cls is At else Product(next(tensors), next(tensors))
+
+
+def _noting(listing: Listing, call: Callable[..., Any], *args: Any) -> tuple[list[Noted], Any]:
+    """The calls of primitives that a call makes, and what it returns."""
+    noted: list[Noted] = []
+    listing.noted = noted
+    try:
+        return noted, call(*args)
+    finally:
+        listing.noted = None
+
+
+def _recipe(given: Sequence[Any], noted: list[Noted], returned: Any, listing: Listing) -> Recipe | None:
+    """What was noted as a recipe for other Values in place of the given Tensors, None if it cannot be repeated."""
+    numbers = {id(x): n for n, x in enumerate(given)}
+    if len(numbers) < len(given) or not all([type(x) in (Tensor, Node) for x in given]):
         return None  # which of two that are the same tensor here a call reads, it does not tell
-    calls: list[tuple[Kind, list[int]]] = []
-    for n, (called, inputs, y) in enumerate(listing.noted or (), len(tensors)):
+    calls: list[tuple[Kind, Picked]] = []
+    for n, (kind, inputs, y) in enumerate(noted, len(given)):
         read = [numbers.get(id(x)) for x in inputs if isinstance(x, Variable)]
-        if called is None or None in read:
+        if kind is None or None in read:
             return None
-        calls.append((called, read))  # type: ignore[arg-type]
+        calls.append((kind, _picking(read)))
         numbers[id(y)] = n
-    tree = type(result) if type(result) in (At, Product, list) else None
-    parts = [_part(x, numbers, listing) for x in ([result] if tree is None else result)]
-    return None if None in parts else Recipe(calls, tree, parts)  # type: ignore[arg-type]
+    terms: list[tuple[int, Form | None, Picked]] = []
+    for k, term in returned:
+        read, (form, _) = [numbers.get(id(x)) for x in _parts(term)], _formed(term, listing)
+        if None in read or form is False:
+            return None
+        terms.append((k, form, _picking(read)))  # type: ignore[arg-type]
+    return Recipe(calls, terms)
 
 
-def _part(x: Any, numbers: dict[int, int], listing: Listing) -> tuple[bool, Any] | None:
-    """A part of what a rule returned, see `Recipe`; None for what it does not always return."""
-    if type(x) is not Tensor:
-        return (False, x) if is_constant(x) else None
-    return (True, numbers[id(x)]) if id(x) in numbers and not listing.look(x)[1] else None
+def _picking(numbers: list[Any]) -> Picked:
+    """What picks the Values of these numbers, in a tuple, as quickly as may be."""
+    if len(numbers) > 1:
+        return itemgetter(*numbers)
+    return lambda values: tuple([values[n] for n in numbers])

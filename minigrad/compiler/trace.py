@@ -6,6 +6,7 @@ not look into values, since what it saw would be a constant of the program. Few 
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -22,9 +23,9 @@ from ..record import Node, Variable, clock
 from ..served import by_ufunc
 from ..tensor import Tensor, is_tensor
 from .calling import Calling, plain_data
-from .instruction import Kinds, layout
+from .instruction import Kinds, Value, layout
 from .outside import watched
-from .rules import Rules
+from .rules import TracedWalk
 
 
 class Leaked:
@@ -49,7 +50,6 @@ class Trace(Calling, Interpretation):
         super().__init__(repeats, kinds)
         self.start = clock()
         self.inside: set[int] = set()  # tensors made in the block, by id
-        self.rules = Rules(self)
         self.gradients: dict[Node, list[Any]] = {}  # of each leaf: was .grad reset, the gradient added since
         self.watched: dict[tuple[int, str], tuple[Any, str, Any]] = {}
 
@@ -65,8 +65,6 @@ class Trace(Calling, Interpretation):
                 t._data = Leaked()  # type: ignore[assignment]
                 t.node = None
                 del t.stands_for
-        self.rules.wrapped.clear()
-        del self.rules  # which is a circle, and all of this would wait for the garbage collector
 
     def argument(self, x: Any, number: int) -> Any:
         """What stands for the array or Tensor `x` while the function runs."""
@@ -88,7 +86,7 @@ class Trace(Calling, Interpretation):
         else:
             like = layout(new._data.shape, new._data.dtype)
             kind, reads = self.write(shapes.astype, (old,), {"dtype": like.dtype}, like, True, None)
-            self.name(new, False, self.add(kind, reads, outlined=reads[0].outlined))
+            self.name(new, False, self.add(kind, reads))
 
     def _refuse_value(self, t: Variable, what: str) -> NoReturn:
         self.refuse(what)
@@ -119,7 +117,9 @@ class Trace(Calling, Interpretation):
     ) -> dict[Node, Any]:
         """On Tensors, so that the rules are traced, but without a record of these."""
         with no_grad():
-            return walk(outputs, [self.tensor(g) for g in cotangents], True, ends, within, onward, self.rules)
+            tensors, walking = [self.tensor(g) for g in cotangents], functools.partial(TracedWalk, self)
+            found = walk(outputs, tensors, True, ends, within, onward, walking)
+            return {node: self.tensor_of(g) if type(g) is Value else g for node, g in found.items()}
 
     def _never_mind(self, t: Tensor) -> None:
         """What a retained gradient of a function's own tensor would be is of no account: it is gone with the trace."""

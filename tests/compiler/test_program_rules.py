@@ -95,6 +95,68 @@ def test_a_rule_is_called_again_for_a_cotangent_of_another_dtype() -> None:
         assert mg.as_tensor(a).dtype == mg.as_tensor(b).dtype
 
 
+def test_rules_that_are_declared_anew_are_called_from_the_next_trace_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f(x: Any) -> Any:
+        y = x[0]
+        for k in range(len(x)):
+            y = mg.tanh(y) * x[k]
+        return mg.sum(y)
+
+    compiled = mg.compile(mg.grad(f))
+    compiled(X)
+    monkeypatch.setattr(mg.tanh, "definition", mg.tanh.definition)
+    mg.tanh.declare((lambda g, y, x: g * 7.0,), None)
+    np.testing.assert_allclose(mg.as_tensor(compiled(X[:5])).data, mg.as_tensor(mg.grad(f)(X[:5])).data, rtol=1e-12)
+
+
+def test_only_what_asks_for_a_gradient_gets_one_in_calls_of_one_kind() -> None:
+    c = mg.tensor(X[1])
+
+    def f(x: Any) -> Any:
+        y = x[0] * c
+        for k in range(3):
+            y = (c * x[k]) * (x[k] * c) * (y * x[k]) * mg.sum(y, axis=0, keepdims=True)
+        return mg.sum(y)
+
+    same(mg.grad(f), X)
+    same(lambda x: mg.grad(lambda a: f(x) * mg.sum(a * a))(x), X)
+
+
+def test_sums_of_like_terms_in_another_order_are_told_apart() -> None:
+    def f(x: Any) -> Any:
+        total = 0.0
+        for k in range(4):
+            y = mg.tanh(x[k])
+            parts = [lambda y: mg.sum(y[:1] * 3.0), lambda y: mg.sum(y * x[0]), lambda y: mg.sum(y[1:] * x[1, :1])]
+            for n in range(3):
+                total = total + parts[(n + k) % 3](y)
+        return total
+
+    same(mg.value_and_grad(f), X)
+
+
+def test_a_rule_that_looks_gets_what_was_computed_of_the_cotangent() -> None:
+    seen = []
+
+    def looking(x: Any) -> Any:
+        seen.append(float(np.sum(x)))
+        return x * 1.0
+
+    look = mg.primitive(looking, lambda g, y, x: look(g), name="look")
+    fs = (
+        lambda x, c: mg.vjp(look, x)[1](c),
+        lambda x, c: mg.vjp(lambda x: look(x) + x[0], x)[1](c * 2.0),
+        lambda x, c: look(mg.sum(x)) + mg.sum(mg.tanh(x)) + look(mg.sum(x)),  # the second is like one not computed
+    )
+    for f in fs:
+        seen.clear()
+        f(X[0], X[1])
+        plain = list(seen)
+        seen.clear()
+        mg.compile(f)(X[0], X[1])
+        assert seen[: len(plain)] == pytest.approx(plain)
+
+
 def test_rules_of_a_primitive_of_the_users_own_are_called_each_time() -> None:
     calls = []
     p = mg.primitive(lambda x: x * 2.0, lambda g, y, x: calls.append(1) or g * 2.0, name="twice")
