@@ -155,6 +155,7 @@ def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
     counts = np.diff(starts, append=len(rows))
     if len(starts) <= 16 * counts.max() and buffer.ndim == 2:
         ones = np.ones(counts.max(), buffer.dtype)  # BLAS sums rows faster than np.add.reduce
+        g = np.ascontiguousarray(g)  # of what is not, as a plain sum's cotangents, `take` copies the whole each time
         for row, start, end in zip(rows[starts].tolist(), starts.tolist(), (starts + counts).tolist(), strict=True):
             whole = buffer[row]
             np.add(whole, np.dot(ones[: end - start], g.take(order[start:end], axis=0)), whole)

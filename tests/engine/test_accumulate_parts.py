@@ -178,6 +178,16 @@ def test_rows_filled_in_any_order_and_more_than_once_add_up_and_the_rest_is_zero
     np.testing.assert_array_equal(collected.total(owned=True), expected + 1)
 
 
+def test_rows_that_are_gathered_often_add_up_whatever_the_strides_of_their_cotangents() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 5, 200)
+    for g in (np.broadcast_to(1.0, (200, 3)), np.asfortranarray(rng.integers(-9, 9, (200, 3)), float)):
+        x, expected = mg.tensor(np.ones((5, 3)), requires_grad=True), np.zeros((5, 3))
+        np.add.at(expected, rows, g)
+        x[rows].backward(g)
+        np.testing.assert_array_equal(x.grad, expected)
+
+
 def test_a_row_of_another_shape_is_refused_where_rows_are_filled() -> None:
     collected = ArraySum(leaf(np.zeros((4, 2))))
     collected.add(At(3, np.ones(2)), (4, 2))
