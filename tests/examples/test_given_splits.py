@@ -92,7 +92,7 @@ def files(tmp_path: Path) -> Any:
 
     def write(name: str) -> dict[str, Path]:
         rng, found = np.random.default_rng(0), {}
-        for part, count in {"train": 120, "validation": 20, "test": 30}.items():
+        for part, count in {"train": 120, "validation": 20, "test": 12}.items():
             if name == "image_classification":
                 labels = np.arange(count) % 2
                 images = rng.random((count, 3, 4)) + labels[:, None, None]
@@ -123,7 +123,14 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Watch]:
     for module in (sentiment, translation, video_classification, image_classification):
         monkeypatch.setattr(module, "Watch", Seen)
         monkeypatch.setattr(module, "draw", lambda *picture: None)
+    monkeypatch.setattr(video_classification, "STRETCH", 20)
     return seen
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a few steps of each kind, which take less time than their programs."""
+    monkeypatch.setattr("minigrad.compile", lambda f: f)
 
 
 LONG = {
@@ -170,7 +177,7 @@ def test_the_weights_that_validated_best_are_tested_and_patience_ends_training(
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_validation_chooses_the_weights_also_without_patience(
-    name: str, files: Any, tmp_path: Path, watched: list[Watch]
+    name: str, files: Any, tmp_path: Path, watched: list[Watch], eager: None
 ) -> None:
     length = ["--steps", 40] if name == "video_classification" else ["--epochs", 4]
     given = [*options(files(name), *training.PARTS), *QUICK[name].split(), *length]
@@ -183,7 +190,7 @@ def test_a_validation_chooses_the_weights_also_without_patience(
 
 @pytest.mark.parametrize("name", ["sentiment", "translation", "image_classification"])
 def test_without_a_validation_a_tenth_of_what_is_learnt_from_is_held(
-    name: str, files: Any, tmp_path: Path, watched: list[Watch], monkeypatch: pytest.MonkeyPatch
+    name: str, files: Any, tmp_path: Path, watched: list[Watch], monkeypatch: pytest.MonkeyPatch, eager: None
 ) -> None:
     found, calls = files(name), []
     module = importlib.import_module(f"examples.{name}")
@@ -195,7 +202,7 @@ def test_without_a_validation_a_tenth_of_what_is_learnt_from_is_held(
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_a_decay_changes_the_rates(name: str, files: Any, tmp_path: Path, watched: list[Watch]) -> None:
+def test_a_decay_changes_the_rates(name: str, files: Any, tmp_path: Path, watched: list[Watch], eager: None) -> None:
     length = ["--steps", 8] if name == "video_classification" else ["--epochs", 2]
     given = [*options(files(name), "train", "test"), *length, *QUICK[name].split(), "--out", tmp_path / "out"]
     for change in ([], ["--decay", 0.5], ["--decay", 0.5, "--decay-after", 2]):

@@ -62,7 +62,7 @@ def test_what_repeats_is_one_frame_with_dashed_arrows_to_the_next_turn(make: Any
     assert make(recurrent(), fold=False).count("tanh") == 6
 
 
-@pytest.mark.parametrize("n", [10, 400, 20_000])
+@pytest.mark.parametrize("n", [10, 400, 2_000, pytest.param(20_000, marks=pytest.mark.campaign)])
 def test_mermaid_stays_within_what_it_draws(n: int) -> None:
     text = jumbled(n).to_mermaid()
     assert len(text) <= 50_000
