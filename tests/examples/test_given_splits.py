@@ -273,8 +273,14 @@ BAD = {
 
 @pytest.mark.parametrize(("name", "arguments", "expected"), BAD.values(), ids=BAD.keys())
 def test_what_does_not_go_together_gets_one_line(
-    name: str, arguments: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str,
+    arguments: str,
+    expected: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sentiment, "generated", lambda count, rng: [("x", "so"), ("y", "the")] * 9)
     texts = {"train": sentences(np.random.default_rng(0), 40), "new": "x\tso\n", "empty": "",
              "short": "so 1 2\nthe 1\n", "words": "the x\n"}  # fmt: skip
     names = {part: tmp_path / f"{part}.txt" for part in texts}
