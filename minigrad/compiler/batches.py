@@ -21,19 +21,15 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
     f(x_0), f(x_1), ... become the parts of f(stack of all x), at the place of the first: elementwise f, with operands
     that are there by then.
     """
-    keys: dict[Value, Any] = {}  # of candidates
-    numbers: dict[Value, int] = {}
+    keys: list[Any] = [None] * len(instructions)  # of candidates
+    numbers = [-1] * kinds.count  # of the instructions that make values
     turns: list[int] = []  # the numbers of candidates and views
     for n, (kind, reads, out) in enumerate(instructions):
-        numbers[out] = n
-        key = None
+        numbers[out.number] = n
         if kind.small:  # most read two Values that are computed, and the Kind is all that they have to share
             pair = kind.pair and reads[0].source is None is reads[1].source and reads[0] is not reads[1]
-            key = kind if pair else _key(kind, reads)
-        if key is not None:
-            keys[out] = key
-            turns.append(n)
-        elif kind.base is not None:
+            keys[n] = kind if pair else _key(kind, reads)
+        if kind.base is not None or keys[n] is not None:
             turns.append(n)
     while True:  # members of a group that is too small are computed where they were, and what reads them waits longer
         made = numbers.copy()
@@ -42,7 +38,7 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
         if not few:
             break
         for n in few:
-            del keys[instructions[n].out]
+            keys[n] = None
         alone = set(few)
         turns = [n for n in turns if n not in alone]
     return _Rewriting(instructions, numbers, made, keys, kinds).run({group[0]: group for group in groups})
@@ -60,7 +56,7 @@ def _varied(key: Any) -> Sequence[int]:
 
 
 def _grouped(
-    instructions: Sequence[Instruction], turns: Sequence[int], keys: dict[Value, Any], made: dict[Value, int]
+    instructions: Sequence[Instruction], turns: Sequence[int], keys: Sequence[Any], made: list[int]
 ) -> list[list[int]]:
     """Groups of candidates that share a key, as their numbers: they are computed together at the place of the first.
 
@@ -68,19 +64,18 @@ def _grouped(
     """
     groups: list[list[int]] = []
     waiting: dict[Any, list[list[int]]] = defaultdict(list)  # the first of each comes later than that of the one before
-    there_at, key_of = made.get, keys.get
     for n in turns:
         kind, reads, out = instructions[n]
-        key = key_of(out)
+        key = keys[n]
         if key is None:
-            made[out] = there_at(reads[0], -1) if len(reads) == 1 else max([there_at(x, -1) for x in reads])
+            made[out.number] = made[reads[0].number] if len(reads) == 1 else max([made[x.number] for x in reads])
             continue
         if key is kind:
-            there, other = made[reads[0]], made[reads[1]]
+            there, other = made[reads[0].number], made[reads[1].number]
             if other > there:
                 there = other
         else:
-            there = max([made[reads[k]] for k in key[0]])
+            there = max([made[reads[k].number] for k in key[0]])
         open_ = waiting[key]
         if open_ and there < open_[-1][0]:
             group = next(group for group in open_ if there < group[0])
@@ -90,7 +85,7 @@ def _grouped(
             groups.append(group)
             del open_[7:]  # later ones mostly wait for one another: keep the early ones
             open_.append(group)
-        made[out] = group[0]
+        made[out.number] = group[0]
         if len(group) * kind.layout.nbytes >= TOGETHER:
             open_.clear()
     return groups
@@ -102,9 +97,9 @@ class _Rewriting:
     def __init__(
         self,
         instructions: Sequence[Instruction],
-        numbers: dict[Value, int],
-        made: dict[Value, int],
-        keys: dict[Value, Any],
+        numbers: Sequence[int],
+        made: Sequence[int],
+        keys: Sequence[Any],
         kinds: Kinds,
     ) -> None:
         self.instructions, self.numbers, self.made, self.keys, self.kinds = instructions, numbers, made, keys, kinds
@@ -127,9 +122,11 @@ class _Rewriting:
         return self.result
 
     def _write_group(self, i: Instruction, members: list[Instruction]) -> None:
-        varied, size, kind = _varied(self.keys[i.out]), len(members), i.kind
+        varied, size, kind = _varied(self.keys[self.at]), len(members), i.kind
         first = [member.reads[varied[0]] for member in members]
-        order = sorted(range(size), key=lambda k: (self.made[first[k]], self.rank.get(first[k], first[k].number)))
+        order = sorted(
+            range(size), key=lambda k: (self.made[first[k].number], self.rank.get(first[k], first[k].number))
+        )
         members = [members[k] for k in order]
         operands = list(i.reads)
         for k in varied:
@@ -156,7 +153,7 @@ class _Rewriting:
         """Append it, behind what it reads: views that are made further down, of what is there."""
         pending = self._missing(i)
         while pending:
-            before = self.instructions[self.numbers[pending[-1]]]
+            before = self.instructions[self.numbers[pending[-1].number]]
             if deeper := self._missing(before):
                 pending += deeper
             else:
@@ -169,4 +166,5 @@ class _Rewriting:
 
     def _missing(self, i: Instruction) -> list[Value]:
         """What it reads that is not written yet."""
-        return [x for x in i.reads if self.numbers.get(x, -1) >= self.at and x not in self.early]
+        numbers, known = self.numbers, len(self.numbers)
+        return [x for x in i.reads if x.number < known and numbers[x.number] >= self.at and x not in self.early]

@@ -18,8 +18,8 @@ from .places import Step
 
 #: A block of up to 128 steps that comes at least four times in a row: the leftmost, and of these the shortest.
 _REPEATED = re.compile(r"(.{1,128}?)\1{3,}", re.DOTALL)
-#: So many calls are worth a function.
-CALLS = 8
+#: So many steps are worth a function, or if the program has few, an eighth of it.
+STEPS = 128
 
 
 class Line(NamedTuple):
@@ -88,7 +88,8 @@ def repeats(steps: Sequence[Step]) -> list[tuple[int, int, int]]:
         key = s.name if s.kind is None else s.kind.primitive, s.out.layout, len(s.reads)
         text.append(letters.get(key) or letters.setdefault(key, chr(len(letters))))
     found = [(m.start(), len(m[1]), len(m[0]) // len(m[1])) for m in _REPEATED.finditer("".join(text))]
-    return [(first, period, turns) for first, period, turns in found if period * turns >= CALLS]
+    enough = max(8, min(STEPS, len(steps) // 8))
+    return [(first, period, turns) for first, period, turns in found if period * turns >= enough]
 
 
 def rolled(turns: int, steps: Sequence[Step], arrays: Arrays, prepared: bool) -> Loop | None:

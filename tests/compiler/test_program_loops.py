@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ from hypothesis import strategies as st
 import minigrad as mg
 import nn
 from minigrad.compiler.instruction import layout
-from minigrad.compiler.loops import CALLS, Loop, repeats
+from minigrad.compiler.loops import STEPS, Loop, repeats
 from minigrad.compiler.places import Place, Root, Step
 
 X = np.linspace(-1.0, 1.0, 12).reshape(3, 4)
 LYING = layout((2,), np.dtype(float))
 
 
-def steps(names: str) -> list[Step]:
+def steps(names: Sequence[str]) -> list[Step]:
     return [Step("move", name, None, (), (), Place(Root(0, 16), 0, LYING)) for name in names]
 
 
@@ -32,7 +33,7 @@ def test_blocks_that_are_said_to_repeat_do_so_and_do_not_overlap(before: str, bl
         end = first + period * times
         assert names[first:end] == names[first : first + period] * times
         assert times >= 4
-        assert period * times >= CALLS
+        assert period * times >= 8
     # one turn may go to a loop before, one to a repetition within it
     assert turns < 8 or sum(period * times for _, period, times in found) >= len(block) * (turns - 2)
 
@@ -41,6 +42,13 @@ def test_where_nothing_repeats_there_is_no_loop() -> None:
     assert repeats(steps("abcdefghijklmnopqrstuvwxyz")) == []
     assert repeats([]) == []
     assert repeats(steps("ab" * 5 + "c" + "d" * 7)) == [(0, 2, 5)]
+
+
+def test_a_short_loop_of_a_long_program_is_not_worth_a_function() -> None:
+    others = [chr(1000 + n) for n in range(STEPS * 8)]
+    for block, turns in (("abc", STEPS // 3), ("abc", STEPS // 3 + 1), ("a", STEPS - 1), ("a", STEPS)):
+        found = [(0, len(block), turns)] if len(block) * turns >= STEPS else []
+        assert repeats(steps([*block * turns, *others])) == found
 
 
 def loops(p: Any) -> list[Loop]:
