@@ -57,7 +57,7 @@ def array(x):
     return x.data if isinstance(x, Tensor) else x
 
 
-def scattered(g, index, shape):  # zeros, and g at the index: what an entry that is read twice gets adds up
+def placed(g, index, shape):  # zeros, and g at the index: what an entry that is read twice gets adds up
     out = np.zeros(shape)
     np.add.at(out, index, g)
     return out
@@ -73,8 +73,8 @@ transpose = Primitive(np.transpose, lambda g, y, x: g.T)
 reshape = Primitive(np.reshape, lambda g, y, x, shape: reshape(g, shape=x.shape))
 broadcast_to = Primitive(np.broadcast_to, lambda g, y, x, shape: g)
 sum = Primitive(lambda x, axis: np.sum(x, axis, keepdims=True), lambda g, y, x, axis: broadcast_to(g, shape=x.shape))
-getitem = Primitive(lambda x, index: x[index], lambda g, y, x, index: scatter(g, index=index, shape=x.shape))
-scatter = Primitive(scattered, lambda g, y, x, index, shape: g[index])
+getitem = Primitive(lambda x, index: x[index], lambda g, y, x, index: place(g, index=index, shape=x.shape))
+place = Primitive(placed, lambda g, y, x, index, shape: g[index])
 sigmoid = lambda x: 0.5 * tanh(0.5 * x) + 0.5  # composed of others: needs no rule
 
 

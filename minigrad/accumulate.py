@@ -15,7 +15,7 @@ from . import ops
 from .ops import matmul
 from .record import At, Node, Product, Variable
 from .rule_errors import check_part, check_product
-from .shapes import add_at, astype, concatenate, reshape, scatter, swapaxes
+from .shapes import add_at, astype, concatenate, place, reshape, swapaxes
 from .shortcuts import Filling, span_of
 
 # Rows of x and g that wait for one x^T g. Longer queues make no faster product, but push other data out of the cache.
@@ -145,7 +145,7 @@ class RecordedSum:
             # an array is a part as well: the others are added to it, not to zeros first
             parts = [At(..., g) for g in terms[:1]] + parts
             indices = tuple(part.index for part in parts)
-            terms[:1] = [scatter(*[part.g for part in parts], indices=indices, shape=shape, dtype=dtype)]
+            terms[:1] = [place(*[part.g for part in parts], indices=indices, shape=shape, dtype=dtype)]
         if products:
             oldest_first = products[::-1]  # the order of a loop's steps, and perhaps that in memory
             x, g = [part[0] if len(part) == 1 else concatenate(part) for part in zip(*oldest_first, strict=True)]

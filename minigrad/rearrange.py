@@ -11,7 +11,7 @@ from .composed import of_each, of_one, of_sequence, of_two
 from .ops import argsort
 from .primitive import primitive
 from .record import Variable
-from .shapes import axis_in, broadcast_to, concatenate, expand_dims, getitem, moveaxis, reshape, scatter, split, take
+from .shapes import axis_in, broadcast_to, concatenate, expand_dims, getitem, moveaxis, place, reshape, split, take
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -141,7 +141,7 @@ def diag(x: Any, k: int = 0) -> Any:
     n = len(x) + abs(k)
     start = k if k >= 0 else -k * n
     where_to = slice(start, start + len(x) * (n + 1), n + 1) if len(x) else slice(0, 0)
-    return reshape(scatter(x, indices=(where_to,), shape=(n * n,), dtype=x.dtype), (n, n))
+    return reshape(place(x, indices=(where_to,), shape=(n * n,), dtype=x.dtype), (n, n))
 
 
 # --- wholes of parts ------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 __all__ = [
-    "astype", "broadcast_to", "concatenate", "expand_dims", "flip", "getitem", "moveaxis", "pad", "reshape",
-    "scatter", "split", "squeeze", "stack", "swapaxes", "take", "transpose", "tril", "triu",
+    "astype", "broadcast_to", "concatenate", "expand_dims", "flip", "getitem", "moveaxis", "pad", "place",
+    "reshape", "split", "squeeze", "stack", "swapaxes", "take", "transpose", "tril", "triu",
 ]  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
         buffer[rows[entries]] += g[order[entries]]
 
 
-def _scatter(*gs: Any, indices: tuple[Any, ...], shape: tuple[int, ...], dtype: Any, out: Any = None) -> Any:
+def _place(*gs: Any, indices: tuple[Any, ...], shape: tuple[int, ...], dtype: Any, out: Any = None) -> Any:
     if out is None:
         whole = np.zeros(shape, dtype)
     else:
@@ -182,10 +182,10 @@ def view(buffer: Any, index: Any) -> Any:
     return buffer[index if ... in index else (*index, ...)]
 
 
-scatter = primitive(
-    _scatter,
+place = primitive(
+    _place,
     joint=lambda g, y, *gs, indices, shape, dtype: [getitem(g, index) for index in indices],
-    name="scatter",
+    name="place",
     doc="Zeros of `shape` with gs[k] added at indices[k]: the sum of `At` cotangents.",
 )
 

@@ -88,7 +88,7 @@ def takes_out(function: Callable[..., Any]) -> bool:
 # --- what collects its inputs ----------------------------------------------------------------------------------------
 
 
-def _scattered(out: Any, indices: tuple[Any, ...], **_: Any) -> Any:
+def _placed(out: Any, indices: tuple[Any, ...], **_: Any) -> Any:
     if not all([shapes.is_basic(index) for index in indices]):
         return None
     return [shapes.view(out, index) for index in indices]
@@ -99,7 +99,7 @@ def _stacked(out: Any, axis: int) -> Any:
     return [rows[k, ...] for k in range(len(rows))]  # views, even of one entry
 
 
-compile_as(shapes.scatter, parts=_scattered)
+compile_as(shapes.place, parts=_placed)
 compile_as(shapes._stack, parts=_stacked)
 compile_as(shapes._concatenate, parts=lambda out, axis, ends: np.split(out, ends[:-1], axis))
 BEHIND[shapes._stack] = lambda axis: (axis, None)

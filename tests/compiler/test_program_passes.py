@@ -156,7 +156,7 @@ def test_gradients_of_parts_are_computed_in_the_gradient_and_the_rest_is_filled(
     f = mg.grad(lambda x: mg.sum(mg.sin(x[:, :2])) + mg.sum(mg.cos(x[:, 4:])))
     found = names(program(f, X))
     assert found["fill"] == 1
-    assert not {"add scatter", "move scatter", "scatter"} & found.keys()
+    assert not {"add place", "move place", "place"} & found.keys()
 
 
 def test_numbers_among_the_parts_are_written_at_each_replay() -> None:
@@ -191,7 +191,7 @@ def test_what_is_added_to_a_part_does_not_reach_its_other_uses(later: bool) -> N
     def f(x: Any) -> Any:
         a = mg.tanh(x)
         stacked = mg.stack([a, mg.sin(x)])
-        total = mg.scatter(a, mg.cos(x[0]), indices=(..., 0), shape=x.shape, dtype=x.dtype)
+        total = mg.place(a, mg.cos(x[0]), indices=(..., 0), shape=x.shape, dtype=x.dtype)
         return (total, stacked * 2.0, a + 1.0) if later else (total, stacked * 2.0)
 
     program(f, X)

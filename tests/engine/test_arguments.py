@@ -324,7 +324,7 @@ NOT_REAL = {
     "t * 1j": lambda t: t * 1j,
     "objects": lambda t: t * np.array([1, 2, 3], object),
     "a static argument": lambda t: scaled(t, n=1j),
-    "scatter": lambda t: mg.scatter(t, indices=(0,), shape=(1, 2, 3), dtype=complex),
+    "place": lambda t: mg.place(t, indices=(0,), shape=(1, 2, 3), dtype=complex),
 } | {f"astype {dtype}": lambda t, dtype=dtype: mg.astype(t, dtype) for dtype in ("complex", "O", "S8", "m8[s]")}
 
 

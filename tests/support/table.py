@@ -244,7 +244,7 @@ def placements(draw: Any) -> Case:
     chosen = tuple(draw(st.lists(indices_of(size), min_size=1, max_size=2)))
     whole = np.zeros(size)
     gs = tuple(draw(anywhere(np.shape(whole[index]))) for index in chosen)
-    return Case(lambda *gs: shape_ops.scatter(*gs, indices=chosen, shape=size, dtype=gs[0].dtype), gs, chosen)
+    return Case(lambda *gs: shape_ops.place(*gs, indices=chosen, shape=size, dtype=gs[0].dtype), gs, chosen)
 
 
 @st.composite
@@ -341,7 +341,7 @@ TABLE: dict[Any, st.SearchStrategy[Case]] = {
     shape_ops.triu: unary(shape_ops.triu, shape=some_shapes.filter(len), k=lambda s: st.integers(-2, 2)),
     shape_ops.astype: unary(shape_ops.astype, dtype=lambda s: st.just(np.float64)),
     shape_ops.getitem: selections(),
-    shape_ops.scatter: placements(),
+    shape_ops.place: placements(),
     shape_ops.take: takes(),
     shape_ops._concatenate: joins(shape_ops.concatenate, ragged=True),
     shape_ops._stack: joins(shape_ops.stack, ragged=False),
