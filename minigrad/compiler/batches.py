@@ -142,8 +142,7 @@ class _Rewriting:
         self.stacks[outs] = whole
         for k, out in enumerate(outs):
             self.rank[out] = k
-            part = self.kinds.kind(shapes.getitem, (whole, k), {}, out.layout, view=0)
-            self.result.append(Instruction(part, (whole,), out))
+            self.result.append(Instruction(self.kinds.entry(whole, k), (whole,), out))
             self.early.add(out)
 
     def _new(self, like: Value, size: int) -> Value:

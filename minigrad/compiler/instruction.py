@@ -108,14 +108,14 @@ class Kind:
     own. `flat` tells that no Value is in a tuple among the inputs, or in static; `takes_out` that the function writes
     to a given array; `entry` is the number k of x[k], None for all else. Of what is elementwise, `small` makes an array
     of at most `SMALL` bytes, `pair` reads two arrays of the result's shape, `lean` such arrays alone. `repeatable`
-    tells that a trace knows what becomes of such a call without making it, `lasting` that there are only constants in
-    it. `found` is for what is found out about the kind later on.
+    tells that a trace knows what becomes of such a call without making it. `found` is for what is found out about the
+    kind later on.
     """
 
     __slots__ = (
         "primitive", "inputs", "static", "layout", "base", "flat", "reads_only", "pure", "collects", "elementwise",
         "pair", "small", "product", "transpose", "lean", "takes_out",
-        "entry", "repeatable", "lasting", "found",
+        "entry", "repeatable", "found",
     )  # fmt: skip
 
     def __init__(
@@ -137,7 +137,7 @@ class Kind:
         self.transpose = len(layout.shape) == 2 and self.flat and _is_transpose(p, inputs, static)
         self.entry = inputs[1] if p is shapes.getitem and self.base == 0 and type(inputs[1]) is int else None
         self._look_at_function()
-        self.repeatable = self.lasting = False
+        self.repeatable = False
         self.found: dict[Any, Any] = {}
 
     def _look_at_function(self) -> None:
@@ -205,6 +205,7 @@ class Kinds:
 
     def __init__(self) -> None:
         self.found: dict[Any, Kind] = {}
+        self.passing: dict[Any, Kind] = {}  # those that have more than constants in them
         self.known: dict[Any, Kind] = {}  # by all that decides what a call does, if no value does
         self.forms: dict[Any, Any] = {}  # of terms of cotangents, see `rules`
         self.sums: dict[Any, Any] = {}  # recipes for what adds them up, by their forms and layouts
@@ -213,13 +214,12 @@ class Kinds:
     def settle(self) -> None:
         """Begin anew with the numbers, after a program; forget kinds that have more than constants in them."""
         self.count = 0
+        self.passing.clear()
         if len(self.found) > self.MANY:
             self.found.clear()
             self.known.clear()
             self.forms.clear()
             self.sums.clear()
-        else:
-            self.found = {key: kind for key, kind in self.found.items() if kind.lasting}
 
     def value(self, layout: Layout, source: Any = None, plain: bool = False, of: Value | None = None) -> Value:
         """A new Value."""
@@ -237,17 +237,24 @@ class Kinds:
         if kind is None:
             marked = tuple([x.layout if type(x) is Value else x for x in inputs])
             kind = self.found[known] = Kind(p, marked, static, layout, view, True)
-            kind.lasting = True
+        return kind
+
+    def entry(self, x: Value, k: int) -> Kind:
+        """The Kind of x[k]: of the parts of a batch, which are many, and read by nothing but what takes its place."""
+        key = x.layout, k
+        kind = self.found.get(key)
+        if kind is None:
+            kind = self.found[key] = Kind(shapes.getitem, key, {}, x.layout.entry, 0, True)
         return kind
 
     def of(
         self, key: Any, p: Primitive, inputs: Iterable[Any], static: dict[str, Any], layout: Layout, view: int | None
     ) -> Kind:
         """The Kind that has this key."""
-        kind = self.found.get(key)
+        kind = self.passing.get(key)
         if kind is None:
             marked, static = tree_map(lambda x: x.layout if type(x) is Value else x, (tuple(inputs), static))
-            kind = self.found[key] = Kind(p, marked, static, layout, view)
+            kind = self.passing[key] = Kind(p, marked, static, layout, view)
         return kind
 
     def instruction(

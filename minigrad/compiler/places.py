@@ -180,11 +180,11 @@ def plan(
     """
     roots = _spans(steps, arguments, results)
     chains = _chains(roots, steps) if in_place else {root: [root] for root in roots}
-    pieces = [
-        _Piece(_size(root), min(root.first, len(steps)) if turns else 0, chain[-1].last if turns else 0, [(chain, 0)])
-        for root, chain in chains.items()
-        if chain[0] is root
-    ]
+    pieces, end = [], len(steps)
+    for root, chain in chains.items():
+        if chain[0] is root:
+            first, last = (min(root.first, end), chain[-1].last) if turns else (0, 0)
+            pieces.append(_Piece(_size(root), first, last, [(chain, 0)]))
     bundles = sorted(_bundled(pieces), key=lambda piece: piece.size, reverse=True)
     there, size = _Taken(len(steps)), 0
     for piece in bundles:
@@ -207,16 +207,21 @@ class _Taken:
     def take(self, piece: _Piece) -> int:
         """Give the piece the lowest address where nothing lies that lives at the same time."""
         size, first, last, _ = piece
-        spans = range(first // self.span, last // self.span + 1)
-        near = [self.long, *[self.during[span] for span in spans]]
+        low, high = first // self.span, last // self.span
+        taken = self.long + self.during[low]
+        for span in range(low + 1, high + 1):
+            taken += self.during[span]
         at = 0
-        for start, end, _, _ in sorted([x for taken in near for x in taken if x[2] <= last and x[3] >= first]):
+        for start, end, _, _ in sorted([x for x in taken if x[2] <= last and x[3] >= first]):
             if start - at >= size:
                 break
             if end > at:
                 at = end
-        for taken in near[:1] if len(spans) > 4 else near[1:]:
-            taken.append((at, at + size, first, last))
+        if high - low > 3:
+            self.long.append((at, at + size, first, last))
+        else:
+            for span in range(low, high + 1):
+                self.during[span].append((at, at + size, first, last))
         return at
 
 
