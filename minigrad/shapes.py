@@ -52,7 +52,7 @@ def _unpadded(g: Any, y: Any, x: Any, pad_width: Any, constant_values: float = 0
 
 
 def _converted(x: Any, dtype: Any) -> Any:
-    y = x.astype(dtype)
+    y = x.astype(np.dtype(dtype).newbyteorder("="))
     if y.dtype.kind not in "fiub":
         raise TypeError(f"a Tensor holds real numbers or booleans, not {y.dtype}")
     return y

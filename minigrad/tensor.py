@@ -57,6 +57,8 @@ class Tensor(Operators, Methods, Values):
         array = np.array(data, dtype=dtype)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"tensor: data must be real numbers or booleans, got dtype {array.dtype}")
+        if not array.dtype.isnative:  # numbers computed from it are, and its gradient would be
+            array = array.astype(array.dtype.newbyteorder("="))
         self._begin(array, source)
         self.requires_grad = requires_grad
 

@@ -144,3 +144,12 @@ def test_what_numpy_would_read_as_numbers_is_refused_where_it_is_none(value: Any
 def test_lists_of_unequal_lengths_are_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"tensor: data: .*inhomogeneous.*nn\.pad_sequences"):
         mg.tensor([[1.0], [1.0, 2.0]])
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", "<f8"])
+def test_numbers_of_another_byte_order_have_gradients_of_the_tensors_dtype(dtype: str) -> None:
+    x = leaf(np.array([1.0, 2.0], dtype))
+    (x / x.sum()).max().backward()
+    assert x.dtype == x.grad.dtype == np.dtype(dtype).newbyteorder("=")
+    assert x.astype(">f4").dtype == np.float32
+    np.testing.assert_array_equal(mg.tensor(np.array([1, 2], ">i4")).data, [1, 2])
