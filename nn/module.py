@@ -50,7 +50,7 @@ class Module:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """A new module, after a look at the arguments, also for PyTorch's keywords, if the constructor is ours."""
         made_by: Any = cls.__init__
-        if getattr(made_by, "__module__", "").split(".")[0] == __name__.split(".")[0]:
+        if (getattr(made_by, "__module__", None) or "").split(".")[0] == __name__.split(".")[0]:
             parameters = inspect.signature(made_by).parameters
             check_keywords(cls, parameters, kwargs)
             check_constructed(cls, parameters, args, kwargs)
