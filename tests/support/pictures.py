@@ -1,4 +1,4 @@
-"""Pictures that nobody looks at are not drawn: half a second of CPU each."""
+"""Pictures that nobody looks at are not drawn: half a second of CPU each. Of several ranks only the first makes any."""
 
 from pathlib import Path
 from typing import Any
@@ -7,3 +7,18 @@ from typing import Any
 def not_drawn(figure: Any, file: Any, **options: Any) -> None:
     """In place of matplotlib's `Figure.savefig`."""
     (file.write if hasattr(file, "write") else Path(file).write_bytes)(b"not drawn")
+
+
+def prepare_rank(rank: int) -> None:
+    """Rank 0 does not draw in the examples; the others must not even begin to write a file."""
+    from examples import common
+
+    def refused(path: Path, keep: bool = True) -> Any:
+        raise AssertionError(f"rank {rank} writes {path}")
+
+    if rank:
+        common.written_whole = refused
+    else:
+        from matplotlib.figure import Figure
+
+        Figure.savefig = not_drawn  # type: ignore[method-assign]

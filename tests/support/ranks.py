@@ -43,14 +43,11 @@ def launch(n: int, *arguments: str, seconds: float = 60) -> "subprocess.Complete
 
 
 def example(name: str) -> str:
-    """An example as a program. Its pictures, which rank 0 alone would draw, are not drawn."""
+    """An example as a program, which does not draw its pictures, and writes on rank 0 alone."""
     return f"""
-import sys
-from examples import common, {name}
-if not common.silent():
-    import pictures
-    from matplotlib.figure import Figure
-    Figure.savefig = pictures.not_drawn
+import sys, nn, pictures
+from examples import {name}
+pictures.prepare_rank(nn.distributed.world().rank)
 sys.exit({name}.main())
 """
 
