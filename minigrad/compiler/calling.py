@@ -39,18 +39,15 @@ class Calling(Listing):
         """A call of a primitive: its result as a Tensor, and an instruction."""
         if p in COMPOSED:
             return COMPOSED[p](*inputs, **static)
-        if p is shapes.getitem and static.keys() == {"index"}:
+        if static and p is shapes.getitem and static.keys() == {"index"}:
             inputs, static = (*inputs, static["index"]), {}
-        looks = self._looks(p, inputs, static)
-        if looks is None:
-            return self._first_call(p, inputs, static, None)
-        key, reads, cls, plain = looks
+        key, reads, operands = self._look_at(p, inputs, static)
         kind = self.kinds.known.get(key)
-        if kind is None and p is shapes.getitem and len(inputs) == 2:
+        if kind is None and p is shapes.getitem and len(inputs) == 2 and None not in key:
             kind = self._picked(key, reads[0], inputs[1])
         if kind is None:
-            return self._first_call(p, inputs, static, key)
-        return self._result(cls, kind.layout.outline, kind, reads, inputs, static, plain)
+            return self._first_call(p, inputs, static, key, operands)
+        return self._result(kind.layout.outline, kind, reads, inputs, static, operands)
 
     def _picked(self, key: Any, x: Value, index: Any) -> Kind | None:
         """The kind of x[index] for an integer, of which there is another one in each turn of a loop; else None."""
@@ -61,49 +58,56 @@ class Calling(Listing):
         self._know(key, kind)
         return kind
 
-    def _looks(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
-        """What decides what a call does: (a key, Values, the class of the first, are all plain); None if values do."""
+    def _look_at(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        """What decides what a call does, the Values that it reads, and what a record is made of.
+
+        There is a None in what decides if values do: nothing is known of such a call before it is made.
+        """
         key: list[Any] = [p]
-        reads: list[Value] = []
-        cls, plain = None, True
+        reads: list[Any] = []
+        sources: list[Node | None] = []
+        arrays: list[Any] = []
+        cls, plain, wanted = None, True, 0
         for x in inputs:
             kind = type(x)
             if kind is Tensor or isinstance(x, Variable):
+                cls, node = cls or kind, x.node
                 try:
                     value = x.stands_for
                     plain = plain and value.plain
+                    if node is not None and node.primitive is None:
+                        node.stands_for = value  # a leaf may have got its node later
                     value = value.of or value
                 except AttributeError:
-                    if (value := self._leaf(x)) is None:
-                        return None
+                    value = self._leaf(x)
                     plain = plain and id(x) in self.wrapped
-                if value.layout.exact:
-                    return None  # what is done to integers is quick, and its errors may depend on them
-                cls = cls or kind
-                key.append(value.layout)
+                # what is done to integers is quick, and its errors may depend on them
+                key.append(None if value is None or value.layout.exact else value.layout)
                 reads.append(value)
-            elif kind is int or kind is str:
-                key.append((kind, x))
-            elif is_constant(x):
-                key.append(constant_key(x))
+                wanted += node is not None
+                sources.append(node)
+                arrays.append(x if node is None else x._data)
             else:
-                return None
-        if static:
-            if not all(map(is_constant, static.values())):
-                return None
-            for name, x in static.items():
-                key += name, constant_key(x)
-        return (tuple(key), tuple(reads), cls, plain) if cls is not None else None
+                key.append(_key_of(x))
+                sources.append(None)
+                arrays.append(x)
+        for name, x in static.items():
+            key += name, _key_of(x)
+        return tuple(key), tuple(reads), (cls or Tensor, plain, sources, arrays, wanted)
 
     def _leaf(self, x: Variable) -> Value | None:
         """The Value of a tensor from outside, None if it is none that may be read."""
         return None if x.node is not None and x.node.primitive is not None else self.value_of(x)
 
-    def _first_call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any) -> Any:
+    def _first_call(
+        self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any, operands: Any
+    ) -> Any:
         """A call that is not `known`: its outline or the primitive itself says what becomes of it."""
         nodes, arrays, flat = _flat(inputs, static)
         if not flat:
             nodes, inputs, arrays = self._opened(p, inputs, static)
+            *_, (_, _, *operands) = self._look_at(p, inputs, static)
+            operands = type(nodes[0]) if nodes else Tensor, self.plain(nodes), *operands
         if nodes:
             p.check_arguments(inputs, static)
         y = self.outlines(p, arrays) if nodes and not static and has_outline(p) else None
@@ -115,11 +119,10 @@ class Calling(Listing):
             y = y if type(y) is np.ndarray else p.array_of(y)
             view = None if p in IMPURE else _viewed(y, arrays)
         self._check_result(p, y, nodes, inputs, real=flat and p in SHAPED and not static)
-        plain = not p.differentiable or self.plain(nodes)
         kind, reads = self.write(p, inputs, static, layout(y.shape, y.dtype), flat, view)
-        if key is not None and _is_determined(p, y):
+        if None not in key and _is_determined(p, y):
             self._know(key, kind)
-        out = self._result(type(nodes[0]) if nodes else Tensor, y, kind, reads, inputs, static, plain)
+        out = self._result(y, kind, reads, inputs, static, operands)
         if called and p not in SHAPED:
             self.arrays.setdefault(self.value_of(out), y)
         return out
@@ -141,26 +144,23 @@ class Calling(Listing):
 
     def _result(
         self,
-        cls: type[Any],
         y: np.ndarray,
         kind: Kind,
         reads: tuple[Value, ...],
         inputs: tuple[Any, ...],
         static: dict[str, Any],
-        plain: bool,
+        operands: Any,
     ) -> Any:
         """The result y of a call as a tensor, and the call written down."""
+        cls, plain, sources, arrays, wanted = operands
         p = kind.primitive
         out: Any = object.__new__(cls)  # __init__ would take as long as all the rest
         out._data, out.node = y, None
-        if p.differentiable:
-            out.node = self._node(out, p, inputs, static)
-        else:
+        if not p.definition.differentiable:
             plain = True
-        if p is ops.positive:
-            value = reads[0]
-        else:
-            value = self.add(kind, reads, plain)
+        elif wanted and recording():
+            out.node = p.definition.record(p, out, inputs, sources, wanted, arrays, static)
+        value = reads[0] if p is ops.positive else self.add(kind, reads, plain)
         self.name(out, plain, value)
         if self.noted is not None:
             self.noted.append(Noted(kind if kind.repeatable else None, inputs, out))
@@ -205,25 +205,6 @@ class Calling(Listing):
         if any([x._data.dtype == bool for x in tree_leaves(index) if isinstance(x, Variable)]):
             self.refuse("t[mask], whose shape depends on the mask's values,")
 
-    def _node(self, out: Variable, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Node | None:
-        """The record of the result, if any input requires a gradient."""
-        sources: list[Node | None] = []
-        operands, wanted = [], 0
-        for x in inputs:
-            node = x.node if isinstance(x, Variable) else None
-            if node is not None:
-                wanted += 1
-                if node.primitive is None and hasattr(x, "stands_for"):
-                    node.stands_for = x.stands_for  # a leaf may have got its node later
-                operands.append(x._data)
-            else:
-                operands.append(x)
-            sources.append(node)
-        if not wanted or not recording():
-            return None
-        made: Node = p.definition.record(p, out, inputs, sources, wanted, operands, static)
-        return made
-
     def constant(self, x: Any) -> Variable:
         """A Tensor for an array that is closed over, so that what rules compute from it is recorded as well."""
         if id(x) not in self.tensors:
@@ -257,6 +238,14 @@ class Calling(Listing):
             generator = getattr(x, "__self__", x)
             if isinstance(generator, np.random.Generator):
                 self.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
+
+
+def _key_of(x: Any) -> Any:
+    """What is the same for equal constants; None for what is no constant."""
+    kind = type(x)
+    if kind is int or kind is str:
+        return kind, x
+    return constant_key(x) if is_constant(x) else None
 
 
 def _is_determined(p: Primitive, y: np.ndarray) -> bool:

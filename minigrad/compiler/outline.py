@@ -61,9 +61,10 @@ def _outline(p: Primitive, arrays: Sequence[Any]) -> np.ndarray | None:
     if any([isinstance(x, np.ndarray) and x.dtype.kind not in "fb" for x in arrays]):
         return None  # what is done to integers is quick, and its errors may depend on them
     try:
-        shape = _product(*arrays) if p is ops.matmul else np.broadcast_shapes(*[np.shape(x) for x in arrays])
+        shape = _product(*arrays) if p is ops.matmul else np.broadcast(*arrays).shape
+        entries = [layout((1, 1), x.dtype).outline if isinstance(x, np.ndarray) else x for x in arrays]
         with np.errstate(all="ignore"):
-            like = p.function(*[np.ones((1, 1), x.dtype) if isinstance(x, np.ndarray) else x for x in arrays])
+            like = p.function(*entries)
     except (ValueError, TypeError):
         return None  # the call itself says what is wrong
     return layout(shape, like.dtype).outline

@@ -77,7 +77,7 @@ class TracedWalk(Walk):
             return
         sums, inputs, p, value = self.sums, node.inputs, node.primitive, node.stands_for
         value = value.of or value
-        kind, key = value.kind, (p.definition, *[x in sums for x in inputs])
+        kind, key = value.kind, (p.definition, *map(sums.__contains__, inputs))
         if kind is None or kind.primitive is not p:  # +x stands for what x does
             super().pass_on(node, self.listing.tensor_of(g))
         elif (recipe := kind.found.get(key)) is None:
