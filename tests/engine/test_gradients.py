@@ -253,7 +253,12 @@ def test_unary_operators_are_their_primitives(f: Any, g: Any) -> None:
     check_grad(f, x, order=2)
 
 
-@pytest.mark.parametrize("shapes", [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 2, 3), (2, 3, 2))], ids=str)
+SQUARES = [((2, 2), (2, 2, 2)), ((2, 2, 2), (2, 2)), ((2, 2, 2), (2, 2, 2))]  # whose shape hides a transpose
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 2, 3), (2, 3, 2)), *SQUARES], ids=str
+)
 def test_matmul_takes_arrays_on_either_side(shapes: Any) -> None:
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal(s) for s in shapes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from interop.ours import all_cases, below, differences, doubted, layout_name, module_of, prefixes, run
 
@@ -90,6 +90,7 @@ def test_a_tools_arrays_come_back_as_they_were_but_for_sums_of_biases(case: str)
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if 2 not in TABLE[name].places or 1 in TABLE[name].places])
+@settings(max_examples=settings.default.max_examples // 2)
 @given(I=st.integers(1, 4), H=st.integers(1, 4), bias=st.booleans(), seed=st.integers(0, 99), wide=st.booleans())
 def test_the_way_there_and_back_gives_the_same_bits(
     name: str, I: int, H: int, bias: bool, seed: int, wide: bool

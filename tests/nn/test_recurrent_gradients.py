@@ -22,6 +22,7 @@ sizes = st.tuples(st.integers(3, 5), st.integers(2, 3), st.integers(1, 3), st.in
 )
 # Each example is large: fewer of the second order, and none are shrunk, which would take minutes.
 examples = settings(phases=[Phase.explicit, Phase.reuse, Phase.generate])
+several = settings(examples, max_examples=max(5, settings.default.max_examples // 2))
 few = settings(examples, max_examples=max(4, settings.default.max_examples // 3))
 
 
@@ -36,7 +37,7 @@ def check_network(net: Any, xs: np.ndarray, state: Any, order: int) -> None:
 
 
 @each_network
-@examples
+@several
 @given(sizes=sizes, layers=st.integers(1, 2), bias=st.booleans(), seed=st.integers(0, 99))
 def test_first_derivatives_match_finite_differences(kind: Any, sizes: Any, layers: int, bias: bool, seed: int) -> None:
     T, B, I, H = sizes

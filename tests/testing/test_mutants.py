@@ -57,6 +57,8 @@ def test_every_mutant_but_the_equivalent_differs_from_the_right_rule_somewhere(p
     @settings(max_examples=500, phases=[Phase.generate], report_multiple_bugs=False)
     @given(case=cases)
     def run(case: Any) -> None:
+        if all(x.size < 2 for x in case.inputs):
+            return  # where hardly any of them differs
         for mutant in [*left, *hidden]:
             solved = False
             with contextlib.suppress(np.linalg.LinAlgError), mutant, np.errstate(all="ignore"):

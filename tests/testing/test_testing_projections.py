@@ -22,7 +22,10 @@ def without(g: Any, entry: int) -> Any:
     return result
 
 
-@pytest.mark.parametrize("seed", range(10))
+SEEDS = [pytest.param(seed, marks=pytest.mark.campaign if seed >= 4 else ()) for seed in range(10)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_one_missing_entry_of_10000_is_rejected_and_located_with_any_seed(seed: int) -> None:
     entry = int(np.random.default_rng(seed + 100).integers(10_000))
     with pytest.raises(GradientError, match=rf"at index \({entry},\) .* output 0 at \({entry},\) is 0,"):
