@@ -45,10 +45,14 @@ def test_a_single_entry_of_10000_that_is_a_thousandth_off_is_rejected() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_errors_that_cancel_in_a_sum_are_rejected(seed: int) -> None:
     # Σ of the errors is 0: weights of one sign and size, as for a loss Σ f, never see them
-    error = np.zeros(500)
+    x, error = MANY[:500].copy(), np.zeros(500)
+    x[20] = x[10]  # such directions move both alike
     error[[10, 20]] = 1e-2, -1e-2
     with pytest.raises(GradientError, match=r"at index \((10|20),\)"):
-        check_vjp(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2) + g.sum() * error, MANY[:500], seed=seed)
+        check_vjp(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2) + g.sum() * error, x, seed=seed)
+    fifth = np.eye(1, 500, 5)[0]
+    with pytest.raises(GradientError, match=r"at index \(5,\) .* gradient of output 0 at \((10|20),\)"):
+        check_vjp(np.tanh, lambda g, x: g * (1 - np.tanh(x) ** 2) + g @ error * fifth, x, seed=seed)
 
 
 @pytest.mark.parametrize("mode", ["full", "project"])
