@@ -6,7 +6,6 @@ They shrink to few axes, few entries, and values near 0.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -26,10 +25,9 @@ except ImportError as error:  # pragma: no cover
         "minigrad.testing's strategies and given_grad need the package hypothesis: pip install hypothesis"
     ) from error
 
-Shape = tuple[int, ...]
-Shapes = Shape | st.SearchStrategy[Shape]
+from .grid import GRAIN, Shape, free, made
 
-GRAIN = 100  # values are multiples of 1 / GRAIN
+Shapes = Shape | st.SearchStrategy[Shape]
 
 
 def shapes(
@@ -70,19 +68,7 @@ def arrays(
     least, most = math.ceil(low * GRAIN), math.floor(high * GRAIN)
     if least > most:
         raise ValueError(f"arrays: low = {low} and high = {high} hold no multiple of 1/{GRAIN} between them")
-    return _made(_shaped(shape), st.integers(least, most), lambda k: np.asarray(k / GRAIN, dtype))
-
-
-@st.composite
-def _made(draw: Any, shape: st.SearchStrategy[Shape], entries: Any, make: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """What `make` returns for an array of integers: hypothesis shows that, and not how it was made."""
-    return make(draw(_integers(draw(shape), entries)))
-
-
-@functools.lru_cache(maxsize=1024)
-def _integers(shape: Shape, entries: st.SearchStrategy[int]) -> st.SearchStrategy[np.ndarray]:
-    """One strategy for each kind of array: a new one is validated anew, which takes longer than to draw from it."""
-    return hnp.arrays(np.int64, shape, elements=entries, fill=st.nothing())
+    return made(_shaped(shape), st.integers(least, most), lambda k: np.asarray(k / GRAIN, dtype))
 
 
 def tensors(
@@ -252,18 +238,8 @@ def away_from(
     0.5
     """
     check_gap("away_from", gap)
-    entries = _free(tuple(np.ravel(kinks).tolist()), gap, low, high)
-    return _made(_shaped(shape), entries, lambda k: np.asarray(k / GRAIN, dtype))
-
-
-@functools.lru_cache(maxsize=64)
-def _free(kinks: tuple[float, ...], gap: float, low: float, high: float) -> st.SearchStrategy[int]:
-    """The multiples of 1 / GRAIN in [low, high] that are at least `gap` away from all kinks, nearest to 0 first."""
-    grid = np.arange(math.ceil(low * GRAIN), math.floor(high * GRAIN) + 1)
-    free = grid[(np.abs(grid / GRAIN - np.array(kinks)[:, None]) >= gap - 1e-12).all(axis=0)].tolist()
-    if not free:
-        raise ValueError(f"away_from: kinks {list(kinks)} with gap {gap} leave no room in [{low}, {high}]")
-    return st.sampled_from(sorted(free, key=lambda k: (abs(k), -k)))
+    entries = free(tuple(np.ravel(kinks).tolist()), gap, low, high)
+    return made(_shaped(shape), entries, lambda k: np.asarray(k / GRAIN, dtype))
 
 
 def probabilities(shape: Shapes | None = None, axis: int = -1, least: float = 0.01) -> st.SearchStrategy[np.ndarray]:
@@ -285,7 +261,7 @@ def probabilities(shape: Shapes | None = None, axis: int = -1, least: float = 0.
             raise ValueError(f"probabilities: {n} entries of least = {least} sum to more than 1")
         return np.asarray(least + (1 - least * n) * w / w.sum(axis=axis, keepdims=True))
 
-    return _made(shapes(min_dims=1) if shape is None else _shaped(shape), st.integers(1, 9), normalised)
+    return made(shapes(min_dims=1) if shape is None else _shaped(shape), st.integers(1, 9), normalised)
 
 
 # --- recurrent networks ----------------------------------------------------------------------------------------------

@@ -87,6 +87,11 @@ def test_arrays_shrink_to_few_short_entries() -> None:
     assert smallest(arrays(), lambda x: x.size > 1).size <= 4
 
 
+def test_a_shape_may_be_drawn_as_a_list_or_as_the_size_of_a_vector() -> None:
+    assert smallest(arrays(st.lists(st.integers(2, 3), min_size=1))).shape == (2,)
+    assert smallest(away_from(0.0, st.integers(2, 3))).shape == (2,)
+
+
 def test_bounds_without_room_are_refused() -> None:
     with pytest.raises(ValueError, match=r"low = 0\.501 and high = 0\.502"):
         arrays(low=0.501, high=0.502)
