@@ -184,16 +184,8 @@ def schedule(
                     how = "add" if adds else "move"
                     steps.append(Step(how, f"{how} {kind.primitive.name}", None, (x,), given, piece))
         elif kind.base is None or place.root is not places[reads[kind.base]].root:  # else a view
-            steps.append(
-                Step(
-                    "out" if kind.takes_out else "copy",
-                    kind.primitive.name,
-                    kind,
-                    reads,
-                    [places[x] for x in reads],
-                    place,
-                )
-            )
+            how = "out" if kind.takes_out else "copy"
+            steps.append(Step(how, kind.primitive.name, kind, reads, [places[x] for x in reads], place))
     return steps
 
 

@@ -103,7 +103,7 @@ def laid_out(instructions: Sequence[Instruction], places: dict[Value, Place]) ->
             continue
         if kind.base is not None and len(reads) == 1:
             root, offset, lying = base = places[reads[0]]
-            if kind.entry is not None and 0 not in lying.shape:
+            if kind.entry is not None:
                 places[out] = Place(root, offset + kind.entry % lying.shape[0] * lying.strides[0], lying.entry)
                 continue
             try:
@@ -258,8 +258,8 @@ def _in_turn(group: list[_Piece]) -> list[_Piece]:
             done.append(heapq.heappop(open_)[2])
         if open_ and open_[0][0] < piece.first:
             size, first, _, chains = open_[0][2]
-            longer = _Piece(size, first, piece.last, chains + piece.chains)
-            heapq.heapreplace(open_, (piece.last, n, longer))
+            chains += piece.chains
+            heapq.heapreplace(open_, (piece.last, n, _Piece(size, first, piece.last, chains)))
         else:
             heapq.heappush(open_, (piece.last, n, piece))
     return done + [piece for _, _, piece in sorted(open_)]

@@ -170,6 +170,34 @@ def test_calls_of_which_some_turns_have_more_stay_a_list() -> None:
     assert not loops(compiled.program)
 
 
+IRREGULAR = (0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 1)
+
+
+def test_turns_that_read_another_number_of_arrays_are_no_loop() -> None:
+    def f(x: Any) -> Any:
+        for k in IRREGULAR:
+            x = x * (X + 1.5) if k else x * 0.5
+        return x
+
+    assert not loops(both(f, X)[1])
+
+
+@pytest.mark.parametrize("word", ["shift", "lambda", "a b"])
+@pytest.mark.parametrize("turns", [IRREGULAR, (1,) * 12])
+def test_turns_with_other_keywords_and_words_that_are_no_names_are_no_loop(word: str, turns: Any) -> None:
+    def shifted(x: Any, out: Any = None, **static: Any) -> Any:
+        return np.multiply(x, 1.0 + static.get(word, 0.0), out=out)
+
+    p = mg.primitive(shifted, None, name="shifted")
+
+    def f(x: Any) -> Any:
+        for k in turns:
+            x = p(x, **{word: 0.5}) if k else p(x)
+        return x
+
+    assert len(loops(both(f, X)[1])) == (word == "shift" and turns is not IRREGULAR)
+
+
 def test_an_error_in_a_turn_comes_out_as_it_is_and_the_next_call_is_right() -> None:
     def checked(x: Any, out: Any = None) -> Any:
         if np.max(x) > 100:
@@ -190,3 +218,20 @@ def test_an_error_in_a_turn_comes_out_as_it_is_and_the_next_call_is_right() -> N
         with pytest.raises(ArithmeticError, match="too large"):
             compiled(X * 1000)
         np.testing.assert_array_equal(compiled(X).data, expected)
+
+
+def test_there_is_one_array_for_all_that_lie_alike_at_one_address() -> None:
+    def f(x: Any) -> Any:
+        h, hs = x, []
+        for _ in range(12):
+            h = mg.tanh(h * x) + h
+            hs.append(h)
+        return mg.stack(hs)
+
+    compiled = mg.compile(mg.grad(lambda x: mg.sum(f(x) ** 2)))
+    compiled(X)
+    assert loops(compiled.program)
+    arrays = [x for _, operands in compiled.program.calls for x in operands if isinstance(x, np.ndarray)]
+    lying = {(x.__array_interface__["data"][0], x.shape, x.strides): id(x) for x in arrays}
+    assert {id(x) for x in arrays} == set(lying.values())
+    assert len(lying) < len(arrays) / 2

@@ -6,14 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
 import nn
+from minigrad.compiler import places
 from minigrad.compiler.instruction import Kind, layout
 from minigrad.compiler.places import Place, Root, Step, plan
 from minigrad.compiler.program import Program
@@ -87,6 +89,7 @@ def kind_of(p: mg.Primitive) -> Kind:
     return Kind(p, (like,), {}, like, None)
 
 
+@settings(max_examples=50)
 @given(st.data())
 def test_what_lives_at_the_same_time_lies_apart_but_for_results_in_place(data: st.DataObject) -> None:
     there = [bytes_at(64 * n) for n in data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=3))]
@@ -97,7 +100,10 @@ def test_what_lives_at_the_same_time_lies_apart_but_for_results_in_place(data: s
         steps.append(Step("out", "", kind_of(p), (), reads, out))
         there.append(out)
     results = data.draw(st.lists(st.sampled_from(there), max_size=2))
-    size = plan(steps, arguments, results)
+    with mock.patch.multiple(
+        places, PIECES=data.draw(st.sampled_from([1000, 2, 1])), SOON=data.draw(st.integers(1, 9))
+    ):
+        size = plan(steps, arguments, results)
     ends = {place.root: (-1, -1) for place in arguments}
     for n, s in enumerate(steps):
         for place in (s.out, *s.reads):

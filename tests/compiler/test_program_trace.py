@@ -182,6 +182,14 @@ def test_the_garbage_collector_is_afterwards_as_it_was(enabled: bool) -> None:
         gc.enable()
 
 
+def test_what_is_learned_of_a_call_with_an_array_in_it_is_forgotten_with_its_program() -> None:
+    f = mg.compile(lambda x: x[np.array([1, 0])] + x[[0, 1]] * 2.0)
+    f(np.ones((2, 3)))
+    assert f.kinds.found
+    assert not [x for kind in f.kinds.found.values() for x in kind.inputs if isinstance(x, (np.ndarray, list))]
+    assert not f.kinds.passing
+
+
 # --- many pieces of memory -------------------------------------------------------------------------------------------
 
 
