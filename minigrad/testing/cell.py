@@ -79,6 +79,11 @@ def check_cell(
     """
     options = options_of(order, rtol, on_kink=on_kink, copies=copies)
     rng = np.random.default_rng(seed)
+    if not isinstance(factory, type) and hasattr(factory, "step"):
+        raise TypeError(
+            f"check_cell: factory must be a function of (I, H) that returns a cell, got a {type(factory).__name__}, "
+            "which is one; pass its class, or lambda I, H: ..."
+        )
     made = factory(I, H)
     name = f"check_cell: {type(made).__name__}: "
     if inspect.isroutine(made) or isinstance(made, functools.partial):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..messages import describe
 from ..record import Variable
 from ..tree import flatten
 from .arguments import changed, chosen_inputs, options_of, own_dtype, reject
@@ -69,6 +70,8 @@ def check_grad(
 
     >>> check_grad(lambda x, y: mg.tanh(x) * y, np.ones(3), 2.0, order=2)
     """
+    if not callable(f):
+        raise TypeError(f"check_grad: the first argument must be a function of the inputs, got {describe(f)}")
     options = options_of(order, rtol, atol, eps, mode, on_kink, copies)
     given = changed(
         options, order=(order, 1), seed=(seed, 0), wrt=(list(wrt) if isinstance(wrt, Sequence) else wrt, None)

@@ -172,10 +172,12 @@ class Derivative:
                 value = float(np.asarray(result)[index])
                 raise self._fault(k, f"at index {index} the gradient is {value:.10g} for a {self.noun} of zeros")
         other = self._random()
-        second = [np.asarray(h, np.float64) / SMALL for h in derivative([SMALL * h for h in other])]
-        mixed = derivative([(-0.75 * g + 1.5 * h) / SMALL for g, h in zip(self.given, other)])
+        sizes = np.concatenate([np.abs(v[np.isfinite(v) & (v != 0)]) for v in self.values] or [np.ones(1)])
+        small = SMALL if np.all((sizes > 1e-290) & (sizes < 1e290)) else 1.0  # unless that leaves the range of float64
+        second = [np.asarray(h, np.float64) / small for h in derivative([small * h for h in other])]
+        mixed = derivative([(-0.75 * g + 1.5 * h) / small for g, h in zip(self.given, other)])
         self._expect(
-            [SMALL * np.asarray(m, np.float64) for m in mixed],
+            [small * np.asarray(m, np.float64) for m in mixed],
             [-0.75 * a + 1.5 * b for a, b in zip(self.values, second)],
             lambda where, found, expected: (
                 f"{where} the gradient is not linear in the {self.noun}: "

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..messages import describe
 from .arguments import changed, options_of
 from .check import check_function
 from .plain import check_plain
@@ -15,6 +16,7 @@ from .reproduction import Written, reproduction
 
 try:
     from hypothesis import given, settings
+    from hypothesis.strategies import SearchStrategy
 except ImportError as error:  # pragma: no cover
     raise ImportError(
         "minigrad.testing's strategies and given_grad need the package hypothesis: pip install hypothesis"
@@ -61,6 +63,12 @@ def given_grad(
     options = options_of(order, rtol, atol, eps, mode, on_kink, copies)
     if not strategies or (wrt is not None and not wrt):
         raise TypeError(f"given_grad: {'wrt names no parameter' if strategies else 'no strategy is given'}")
+    for name, strategy in strategies.items():
+        if not isinstance(strategy, SearchStrategy):
+            raise TypeError(
+                f"given_grad: {name} must be a strategy, as minigrad.testing.arrays(), got {describe(strategy)}; for "
+                "inputs that are given, call check_grad"
+            )
 
     def decorate(f: Callable[..., Any]) -> Callable[..., None]:
         signature = inspect.signature(f)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..messages import describe
 from .arguments import changed, chosen_inputs, options_of, own_dtype, reject
 from .comparison import Comparison
 from .problem import Arrays, GradientError, KinkError, Map, Options, Problem, nothing_in
@@ -87,7 +88,10 @@ def _check(
     seed: int,
 ) -> None:
     functions = {"f": f, name.removeprefix("check_"): rule}
-    given = changed(options, seed=(seed, 0), wrt=(wrt if wrt is None else list(wrt), None))
+    for what, function in functions.items():
+        if not callable(function):
+            raise TypeError(f"{name}: {what} must be a function, got {describe(function)}")
+    given = changed(options, seed=(seed, 0), wrt=(list(wrt) if isinstance(wrt, Sequence) else wrt, None))
     check_plain(name, f, rule, inputs, wrt, options, seed, lambda: reproduction(name, functions, inputs, given))
 
 

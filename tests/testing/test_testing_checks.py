@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+import nn
 from minigrad import testing
 from minigrad.testing import GradientError, KinkError, check_grad, check_jvp, check_primitive, check_vjp
 
@@ -180,3 +181,19 @@ def test_a_cotangent_that_is_limited_far_from_1_is_found(limit: str) -> None:
         check_grad(mg.primitive(np.sin, lambda g, y, x: change(g) * np.cos(x), name="limited"), A)
     with pytest.raises(GradientError, match="not linear"):
         check_jvp(np.sin, lambda v, x: change(v) * np.cos(x), A)
+
+
+def test_right_derivatives_at_the_ends_of_the_range_pass() -> None:
+    check_grad(lambda x: mg.exp(x * 700.0), np.array([1.0]))  # slope 7e306, a million times of which is none
+    check_grad(lambda x: x * 1e-300, np.array([1.0]))
+
+
+def test_what_is_no_function_and_no_strategy_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="check_grad: the first argument must be a function of the inputs, got int 3"):
+        check_grad(3, A)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"check_vjp: vjp must be a function, got \(3, 4\) float64"):
+        check_vjp(np.sin, A, A)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"given_grad: x must be a strategy.*got \(3, 4\) float64; .*check_grad"):
+        testing.given_grad(x=A)
+    with pytest.raises(TypeError, match=r"check_cell: factory must be a function of .I, H. .* got a GRUCell"):
+        testing.check_cell(nn.GRUCell(4, 3, rng=0))
