@@ -45,7 +45,7 @@ def run(comm: Any, program: str, arguments: list[str]) -> tuple[int, str, str]:
 
 def main() -> None:
     world = MPI.COMM_WORLD
-    comms = {n: world.Split(world.rank < n) for n in range(2, world.size + 1)}
+    comms = {n: world.Split(world.rank < n) for n in range(1, world.size + 1)}
     with Client(sys.argv[1]) as tests:
         tests.send(world.rank)
         with contextlib.suppress(EOFError):  # the session is over
