@@ -142,7 +142,7 @@ def test_without_cell_states_there_is_nothing_to_choose_among_them(
     other.assert_colours_of(0)
 
 
-@pytest.mark.parametrize("k", range(4))
+@pytest.mark.parametrize("k", [0, *(pytest.param(k, marks=pytest.mark.campaign) for k in (1, 2)), 3])
 def test_units_that_follow_a_feature_come_first(page: Page, k: int) -> None:
     page.select("feature", page.data["features"][k])
     strengths = [abs(page.data["units"][row]["r"][k]) for row in page.listed()]

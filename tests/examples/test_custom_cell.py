@@ -56,7 +56,7 @@ def test_cell_follows_the_equations_of_its_paper(kind: Any) -> None:
 
 @each_cell
 @pytest.mark.parametrize("options", [{"num_layers": 2}, {"num_layers": 1, "bidirectional": True}], ids=str)
-@pytest.mark.parametrize("lengths", [None, [2, 3]], ids=str)
+@pytest.mark.parametrize("lengths", [pytest.param(None, marks=pytest.mark.campaign), [2, 3]], ids=str)
 @pytest.mark.parametrize("order", [1, pytest.param(2, marks=pytest.mark.campaign)])
 def test_derivatives_match_finite_differences(kind: Any, options: Any, lengths: Any, order: int) -> None:
     rng = np.random.default_rng(0)

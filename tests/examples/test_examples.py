@@ -32,8 +32,9 @@ def run(name: str, *arguments: Any) -> int:
 QUICKER = {"video_classification": ["--steps", 160], "length_generalisation": ["--steps", 300]}
 
 
-def a_third(some: Any, count: int, rng: Any, drawn: Any = video_classification.moving_digits) -> Any:
-    return drawn(some, count // 3, rng)
+def videos(share: int, drawn: Any = video_classification.moving_digits) -> Any:
+    """So many times fewer videos of digits."""
+    return lambda some, count, rng: drawn(some, count // share, rng)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
             with pytest.MonkeyPatch.context() as patch:
                 if not long_profile():
                     patch.setattr(long_memory, "NETWORKS", 3)
-                    patch.setattr(video_classification, "moving_digits", a_third)
+                    patch.setattr(video_classification, "moving_digits", videos(3))
                 more = [] if long_profile() else QUICKER.get(name, [])
                 assert run(name, "--quick", *more, "--out", made[name]) == 0
         return made[name]
@@ -142,7 +143,7 @@ def test_other_sizes_run_and_the_result_stands_beside_its_baseline(
     name: str, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(long_memory, "NETWORKS", 1)
-    monkeypatch.setattr(video_classification, "moving_digits", a_third)
+    monkeypatch.setattr(video_classification, "moving_digits", videos(3))
     assert run(name, *options.split(), "--out", tmp_path) == 0
     out = capsys.readouterr().out
     baseline = {"long_memory": "guess", "length_generalisation": "window"}.get(name, "logistic regression")
