@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ranks import SharedRanks, example, needs_mpi
-from sklearn.datasets import load_digits
 
 from examples import custom_cell, image_classification
 
@@ -55,6 +54,8 @@ finally:
 
 
 def test_all_ranks_read_the_data_in_one_order(tmp_path: Path, on_ranks: SharedRanks) -> None:
+    from sklearn.datasets import load_digits
+
     digits, parts = load_digits(), np.split(np.random.default_rng(0).permutation(1797), [1437])
     for name, part in zip(("train", "test"), parts):
         np.savez(tmp_path / f"{name}.npz", images=digits.images[part], labels=digits.target[part])

@@ -34,7 +34,9 @@ def run(comm: Any, program: str, arguments: list[str]) -> tuple[int, str, str]:
         try:
             exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
         except SystemExit as end:
-            code = int(end.code or 0)
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+            code = 1 if isinstance(end.code, str) else end.code or 0
         except BaseException as error:
             traceback.print_exc()
             code, failure = 1, error
