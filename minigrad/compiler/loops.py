@@ -112,6 +112,7 @@ class _Writing:
         self.numbers: dict[Any, int] = {}  # of operands, by the ids of their entries, or by the id of the only one
         self.operands: list[Any] = []
         self.names: list[str] = []
+        self.used = {"x": 0, "w": 0}
         self.varies: list[bool] = []
         self.lines: list[Line] = []
 
@@ -150,7 +151,9 @@ class _Writing:
             own = str(getattr(x, "__name__", ""))
             if _is_word(own) and own not in self.names and not re.fullmatch(r"[xwX]\d+|_|zip|turns", own):
                 return own
-        return f"{'x' if varies else 'w'}{self.varies.count(varies) + 1}"
+        letter = "x" if varies else "w"
+        self.used[letter] += 1
+        return f"{letter}{self.used[letter]}"
 
     def loop(self) -> Loop:
         """The function of all lines, and what to call it with."""

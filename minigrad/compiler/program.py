@@ -38,10 +38,11 @@ _compiled = primitive(lambda *inputs: inputs, joint=_no_derivative, name="compil
 
 
 class Program:
-    """A traced function as a flat list of calls and the memory that they work in; called with arguments' leaves.
+    """A traced function as a list of calls, those of a loop as one, and the memory that they work in.
 
-    Nothing else of the trace is kept. A leaf in `moving` is copied at each replay, since its array is often replaced.
-    The calls work in `block`, whatever is there, if it is large enough, else in a new one.
+    It is called with arguments' leaves. Nothing else of the trace is kept. A leaf in `moving` is copied at each replay,
+    since its array is often replaced. The calls work in `block`, whatever is there, if it is large enough, else in a
+    new one.
     """
 
     def __init__(
