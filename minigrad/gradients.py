@@ -25,7 +25,5 @@ def add_gradient(node: Node, g: np.ndarray) -> None:
     """Add to `.grad` what a walk has found; g belongs to nobody else."""
     if node.grad is None:
         node.grad = g
-    elif node.grad.base is None:
+    else:
         node.grad += g
-    else:  # memory of the user's, as `t.grad = array` makes it, or of another gradient's
-        node.grad = np.asarray(node.grad + g)

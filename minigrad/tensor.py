@@ -187,7 +187,10 @@ class Tensor(Operators, Methods, Values):
         set_gradient(node, value)
 
     def _as_gradient(self, value: Any) -> np.ndarray:
-        """What `.grad` is set to, of this tensor's dtype, as a view: `backward()` adds nothing into one."""
+        """What `.grad` is set to, of this tensor's dtype: a copy, since `backward()` adds into it.
+
+        A part of a larger array is kept, so that gradients can lie together in one, to be sent or scaled at once.
+        """
         if isinstance(value, Variable):
             raise TypeError("grad: it is an array, got a Tensor; write t.grad = g.data")
         check_real("grad", value)
@@ -195,8 +198,9 @@ class Tensor(Operators, Methods, Values):
         check_real("grad", array)
         if array.dtype.kind not in "fiub" or array.shape != self._data.shape:
             raise ValueError(f"grad: this tensor has shape {self._data.shape}, the new gradient is {describe(value)}")
-        array = array.astype(self._data.dtype, copy=not array.flags.writeable)
-        return array.view()
+        whole = array.base
+        part = isinstance(whole, np.ndarray) and whole.size > array.size and array.flags.writeable
+        return array.astype(self._data.dtype, copy=not part)
 
     def backward(self, g: Any = None) -> None:
         """Add the gradient of this tensor into `.grad` of every leaf with requires_grad=True that it was made from.

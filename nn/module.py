@@ -159,7 +159,7 @@ class Module:
         own = dict(self._named(_SAVED))
         faults = [f"missing: {name} {p.shape} {p.dtype}" for name, p in own.items() if name not in state]
         for name, value in state.items():
-            found = np.asarray(value.data if isinstance(value, mg.Tensor) else value)
+            found = np.asarray(value.data if isinstance(value, mg.Tensor) else array(value))
             if name not in own:
                 faults.append(f"unexpected: {name} {found.shape} {found.dtype}")
             elif (found.shape, found.dtype) != (own[name].shape, own[name].dtype):

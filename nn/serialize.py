@@ -17,7 +17,7 @@ import numpy as np
 
 import minigrad as mg
 
-from .module import Module
+from .module import Module, array
 
 METADATA = "__metadata__.json"
 _CHECKSUM = "__crc32__"
@@ -53,7 +53,7 @@ def save(path: str | os.PathLike[str], arrays: Any, metadata: Mapping[str, str] 
     for name, value in _named(arrays, ""):
         if name in plain:
             raise ValueError(f"save: two arrays have the name {name!r}")
-        plain[name] = np.array(value, order="C")
+        plain[name] = np.array(array(value), order="C")
     for name, a in plain.items():
         if a.dtype.hasobject:
             raise ValueError(

@@ -153,3 +153,14 @@ def test_numbers_of_another_byte_order_have_gradients_of_the_tensors_dtype(dtype
     assert x.dtype == x.grad.dtype == np.dtype(dtype).newbyteorder("=")
     assert x.astype(">f4").dtype == np.float32
     np.testing.assert_array_equal(mg.tensor(np.array([1, 2], ">i4")).data, [1, 2])
+
+
+def test_masked_weights_are_neither_saved_nor_loaded(tmp_path: Any) -> None:
+    net = nn.Linear(2, 2, rng=0, dtype=np.float64)
+    before = net.state_dict()
+    with pytest.raises(TypeError, match=r"the mask of a masked array.* would be lost"):
+        net.load_state_dict({"W": np.zeros((2, 2)), "b": np.ma.masked_array([0.0, 0.0], [True, False])})
+    np.testing.assert_array_equal(net.state_dict()["W"], before["W"])
+    with pytest.raises(TypeError, match=r"the mask of a masked array.* would be lost"):
+        nn.save(tmp_path / "w.npz", {"W": np.ma.masked_array([0.0, 0.0], [True, False])})
+    assert not (tmp_path / "w.npz").exists()

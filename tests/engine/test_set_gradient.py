@@ -16,7 +16,7 @@ def leaf(dtype: Any = np.float64) -> mg.Tensor:
 
 
 @pytest.mark.parametrize(
-    "value", [1.0, np.ones(3), np.ones((3, 2)), np.ones((4, 2, 3)), "a", [1.0], np.ones((2, 3), object)]
+    "value", [1.0, np.ones(3), np.ones((3, 2)), np.ones((4, 2, 3)), [1.0], np.ones((2, 3), object)]
 )
 def test_a_gradient_that_does_not_fit_is_refused_with_both_shapes(value: Any) -> None:
     t = leaf()
@@ -25,7 +25,9 @@ def test_a_gradient_that_does_not_fit_is_refused_with_both_shapes(value: Any) ->
     assert t.grad is None
 
 
-@pytest.mark.parametrize("value", [np.ones((2, 3), complex), mg.tensor(np.ones((2, 3)))], ids=["complex", "Tensor"])
+@pytest.mark.parametrize(
+    "value", [np.ones((2, 3), complex), mg.tensor(np.ones((2, 3))), "a"], ids=["complex", "Tensor", "text"]
+)
 def test_a_gradient_that_is_no_array_of_real_numbers_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="grad"):
         leaf().grad = value
@@ -79,3 +81,23 @@ def test_a_gradient_of_no_axes_stays_an_array() -> None:
     (t * t).backward()
     assert type(t.grad) is np.ndarray
     assert t.grad == 5.0
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_part_of_a_larger_array_is_kept_and_added_into(compiled: bool) -> None:
+    def step(t: Any) -> None:
+        (t * 2.0).sum().backward()
+
+    run = mg.compile(step) if compiled else step
+    together, t = np.zeros(7), leaf()
+    t.grad = together[:6].reshape(2, 3)
+    run(t)
+    np.testing.assert_array_equal(together, [2.0] * 6 + [0.0])
+
+
+def test_a_transposed_gradient_of_another_tensor_is_copied() -> None:
+    a, b = mg.tensor(np.ones((3, 2)), requires_grad=True), leaf()
+    (a * 3.0).sum().backward()
+    b.grad = a.grad.T
+    b.sum().backward()
+    np.testing.assert_array_equal(a.grad, np.full((3, 2), 3.0))
