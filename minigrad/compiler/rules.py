@@ -98,14 +98,14 @@ class TracedWalk(Walk):
 
     def _note(self, node: Node, g: Value, kind: Kind, key: Any) -> None:
         """Call the rules of a node's primitive, and write a recipe if that can be followed."""
-        listing, t = self.listing, self.listing.tensor_of(g)
+        listing = self.listing
+        if kind.entry is not None:  # of x[t] there is another kind in each turn of a loop
+            kind.found[key] = Recipe([], [(0, _form(At, kind.entry, listing), _picking([0]))] if key[1] else [])
+            self.pass_on(node, g)
+            return
+        t = listing.tensor_of(g)
         if not kind.repeatable or listing.noted is not None:
             super().pass_on(node, t)
-            return
-        if kind.entry is not None:  # of x[t] there is another kind in each turn of a loop
-            form: Any = _formed(At(kind.entry, t), listing)[0]
-            kind.found[key] = Recipe([], [(0, form, _picking([0]))] if key[1] else [])
-            self.pass_on(node, g)
             return
         wanted = [k for k, x in enumerate(node.inputs) if x in self.sums]
         self.added = []
@@ -185,19 +185,20 @@ def _parts(term: Any) -> Sequence[Any]:
 
 def _formed(term: Any, listing: Any) -> tuple[Form | bool | None, Sequence[Any]]:
     """The Form of a term and its Values; (False, (term,)) for one that no recipe may give."""
-    cls, index, values = type(term), None, []
+    cls, values = type(term), []
     for x in _parts(term):
         value, plain = listing.look(x) if type(x) is Tensor else (None, True)
         if plain:
             return False, (term,)
         values.append(value)
     if cls is At:
-        index = term.index
-        if not is_constant(index):
-            return False, (term,)
-    elif cls is not Product:
-        return None, values
-    return listing.kinds.forms.setdefault((cls, constant_key(index)), Form(cls, index)), values
+        return (_form(cls, term.index, listing), values) if is_constant(term.index) else (False, (term,))
+    return _form(cls, None, listing) if cls is Product else None, values
+
+
+def _form(cls: type[Any], index: Any, listing: Any) -> Form:
+    form: Form = listing.kinds.forms.setdefault((cls, constant_key(index)), Form(cls, index))
+    return form
 
 
 def _opened(form: Any, tensors: Any) -> Any:
@@ -225,7 +226,7 @@ def _recipe(given: Sequence[Any], noted: list[Noted], returned: Any, listing: Li
     calls: list[tuple[Kind, Picked]] = []
     for n, (kind, inputs, y) in enumerate(noted, len(given)):
         read = [numbers.get(id(x)) for x in inputs if isinstance(x, Variable)]
-        if kind is None or None in read:
+        if kind is None or None in read or not read:
             return None
         calls.append((kind, _picking(read)))
         numbers[id(y)] = n
@@ -240,6 +241,7 @@ def _recipe(given: Sequence[Any], noted: list[Noted], returned: Any, listing: Li
 
 def _picking(numbers: list[Any]) -> Picked:
     """What picks the Values of these numbers, in a tuple, as quickly as may be."""
-    if len(numbers) > 1:
-        return itemgetter(*numbers)
-    return lambda values: tuple([values[n] for n in numbers])
+    if len(numbers) == 1:
+        n = numbers[0]
+        return lambda values: (values[n],)
+    return itemgetter(*numbers)
