@@ -76,9 +76,8 @@ class TracedWalk(Walk):
             super().pass_on(node, g)
             return
         sums, inputs, p, value = self.sums, node.inputs, node.primitive, node.stands_for
-        value = value.of or value
         kind, key = value.kind, (p.definition, *map(sums.__contains__, inputs))
-        if kind is None or kind.primitive is not p:  # +x stands for what x does
+        if kind is None:  # +x of an argument x, or what was computed of arrays before
             super().pass_on(node, self.listing.tensor_of(g))
         elif (recipe := kind.found.get(key)) is None:
             self._note(node, g, kind, key)
@@ -100,11 +99,11 @@ class TracedWalk(Walk):
         """Call the rules of a node's primitive, and write a recipe if that can be followed."""
         listing = self.listing
         if kind.entry is not None:  # of x[t] there is another kind in each turn of a loop
-            kind.found[key] = Recipe([], [(0, _form(At, kind.entry, listing), _picking([0]))] if key[1] else [])
+            kind.found[key] = Recipe([], [(0, _form(At, kind.entry, listing), _picking([0]))])
             self.pass_on(node, g)
             return
         t = listing.tensor_of(g)
-        if not kind.repeatable or listing.noted is not None:
+        if not kind.repeatable:
             super().pass_on(node, t)
             return
         wanted = [k for k, x in enumerate(node.inputs) if x in self.sums]
@@ -161,7 +160,7 @@ class TracedSum(RecordedSum):
         given = [listing.tensor_of(x) if type(x) is Value else x for x in self.values]
         following = iter(given)
         self.terms = [_opened(form, following) for form in self.forms]
-        if key is None or listing.noted is not None:
+        if key is None:
             return super().total()
         noted, total = _noting(listing, super().total)
         recipe = _recipe(given, noted, [(0, total)], listing)
@@ -221,7 +220,7 @@ def _noting(listing: Listing, call: Callable[..., Any], *args: Any) -> tuple[lis
 def _recipe(given: Sequence[Any], noted: list[Noted], returned: Any, listing: Listing) -> Recipe | None:
     """What was noted as a recipe for other Values in place of the given Tensors, None if it cannot be repeated."""
     numbers = {id(x): n for n, x in enumerate(given)}
-    if len(numbers) < len(given) or not all([type(x) in (Tensor, Node) for x in given]):
+    if len(numbers) < len(given):
         return None  # which of two that are the same tensor here a call reads, it does not tell
     calls: list[tuple[Kind, Picked]] = []
     for n, (kind, inputs, y) in enumerate(noted, len(given)):

@@ -96,3 +96,23 @@ def test_the_program_before_the_first_call_is_refused_by_name() -> None:
         compiled.program.describe()
     compiled(mg.tensor(X))
     assert "multiply" in compiled.program.describe()
+
+
+def test_keywords_are_told_apart_by_their_names() -> None:
+    f = lambda x: mg.clip(mg.tanh(x), low=0.1) + mg.clip(mg.tanh(x), high=0.1)
+    x = mg.tensor([[-1.0, 0.2], [0.05, 2.0]])
+    np.testing.assert_array_equal(mg.compile(f)(x).data, f(x).data)
+
+
+def test_a_keyword_may_be_a_tensor() -> None:
+    edge = mg.tensor(-0.2)
+    f = mg.compile(lambda x: mg.pad(x, ((1, 1), (0, 0)), constant_values=edge))
+    np.testing.assert_array_equal(f(mg.tensor(np.ones((1, 2)))).data, [[-0.2, -0.2], [1.0, 1.0], [-0.2, -0.2]])
+
+
+def test_what_integers_do_is_refused_as_in_a_plain_run_also_if_they_are_picked() -> None:
+    exponents = mg.tensor([[1, 2], [-1, -2]])
+    f = lambda x: x * 2 ** exponents[1]
+    for g in (f, mg.compile(f)):
+        with pytest.raises(ValueError, match="negative integer powers"):
+            g(mg.tensor([1.0, 2.0]))

@@ -135,6 +135,64 @@ def test_sums_of_like_terms_in_another_order_are_told_apart() -> None:
     same(mg.value_and_grad(f), X)
 
 
+def test_cotangents_get_the_dtype_of_their_tensor_and_no_other_sum() -> None:
+    c, d, narrow = mg.tensor(X[1]), mg.tensor(X[2]), X[0].astype(np.float32)
+
+    def f(x: Any, z: Any) -> Any:
+        total = mg.sum(z * c) + mg.sum(z * d)
+        for _ in range(3):
+            y, w, z = mg.tanh(x), mg.tanh(x), mg.tanh(z)
+            total = total + mg.sum(y * c) + mg.sum(w * c) + mg.sum(w * d) + mg.sum(z * c) + mg.sum(z * d)
+            x = mg.tanh(y * w)
+        return total
+
+    grads = mg.grad(f, argnums=(0, 1))
+    for a, b in zip(mg.compile(grads)(narrow, X[0]), grads(narrow, X[0]), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-6)
+    alone = mg.grad(lambda x: mg.sum(mg.tanh(x[0]) * c) + mg.sum(mg.tanh(x[1]) * d))
+    np.testing.assert_array_equal(mg.compile(alone)(X.astype(np.float32)).data, alone(X.astype(np.float32)).data)
+
+
+def test_products_of_more_rows_are_another_sum() -> None:
+    rows = mg.tensor(X.reshape(-1, 3))
+
+    def f(V: Any, W: Any) -> Any:
+        a, b = mg.sum(mg.tanh(rows[:2] @ V)), mg.sum(mg.tanh(rows[2:4] @ V))
+        return a + b + mg.sum(mg.tanh(rows[:5] @ W)) + mg.sum(mg.tanh(rows[5:10] @ W))
+
+    same(mg.grad(f, argnums=(0, 1)), X[0, :1].T @ X[1, :1], X[2, :1].T @ X[3, :1])
+
+
+def test_rows_picked_by_other_indices_are_another_term() -> None:
+    def f(W: Any, i: Any, j: Any) -> Any:
+        return mg.sum(W[i] * 2.0) + mg.sum(mg.tanh(W[j])) + mg.sum(mg.sin(W)[i]) + mg.sum(mg.cos(W)[j] ** 2)
+
+    gradient, W, i, j = mg.compile(mg.grad(f)), X[0].T, np.array([0, 2]), np.array([1, 1])
+    for args in ((W, i, i), (W, i, j)):
+        np.testing.assert_allclose(gradient(*args).data, mg.grad(f)(*args).data, rtol=1e-12)
+
+
+def test_plain_arrays_that_rules_return_are_added_to_tensors() -> None:
+    p = mg.primitive(lambda x: x * 3.0, lambda g, y, x: np.full(x.shape, 3.0), name="tripled")
+
+    def f(x: Any) -> Any:
+        y = mg.tanh(x)
+        for _ in range(3):
+            y = mg.tanh(y) + p(y)
+        return mg.sum(p(y)) + mg.sum(mg.sin(y)) + mg.sum(p(y))
+
+    same(mg.grad(f), X[0])
+
+
+def test_a_cotangent_that_is_a_plain_array_gives_what_a_plain_run_gives() -> None:
+    for f in (lambda x: x + 1.0, lambda x: mg.tanh(x) + x, lambda x: mg.reshape(x, (3, 2)).T, lambda x: +x):
+        pull = lambda x, c, f=f: mg.vjp(f, x)[1](c)
+        same(pull, X[0], X[1])
+        kinds = [[type(a) for a in mg.tree_leaves(p(X[0], X[1]))] for p in (pull, mg.compile(pull))]
+        assert kinds[0] == kinds[1]
+
+
 def test_a_rule_that_looks_gets_what_was_computed_of_the_cotangent() -> None:
     seen = []
 
