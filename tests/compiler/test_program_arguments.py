@@ -114,5 +114,5 @@ def test_what_integers_do_is_refused_as_in_a_plain_run_also_if_they_are_picked()
     exponents = mg.tensor([[1, 2], [-1, -2]])
     f = lambda x: x * 2 ** exponents[1]
     for g in (f, mg.compile(f)):
-        with pytest.raises(ValueError, match="negative integer powers"):
+        with pytest.raises(ValueError, match=r"^power: "):
             g(mg.tensor([1.0, 2.0]))

@@ -173,6 +173,14 @@ def test_rows_picked_by_other_indices_are_another_term() -> None:
         np.testing.assert_allclose(gradient(*args).data, mg.grad(f)(*args).data, rtol=1e-12)
 
 
+def test_a_cotangent_from_outside_that_is_handed_on_comes_back_as_a_copy() -> None:
+    c = mg.tensor(X[1])
+    y = mg.compile(lambda x: mg.vjp(lambda x: x + 1.0, x)[1](c)[0])(X[0])
+    assert y is not c
+    assert not np.shares_memory(y.data, c.data)
+    np.testing.assert_array_equal(y.data, c.data)
+
+
 def test_plain_arrays_that_rules_return_are_added_to_tensors() -> None:
     p = mg.primitive(lambda x: x * 3.0, lambda g, y, x: np.full(x.shape, 3.0), name="tripled")
 
