@@ -5,6 +5,7 @@ Most calls are like an earlier one: the same primitive, constants, and layouts. 
 
 from __future__ import annotations
 
+from array import array
 from typing import Any, NoReturn
 
 import numpy as np
@@ -23,6 +24,8 @@ from .listing import CONSTANT, Listing, constant_key, is_constant
 from .outline import SHAPED, Outlines, has_outline
 from .rules import Noted
 from .table import COMPOSED, IMPURE
+
+_LIKE_ARRAYS = {tuple, range, memoryview, array}
 
 
 class Calling(Listing):
@@ -103,6 +106,10 @@ class Calling(Listing):
         self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any, operands: Any
     ) -> Any:
         """A call that is not `known`: its outline or the primitive itself says what becomes of it."""
+        if p in SHAPED and not _LIKE_ARRAYS.isdisjoint(map(type, inputs)):
+            given = tuple([np.asarray(x) if _is_operand(p, k, x) else x for k, x in enumerate(inputs)])
+            if any([x is not y for x, y in zip(inputs, given)]):
+                return self.call(p, given, static)
         nodes, arrays, flat = _flat(inputs, static)
         if not flat:
             nodes, inputs, arrays = self._opened(p, inputs, static)
@@ -238,6 +245,13 @@ class Calling(Listing):
             generator = getattr(x, "__self__", x)
             if isinstance(generator, np.random.Generator):
                 self.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
+
+
+def _is_operand(p: Primitive, number: int, x: Any) -> bool:
+    """Whether this is an input that NumPy reads as an array, and no shape, axes or index."""
+    return (
+        type(x) in _LIKE_ARRAYS and number < (len(p.rules) or number + 1) and (type(x) is not tuple or is_constant(x))
+    )
 
 
 def _key_of(x: Any) -> Any:

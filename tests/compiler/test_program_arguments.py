@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 import numpy as np
@@ -116,3 +117,17 @@ def test_what_integers_do_is_refused_as_in_a_plain_run_also_if_they_are_picked()
     for g in (f, mg.compile(f)):
         with pytest.raises(ValueError, match=r"^power: "):
             g(mg.tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize(
+    "of", [lambda x, v: x @ v, lambda x, v: x**v, lambda x, v: mg.maximum(v, x)], ids=["@", "**", "max"]
+)
+@pytest.mark.parametrize(
+    "v", [(2.0, 0.5, 1.0), range(1, 4), memoryview(np.array([2.0, 1.0, 0.5])), array("d", [1.0, 2.0, 3.0])], ids=type
+)
+def test_what_numpy_reads_as_an_array_is_an_operand_of_a_compiled_function(of: Any, v: Any) -> None:
+    f = lambda x: of(x, v)
+    slopes = mg.grad(lambda x: mg.sum(f(x)))
+    x = mg.tensor(X + 0.5)
+    np.testing.assert_array_equal(mg.compile(f)(x).data, f(x).data)
+    np.testing.assert_allclose(mg.compile(slopes)(x).data, slopes(x).data, rtol=1e-15)
