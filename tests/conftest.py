@@ -38,6 +38,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """And what a file's tests leave in caches: a test that collects garbage would wait for all files before its own."""
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def on_ranks() -> Iterator[SharedRanks]:
     """Runs a program's source on ranks of MPI that stay for the session: `on_ranks(3, program, *arguments)`."""

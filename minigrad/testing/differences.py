@@ -29,6 +29,7 @@ LADDER = RATIO ** np.arange(1, 31)  # steps relative to the direction, 0.5 ... 1
 QUICK = 4  # the first of those four that suit most functions; the others are tried when these do not settle it
 FINER = (8, 12, 16, 20, 24)  # the first of each four that are tried next
 PROBES = np.array([3e-9, 4e-8, 3e-7, 2e-6])  # spacings at which the noise of f is measured
+BLOCK = 4096  # entries of a result that are extrapolated at once: the tables of so many stay in a cache
 KINK = 1e-4  # a gap of this share of the one-sided slopes is a kink
 NO_KINK = 1e-9  # but one of this share of the slope seen from a typical step is nothing
 
@@ -98,20 +99,32 @@ def _safely(f: Function, x: np.ndarray, like: np.ndarray) -> np.ndarray:
     return y if np.isfinite(y).all() else np.where(np.isfinite(y), y, np.nan)
 
 
-def _extrapolated(rows: np.ndarray, powers: Sequence[int]) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    """The cells k, j >= 1 of the table that removes t^powers[0], t^powers[1], ... from rows at steps of one RATIO.
+def _extrapolated(rows: np.ndarray, powers: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The columns j >= 1 of the table that removes t^powers[0], t^powers[1], ... from rows at steps of one RATIO.
 
-    With each comes the distance from the cell before the last power was removed, a safe estimate of its error.
+    Column j has a row for each step from the j-th on. With it come the distances from the cells before the last power
+    was removed, safe estimates of its errors.
     """
-    previous: list[np.ndarray] = []
-    for k, row in enumerate(rows):
-        current = [row]
-        for j, p in enumerate(powers[:k]):
-            change = current[j] - previous[j]
-            growth = RATIO**-p
-            current.append(current[j] + change / (growth - 1))
-            yield k, j + 1, current[-1], np.abs(change) * (growth / (growth - 1))
-        previous = current
+    column = rows
+    for p in powers[: len(rows) - 1]:
+        change, growth = column[1:] - column[:-1], RATIO**-p
+        column = column[1:] + change / (growth - 1)
+        yield column, np.abs(change) * (growth / (growth - 1))
+
+
+def _smoothest(
+    central: np.ndarray, gaps: np.ndarray, size: np.ndarray, rounding: np.ndarray, typical: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The cell of least error among those without a gap, and that error, inf (and NaN) where none is without."""
+    value, error = np.full(typical.shape, np.nan), np.full(typical.shape, np.inf)
+    columns = zip(_extrapolated(central, (2, 4, 6, 8)), _extrapolated(gaps, (1, 3, 5, 7)), strict=True)
+    for j, ((cells, change), (gap, gap_change)) in enumerate(columns, 1):
+        limit = np.maximum(KINK * size[:-j], NO_KINK * typical) + 40 * rounding[j:]
+        bounds = np.where(np.abs(gap) + gap_change <= limit, change + 2 * rounding[j:], np.inf)
+        for slope, bound in zip(cells, bounds):
+            better = bound < error
+            value, error = np.where(better, slope, value), np.where(better, bound, error)
+    return value, error
 
 
 class Line:
@@ -183,13 +196,10 @@ def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> list[S
             noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), units)))
         rounding = noise / t + EPS * size / t  # of f's result, and of x + t d
         typical = np.nan_to_num(size[np.argmin(np.abs(numbers - QUICK))], posinf=0.0)
-        value, error, jump = (np.full(typical.shape, start) for start in (np.nan, np.inf, 0.0))
-        cells = zip(_extrapolated(central, (2, 4, 6, 8)), _extrapolated(gaps, (1, 3, 5, 7)), strict=True)
-        for (k, j, slope, slope_error), (_, _, gap, gap_error) in cells:
-            total = slope_error + 2 * rounding[k]
-            limit = np.maximum(KINK * size[k - j], NO_KINK * typical) + 40 * rounding[k]
-            better = (np.abs(gap) + gap_error <= limit) & (total < error)
-            value, error = np.where(better, slope, value), np.where(better, total, error)
+        table = (central, gaps, size, rounding, typical)
+        blocks = [[part[..., k : k + BLOCK] for part in table] for k in range(0, max(f0.size, 1), BLOCK)]
+        value, error = (np.concatenate(parts, axis=-1) for parts in zip(*[_smoothest(*block) for block in blocks]))
+        jump = np.zeros(typical.shape)
         kinked = ~np.isfinite(error)
         if kinked.any():  # no such cell: one-sided slopes where they change least from one step to the next
             change = np.abs(np.diff(right, axis=0)) + np.abs(np.diff(left, axis=0)) + 4 * rounding[1:]

@@ -10,6 +10,7 @@ import linecache
 import sys
 import sysconfig
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
@@ -114,16 +115,24 @@ def _outside(frame: FrameType | None) -> Iterator[FrameType]:
 def _call_at(frame: FrameType, checker: str) -> ast.Call | None:
     """The call that a frame is at, from its source, if it is one of the checker by its name or another."""
     positions = list(frame.f_code.co_positions())[frame.f_lasti // 2]
+    source = "".join(linecache.getlines(frame.f_code.co_filename, frame.f_globals))
+    node = _calls_in(source).get(tuple(positions))
+    if node is None:
+        return None
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    bound = getattr({**frame.f_globals, **frame.f_locals}.get(name), "__name__", name)
+    return node if checker in (name, bound) and not hasattr(builtins, name) else None
+
+
+@lru_cache(maxsize=4)  # a file of many tests that fail is read once
+def _calls_in(source: str) -> dict[tuple[int | None, ...], ast.Call]:
+    """Every call by its place: its first line, its last, and the columns."""
     try:
-        source = "".join(linecache.getlines(frame.f_code.co_filename, frame.f_globals))
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return None
+        return {}
+    calls: dict[tuple[int | None, ...], ast.Call] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            place = (node.lineno, node.end_lineno, node.col_offset, node.end_col_offset)
-            if place == positions:
-                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                bound = getattr({**frame.f_globals, **frame.f_locals}.get(name), "__name__", name)
-                return node if checker in (name, bound) and not hasattr(builtins, name) else None
-    return None
+            calls.setdefault((node.lineno, node.end_lineno, node.col_offset, node.end_col_offset), node)
+    return calls

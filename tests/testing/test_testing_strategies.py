@@ -47,10 +47,10 @@ def smallest(strategy: Any, condition: Any = lambda x: True) -> Any:
 
 @functools.cache
 def some_of(strategy: Any) -> list[Any]:
-    """200 examples of it, for all that are to occur among them."""
+    """Some examples of it, for all that are to occur among them."""
     found: list[Any] = []
     with contextlib.suppress(NoSuchExample):
-        find(strategy, found.append, settings=settings(searching, max_examples=200, phases=[Phase.generate]))
+        find(strategy, found.append, settings=settings(searching, max_examples=60, phases=[Phase.generate]))
     return found
 
 
