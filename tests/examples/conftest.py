@@ -2,11 +2,15 @@
 
 import pytest
 from char_lm_runs import explored, hostile, text, trained  # noqa: F401 - made once, for several files
-from pictures import not_drawn
+from pictures import coarsely_drawn, not_drawn
+from profiles import long_profile
 
 
 @pytest.fixture(autouse=True)
 def quickly_drawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.node.get_closest_marker("pictures") or "results" in request.fixturenames:  # which are shared
+    if "results" in request.fixturenames:  # which are shared
         return
-    monkeypatch.setattr(pytest.importorskip("matplotlib.figure").Figure, "savefig", not_drawn)
+    looked_at = request.node.get_closest_marker("pictures")
+    if not (looked_at and long_profile()):
+        savefig = coarsely_drawn if looked_at else not_drawn
+        monkeypatch.setattr(pytest.importorskip("matplotlib.figure").Figure, "savefig", savefig)

@@ -142,11 +142,12 @@ def test_defaults_that_depend_on_other_options_are_filled_in() -> None:
     assert Settings(clip_value=1.0).complete().clip_norm == 0
 
 
-def test_a_time_budget_ends_the_run(text: str, tmp_path: Path) -> None:
-    assert train(text, "--minutes", 0.02, "--out", tmp_path) == 0
+def test_a_time_budget_ends_the_run(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mg, "compile", lambda f: f)  # takes longer than a step
+    assert train(text, "--minutes", 0.005, "--out", tmp_path) == 0
     arrays, metadata = contents(tmp_path)
     assert len(arrays["history.losses"]) > 1
-    assert 1.2 <= float(metadata["seconds"]) < 20
+    assert 0.3 <= float(metadata["seconds"]) < 20
 
 
 def test_standard_input_is_read(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import long_profile
 from refusals import lacking, refusal
 
 from examples import sentiment
@@ -128,10 +129,19 @@ def test_order_counts_and_training_drops() -> None:
 
 
 @pytest.mark.pictures
-def test_network_learns_what_bags_of_words_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--quick", "--epochs", 4, "--hidden", 32, "--lr", 0.02, "--out", tmp_path) == 0
+def test_network_learns_what_bags_of_words_cannot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--hidden", 32, "--lr", 0.02]
+    if not long_profile():  # half as many sentences of fewer words
+        options = ["--hidden", 24, "--lr", 0.03]
+        monkeypatch.setattr(sentiment, "THINGS", ["film", "plot", "music", "food"])
+        monkeypatch.setattr(sentiment, "DEGREES", {" slightly": 1, "": 2, " very": 4})
+        monkeypatch.setattr(sentiment, "ADJECTIVES", {"good": 1, "great": 1, "bad": -1, "dull": -1})
+        monkeypatch.setattr(sentiment, "generated", lambda count, rng, of=sentiment.generated: of(count // 2, rng))
+    assert run("--quick", "--epochs", 4, *options, "--out", tmp_path) == 0
     found = figures(tmp_path)
-    assert found["GRU"] > 0.85  # a guess: 0.5
+    assert found["GRU"] > (0.85 if long_profile() else 0.75)  # a guess: 0.5
     assert found["naive Bayes"] < 0.6
     assert found["logistic regression"] < 0.6
     assert {path.name for path in tmp_path.iterdir()} == {"sentiment.png", "result.json"}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pictures import coarsely_drawn
 from profiles import long_profile
 from refusals import lacking, refusal
 
@@ -33,21 +34,25 @@ def figures(folder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from matplotlib.figure import Figure
+
     folder = tmp_path_factory.mktemp("quick")
     options: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translation, "TEST", 60)
-        if not long_profile():  # fewer and smaller numbers
+        if not long_profile():  # fewer and smaller numbers, in smaller batches
             patch.setattr(translation, "TEST", 20)
+            patch.setattr(translation, "BATCH", 32)
+            patch.setattr(Figure, "savefig", coarsely_drawn)
             patch.setattr(translation, "draw_numbers", lambda count, rng: rng.choice(10**5, count, False).tolist())
-            options = ["--numbers", 1500, "--epochs", 8, "--beam", 1]
+            options = ["--numbers", 800, "--epochs", 6, "--beam", 1]
         assert run("--quick", *options, "--out", folder) == 0
     return folder
 
 
 def test_attention_translates_numbers_that_it_has_not_seen(quick: Path) -> None:
     found = {name: of["held out"] for name, of in figures(quick).items()}
-    assert found["attention"] > 0.9  # a guess: 0
+    assert found["attention"] > (0.9 if long_profile() else 0.7)  # a guess: 0
     assert found["attention"] > found["no attention"] + 0.05
 
 

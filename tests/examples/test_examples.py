@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pictures import coarsely_drawn
 from profiles import long_profile
 from refusals import lacking, refusal
 
@@ -29,7 +30,12 @@ def run(name: str, *arguments: Any) -> int:
     return importlib.import_module(f"examples.{name}").main([str(argument) for argument in arguments])
 
 
-QUICKER = {"video_classification": ["--steps", 160], "length_generalisation": ["--steps", 300]}
+QUICKER = {
+    "image_classification": ["--epochs", 4],
+    "long_memory": ["--steps", 300, "--lr", 0.007],
+    "length_generalisation": ["--steps", 150, "--lr", 0.02, "--hidden", 24],
+    "video_classification": ["--steps", 80, "--lr", 0.02],
+}
 
 
 def videos(share: int, drawn: Any = video_classification.moving_digits) -> Any:
@@ -40,6 +46,8 @@ def videos(share: int, drawn: Any = video_classification.moving_digits) -> Any:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The folder of a quick run of an example, made when it is first asked for; quicker but in the long profile."""
+    from matplotlib.figure import Figure
+
     made: dict[str, Path] = {}
 
     def result_of(name: str) -> Path:
@@ -47,9 +55,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
             made[name] = tmp_path_factory.mktemp(name)
             with pytest.MonkeyPatch.context() as patch:
                 if not long_profile():
-                    patch.setattr(long_memory, "NETWORKS", 3)
-                    patch.setattr(video_classification, "moving_digits", videos(3))
-                more = [] if long_profile() else QUICKER.get(name, [])
+                    patch.setattr(Figure, "savefig", coarsely_drawn)
+                    patch.setattr(long_memory, "NETWORKS", 1)
+                    patch.setattr(video_classification, "moving_digits", videos(4))
+                more = [] if long_profile() else QUICKER[name]
                 assert run(name, "--quick", *more, "--out", made[name]) == 0
         return made[name]
 
