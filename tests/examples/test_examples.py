@@ -190,7 +190,9 @@ def test_there_is_no_option_without_effect(
     monkeypatch.setattr(f"examples.{name}.draw", lambda *picture: None)
     monkeypatch.setattr("minigrad.compile", lambda f: f)  # takes longer than so few steps
     monkeypatch.setattr(long_memory, "NETWORKS", 1)
-    monkeypatch.setattr(long_memory, "COLOURS", dict.fromkeys(["RNN", "LSTM"]))  # whose gradients are measured
+    monkeypatch.setattr(long_memory, "COLOURS", dict.fromkeys(["RNN"]))  # whose gradients are measured
+    monkeypatch.setattr(long_memory, "CELLS", ("RNN", "LSTM"))
+    monkeypatch.setattr(long_memory, "RNNS", long_memory.RNNS[:2])
     if name == "video_classification":
         monkeypatch.setattr(video_classification, "STRETCH", 20)
         for k in range(2):
