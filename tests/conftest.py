@@ -6,10 +6,12 @@ What is marked `campaign` repeats a claim at many places, each dear: it runs in 
 import gc
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from browser import driver  # noqa: F401 - for the pages of several rooms
 from hypothesis import HealthCheck, settings
+from hypothesis.internal import reflection
 from profiles import long_profile
 from ranks import SharedRanks
 
@@ -22,6 +24,9 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("fixed", max_examples=8, derandomize=True, deadline=None, suppress_health_check=SLOW)
 settings.register_profile("long", max_examples=500, deadline=None, suppress_health_check=SLOW)
 settings.load_profile("fixed")
+
+if hasattr(reflection, "_clean_source"):  # each row of a test parsed its source twice, for the seed and for the key
+    reflection._clean_source = cache(reflection._clean_source)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +41,7 @@ def pytest_collection_finish() -> None:
     """What collection made stays to the end, so leave it out of garbage collections: each took 0.2 s longer with it."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

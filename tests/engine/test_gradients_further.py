@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from table_further import FURTHER
-from test_gradients import few, half, in_layout, tensors_of
+from test_gradients import half, in_layout, tensors_of
 
 import minigrad as mg
 from minigrad.testing import check_grad, check_primitive
@@ -18,7 +18,7 @@ each_entry = pytest.mark.parametrize("entry", FURTHER, ids=lambda entry: entry.n
 
 
 @each_entry
-@few
+@half
 @given(data=st.data())
 def test_derivatives_of_order_1_and_2_match_finite_differences(entry: Any, data: st.DataObject) -> None:
     moved = in_layout(data.draw(FURTHER[entry]), data)
