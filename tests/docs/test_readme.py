@@ -129,7 +129,7 @@ def test_page_shows_what_the_mutation_of_a_suite_prints(tmp_path: Path) -> None:
     )
     command, _, expected = shown.partition("\n")
     options = command.split()[2:]  # without `$ python`
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     run = subprocess.run([sys.executable, *options], cwd=tmp_path, env=environment, capture_output=True, text=True)
     seconds = re.compile(r"[0-9.]+ s$", re.MULTILINE)
     assert seconds.sub("", run.stdout).split() == seconds.sub("", expected).split(), run.stderr

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import coarsely_drawn
 from profiles import long_profile
 from refusals import lacking, refusal
 
@@ -34,8 +33,6 @@ def figures(folder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from matplotlib.figure import Figure
-
     folder = tmp_path_factory.mktemp("quick")
     options: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -43,7 +40,6 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not long_profile():  # fewer and smaller numbers, in smaller batches
             patch.setattr(translation, "TEST", 20)
             patch.setattr(translation, "BATCH", 32)
-            patch.setattr(Figure, "savefig", coarsely_drawn)
             patch.setattr(translation, "draw_numbers", lambda count, rng: rng.choice(10**5, count, False).tolist())
             options = ["--numbers", 800, "--epochs", 6, "--beam", 1]
         assert run("--quick", *options, "--out", folder) == 0

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pictures import coarsely_drawn
 from profiles import long_profile
 from refusals import lacking, refusal
 
@@ -46,8 +45,6 @@ def videos(share: int, drawn: Any = video_classification.moving_digits) -> Any:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The folder of a quick run of an example, made when it is first asked for; quicker but in the long profile."""
-    from matplotlib.figure import Figure
-
     made: dict[str, Path] = {}
 
     def result_of(name: str) -> Path:
@@ -55,7 +52,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
             made[name] = tmp_path_factory.mktemp(name)
             with pytest.MonkeyPatch.context() as patch:
                 if not long_profile():
-                    patch.setattr(Figure, "savefig", coarsely_drawn)
                     patch.setattr(long_memory, "NETWORKS", 1)
                     patch.setattr(video_classification, "moving_digits", videos(4))
                 more = [] if long_profile() else QUICKER[name]

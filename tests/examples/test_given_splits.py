@@ -135,7 +135,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 LONG = {
     "sentiment": ["--epochs", 12],
-    "translation": ["--epochs", 60, "--hidden", 16, "--lr", 0.04],
+    "translation": ["--epochs", 30, "--hidden", 24, "--lr", 0.05],
     "video_classification": ["--steps", 60],
     "image_classification": ["--epochs", 8],
 }
