@@ -106,10 +106,8 @@ class Calling(Listing):
         self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any, operands: Any
     ) -> Any:
         """A call that is not `known`: its outline or the primitive itself says what becomes of it."""
-        if p in SHAPED and not _LIKE_ARRAYS.isdisjoint(map(type, inputs)):
-            given = tuple([np.asarray(x) if _is_operand(p, k, x) else x for k, x in enumerate(inputs)])
-            if any([x is not y for x, y in zip(inputs, given)]):
-                return self.call(p, given, static)
+        if (given := _as_arrays(p, inputs)) is not None:
+            return self.call(p, given, static)
         nodes, arrays, flat = _flat(inputs, static)
         if not flat:
             nodes, inputs, arrays = self._opened(p, inputs, static)
@@ -247,11 +245,14 @@ class Calling(Listing):
                 self.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
 
 
-def _is_operand(p: Primitive, number: int, x: Any) -> bool:
-    """Whether this is an input that NumPy reads as an array, and no shape, axes or index."""
-    return (
-        type(x) in _LIKE_ARRAYS and number < (len(p.rules) or number + 1) and (type(x) is not tuple or is_constant(x))
-    )
+def _as_arrays(p: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The inputs, those as arrays that NumPy reads as such, and are no shape, axes or index; None if there are none."""
+    if p not in SHAPED or _LIKE_ARRAYS.isdisjoint(map(type, inputs)):
+        return None
+    ruled = len(p.rules) or len(inputs)
+    read = [type(x) in _LIKE_ARRAYS and (type(x) is not tuple or is_constant(x)) for x in inputs[:ruled]]
+    read += [False] * (len(inputs) - ruled)
+    return tuple([np.asarray(x) if as_array else x for as_array, x in zip(read, inputs)]) if any(read) else None
 
 
 def _key_of(x: Any) -> Any:
