@@ -157,6 +157,7 @@ def test_the_kernels_that_the_environment_asks_for_are_looked_at(monkeypatch: py
     asked = panels.copies_nothing.__wrapped__
     found: Any = {"Build Dependencies": {"blas": {"name": "scipy-openblas"}}, "SIMD Extensions": {"found": ["X86_V4"]}}
     monkeypatch.setattr(np, "show_config", lambda mode: found)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     for chosen, expected in (("", True), ("SkylakeX", True), ("Haswell", False), ("Zen", False)):
         monkeypatch.setenv("OPENBLAS_CORETYPE", chosen)
         assert asked() is expected
@@ -165,5 +166,12 @@ def test_the_kernels_that_the_environment_asks_for_are_looked_at(monkeypatch: py
     assert not asked()
     found["SIMD Extensions"]["found"] = ["AVX512_SKX"]
     assert asked()
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    assert not asked()
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    for threads, expected in (("1", True), ("4", False)):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        assert asked() is expected
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     found["Build Dependencies"]["blas"]["name"] = "accelerate"
     assert not asked()
