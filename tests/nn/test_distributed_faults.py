@@ -47,8 +47,9 @@ def test_all_ranks_end(tmp_path: Path, what: str, ranks: int, told: str, steps: 
 def test_a_rank_that_vanishes_leaves_nobody_waiting(tmp_path: Path) -> None:
     done = launch(2, PROGRAM, "vanishes", str(tmp_path), seconds=30)
     version = subprocess.run([str(MPIEXEC), "--version"], capture_output=True, text=True, check=True).stdout
-    # MPICH (Hydra) takes status 0 for success, and ends the others without a word; Open MPI names the rank
-    assert (done.returncode == 0) == ("HYDRA" in version)
+    # MPICH (Hydra) takes status 0 for success, and ends the others without a word, though of one of these it may have
+    # seen the kill, 9, first; Open MPI names the rank
+    assert done.returncode in (0, 9) if "HYDRA" in version else done.returncode not in (0, 9)
     nn.load(tmp_path / "net.npz")
 
 
