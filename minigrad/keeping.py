@@ -11,6 +11,9 @@ import numpy as np
 from .messages import check_operand, lost
 from .record import Variable
 
+#: Python's own types, besides lists and tuples, that NumPy reads as arrays
+LIKE_ARRAYS = range, memoryview, array
+
 _IMMUTABLE = {int, float, bool, str, slice, type(None), type(Ellipsis)}
 
 
@@ -48,7 +51,7 @@ def freeze(name: str, operands: list[Any], inputs: Sequence[Any], unread: Contai
         if type(x) is not np.ndarray:
             check_operand(f"{name}: input {k}", x)
             lent = hasattr(x, "__array__") and not isinstance(x, (np.ndarray, np.generic))
-            if lent or isinstance(x, (range, memoryview, array)):
+            if lent or isinstance(x, LIKE_ARRAYS):
                 x = np.array(x)
         if k not in unread:
             operands[k] = frozen(x)

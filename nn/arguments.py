@@ -21,13 +21,21 @@ def is_whole(n: Any) -> bool:
     return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
+def is_real(x: Any) -> bool:
+    """Whether x is one real number, or NaN."""
+    if type(x) in (int, float):
+        return True
+    return not isinstance(x, mg.Tensor) and np.ndim(x) == 0 and np.asarray(x).dtype.kind in "iuf"
+
+
 def is_number(x: Any) -> bool:
     """Whether x is one real number, and not NaN."""
-    if isinstance(x, (int, float)) and not isinstance(x, bool):
-        return not math.isnan(x)
-    if isinstance(x, (bool, str, bytes, mg.Tensor)) or np.ndim(x) > 0:
-        return False
-    return np.asarray(x).dtype.kind in "iuf" and not math.isnan(x)
+    return is_real(x) and not math.isnan(x)
+
+
+def is_flag(x: Any) -> bool:
+    """Whether x is True or False."""
+    return isinstance(x, (bool, np.bool_))
 
 
 def _is_count(n: Any) -> bool:
@@ -53,7 +61,7 @@ def _is_rng(rng: Any) -> bool:
 WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (_is_count, "an integer"),
     "float": (is_number, "a number"),
-    "bool": (lambda x: isinstance(x, (bool, np.bool_)), "True or False"),
+    "bool": (is_flag, "True or False"),
     "npt.DTypeLike": (_is_floating, "a floating-point dtype, as np.float32"),
     "init.Rng": (_is_rng, "a numpy.random.Generator, a seed or None"),
 }

@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 import minigrad as mg
 
+from .arguments import is_flag, is_real
 from .module import Module
 
 #: A group: its parameters, and the options that it has of its own
@@ -21,9 +20,7 @@ Entry = tuple[list[mg.Tensor], dict[str, Any]]
 
 def check_range(name: str, value: Any, low: float, high: float, ends: str = "[)") -> None:
     """Raise if `value` is no number (TypeError), or lies outside of [low, high) (ValueError), or of other `ends`."""
-    if type(value) not in (int, float) and (
-        isinstance(value, mg.Tensor) or np.ndim(value) or np.asarray(value).dtype.kind not in "iuf"
-    ):
+    if not is_real(value):
         raise TypeError(f"{name} must be a number, got {value!r}")
     above = low < value if ends[0] == "(" else low <= value
     below = value <= high if ends[1] == "]" else value < high
@@ -36,7 +33,7 @@ def _check_rate(name: str, value: Any) -> None:
 
 
 def _check_flag(name: str, value: Any) -> None:
-    if not isinstance(value, (bool, np.bool_)):
+    if not is_flag(value):
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
 

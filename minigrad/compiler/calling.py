@@ -5,7 +5,6 @@ Most calls are like an earlier one: the same primitive, constants, and layouts. 
 
 from __future__ import annotations
 
-from array import array
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from .. import ops, shapes
 from ..callers import user_line
 from ..derivation import running
+from ..keeping import LIKE_ARRAYS
 from ..messages import explained
 from ..modes import recording
 from ..primitive import Primitive
@@ -25,7 +25,7 @@ from .outline import SHAPED, Outlines, has_outline
 from .rules import Noted
 from .table import COMPOSED, IMPURE
 
-_LIKE_ARRAYS = {tuple, range, memoryview, array}
+_LIKE_ARRAYS = {tuple, *LIKE_ARRAYS}
 
 
 class Calling(Listing):
