@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
+from _pytest.runner import runtestprotocol
 from browser import driver  # noqa: F401 - for the pages of several rooms
 from hypothesis import HealthCheck, settings
 from hypothesis.internal import reflection
@@ -30,6 +31,8 @@ if hasattr(reflection, "_clean_source"):  # each row of a test parsed its source
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    dear = {"on_ranks", "driver"}  # first, and so all by one of xdist's processes, which alone starts ranks and browser
+    items.sort(key=lambda item: not dear & {*getattr(item, "fixturenames", ())})
     if long_profile():
         return
     for item in items:
@@ -42,6 +45,21 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """xdist sends three reports of each test, which costs more than most tests do: here only those that tell something.
+
+    That set-up or tear-down passed is told if it took some time, as `--durations` would show it.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in runtestprotocol(item, nextitem=nextitem, log=False):
+        if report.when == "call" or not report.passed or report.duration >= 0.005:
+            item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
