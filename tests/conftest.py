@@ -31,8 +31,10 @@ if hasattr(reflection, "_clean_source"):  # each row of a test parsed its source
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    dear = {"on_ranks", "driver"}  # first, and so all by one of xdist's processes, which alone starts ranks and browser
-    items.sort(key=lambda item: not dear & {*getattr(item, "fixturenames", ())})
+    # First, and so all by one of xdist's processes, which alone starts ranks and browser; then those that import most.
+    dear = {"on_ranks", "driver"}
+    examples = "tests/examples/"
+    items.sort(key=lambda i: (not dear & {*getattr(i, "fixturenames", ())}, not i.nodeid.startswith(examples)))
     if long_profile():
         return
     for item in items:

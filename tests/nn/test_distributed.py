@@ -68,7 +68,8 @@ def agreed(by_rank: list[Any]) -> Any:
 @needs_mpi
 def test_several_ranks_have_the_loss_and_gradients_of_one(results: dict[str, Any]) -> None:
     found = agreed(results["numbers"])
-    assert len(found) == 4 * 2 * 2
+    networks = 4 if len(results["numbers"]) < 4 or long_profile() else 1
+    assert len(found) == networks * 2 * 2
     assert {name: distance for name, (distance, _) in found.items() if not distance < 1e-12} == {}
 
 
