@@ -21,7 +21,7 @@ from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
 from .instruction import Kind, Kinds, Value, layout
 from .listing import CONSTANT, Listing, constant_key, is_constant
-from .outline import SHAPED, Outlines, has_outline
+from .outline import SHAPED, outline
 from .rules import Noted
 from .table import COMPOSED, IMPURE
 
@@ -36,7 +36,6 @@ class Calling(Listing):
         self.tensors: dict[int, Variable] = {}  # Tensors that share the memory of constants, by the ids of these
         self.generators: dict[int, tuple[Any, Any]] = {}  # random generators, with their state before the trace
         self.ruleless: list[tuple[Primitive, Node]] = []  # what has no rule, and what it was called on
-        self.outlines = Outlines()
 
     def call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """A call of a primitive: its result as a Tensor, and an instruction."""
@@ -47,19 +46,17 @@ class Calling(Listing):
         key, reads, operands = self._look_at(p, inputs, static)
         kind = self.kinds.known.get(key)
         if kind is None and p is shapes.getitem and len(inputs) == 2 and None not in key:
-            kind = self._picked(key, reads[0], inputs[1])
+            kind = self._picked(reads[0], inputs[1])
         if kind is None:
             return self._first_call(p, inputs, static, key, operands)
         return self._result(kind.layout.outline, kind, reads, inputs, static, operands)
 
-    def _picked(self, key: Any, x: Value, index: Any) -> Kind | None:
+    def _picked(self, x: Value, index: Any) -> Kind | None:
         """The kind of x[index] for an integer, of which there is another one in each turn of a loop; else None."""
         shape = x.layout.shape
         if type(index) is not int or len(shape) < 2 or not -shape[0] <= index < shape[0]:
             return None
-        kind = self.kinds.kind(shapes.getitem, (x, index), {}, layout(shape[1:], x.layout.dtype), view=0)
-        self._know(key, kind)
-        return kind
+        return self.kinds.entry(x, index)
 
     def _look_at(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """What decides what a call does, the Values that it reads, and what a record is made of.
@@ -115,7 +112,7 @@ class Calling(Listing):
             operands = type(nodes[0]) if nodes else Tensor, self.plain(nodes), *operands
         if nodes:
             p.check_arguments(inputs, static)
-        y = self.outlines(p, arrays) if nodes and not static and has_outline(p) else None
+        y = outline(p, arrays, static) if nodes else None
         view, called = None, y is None
         if y is None:
             y = self._called(p, inputs, static, arrays)

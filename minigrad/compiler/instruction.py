@@ -240,11 +240,12 @@ class Kinds:
         return kind
 
     def entry(self, x: Value, k: int) -> Kind:
-        """The Kind of x[k]: of the parts of a batch, which are many, and read by nothing but what takes its place."""
+        """The Kind of x[k], of which a loop has many."""
         key = x.layout, k
         kind = self.found.get(key)
         if kind is None:
             kind = self.found[key] = Kind(shapes.getitem, key, {}, x.layout.entry, 0, True)
+            kind.repeatable = True
         return kind
 
     def of(

@@ -1,13 +1,14 @@
 """What a call returns while a function is traced: an array of the right shape and dtype, which is rarely computed.
 
-A program's first call replays it anyhow, so that the trace need not compute as well. What is elementwise and what is a
-product of matrices has a shape and a dtype that follow from those of its inputs: an `outline`, which has the memory of
-one entry, stands for it. The other primitives of minigrad are called, on outlines as well: that only moves entries
-about that nobody looks at. But anyone else's function may look, so it gets the real values (see `Trace.real`).
+A program's first call replays it anyhow, so that the trace need not compute as well. Of most primitives of minigrad the
+result's shape and dtype follow from those of the inputs: an `outline`, which has the memory of one entry, stands for
+it. The other ones are called, on outlines as well: what they do is quick, or only moves entries about that nobody looks
+at. But anyone else's function may look, so it gets the real values (see `Trace.real`).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,60 +18,90 @@ from .. import ops, shapes
 from ..einsum import _einsum
 from ..primitive import Primitive
 from .instruction import layout
-from .table import IMPURE
+from .table import BEHIND, IMPURE
 
 #: Primitives whose result has a shape and dtype that follow from the inputs' alone, whatever their values.
 SHAPED = {p for table in (ops, shapes) for p in vars(table).values() if isinstance(p, Primitive)} | {_einsum}
 _ELEMENTWISE = {ops.sigmoid, ops.relu, ops.softplus, ops.where, ops.power}
+_REDUCING = {ops.sum, ops.mean, ops.max, ops.min, ops.logsumexp}
+_ALONG = {ops.softmax, ops.log_softmax}
+_COLLECTING = {shapes.place, shapes._stack, shapes._concatenate}
 
 
-class Outlines:
-    """Outlines of results by primitive and what its inputs look like, one array for all that are alike."""
-
-    def __init__(self) -> None:
-        self.found: dict[Any, np.ndarray | None] = {}
-
-    def __call__(self, p: Primitive, arrays: Sequence[Any]) -> np.ndarray | None:
-        """The outline of p(*arrays), None if it has to be called."""
-        key: list[Any] = [p]
-        for x in arrays:
-            if type(x) is np.ndarray:
-                key += x.shape, x.dtype
-            elif type(x) is float:
-                key.append(float)
-            else:
-                key += type(x), x
-        known = tuple(key)
-        try:
-            return self.found[known]
-        except KeyError:
-            found = self.found[known] = _outline(p, arrays)
-            return found
-        except TypeError:  # x has no hash
-            return None
-
-
-def has_outline(p: Primitive) -> bool:
-    """Whether p may have one."""
-    f = p.function
-    elementwise = isinstance(f, np.ufunc) and f.signature is None and f.nout == 1 and p not in IMPURE
-    return elementwise or p in _ELEMENTWISE or p is ops.matmul
-
-
-def _outline(p: Primitive, arrays: Sequence[Any]) -> np.ndarray | None:
+def outline(p: Primitive, arrays: Sequence[Any], static: dict[str, Any]) -> np.ndarray | None:
+    """The outline of p(*arrays, **static), None if it has to be called."""
     if any([isinstance(x, np.ndarray) and x.dtype.kind not in "fb" for x in arrays]):
         return None  # what is done to integers is quick, and its errors may depend on them
     try:
+        if p in _COLLECTING:
+            return _collected(p, arrays, static)
+        if p in _REDUCING:
+            return _reduced(*arrays, **static)
+        if p in _ALONG:
+            return _along(*arrays, **static)
+        if static or not (p is ops.matmul or p in _ELEMENTWISE or _is_elementwise(p)):
+            return None
         shape = _product(*arrays) if p is ops.matmul else np.broadcast(*arrays).shape
-        entries = [layout((1, 1), x.dtype).outline if isinstance(x, np.ndarray) else x for x in arrays]
-        with np.errstate(all="ignore"):
-            like = p.function(*entries)
-    except (ValueError, TypeError):
+        dtype = _dtype(
+            p.function, *[(np.dtype, x.dtype) if isinstance(x, np.ndarray) else (type(x), x) for x in arrays]
+        )
+    except (ValueError, TypeError, IndexError, AttributeError):
         return None  # the call itself says what is wrong
-    return layout(shape, like.dtype).outline
+    return layout(shape, dtype).outline
+
+
+def _is_elementwise(p: Primitive) -> bool:
+    f = p.function
+    return isinstance(f, np.ufunc) and f.signature is None and f.nout == 1 and p not in IMPURE
+
+
+@functools.lru_cache(1024)
+def _dtype(function: Any, *like: tuple[Any, Any]) -> np.dtype:
+    """The dtype of the result for arrays of these dtypes, or constants."""
+    entries = [layout((1, 1), x).outline if cls is np.dtype else x for cls, x in like]
+    with np.errstate(all="ignore"):
+        return function(*entries).dtype  # type: ignore[no-any-return]
 
 
 def _product(a: Any, b: Any) -> tuple[int, ...]:
     if np.ndim(a) < 2 or np.ndim(b) < 2 or a.shape[-1] != b.shape[-2]:
         raise ValueError("to be found by the call itself")
     return *np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]
+
+
+def _along(x: np.ndarray, axis: Any = -1) -> np.ndarray | None:
+    """The outline of what works along an axis."""
+    known = x.dtype.kind == "f" and 0 not in x.shape and type(axis) is int and -x.ndim <= axis < x.ndim
+    return layout(x.shape, x.dtype).outline if known else None
+
+
+def _reduced(x: np.ndarray, axis: Any = None, keepdims: Any = False) -> np.ndarray | None:
+    """The outline of what takes x to one entry along axes."""
+    axes = tuple(range(x.ndim)) if axis is None else axis if type(axis) is tuple else (axis,)
+    if type(keepdims) is not bool or any([_along(x, k) is None for k in axes]):
+        return None
+    gone = {k % x.ndim for k in axes}
+    if len(gone) < len(axes):
+        return None
+    shape = [1 if k in gone else n for k, n in enumerate(x.shape) if keepdims or k not in gone]
+    return layout(tuple(shape), x.dtype).outline
+
+
+def _collected(p: Primitive, arrays: Sequence[Any], static: dict[str, Any]) -> np.ndarray | None:
+    """The outline of what puts arrays at their places in a larger one, if they have the shapes of these places."""
+    given, dtype = [x.shape for x in arrays], np.dtype(static.get("dtype", arrays[0].dtype))
+    if any([x.dtype != dtype for x in arrays]):
+        return None
+    if p is shapes.place:
+        shape = static["shape"]
+        whole = np.ndarray(shape, bool, b"\0", 0, (0,) * len(shape))  # of one entry's memory
+        parts = [whole[shapes.plain_index(index)].shape for index in static["indices"]]
+        fit = given == parts
+    else:
+        axis, ends = BEHIND[p](**static)
+        first, new = given[0], ends is None
+        axis = range(len(first) + new)[axis]
+        shape = (*first[:axis], len(given) if new else sum([x[axis] for x in given]), *first[axis + (not new) :])
+        around = given if new else [(*x[:axis], *x[axis + 1 :]) for x in given]
+        fit = around == [around[0]] * len(around)
+    return layout(shape, dtype).outline if fit else None

@@ -98,9 +98,13 @@ class TracedWalk(Walk):
     def _note(self, node: Node, g: Value, kind: Kind, key: Any) -> None:
         """Call the rules of a node's primitive, and write a recipe if that can be followed."""
         listing = self.listing
-        if kind.entry is not None:  # of x[t] there is another kind in each turn of a loop
-            kind.found[key] = Recipe([], [(0, _form(At, kind.entry, listing), _picking([0]))])
-            self.pass_on(node, g)
+        if kind.entry is not None:  # of x[t] there is another kind in each turn of a loop: no recipe for each
+            x: Any = node.inputs[0]
+            collected = self.sums[x]
+            if type(collected) is not TracedSum:
+                self.sums[x] = collected = TracedSum(x, collected)
+            collected.forms.append(_form(At, kind.entry, listing))
+            collected.values.append(g)
             return
         t = listing.tensor_of(g)
         if not kind.repeatable:
@@ -110,11 +114,11 @@ class TracedWalk(Walk):
         self.added = []
         noted, _ = _noting(listing, super().pass_on, node, t)
         _, y, *operands = self.operands
-        if len(operands) == len(kind.inputs) and len(wanted) == len(self.added):
-            read = [x for x, like in zip(operands, kind.inputs) if type(like) is Layout]
-            recipe = _recipe([t, y, *read], noted, zip(wanted, self.added), listing)
-            if recipe is not None:
-                kind.found[key] = recipe
+        # a tap and +x stand for what another call made, whose inputs are others; their rules read g alone
+        read = [x for x, like in zip(operands, kind.inputs) if type(like) is Layout]
+        recipe = _recipe([t, y, *read], noted, zip(wanted, self.added, strict=True), listing)
+        if recipe is not None:
+            kind.found[key] = recipe
 
     def add(self, x: Node, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape to the sum of x."""
