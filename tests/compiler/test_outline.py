@@ -85,3 +85,15 @@ def test_alike_calls_give_arrays_of_arrays_and_tensors_of_tensors() -> None:
 
     x, t = np.array([1.0, 2.0]), mg.tensor([3.0, 4.0])
     assert [type(y) for y in mg.compile(f)(x, t)] == [type(y) for y in f(x, t)]
+
+
+def test_a_part_and_the_whole_both_give_their_cotangents() -> None:
+    def loss(x: Any) -> Any:
+        for _ in range(4):
+            x = mg.tanh(x)
+            part = x[1]
+            x = x * 2.0 + part  # whose cotangent of x comes first
+        return mg.sum(x * x)
+
+    x = np.linspace(-1, 1, 6).reshape(2, 3)
+    assert np.array_equal(mg.compile(mg.grad(loss))(x), mg.grad(loss)(x))
