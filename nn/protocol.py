@@ -27,6 +27,14 @@ def read_inputs(xs: Any, dtype: Any) -> Any:
     return mg.tree_map(lambda x: as_input(x, dtype), xs) if is_tree(xs) else as_input(xs, dtype)
 
 
+def tells_batch(parts: list[Any], axes: int) -> bool:
+    """Whether one of the parts has features besides these axes, the last of which is then the batch: integers do.
+
+    The others may have a number for each row in place of features.
+    """
+    return any([np.ndim(x) > axes or (np.ndim(x) == axes and is_integer(x)) for x in parts])
+
+
 def _takes_time(f: Any, first: int = 2) -> bool:
     """Whether f has a parameter t beside its first ones, x and the state, whatever these are called."""
     try:
@@ -155,12 +163,14 @@ class Cell(Module):
         `t` is the number of the time step, for a cell that asks for it.
         """
         x = read_inputs(x, self.input_dtype)
-        for part in mg.tree_leaves(x):
-            if part.ndim + is_integer(part) < 2:
+        parts = mg.tree_leaves(x)
+        batched = tells_batch(parts, 1)
+        for part in parts:
+            if not (batched and part.ndim):
                 raise ValueError(f"{self.name}: the input has shape {part.shape}, it needs a batch: (B, I), or (B,) "
                                  "integers; a single example is x[None]")  # fmt: skip
         time = {"t": t} if self._timed and t is not None else {}
-        return self.step(self.project(x), self.checked_state(state, len(mg.tree_leaves(x)[0])), **time)
+        return self.step(self.project(x), self.checked_state(state, len(parts[0])), **time)
 
 
 class FunctionCell(Cell):

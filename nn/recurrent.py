@@ -15,10 +15,10 @@ from . import init
 from .arguments import is_whole
 from .cells import GRUCell, LSTMCell, RNNCell
 from .draws import generators
-from .layers import Dropout, is_integer
+from .layers import Dropout
 from .module import Module, inside
 from .options import check_range
-from .protocol import Cell, FunctionCell, State, is_tree, read_inputs
+from .protocol import Cell, FunctionCell, State, is_tree, read_inputs, tells_batch
 from .scan import scan, taking
 from .sequences import padding_mask
 from .substitute import held
@@ -43,7 +43,8 @@ class Recurrent(Module):
 
     The outputs of one layer are the inputs of the next. Integer inputs (T, B) stand for one-hot vectors, which are
     never built. Plain arrays are read in the dtype of the parameters. The first layer may take several sequences, of
-    any shapes (T, B, ...): a tuple or dict of them, of which each step gets the entries at its time.
+    any shapes (T, B, ...): a tuple or dict of them, of which each step gets the entries at its time. Beside others, a
+    sequence may have one number for each step, (T, B): a mask, the time since the last step.
 
     Args:
         cells: `Cell`s, or functions (x_t, state) -> (output_t, new state): one for each layer, the lowest first; two if
@@ -169,18 +170,19 @@ class Recurrent(Module):
 
     def _check(self, xs: Any) -> tuple[int, int]:
         sequences, name = mg.tree_leaves(xs) if is_tree(xs) else [xs], type(self).__name__
-        for x in sequences:
-            shape = np.shape(x)
+        shapes = [_shape(name, x) for x in sequences]
+        batched = tells_batch(sequences, 2)
+        for shape in shapes:
             if len(shape) < 2 or not shape[0]:
                 single = "; one sequence without a batch is xs[:, None]" if len(shape) == 1 else ""
                 raise ValueError(f"{name}: xs must be (T, B, I) or integers (T, B) with T >= 1, got {shape}{single}")
-            if len(shape) == 2 and not is_integer(x):
+            if not batched:
                 raise ValueError(f"{name}: xs of shape {shape} must be integers, or have a third axis: (T, B, I); "
                                  "one sequence (T, I) without a batch is xs[:, None]")  # fmt: skip
-        sizes: set[Any] = {np.shape(x)[:2] for x in sequences}
+        sizes: set[Any] = {shape[:2] for shape in shapes}
         if len(sizes) != 1:
             raise ValueError(f"{name}: all sequences of a tuple or dict must have the same T and B, got the shapes "
-                             f"{[np.shape(x) for x in sequences]}; steps in a list are one sequence")  # fmt: skip
+                             f"{shapes}; steps in a list are one sequence")  # fmt: skip
         return sizes.pop()  # type: ignore[no-any-return]
 
     def _joined(self, layer: int, sides: list[Any]) -> Any:
@@ -229,6 +231,14 @@ class Recurrent(Module):
         ys, histories = zip(*parts[::-1] if reverse else parts, strict=True)
         history = mg.tree_map(lambda *h: mg.concatenate(h), *histories) if keep else None
         return mg.concatenate(ys), state, _with_gradients(history, taps)
+
+
+def _shape(name: str, x: Any) -> tuple[int, ...]:
+    try:
+        return np.shape(x)
+    except ValueError:
+        told = "several inputs of a step go into a tuple or dict, sequences of unequal lengths to nn.pad_sequences"
+        raise ValueError(f"{name}: xs is a list of arrays that are not all of one shape; {told}") from None
 
 
 def _tap(T: int, s: Any) -> Any:

@@ -142,57 +142,6 @@ def test_recurrent_dropout_hands_t_on() -> None:
     assert np.isin(net(np.ones((2, 3, 2)))[0].data[1], [1.0]).all()
 
 
-# --- several inputs --------------------------------------------------------------------------------------------------
-
-
-class TwoInputs(nn.Cell):
-    """Rows of features, and images, which are averaged."""
-
-    def __init__(self, kind: Any, H: int = 2) -> None:
-        self.H, self.kind, self.linear = H, kind, nn.Linear(2 + H, H, rng=0, dtype=np.float64)
-
-    def step(self, x: Any, state: Any) -> Any:
-        rows, images = x.values() if self.kind is dict else x
-        h = mg.tanh(self.linear(mg.concatenate([rows, state], axis=1)) + mg.mean(images, axis=(1, 2)).reshape(-1, 1))
-        return h, h
-
-
-IMAGES = RNG.standard_normal((5, 3, 4, 4))
-
-
-@options
-@pytest.mark.parametrize("kind", [tuple, dict])
-def test_the_first_layer_takes_several_sequences_of_any_shapes(kind: Any, options: Any) -> None:
-    cell = TwoInputs(kind)
-    rows, images = XS.copy(), IMAGES.copy()
-    rows[~nn.padding_mask(LENGTHS, 5)] = np.nan
-    xs: Any = (rows, images) if kind is tuple else {"rows": rows, "images": images}
-    net = nn.Recurrent(cell, nn.RNNCell(2, 2, rng=1, dtype=np.float64), **options)
-    outputs, (final, _) = net(xs, lengths=LENGTHS)
-    assert (outputs.shape, np.isfinite(outputs.data).all()) == ((5, 3, 2), True)
-    for b, n in enumerate(LENGTHS):
-        s = mg.tensor(np.zeros((1, 2)))
-        for t in range(n)[::-1] if net.reverse else range(n):
-            parts = rows[t, b : b + 1], images[t, b : b + 1]
-            _, s = cell(parts if kind is tuple else dict(zip(("rows", "images"), parts)), s)
-        np.testing.assert_allclose(final.data[b : b + 1], s.data, rtol=1e-12)
-    assert all(np.isfinite(g).all() for g in grads_of(net, outputs.sum()).values())
-    x = mg.tensor(images, requires_grad=True)
-    net((XS, x) if kind is tuple else {"rows": XS, "images": x}, lengths=LENGTHS)[0].sum().backward()
-    assert np.array_equal(x.grad.any(axis=(2, 3)), nn.padding_mask(LENGTHS, 5))
-
-
-def test_sequences_of_unequal_lengths_are_refused_with_all_shapes() -> None:
-    with pytest.raises(ValueError, match=r"same T and B.*\(5, 3, 2\), \(4, 3, 4, 4\)"):
-        nn.Recurrent(TwoInputs(tuple))((XS, IMAGES[:4]))
-
-
-def test_several_inputs_of_a_cell_that_takes_one_are_refused_by_name() -> None:
-    for call in (lambda x: nn.LSTM(2, 3)(x), lambda x: nn.LSTMCell(2, 3)((x[0][0], x[1][0]))):
-        with pytest.raises(TypeError, match=r"LSTMCell: takes one input, got a tuple of 2; join them"):
-            call((XS, XS))
-
-
 # --- images ----------------------------------------------------------------------------------------------------------
 
 
