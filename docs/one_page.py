@@ -8,12 +8,12 @@ import itertools
 
 import numpy as np
 
-# --- 1. A record: every tensor knows how it was made (minigrad/tensor.py; record.py, where its Node knows) -----------
+# --- 1. A record: every tensor knows how it was made (minigrad/tensor.py; in record.py its Node does) ----------------
 clock = itertools.count().__next__  # what is made later has a higher number
 
 
 class Tensor:
-    """An array and how it was made: `primitive(*inputs, **static)`. A leaf was made by no primitive."""
+    """An array and how it was made: `primitive(*inputs, **static)`; static is an axis, say. A leaf was made by none."""
 
     __array_ufunc__ = None  # array + tensor is this class's business, not NumPy's
 
@@ -57,7 +57,7 @@ def array(x):
     return x.data if isinstance(x, Tensor) else x
 
 
-def placed(g, index, shape):  # zeros, and g at the index: what an entry that is read twice gets adds up
+def placed(g, index, shape):  # zeros, and g added at the index: an entry that is read twice gets the sum
     out = np.zeros(shape)
     np.add.at(out, index, g)
     return out
@@ -98,7 +98,7 @@ def lineage(output):
 
 
 def walk(output, g, recorded=True):
-    """The cotangent of each tensor; all that one gets has arrived when it is visited, so each is visited once."""
+    """The cotangent of each tensor. Its users are newer and come first, so its sum is complete: one visit is enough."""
     sums = {output: g}
     for t in lineage(output):  # rules that get Tensors are recorded: so cotangents can be differentiated in turn
         y, inputs = (t, t.inputs) if recorded else (t.data, [array(x) for x in t.inputs])
@@ -113,7 +113,7 @@ def grad(f):
     """The gradient of a scalar function as a function (minigrad/transforms.py). grad(grad(f)) walks a walk's record."""
 
     def wrapped(x):
-        x = x + 0.0 if isinstance(x, Tensor) else Tensor(x)  # one of our own, connected to an outer transform's
+        x = x + 0.0 if isinstance(x, Tensor) else Tensor(x)  # a new one, which an outer grad's walk passes
         y = f(x)
         return walk(y, Tensor(1.0)).get(x, Tensor(np.zeros(x.shape)))  # f may not depend on x
 

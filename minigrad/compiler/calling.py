@@ -231,7 +231,7 @@ class Calling(Listing):
     def refuse(self, what: str) -> NoReturn:
         """Raise for a look at values."""
         raise TypeError(
-            f"compile: {what} looks at values at {user_line()}, but the function is being traced, once for all "
+            f"compile: `{what}` looks at values at {user_line()}, but the function is being traced, once for all "
             "values that may come; compute with Tensors (mg.where instead of `if`), or do this outside of the function"
         )
 

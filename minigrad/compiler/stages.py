@@ -91,7 +91,7 @@ class Stages:
 
 
 def folded(lines: Sequence[str]) -> list[str]:
-    """The lines; of a block that repeats, with other numbers, the first three turns and how many follow."""
+    """The lines; of a block that repeats, with other numbers, the first two turns, how many follow, and the last."""
     plain = [_without_numbers(line) for line in lines]
     shown: list[str] = []
     n = 0

@@ -15,7 +15,7 @@ from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
 from .problem import Arrays, GradientError
 from .recorded import paths
-from .unrolled import Unrolled, at, described, states_of
+from .unrolled import Unrolled, at, described, ordered, states_of
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -61,7 +61,11 @@ class Contract(Unrolled):
                     )
                 output, state = result
                 if paths(state) != self.state_paths:
-                    raise GradientError(f"time step {t} returns a state of another structure than initial_state(B)")
+                    shapes = tree_map(np.shape, state), tree_map(np.shape, before)
+                    raise GradientError(
+                        f"time step {t} returns a state of another structure than initial_state(B): {shapes[0]} "
+                        f"instead of {shapes[1]}"
+                    )
                 for path, old, new in zip(self.state_paths, tree_leaves(before), tree_leaves(state)):
                     if not isinstance(new, Tensor) or (new.shape, new.dtype) != (old.shape, old.dtype):
                         raise GradientError(
@@ -177,7 +181,7 @@ class Contract(Unrolled):
                         raise
                     return  # its plain call takes one array, as that of `nn.Cell`
                 self._same(f"step(project(x)) and the plain call differ at time step {t}", expected[t], output)
-        self._same("the final states of step(project(x)) and of the plain call differ", final, state)
+        self._same("the final states of step(project(x)) and of the plain call differ", final, ordered(state, final))
 
     def check_integers(self, I: int, wanted: bool | None) -> None:
         if wanted is False:

@@ -26,7 +26,7 @@ __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 
 def given_grad(
-    *,
+    *unnamed: Any,
     vjp: Callable[..., Any] | None = None,
     wrt: Sequence[str] | None = None,
     order: int = 1,
@@ -61,6 +61,8 @@ def given_grad(
         >>> test_softplus()
     """
     options = options_of(order, rtol, atol, eps, mode, on_kink, copies)
+    if unnamed:
+        raise TypeError("given_grad: name each strategy by the parameter it is for: @given_grad(x=arrays())")
     if not strategies or (wrt is not None and not wrt):
         raise TypeError(f"given_grad: {'wrt names no parameter' if strategies else 'no strategy is given'}")
     for name, strategy in strategies.items():

@@ -34,7 +34,8 @@ class FunctionOf:
 
 
 def described(y: Any) -> str:
-    return f"a {type(y).__name__} of shape {np.shape(y)} and dtype {getattr(y, 'dtype', None)}"
+    kind = "an array" if isinstance(y, np.ndarray) else f"a {type(y).__name__}"
+    return f"{kind} of shape {np.shape(y)} and dtype {getattr(y, 'dtype', None)}"
 
 
 def at(tree: Any, index: Any) -> Any:
@@ -112,7 +113,7 @@ class Unrolled:
         result = cell.step(x, state) if hasattr(cell, "step") else cell(x, state)
         if not isinstance(result, tuple) or len(result) != 2:
             return result
-        return result[0], tree_map(_lifted, result[1])
+        return result[0], ordered(tree_map(_lifted, result[1]), state)
 
     @staticmethod
     def project(cell: Any, xs: Any) -> Any:
@@ -169,6 +170,15 @@ class Unrolled:
 def _lifted(s: Any) -> Any:
     plain = not isinstance(s, Tensor) and np.asarray(s).dtype.kind in "iub"
     return Tensor(s) if plain else s
+
+
+def ordered(new: Any, old: Any) -> Any:
+    """`new` with the keys of its dicts in the order of `old`, as in a run."""
+    if isinstance(new, dict) and isinstance(old, dict) and new.keys() == old.keys():
+        return {key: ordered(new[key], part) for key, part in old.items()}
+    if type(new) is type(old) is tuple and len(new) == len(old):
+        return tuple(map(ordered, new, old))
+    return new
 
 
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)

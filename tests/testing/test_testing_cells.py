@@ -165,7 +165,7 @@ WRONG = {
     Cut: "to blame: .* of step .* at time step .* is constant in the record",
     Doubled: "to blame: .* `doubled_tanh` at time step 0",
     Growing: "time step 0 turns state",
-    Wider: "time step 0 returns a state of another structure",
+    Wider: r"time step 0 returns a state of another structure .*: \(\(2, 3\), \(2, 3\)\) instead of \(2, 3\)",
     Drifting: "the output at time step 0 is .*float64",
     Counting: "two runs from the same state differ",
     Positioned: "a sequence cut after 1 steps, with the state carried, differs",
@@ -179,6 +179,21 @@ WRONG = {
 def test_a_wrong_cell_is_refused_with_the_reason(factory: Any) -> None:
     with pytest.raises(GradientError, match=WRONG[factory]):
         check_cell(factory)
+
+
+class Reordered(nn.LSTMCell):
+    """Returns its state by name, in another order than it begins with, which a run takes."""
+
+    def initial_state(self, B: int) -> Any:
+        return dict(zip("hC", super().initial_state(B)))
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, (_, C) = super().step(x, (state["h"], state["C"]))
+        return h, {"C": C, "h": h}
+
+
+def test_a_state_by_name_may_come_back_in_any_order() -> None:
+    check_cell(Reordered)
 
 
 class ByTheClock(nn.RNNCell):

@@ -157,3 +157,8 @@ def test_an_example_is_reported_with_the_checkers_message() -> None:
     with pytest.raises(GradientError, match="to blame: step 1 of 1, `broken`") as caught:
         test()
     assert any("test(" in note for note in caught.value.__notes__)
+
+
+def test_a_strategy_without_a_name_is_refused_with_the_form_to_write() -> None:
+    with pytest.raises(TypeError, match=r"name each strategy .*@given_grad\(x=arrays\(\)\)"):
+        given_grad(arrays())
