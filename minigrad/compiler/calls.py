@@ -25,8 +25,8 @@ class Arrays:
     the program's own.
     """
 
-    def __init__(self, places: dict[Value, Place], memory: np.ndarray, memory_of: dict[Root, np.ndarray]) -> None:
-        self.places, self.memory, self.memory_of = places, memory, memory_of
+    def __init__(self, memory: np.ndarray, memory_of: dict[Root, np.ndarray]) -> None:
+        self.memory, self.memory_of = memory, memory_of
         self.made: dict[Any, np.ndarray] = {}
         self.numbers: dict[Any, np.ndarray] = {}
         self.columns: dict[tuple[int, ...], Sequence[np.ndarray]] = {}  # by the ids of their places
@@ -42,7 +42,7 @@ class Arrays:
 
     def of(self, x: Any) -> Any:
         """The array of a Value; any other x as it is."""
-        return self.at(self.places[x]) if type(x) is Value else x
+        return self.at(x.place) if type(x) is Value else x
 
     def column(self, places: Sequence[Place]) -> Sequence[np.ndarray]:
         """The arrays at the places of a value in all turns of a loop."""

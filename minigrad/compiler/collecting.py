@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .instruction import Instruction, Kind, Layout, Value, layout
-from .passes import NEVER
-from .places import Place, Step, View, address, fresh
+from .passes import NEVER, packed
+from .places import Place, Step, View, address, apart, fresh, within
 from .table import BEHIND, PARTS
 
 
@@ -83,7 +83,7 @@ def _box(covered: np.ndarray) -> tuple[Any, ...]:
 
 
 class Collecting:
-    """The pass over a list: `places` of what is computed where it is collected, and the `collections` by their result.
+    """The pass over a list: what is computed where it is collected gets its place; the `collections` by their result.
 
     From the last instruction to the first, so that a collection that is itself a part is in its place already. A value
     may go to a place that is later added to only if nobody needs it afterwards.
@@ -91,7 +91,6 @@ class Collecting:
 
     def __init__(self, instructions: Sequence[Instruction], results: Sequence[Value]) -> None:
         self.instructions, self.results = instructions, results
-        self.places: dict[Value, Place] = {}
         self.collections: dict[Value, Collection] = {}
         self.until: dict[Value, int] = {}  # the number of the instruction that adds to a value's place
         self.computed = {out for kind, _, out in instructions if kind.base is None}
@@ -111,24 +110,43 @@ class Collecting:
                     last[x] = end
         return last
 
+    @functools.cached_property
+    def memory(self) -> dict[Value, Value]:
+        """What each view is a view of, in the end."""
+        memory: dict[Value, Value] = {}
+        for kind, reads, out in self.instructions:
+            if kind.base is not None:
+                x = reads[kind.base]
+                memory[out] = memory.get(x, x)
+        return memory
+
     def _collect(self, n: int, i: Instruction) -> None:
-        place = self.places.get(i.out)
-        pattern = self._pattern_at(i.kind, place.layout if place else i.out.layout)
+        kind, reads, out = i
+        place = out.place
+        pattern = self._pattern_at(kind, place.layout if place else out.layout)
         if pattern is None:
             return
-        inputs, _ = i.kind.called_with(i.reads)
+        inputs, _ = kind.called_with(reads)
+        adds = any(pattern.added)
         if place is None:
-            alone = pattern.gap is None and not any(pattern.added)
-            place = (self._overlay(i.out, inputs, pattern) if alone else None) or fresh(i.out)
-            self.places[i.out] = place
+            place = out.place = (None if adds or pattern.gap else self._overlay(out, inputs, pattern)) or fresh(out)
         root, start, _ = place
         pieces = [Place(root, start + offset, piece) for offset, piece in pattern.pieces]
-        limit = min(self.until.get(i.out, NEVER), n if any(pattern.added) else NEVER)
-        for x, piece, adds in zip(inputs, pieces, pattern.added, strict=True):
-            if not adds and self._movable(x, piece) and (limit == NEVER or self.last[x] <= limit):
-                self.places[x], self.until[x] = piece, limit
-        gap = None if pattern.gap is None else place.part(pattern.gap)
-        self.collections[i.out] = Collection(pieces, pattern.added, gap)
+        limit = min(self.until.get(out, NEVER), n if adds else NEVER)
+        for x, piece, added in zip(inputs, pieces, pattern.added, strict=True):
+            if not added and self._movable(x, piece) and (limit == NEVER or self._over(x, limit, n, reads)):
+                x.place, self.until[x] = piece, limit
+        self.collections[out] = Collection(pieces, pattern.added, pattern.gap and place.part(pattern.gap))
+
+    def _over(self, x: Value, limit: int, n: int, reads: Sequence[Value]) -> bool:
+        """Whether x, which the instruction n reads, is needed by none that comes at the limit or later.
+
+        At the limit, `n` itself may read it, but once: not as a part that is added as well.
+        """
+        if self.last[x] < limit:
+            return True
+        memory = self.memory
+        return self.last[x] == n == limit and sum([memory.get(other, other) is x for other in reads]) == 1
 
     @staticmethod
     def _pattern_at(kind: Kind, lying: Layout) -> _Pattern | None:
@@ -140,23 +158,23 @@ class Collecting:
 
     def _movable(self, x: Any, piece: Place) -> bool:
         """Whether x may be computed there, since it is computed and has no place yet."""
-        if type(x) is not Value or x not in self.computed or x in self.places:
+        if type(x) is not Value or x.place is not None or x not in self.computed:
             return False
         own, lying = x.layout, piece.layout
-        return own.shape == lying.shape and own.dtype == lying.dtype and 0 not in own.shape
+        return own is lying or (own.shape == lying.shape and own.dtype == lying.dtype and 0 not in own.shape)
 
     def _overlay(self, out: Value, inputs: Sequence[Any], pattern: _Pattern) -> Place | None:
         """A place for a collection around parts that already lie together just as it wants them, or None."""
-        wanted, places, until = fresh(out), self.places, self.until
+        wanted, until = fresh(out), self.until
         pairs = [(x, wanted.part(view)) for x, view in zip(inputs, pattern.pieces, strict=True)]
-        there = [(places[x], piece) for x, piece in pairs if type(x) is Value and x in places]
+        there = [(x.place, piece) for x, piece in pairs if type(x) is Value and x.place is not None]
         if not there or any([until.get(x, NEVER) != NEVER for x, _ in pairs if type(x) is Value]):
             return None
         root, shift = there[0][0].root, there[0][0].offset - there[0][1].offset
         if not all([p.root is root and p.offset - q.offset == shift and p.layout.matches(q.layout) for p, q in there]):
             return None
         for x, piece in pairs:
-            if not (type(x) is Value and x in places):
+            if not (type(x) is Value and x.place is not None):
                 start, lying = piece.offset + shift, piece.layout
                 size = sum([s * (n - 1) for s, n in zip(lying.strides, lying.shape)]) + lying.dtype.itemsize
                 if start < root.high and start + size > root.low:
@@ -165,33 +183,38 @@ class Collecting:
         return Place(root, shift, wanted.layout)
 
 
-def schedule(
-    instructions: Sequence[Instruction], places: dict[Value, Place], collections: dict[Value, Collection]
-) -> list[Step]:
-    """The steps in order: views need none, a collection only those for what does not lie in its place yet."""
-    fills = _fills(instructions, places, collections)
+def schedule(instructions: Sequence[Instruction], collections: dict[Value, Collection]) -> list[Step]:
+    """The steps in order, and a place for every value: a view lies in what it is a view of, and needs no step.
+
+    A collection only needs those for what does not lie in its place yet. What else is computed gets a root of its own.
+    """
+    fills = _fills(instructions, collections)
+    stand_ins: dict[Layout, tuple[np.ndarray, int]] = {}
     steps: list[Step] = []
-    for n, i in enumerate(instructions):
+    for n, (kind, reads, out) in enumerate(instructions):
         if n in fills:
             steps += fills[n]
-        kind, reads, out = i
-        place = places[out]
-        if (c := collections.get(out)) is not None:
+        place = out.place
+        if place is None:
+            if kind.base is not None and len(reads) == 1:
+                out.place = place = within(kind, reads[0].place, stand_ins)
+                if place is not None:
+                    continue
+            out.place = place = apart(out) if kind.primitive is packed else fresh(out)
+        elif (c := collections.get(out)) is not None:
             inputs, _ = kind.called_with(reads)
             for x, piece, adds in zip(inputs, c.pieces, c.added, strict=True):
-                given = [places[x]] if type(x) is Value else []
-                if given != [piece]:
+                given = [x.place] if type(x) is Value else []
+                if adds or given != [piece]:
                     how = "add" if adds else "move"
                     steps.append(Step(how, f"{how} {kind.primitive.name}", None, (x,), given, piece))
-        elif kind.base is None or place.root is not places[reads[kind.base]].root:  # else a view
-            how = "out" if kind.takes_out else "copy"
-            steps.append(Step(how, kind.primitive.name, kind, reads, [places[x] for x in reads], place))
+            continue
+        how = "out" if kind.takes_out else "copy"
+        steps.append(Step(how, kind.primitive.name, kind, reads, [x.place for x in reads], place))
     return steps
 
 
-def _fills(
-    instructions: Sequence[Instruction], places: dict[Value, Place], collections: dict[Value, Collection]
-) -> dict[int, list[Step]]:
+def _fills(instructions: Sequence[Instruction], collections: dict[Value, Collection]) -> dict[int, list[Step]]:
     """The steps that set collections' gaps to 0, by the number of the instruction before which they are made."""
     fills: dict[int, list[Step]] = defaultdict(list)
     if all([c.gap is None for c in collections.values()]):
@@ -201,7 +224,7 @@ def _fills(
         first[out] = n
         if (c := collections.get(out)) is not None:
             inputs, _ = kind.called_with(reads)
-            there = [x for x, p in zip(inputs, c.pieces) if type(x) is Value and places[x] == p]
+            there = [x for x, p in zip(inputs, c.pieces) if type(x) is Value and x.place == p]
             first[out] = min([n, *[first.get(x, n) for x in there]])
             if c.gap is not None:
                 fills[first[out]].insert(0, Step("fill", "fill", None, (0,), (), c.gap))

@@ -68,14 +68,15 @@ class Value:
 
     `source` is a leaf Tensor that the function closes over, or the number of an argument, or None. `plain` marks what
     is no Tensor in a plain run, but an array. `of` is the first Value that it equals, None if it is that itself. `kind`
-    and `reads` are those of the traced instruction that made it, None for what was not made by one.
+    and `reads` are those of the traced instruction that made it, None for what was not made by one. `place` is where it
+    lies, None until it has been laid out, see `places.py`.
 
     >>> import minigrad as mg
     >>> mg.traced(mg.tanh, np.ones((3, 4))).results
     v1:f64[3,4]
     """
 
-    __slots__ = ("number", "layout", "source", "plain", "of", "kind", "reads")
+    __slots__ = ("number", "layout", "source", "plain", "of", "kind", "reads", "place")
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class Value:
     ) -> None:
         self.number, self.layout, self.source, self.plain, self.of = number, layout, source, plain, of
         self.kind, self.reads = kind, reads
+        self.place: Any = None
 
     shape = property(lambda self: self.layout.shape)
     dtype = property(lambda self: self.layout.dtype)

@@ -1,6 +1,6 @@
 """Where a program's values lie: each in a piece of memory of its own, or within another's.
 
-`laid_out` makes views places in what they are views of, and `plan` lets pieces of memory take turns in one block.
+A view lies `within` what it is a view of, and `plan` lets pieces of memory take turns in one block.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .instruction import Instruction, Kind, Layout, Value, layout
-from .passes import NEVER, packed
+from .instruction import Kind, Layout, Value, layout
+from .passes import NEVER
 
 
 class Root:
@@ -52,10 +52,6 @@ class Place(NamedTuple):
         """The place of a view, if what it is a view of lies here."""
         return Place(self.root, self.offset + view.offset, view.layout)
 
-    def whole(self) -> bool:
-        """Whether nothing else is in the root."""
-        return self.root.high - self.root.low == self.layout.nbytes
-
     def __repr__(self) -> str:
         root = self.root
         name = f"m[{root.start + self.offset - root.low}]" if root.source is None else f"leaf[{self.offset}]"
@@ -92,31 +88,22 @@ def address(array: np.ndarray) -> int:
     return address
 
 
-def laid_out(instructions: Sequence[Instruction], places: dict[Value, Place]) -> None:
-    """Give every other value a place: a view within what it is a view of, what is computed a root of its own.
+def within(kind: Kind, base: Place, stand_ins: dict[Layout, tuple[np.ndarray, int]]) -> Place | None:
+    """The place of a view of what lies at `base`; None if it is a copy there.
 
     An entry of the first axis, of which each turn of a loop has another one, lies where its number says.
     """
-    stand_ins: dict[Layout, tuple[np.ndarray, int]] = {}
-    for kind, reads, out in instructions:
-        if out in places:
-            continue
-        if kind.base is not None and len(reads) == 1:
-            root, offset, lying = base = places[reads[0]]
-            if kind.entry is not None:
-                places[out] = Place(root, offset + kind.entry % lying.shape[0] * lying.strides[0], lying.entry)
-                continue
-            try:
-                view = kind.found[lying]
-            except KeyError:
-                if lying not in stand_ins:
-                    array = base.array(np.empty(root.high - root.low, np.uint8), 0)
-                    stand_ins[lying] = array, address(array)
-                view = kind.found[lying] = _view(kind, *stand_ins[lying])
-            if view is not None:
-                places[out] = Place(root, offset + view.offset, view.layout)
-                continue
-        places[out] = apart(out) if kind.primitive is packed else fresh(out)
+    root, offset, lying = base
+    if kind.entry is not None:
+        return Place(root, offset + kind.entry % lying.shape[0] * lying.strides[0], lying.entry)
+    try:
+        view = kind.found[lying]
+    except KeyError:
+        if lying not in stand_ins:
+            array = base.array(np.empty(root.high - root.low, np.uint8), 0)
+            stand_ins[lying] = array, address(array)
+        view = kind.found[lying] = _view(kind, *stand_ins[lying])
+    return None if view is None else Place(root, offset + view.offset, view.layout)
 
 
 def _view(kind: Kind, base: np.ndarray, start: int) -> View | None:
@@ -159,10 +146,12 @@ class Step:
         return f"{self.out!r} = {self.name}({', '.join(words)})"
 
 
-#: Up to so many pieces are put into the block one by one, more in bundles of alike ones: then a plan's time is linear.
-PIECES = 256
 #: A piece comes soon after another if there are no more steps between them than in a turn of a loop.
 SOON = 128
+#: So many pieces are put into the block one by one; of more, those that are alike share a lane, one after the other.
+PIECES = 256
+#: If there are more lanes, some lie side by side: then a plan's time is linear.
+LANES = 256
 
 
 def plan(
@@ -178,13 +167,14 @@ def plan(
     The largest come first, each to the lowest start where nothing lies that lives at the same time ("greedy by size",
     Pisarchyk & Lee 2020, arXiv:2001.03288). Returns the size of the block.
     """
-    roots = _spans(steps, arguments, results)
-    chains = _chains(roots, steps) if in_place else {root: [root] for root in roots}
+    roots, begun = _spans(steps, arguments, results)
+    chains = _chains(begun) if in_place else {}
     pieces, end = [], len(steps)
-    for root, chain in chains.items():
+    for root in roots:
+        chain = chains.get(root) or [root]
         if chain[0] is root:
             first, last = (min(root.first, end), chain[-1].last) if turns else (0, 0)
-            pieces.append(_Piece(_size(root), first, last, [(chain, 0)]))
+            pieces.append(_Piece(-(-(root.high - root.low) // 64) * 64, first, last, [(chain, 0)]))
     bundles = sorted(_bundled(pieces), key=lambda piece: piece.size, reverse=True)
     there, size = _Taken(len(steps)), 0
     for piece in bundles:
@@ -245,7 +235,7 @@ def _bundled(pieces: list[_Piece]) -> list[_Piece]:
     for piece in pieces:
         alike[piece.size, (piece.last - piece.first).bit_length()].append(piece)
     lanes = [_in_turn(group) for group in alike.values()]
-    many = -(-sum(map(len, lanes)) // PIECES)
+    many = -(-sum(map(len, lanes)) // LANES)
     return [_side_by_side(group[k : k + many]) for group in lanes for k in range(0, len(group), many)]
 
 
@@ -271,38 +261,48 @@ def _side_by_side(lanes: list[_Piece]) -> _Piece:
     return _Piece(len(lanes) * size, min([p.first for p in lanes]), max([p.last for p in lanes]), chains)
 
 
-def _spans(steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Place]) -> list[Root]:
-    """All roots, with the steps that touch each set in it."""
-    roots: dict[Root, None] = {}
+def _spans(
+    steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Place]
+) -> tuple[list[Root], list[tuple[int, Step]]]:
+    """All roots in the block, with the steps that touch each set in it; elementwise steps that begin one, by number."""
+    roots: list[Root] = []
+    begun = []
     for n, s in enumerate(steps):
-        for place in (s.out, *s.reads):
-            root = place.root
-            roots[root] = None
+        root = s.out[0]
+        if root.first > n:
+            root.first = n
+            roots.append(root)
+            if s.elementwise:
+                begun.append((n, s))
+        root.last = n
+        for place in s.reads:
+            root = place[0]
             if root.first > n:
                 root.first = n
+                roots.append(root)
             root.last = n
+    for place in (*arguments, *results):
+        if place.root.first == NEVER:
+            roots.append(place.root)
     for place in arguments:
         place.root.first = -1
-        roots[place.root] = None
     for place in results:
         place.root.last = len(steps)
-        roots[place.root] = None
-    return [root for root in roots if root.source is None]
+    return [root for root in roots if root.source is None], begun
 
 
-def _chains(roots: Sequence[Root], steps: Sequence[Step]) -> dict[Root, list[Root]]:
-    """For each root those that take its place one after the other, of which it is one."""
-    chains = {root: [root] for root in roots}
-    for n, s in enumerate(steps):
-        if s.out.root.first == n and s.elementwise and s.out.whole():
-            for p in s.reads:
-                if p.root.last == n and p.root in chains and p.whole() and p.layout.matches(s.out.layout):
-                    chain = chains[p.root]
-                    chain.append(s.out.root)
-                    chains[s.out.root] = chain
-                    break
+def _chains(begun: Sequence[tuple[int, Step]]) -> dict[Root, list[Root]]:
+    """For roots that take the place of another: those that do so one after the other, of which each is one."""
+    chains: dict[Root, list[Root]] = {}
+    for n, s in begun:
+        root, _, lying = s.out
+        if root.high - root.low != lying.nbytes:
+            continue
+        for before, _, other in s.reads:
+            whole = before.last == n and before.source is None and before.high - before.low == other.nbytes
+            if whole and (other is lying or other.matches(lying)):
+                chain = chains.setdefault(before, [before])
+                chain.append(root)
+                chains[root] = chain
+                break
     return chains
-
-
-def _size(root: Root) -> int:
-    return -(-(root.high - root.low) // 64) * 64

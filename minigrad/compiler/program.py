@@ -20,7 +20,7 @@ from .calls import Arrays, Call, described, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
 from .loops import Loop, prepared_calls
-from .places import Place, Root, address, fresh, laid_out, plan
+from .places import Root, address, fresh, plan
 from .stages import Stages, memory_map
 from .trace import Trace
 
@@ -124,20 +124,19 @@ class Program:
         kept = [x for x in (*results, *gradients) if isinstance(x, Value)]
         stages = self.stages
         instructions = stages.rewritten(trace.instructions, trace.kinds, kept)
-        collecting = Collecting(instructions if "collecting" in stages else (), kept)
-        places = collecting.places
-        memory_of = self._place_leaves(trace, places, moving)
-        places.update([(value, fresh(value)) for value in given])
-        laid_out(instructions, places)
-        steps = schedule(instructions, places, collecting.collections)
-        arguments, ends = [places[value] for value in given], [places[value] for value in kept]
+        collections = Collecting(instructions, kept).collections if "collecting" in stages else {}
+        memory_of = self._place_leaves(trace, moving)
+        for value in given:
+            value.place = fresh(value)
+        steps = schedule(instructions, collections)
+        arguments, ends = [value.place for value in given], [value.place for value in kept]
         self.nbytes = plan(steps, arguments, ends, in_place="in_place" in stages, turns="turns" in stages)
         stages.tell("places", lambda: [f"{n:5} {step!r}" for n, step in enumerate(steps)])
-        stages.tell("memory", lambda: memory_map(places, steps, self.nbytes))
+        stages.tell("memory", lambda: memory_map([*given, *[i.out for i in instructions]], steps, self.nbytes))
         if len(self.block) < self.nbytes + 64:
             self.block = np.empty(max(self.nbytes + 64, 2 * len(self.block)), np.uint8)
         self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
-        arrays = Arrays(places, self.memory, memory_of)
+        arrays = Arrays(self.memory, memory_of)
         self.inputs = [(arrays.of(value), k) for value, k in zip(given, self.arguments)]
         made = prepared_calls(steps, arrays, "prepared" in stages, "rolled" in stages)
         self.functions, self.operands, self.origins = map(list, zip(*made)) if made else ([], [], [])
@@ -145,7 +144,7 @@ class Program:
         self.added = [arrays.of(g) for g in gradients]
         stages.tell("calls", lambda: self.describe().splitlines())
 
-    def _place_leaves(self, trace: Trace, places: dict[Value, Place], moving: Set[Variable]) -> dict[Root, np.ndarray]:
+    def _place_leaves(self, trace: Trace, moving: Set[Variable]) -> dict[Root, np.ndarray]:
         """Give leaves their places, in their own memory or in a copy's; returns the memory of each root."""
         self.leaves: list[tuple[Variable, Node | None, np.ndarray | None]] = []  # in the memory that the calls read,
         self.copied: list[tuple[Variable, np.ndarray]] = []  # or copied at each replay
@@ -155,7 +154,7 @@ class Program:
             if array.flags.f_contiguous:
                 place = place._replace(layout=layout(array.shape, array.dtype, array.strides))
             place.root.source = leaf
-            places[value] = place
+            value.place = place
             if leaf in moving or not array.flags.forc:
                 memory_of[place.root] = np.empty(place.root.high, np.uint8)
                 self.copied.append((leaf, place.array(memory_of[place.root], 0)))

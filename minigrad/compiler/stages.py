@@ -11,7 +11,7 @@ from .batches import with_batches
 from .instruction import Instruction, Kinds, Value
 from .panels import with_panels
 from .passes import with_direct_products, with_packed_factors, without_dead_code
-from .places import Place, Root, Step
+from .places import Root, Step
 
 
 class Pass(NamedTuple):
@@ -127,12 +127,12 @@ def _without_numbers(line: str) -> str:
     return re.sub(r"\bv\d+|m\[\d+\]|^ *\d+ |, steps .*:|, \d+\)", "", line)
 
 
-def memory_map(places: dict[Value, Place], steps: Sequence[Step], nbytes: int) -> list[str]:
+def memory_map(laid_out: Sequence[Value], steps: Sequence[Step], nbytes: int) -> list[str]:
     """A line for each piece of the program's memory: its bytes, the steps in which it is needed, what lies there."""
     values: dict[Root, list[Value]] = defaultdict(list)
-    for value, place in places.items():
-        if place.root.source is None:
-            values[place.root].append(value)
+    for value in laid_out:
+        if value.place.root.source is None:
+            values[value.place.root].append(value)
     rows = []
     for root in sorted(values, key=lambda root: (root.start, root.first)):
         size = root.high - root.low

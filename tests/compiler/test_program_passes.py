@@ -101,7 +101,10 @@ def test_what_lives_at_the_same_time_lies_apart_but_for_results_in_place(data: s
         there.append(out)
     results = data.draw(st.lists(st.sampled_from(there), max_size=2))
     with mock.patch.multiple(
-        places, PIECES=data.draw(st.sampled_from([1000, 2, 1])), SOON=data.draw(st.integers(1, 9))
+        places,
+        PIECES=data.draw(st.sampled_from([1000, 2, 1])),
+        LANES=data.draw(st.sampled_from([1000, 2, 1])),
+        SOON=data.draw(st.integers(1, 9)),
     ):
         size = plan(steps, arguments, results)
     ends = {place.root: (-1, -1) for place in arguments}
@@ -201,6 +204,32 @@ def test_what_is_added_to_a_part_does_not_reach_its_other_uses(later: bool) -> N
         return (total, stacked * 2.0, a + 1.0) if later else (total, stacked * 2.0)
 
     program(f, X)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda w: mg.tanh((w[0] + w[0]) * w[1]),
+        lambda w: mg.tanh((w[0] + w[0] + w[0]) * w[1]),
+        lambda w: mg.tanh((w[0] + mg.reshape(mg.tanh(w), (-1,))[:3] + w[0]) * w[1]),
+    ],
+    ids=["twice", "three times", "and others"],
+)
+def test_a_cotangent_that_goes_to_one_part_several_times_is_added_as_often(f: Any) -> None:
+    w = np.arange(6.0).reshape(2, 3) / 7
+    gradient = mg.grad(lambda w: mg.sum(f(w)))
+    np.testing.assert_array_equal(mg.compile(gradient)(w).data, gradient(w).data)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_part_that_is_added_again_as_a_view_is_added_as_it_was(turned: bool) -> None:
+    def f(x: Any) -> Any:
+        y = mg.exp(x)
+        view = mg.reshape(y, (2, 2)) if not turned else mg.transpose(y)
+        return mg.place(y, y * 2, view, indices=(0, 0, 0), shape=(3, 2, 2), dtype=np.dtype(float))
+
+    x = np.arange(4.0).reshape(2, 2) / 5
+    np.testing.assert_array_equal(mg.compile(f)(x).data, f(mg.tensor(x)).data)
 
 
 def test_alike_steps_of_a_loop_are_computed_together() -> None:
