@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.internal import reflection
 from profiles import long_profile
 from ranks import SharedRanks
+from reports import tells_something
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads would only wait for each other
     for library in ("OPENBLAS", "OMP", "MKL"):
@@ -58,7 +59,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in runtestprotocol(item, nextitem=nextitem, log=False):
-        if report.when == "call" or not report.passed or report.duration >= 0.005:
+        if tells_something(report):
             item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
