@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .argnums import Argnums, check_argnums, chosen_of, replaced
 from .backward import lineage
 from .derivation import Derivation
 from .messages import CutError, check_callable, check_real, defined, describe
@@ -31,7 +32,6 @@ from .tree import flatten, leaves_like, tree_leaves, tree_map
 
 Function = Callable[..., Any]
 Build = Callable[[list[Any]], Any]
-Argnums = int | Sequence[int]
 _OF_A_LOSS = "for the gradient of a loss that is computed already, call loss.backward() and read x.grad"
 
 
@@ -150,7 +150,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
         argnums: a position (the gradient has that argument's structure) or several (a tuple of them).
 
     Raises:
-        ValueError: if f's value is not one scalar, or an argument is missing.
+        ValueError: if f's value is not one scalar, or `argnums` choose none, one twice, or one that is missing.
         TypeError: if such an argument or the value is not floating-point, or the record between them is cut.
 
     >>> f = lambda w, x: mg.sum(w * x)
@@ -158,15 +158,15 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
     (tensor(11.), tensor([3., 4.]))
     """
     check_callable("value_and_grad", f, _OF_A_LOSS)
-    _check_argnums(argnums)
+    check_argnums(argnums)
 
     def wrapped(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        chosen = _chosen(argnums, len(args))
+        chosen = chosen_of(argnums, len(args))
         aux = None
 
         def of_chosen(*values: Any) -> Any:
             nonlocal aux
-            result = f(*_replaced(args, chosen, values), **kwargs)
+            result = f(*replaced(args, chosen, values), **kwargs)
             if has_aux:
                 if not isinstance(result, tuple) or len(result) != 2:
                     raise TypeError(f"grad: with has_aux, {defined(f)} must return (scalar, aux)")
@@ -200,30 +200,6 @@ def grad(f: Function, argnums: Argnums = 0) -> Function:
     """
     both = value_and_grad(check_callable("grad", f, _OF_A_LOSS), argnums)
     return lambda *args, **kwargs: both(*args, **kwargs)[1]
-
-
-def _check_argnums(argnums: Any) -> None:
-    chosen = argnums if isinstance(argnums, Sequence) else [argnums]
-    if not all(isinstance(k, (int, np.integer)) and not isinstance(k, bool) for k in chosen):
-        raise TypeError(
-            f"argnums: a position, or a tuple of positions, of arguments, got {describe(argnums)}; "
-            "the arguments themselves go to the new function: mg.grad(f)(x)"
-        )
-
-
-def _chosen(argnums: Argnums, count: int) -> tuple[int, ...]:
-    chosen = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
-    for k in chosen:
-        if not -count <= k < count:
-            raise ValueError(f"argnums: there is no argument {k} among {count}")
-    return tuple(k % count for k in chosen)
-
-
-def _replaced(args: tuple[Any, ...], chosen: tuple[int, ...], values: tuple[Any, ...]) -> list[Any]:
-    full = list(args)
-    for k, value in zip(chosen, values, strict=True):
-        full[k] = value
-    return full
 
 
 def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
@@ -299,13 +275,13 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
             [0., 4.]])
     """
     check_callable("jacobian", f, _OF_A_LOSS)
-    _check_argnums(argnums)
+    check_argnums(argnums)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        chosen = _chosen(argnums, len(args))
+        chosen = chosen_of(argnums, len(args))
 
         def of_chosen(*values: Any) -> Any:
-            return f(*_replaced(args, chosen, values), **kwargs)
+            return f(*replaced(args, chosen, values), **kwargs)
 
         y, pullback = _vjp("jacobian", f, of_chosen, tuple(args[k] for k in chosen))
         parts, rebuild = flatten(y)

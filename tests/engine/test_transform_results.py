@@ -117,6 +117,19 @@ def test_an_argument_that_is_not_there_is_named() -> None:
     for argnums in (2, -3, (0, 2)):
         with pytest.raises(ValueError, match=r"no argument -?\d among 2"):
             grad(lambda x, y: x * y, argnums)(1.0, 2.0)
+    with pytest.raises(ValueError, match="no argument 0 among 0 by position; keywords"):
+        grad(lambda x: x * x)(x=1.0)
+
+
+@pytest.mark.parametrize("transform", [grad, mg.value_and_grad, mg.jacobian, mg.hessian])
+def test_argnums_that_choose_nothing_or_one_argument_twice_are_refused(transform: Any) -> None:
+    f = lambda x, y: mg.sum(x * y)
+    for twice in ((0, 0), (0, -2), [1, 0, -1]):
+        with pytest.raises(ValueError, match=r"argnums: .* has one of the 2 arguments twice; give each position once"):
+            transform(f, twice)(X, X)
+    for nothing in ((), [], range(0)):
+        with pytest.raises(ValueError, match=r"argnums: .* chooses no argument .*0 is the first"):
+            transform(f, nothing)
 
 
 @pytest.mark.parametrize("transform", [jvp, hvp])
