@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from .arguments import is_flag
 from .options import check_range
 
 
@@ -15,14 +17,15 @@ class Schedule:
     """η(n) of the number n of steps taken so far, that begins with or leads to the rate `lr`: `schedule(n)`.
 
     `schedule(n, lr)` is the same with another `lr`: what a group of parameters follows that has a rate of its own.
+    It is a function of a module with its options bound, so that an optimiser that holds one can be pickled.
 
     Raises:
         TypeError, ValueError: if `lr` is no number of at least 0.
     """
 
-    def __init__(self, lr: float, rule: Callable[[int, float], float]) -> None:
+    def __init__(self, lr: float, rule: Callable[..., float], **options: Any) -> None:
         check_range("lr", lr, 0, math.inf)
-        self.lr, self.rule = lr, rule
+        self.lr, self.rule = lr, functools.partial(rule, **options)
 
     def __call__(self, n: int, lr: float | None = None) -> float:
         return self.rule(n, self.lr if lr is None else lr)
@@ -40,7 +43,11 @@ def lambda_decay(lr: float, factor: Callable[[int], float]) -> Schedule:
     """
     if not callable(factor):
         raise TypeError(f"lambda_decay: factor must be a function of the number of steps, got {factor!r}")
-    return Schedule(lr, lambda n, lr: lr * factor(n))
+    return Schedule(lr, _of_function, factor=factor)
+
+
+def _of_function(n: int, lr: float, *, factor: Callable[[int], float]) -> float:
+    return lr * factor(n)
 
 
 def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
@@ -52,7 +59,11 @@ def step_decay(lr: float, every: int, factor: float = 0.1) -> Schedule:
     """
     check_range("every", every, 1, math.inf)
     check_range("factor", factor, 0, math.inf)
-    return Schedule(lr, lambda n, lr: lr * factor ** (n // every))
+    return Schedule(lr, _by_steps, every=every, factor=factor)
+
+
+def _by_steps(n: int, lr: float, *, every: int, factor: float) -> float:
+    return lr * factor ** (n // every)
 
 
 def exponential_decay(lr: float, factor: float) -> Schedule:
@@ -63,7 +74,7 @@ def exponential_decay(lr: float, factor: float) -> Schedule:
     [1.0, 0.5, 0.25, 0.125]
     """
     check_range("factor", factor, 0, math.inf)
-    return Schedule(lr, lambda n, lr: lr * factor**n)
+    return Schedule(lr, _by_steps, every=1, factor=factor)
 
 
 def cosine_decay(lr: float, total: int, warmup: int = 0, final: float = 0.0) -> Schedule:
@@ -80,14 +91,14 @@ def cosine_decay(lr: float, total: int, warmup: int = 0, final: float = 0.0) -> 
     check_range("final", final, 0, math.inf)
     if not 0 <= warmup < total:
         raise ValueError(f"cosine_decay: warmup must lie within [0, total), got {warmup} of {total}")
+    return Schedule(lr, _along_cosine, total=total, warmup=warmup, final=final)
 
-    def rate(n: int, lr: float) -> float:
-        if n < warmup:
-            return lr * (n + 1) / warmup
-        done = min(1.0, (n - warmup) / (total - warmup))
-        return final + (lr - final) * (1 + math.cos(math.pi * done)) / 2
 
-    return Schedule(lr, rate)
+def _along_cosine(n: int, lr: float, *, total: int, warmup: int, final: float) -> float:
+    if n < warmup:
+        return lr * (n + 1) / warmup
+    done = min(1.0, (n - warmup) / (total - warmup))
+    return final + (lr - final) * (1 + math.cos(math.pi * done)) / 2
 
 
 def one_cycle(
@@ -117,23 +128,26 @@ def one_cycle(
     check_range("pct_start", pct_start, 0, 1, "[]")
     check_range("div_factor", div_factor, 0, math.inf, "()")
     check_range("final_div_factor", final_div_factor, 0, math.inf, "()")
+    if not is_flag(three_phase):
+        raise TypeError(f"one_cycle: three_phase must be True or False, got {three_phase!r}")
     if anneal not in ("cos", "linear"):
         raise ValueError(f"one_cycle: anneal must be 'cos' or 'linear', got {anneal!r}")
     if three_phase and pct_start > 0.5:
         raise ValueError(f"one_cycle: three_phase needs a pct_start of at most 0.5, got {pct_start}")
-    ends = [pct_start * total - 1, *[2 * pct_start * total - 2] * three_phase, total - 1]
+    ends = [pct_start * total - 1, *[2 * pct_start * total - 2] * bool(three_phase), total - 1]
+    return Schedule(lr, _along_cycle, ends=ends, factors=(div_factor, final_div_factor), anneal=anneal)
 
-    def rate(n: int, lr: float) -> float:
-        first = lr / div_factor
-        rates = [first, lr, *[first] * three_phase, first / final_div_factor]
-        k = next((k for k, end in enumerate(ends) if n <= end), len(ends) - 1)
-        start = ends[k - 1] if k else 0
-        done = min(1.0, (n - start) / (ends[k] - start)) if ends[k] > start else 1.0
-        if anneal == "linear":
-            return rates[k] + (rates[k + 1] - rates[k]) * done
-        return rates[k + 1] + (rates[k] - rates[k + 1]) * (1 + math.cos(math.pi * done)) / 2
 
-    return Schedule(lr, rate)
+def _along_cycle(n: int, lr: float, *, ends: list[float], factors: tuple[float, float], anneal: str) -> float:
+    """The rate in phase k, which ends with step number ends[k]."""
+    first = lr / factors[0]
+    rates = [first, lr, *[first] * (len(ends) - 2), first / factors[1]]
+    k = next((k for k, end in enumerate(ends) if n <= end), len(ends) - 1)
+    start = ends[k - 1] if k else 0
+    done = min(1.0, (n - start) / (ends[k] - start)) if ends[k] > start else 1.0
+    if anneal == "linear":
+        return rates[k] + (rates[k + 1] - rates[k]) * done
+    return rates[k + 1] + (rates[k] - rates[k + 1]) * (1 + math.cos(math.pi * done)) / 2
 
 
 class Plateau(Schedule):
@@ -215,13 +229,16 @@ def plateau_decay(
         raise ValueError(f"plateau_decay: mode must be 'min' or 'max', threshold_mode 'rel' or 'abs', got {mode!r} and "
                          f"{threshold_mode!r}")  # fmt: skip
     sign = 1 if mode == "min" else -1
-
-    def better(value: float, best: float) -> bool:
-        limit = best * (1 - sign * threshold) if threshold_mode == "rel" else best - sign * threshold
-        return sign * value < sign * limit
-
-    def lower(lr: float) -> float:
-        lowered = max(lr * factor, final)
-        return lowered if lr - lowered > eps else lr
-
+    better = functools.partial(_is_better, sign=sign, threshold=threshold, relative=threshold_mode == "rel")
+    lower = functools.partial(_next_lower, factor=factor, final=final, eps=eps)
     return Plateau(lr, better, sign * math.inf, patience, cooldown, lower)
+
+
+def _is_better(value: float, best: float, *, sign: int, threshold: float, relative: bool) -> bool:
+    limit = best * (1 - sign * threshold) if relative else best - sign * threshold
+    return sign * value < sign * limit
+
+
+def _next_lower(lr: float, *, factor: float, final: float, eps: float) -> float:
+    lowered = max(lr * factor, final)
+    return lowered if lr - lowered > eps else lr

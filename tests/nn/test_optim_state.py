@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -174,3 +177,36 @@ def test_a_plateau_that_two_groups_share_is_saved_once() -> None:
     assert sorted(n for n in optimizer.state_dict() if "lr." in n) == [
         f"group.0.lr.{word}" for word in ("bad", "best", "reductions", "resting")
     ]
+
+
+SCHEDULES: dict[str, Callable[[], Any]] = {
+    "step_decay": lambda: nn.step_decay(0.1, every=2),
+    "exponential_decay": lambda: nn.exponential_decay(0.1, 0.5),
+    "cosine_decay": lambda: nn.cosine_decay(0.1, total=9, warmup=2, final=0.01),
+    "one_cycle": lambda: nn.one_cycle(0.1, total=9, three_phase=True),
+    "one_cycle, linear": lambda: nn.one_cycle(0.1, total=9, anneal="linear"),
+    "lambda_decay of a function of a module": lambda: nn.lambda_decay(0.1, math.exp),
+    "plateau_decay": lambda: nn.plateau_decay(0.1, factor=0.5, patience=0),
+    "plateau_decay, of the largest": lambda: nn.plateau_decay(0.1, mode="max", threshold_mode="abs", patience=0),
+}
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda optimizer: pickle.loads(pickle.dumps(optimizer))])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_copied_or_pickled_optimiser_with_a_schedule_goes_on_as_the_original(schedule: str, again: Any) -> None:
+    rate = SCHEDULES[schedule]()
+    original = nn.Adam([nn.parameter([1.0, 2.0])], lr=rate)
+    if isinstance(rate, nn.schedules.Plateau):
+        for value in (1.0, 1.0):
+            rate.update(value)
+    for _ in range(3):
+        original.params[0].grad = np.array([1.0, -1.0])
+        original.step()
+    alike = again(original)
+    for _ in range(4):
+        for optimizer in (original, alike):
+            optimizer.params[0].grad = np.array([0.5, 2.0])
+            optimizer.step()
+        assert alike.rate == original.rate
+    assert alike.params[0] is not original.params[0]
+    np.testing.assert_array_equal(alike.params[0].data, original.params[0].data)
