@@ -1,4 +1,4 @@
-"""Which of pytest's three reports of a test, on set-up, call and tear-down, a worker sends to the process that prints."""
+"""Which of a test's three reports, on set-up, call and tear-down, a worker sends to the process that prints."""
 
 import pytest
 
