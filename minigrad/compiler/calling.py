@@ -205,7 +205,7 @@ class Calling(Listing):
 
     def _check_index(self, index: Any) -> None:
         if any([x._data.dtype == bool for x in tree_leaves(index) if isinstance(x, Variable)]):
-            self.refuse("t[mask], whose shape depends on the mask's values,")
+            self.refuse("t[mask]", ", whose shape depends on the mask's values,")
 
     def constant(self, x: Any) -> Variable:
         """A Tensor for an array that is closed over, so that what rules compute from it is recorded as well."""
@@ -228,11 +228,12 @@ class Calling(Listing):
         except AttributeError:
             return id(x) in self.wrapped
 
-    def refuse(self, what: str) -> NoReturn:
-        """Raise for a look at values."""
+    def refuse(self, what: str, which: str = "") -> NoReturn:
+        """Raise for a look at values: by `what`, as Python writes it, and a remark on `which` values."""
         raise TypeError(
-            f"compile: `{what}` looks at values at {user_line()}, but the function is being traced, once for all "
-            "values that may come; compute with Tensors (mg.where instead of `if`), or do this outside of the function"
+            f"compile: `{what}`{which} looks at values at {user_line()}, but the function is being traced, once for "
+            "all values that may come; compute with Tensors (mg.where instead of `if`), or do this outside of the "
+            "function"
         )
 
     def _keep_generator(self, inputs: tuple[Any, ...]) -> None:

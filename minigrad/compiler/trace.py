@@ -143,7 +143,7 @@ class Trace(Calling, Interpretation):
         entry = self.gradients.get(t)
         if (entry and entry[0]) or t.order > self.start:
             return entry and entry[1]
-        return self.refuse("t.grad, which may hold a gradient from before,")
+        return self.refuse("t.grad", ", which may hold a gradient from before,")
 
     def _watch(self, owner: Any, name: str) -> Any:
         value = getattr(owner, name)

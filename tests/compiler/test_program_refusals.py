@@ -46,7 +46,7 @@ LOOKS = {
 def test_a_look_at_values_is_refused_with_the_line_and_a_remedy(name: str, kind: Any) -> None:
     with pytest.raises(TypeError) as error:
         mg.compile(LOOKS[name])(kind(X))
-    assert name.split(",")[0] in str(error.value)
+    assert f"compile: `{name.split(',')[0]}`" in str(error.value)
     assert "test_program_refusals.py:" in str(error.value)
     assert "mg.where" in str(error.value)
 
