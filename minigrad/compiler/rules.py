@@ -90,21 +90,13 @@ class TracedWalk(Walk):
                 if collected is None and form is None and term[0].layout.dtype is x.dtype:
                     sums[x] = term[0]
                 else:
-                    if type(collected) is not TracedSum:
-                        sums[x] = collected = TracedSum(x, collected)
-                    collected.forms.append(form)
-                    collected.values += term
+                    self._collect(x, form, term)
 
     def _note(self, node: Node, g: Value, kind: Kind, key: Any) -> None:
         """Call the rules of a node's primitive, and write a recipe if that can be followed."""
         listing = self.listing
         if kind.entry is not None:  # of x[t] there is another kind in each turn of a loop: no recipe for each
-            x: Any = node.inputs[0]
-            collected = self.sums[x]
-            if type(collected) is not TracedSum:
-                self.sums[x] = collected = TracedSum(x, collected)
-            collected.forms.append(_form(At, kind.entry, listing))
-            collected.values.append(g)
+            self._collect(node.inputs[0], _form(At, kind.entry, listing), [g])
             return
         t = listing.tensor_of(g)
         if not kind.repeatable:
@@ -119,6 +111,14 @@ class TracedWalk(Walk):
         recipe = _recipe([t, y, *read], noted, zip(wanted, self.added, strict=True), listing)
         if recipe is not None:
             kind.found[key] = recipe
+
+    def _collect(self, x: Any, form: Form | None, values: Sequence[Value]) -> None:
+        """Add a term of these Values to the sum of x."""
+        collected = self.sums[x]
+        if type(collected) is not TracedSum:
+            self.sums[x] = collected = TracedSum(x, collected)
+        collected.forms.append(form)
+        collected.values += values
 
     def add(self, x: Node, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape to the sum of x."""
