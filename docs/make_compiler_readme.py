@@ -165,8 +165,8 @@ CALLS = """The calls, as they are made at each replay (`gradient.program.describ
 
 ## What each pass is worth here, and how to find one that is wrong
 
-Not one pass is needed for right results. Needed are what is between them: that each value gets a place
-and each instruction that is no view a step (`schedule`), each piece of memory bytes of its own while it is needed
+Not one pass is needed for right results. Needed are what is between them: that each value gets a place,
+each instruction that is no view a step (both in `schedule`), each piece of memory bytes of its own while it is needed
 (`plan`).
 If a compiled function returned something else than the plain one, leave passes out one by one, by name:
 

@@ -148,10 +148,8 @@ class Step:
 
 #: A piece comes soon after another if there are no more steps between them than in a turn of a loop.
 SOON = 128
-#: So many pieces are put into the block one by one; of more, those that are alike share a lane, one after the other.
+#: Up to so many pieces are put into the block one by one, more in bundles of alike ones: then a plan's time is linear.
 PIECES = 256
-#: If there are more lanes, some lie side by side: then a plan's time is linear.
-LANES = 256
 
 
 def plan(
@@ -235,7 +233,7 @@ def _bundled(pieces: list[_Piece]) -> list[_Piece]:
     for piece in pieces:
         alike[piece.size, (piece.last - piece.first).bit_length()].append(piece)
     lanes = [_in_turn(group) for group in alike.values()]
-    many = -(-sum(map(len, lanes)) // LANES)
+    many = -(-sum(map(len, lanes)) // PIECES)
     return [_side_by_side(group[k : k + many]) for group in lanes for k in range(0, len(group), many)]
 
 

@@ -205,7 +205,6 @@ def test_memory_that_is_planned_in_bundles_holds_the_same_values(monkeypatch: py
     x, found = np.random.default_rng(1).standard_normal((3, 4)), []
     for pieces in (1024, 8, 3):
         monkeypatch.setattr(places, "PIECES", pieces)
-        monkeypatch.setattr(places, "LANES", pieces)
         compiled = mg.compile(mg.value_and_grad(f))
         compiled(x * 0.1)
         found.append((*compiled(x), compiled.program.nbytes))
