@@ -51,10 +51,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """xdist sends three reports of each test, which costs more than most tests do: here only those that tell something.
-
-    That set-up or tear-down passed is told if it took some time, as `--durations` would show it.
-    """
+    """xdist sends three reports of each test, dearer than most tests are: here only those that tell something."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
