@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,13 @@ import nn
 from nn.distributed import DataParallel, data_parallel
 
 
+def at_once(*error: Any) -> None:
+    """In place of Python's own words for an error, which come in pieces: those of two ranks may meet within a name."""
+    sys.stderr.write("".join(traceback.format_exception(*error)))
+
+
 def main() -> None:
+    sys.excepthook = at_once
     what, folder = sys.argv[1], Path(sys.argv[2])
     ranks = nn.distributed.world()
     last = ranks.rank == ranks.size - 1
