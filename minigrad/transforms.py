@@ -129,7 +129,8 @@ def _vjp(name: str, f: Function, call: Function, xs: tuple[Any, ...]) -> tuple[A
 
     def pullback(g: Any) -> tuple[Any, ...]:
         cotangents = []
-        for k, (c, y) in enumerate(zip(leaves_like(rebuild_y(outputs), g), outputs)):
+        given = leaves_like(rebuild_y(outputs), g, f"{name}: the cotangent of the result")
+        for k, (c, y) in enumerate(zip(given, outputs)):
             check_real(f"vjp: cotangent {k}", c)
             if not isinstance(c, Variable):
                 c = np.array(c, y.dtype)
@@ -253,7 +254,7 @@ def _check_directions(name: str, xs: Any, vs: Any) -> None:
             raise TypeError(
                 f"{name}: {label} must be a tuple of arguments, got {type(value).__name__}; write ({label[0]},)"
             )
-    leaves = tree_leaves(tuple(xs)), leaves_like(tuple(xs), tuple(vs))
+    leaves = tree_leaves(tuple(xs)), leaves_like(tuple(xs), tuple(vs), f"{name}: vs")
     for v in leaves[1]:
         check_real(f"{name}: vs", v)
     shapes = [[np.shape(leaf) for leaf in part] for part in leaves]

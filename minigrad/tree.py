@@ -28,8 +28,10 @@ def tree_leaves(tree: Any) -> list[Any]:
     return [tree]
 
 
-def leaves_like(tree: Any, other: Any) -> list[Any]:
+def leaves_like(tree: Any, other: Any, what: str = "tree") -> list[Any]:
     """The parts of `other` at the places of the leaves of `tree`, in the order of these; dicts match by key.
+
+    `what` is `other`'s name in a message.
 
     Raises:
         ValueError: if `other` has another structure.
@@ -37,13 +39,13 @@ def leaves_like(tree: Any, other: Any) -> list[Any]:
     if isinstance(tree, dict):
         if not isinstance(other, dict) or tree.keys() != other.keys():
             found = list(other) if isinstance(other, dict) else type(other).__name__
-            raise ValueError(f"tree: expected a dict with the keys {list(tree)}, got {found}")
-        return [leaf for key in tree for leaf in leaves_like(tree[key], other[key])]
+            raise ValueError(f"{what}: expected a dict with the keys {list(tree)}, got {found}")
+        return [leaf for key in tree for leaf in leaves_like(tree[key], other[key], what)]
     if isinstance(tree, (tuple, list)):
         if not isinstance(other, (tuple, list)) or len(tree) != len(other):
             size = len(other) if isinstance(other, (tuple, list)) else type(other).__name__
-            raise ValueError(f"tree: expected a tuple or list of {len(tree)}, got {size}")
-        return [leaf for part, twin in zip(tree, other) for leaf in leaves_like(part, twin)]
+            raise ValueError(f"{what}: expected a tuple or list of {len(tree)}, got {size}")
+        return [leaf for part, twin in zip(tree, other) for leaf in leaves_like(part, twin, what)]
     return [other]
 
 

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from ..messages import describe
+from ..record import Variable
+from ..tree import flatten, tree_leaves, tree_map
 from .arguments import changed, chosen_inputs, options_of, own_dtype, reject
 from .comparison import Comparison
 from .problem import Arrays, GradientError, KinkError, Map, Options, Problem, nothing_in
 from .progress import watched
-from .recorded import dtype_of
+from .recorded import dtype_of, paths
 from .reproduction import reproduction
+from .returned import Rule, array_of_numbers, leaves_of, of_inputs, of_result
 from .structure import check_structure
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
@@ -37,14 +40,18 @@ def check_vjp(
     """Compare a hand-written pullback of a plain NumPy function, g -> Jᵀ g, with finite differences; no Tensor needed.
 
     Args:
-        f: takes arrays, returns an array or a tuple of them.
-        vjp: `vjp(g, *inputs)` with g like f's result returns one array like the input, or a tuple, one per input.
-        inputs: floats or arrays; integer arrays are handed on and not differentiated.
+        f: takes arrays, or trees (tuples, lists, dicts) of them, and returns an array or a tree of them.
+        vjp: `vjp(g, *inputs)` with g like f's result returns what is like the input, or a tuple, one for each of
+            several inputs; None stands for what has no derivative.
+        inputs: floats, arrays or trees of them; integer arrays are handed on and not differentiated. A list of numbers
+            is an array, as for NumPy.
 
     For the other arguments, and what is raised, see `check_grad`.
 
     Example:
         >>> check_vjp(np.sin, lambda g, x: g * np.cos(x), np.array([0.3, 2.0]))
+        >>> area = lambda size: size["w"] * size["h"]
+        >>> check_vjp(area, lambda g, size: {"w": g * size["h"], "h": g * size["w"]}, {"w": 3.0, "h": 2.0})
     """
     _check("check_vjp", f, vjp, inputs, wrt, options_of(1, rtol, atol, eps, mode, on_kink, copies), seed)
 
@@ -65,10 +72,11 @@ def check_jvp(
     """Compare a hand-written forward rule of a plain NumPy function, v -> J v, with finite differences.
 
     Args:
-        f: takes arrays, returns an array or a tuple of them.
-        jvp: `jvp(v, *inputs)` returns what f returns; v is an array like the input, or a tuple of them, one per input
-            (0 for an input that is not differentiated).
-        inputs: floats or arrays; integer arrays are handed on and not differentiated.
+        f: takes arrays, or trees (tuples, lists, dicts) of them, and returns an array or a tree of them.
+        jvp: `jvp(v, *inputs)` returns what is like f's result; v is like the input, or a tuple, one for each of several
+            inputs (0 for what is not differentiated).
+        inputs: floats, arrays or trees of them; integer arrays are handed on and not differentiated. A list of numbers
+            is an array, as for NumPy.
 
     For the other arguments, and what is raised, see `check_grad`.
 
@@ -107,54 +115,64 @@ def check_plain(
 ) -> None:
     """`check_vjp` or `check_jvp`, by name, with another way to reproduce it."""
     forward = name == "check_jvp"
-    chosen = [k for k in chosen_inputs(name, inputs, wrt) if dtype_of(inputs[k]).kind == "f"]
-    if not chosen:
+    written = Rule(name.removeprefix("check_"), rule)
+    inputs = [array_of_numbers(x) for x in inputs]
+    chosen = chosen_inputs(name, inputs, wrt)
+    places = [  # (input, leaf in it, label, value) of all that is differentiated
+        (k, j, f"input {k}{path}", leaf._data if isinstance(leaf, Variable) else leaf)
+        for k in chosen
+        for j, (leaf, path) in enumerate(zip(tree_leaves(inputs[k]), paths(inputs[k])))
+        if dtype_of(leaf).kind == "f"
+    ]
+    if not places:
         raise TypeError(f"{name}: no input is floating-point, so there is nothing to differentiate")
-    single = True
+    flat = [flatten(x) for x in inputs]
+    result_like: Any = None
+
+    def filled(xs: Arrays, others: Callable[[Any], Any]) -> list[Any]:
+        """The inputs with xs in the places of what is differentiated."""
+        new = {(k, j): x for (k, j, _, _), x in zip(places, xs)}
+        return [
+            rebuild([new[k, j] if (k, j) in new else others(leaf) for j, leaf in enumerate(leaves)])
+            for k, (leaves, rebuild) in enumerate(flat)
+        ]
 
     def full(xs: Arrays) -> list[Any]:
-        values = list(inputs)
-        for k, x in zip(chosen, xs):
-            values[k] = x
-        return values
+        return filled(xs, lambda leaf: leaf)
 
     def value(xs: Arrays) -> Arrays:
-        nonlocal single
+        nonlocal result_like
         y = f(*full(xs))
-        single = not isinstance(y, (tuple, list))
-        parts = [np.asarray(part) for part in ([y] if single else y)]
+        parts = [np.asarray(part) for part in tree_leaves(y)]
         if not any(part.dtype.kind in "fc" for part in parts) or any(part.dtype.kind not in "fcbiu" for part in parts):
-            raise nothing_in(y, "a floating-point array, or a tuple of arrays that holds one")
+            raise nothing_in(y, "a floating-point array, or a tree of arrays that holds one")
+        result_like = tree_map(np.asarray, y)
         return [_floating(part) for part in parts]
 
     def linearize(xs: Arrays) -> Callable[[Arrays], Arrays]:
         def pullback(gs: Arrays) -> Arrays:
-            result = rule(gs[0] if single else tuple(gs), *full(xs))
-            results = list(result) if isinstance(result, (tuple, list)) else [result]
-            if len(results) not in (len(inputs), len(chosen)):
-                raise GradientError(
-                    f"vjp returned {len(results)} arrays for {len(inputs)} inputs; return one for each, None where "
-                    "there is no derivative"
-                )
-            return [
-                _result(name, r) for r in (results if len(results) != len(inputs) else [results[k] for k in chosen])
-            ]
+            result = written(flatten(result_like)[1](gs), full(xs))
+            found = {
+                (k, j): leaf
+                for k, part in zip(chosen, of_inputs(written, result, inputs, chosen))
+                for j, leaf in enumerate(leaves_of(inputs[k], part))
+            }
+            return [_result(written, label, found[k, j]) for k, j, label, _ in places]
 
         def pushforward(vs: Arrays) -> Arrays:
-            tangents: list[Any] = [0.0] * len(inputs)
-            for k, v in zip(chosen, vs):
-                tangents[k] = v
-            result = rule(tangents[0] if len(inputs) == 1 else tuple(tangents), *full(xs))
-            return [_result(name, r) for r in (result if isinstance(result, (tuple, list)) else [result])]
+            tangents = filled(vs, lambda leaf: 0.0)
+            result = written(tangents[0] if len(inputs) == 1 else tuple(tangents), full(xs))
+            found = leaves_of(result_like, of_result(written, result, result_like))
+            return [_result(written, f"output {k}", leaf) for k, leaf in enumerate(found)]
 
         return pushforward if forward else pullback
 
-    xs = [np.array(inputs[k], np.float64) for k in chosen]
+    xs = [np.array(leaf, np.float64) for *_, leaf in places]
     rng = np.random.default_rng(seed)
     try:
         with watched(name):
-            problem = Problem(Map(value, linearize, forward), xs, [f"input {k}" for k in chosen])
-            check_structure(problem, [own_dtype(inputs[k]) for k in chosen], rng, options.copies)
+            problem = Problem(Map(value, linearize, forward), xs, [label for _, _, label, _ in places])
+            check_structure(problem, [own_dtype(leaf) for *_, leaf in places], rng, options.copies)
             Comparison(problem, options, rng).run()
     except GradientError as error:
         raise GradientError(f"{error}\n\n{reproduce()}") from error.__cause__
@@ -170,11 +188,10 @@ def _floating(array: np.ndarray) -> np.ndarray:
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
-def _result(name: str, r: Any) -> np.ndarray:
+def _result(rule: Rule, place: str, r: Any) -> np.ndarray:
     if r is None:
-        whose = "an input that is differentiated" if name == "check_vjp" else "an output"
-        hint = "; name the others with wrt=" if name == "check_vjp" else ""
-        raise GradientError(f"{name.removeprefix('check_')} returned None for {whose}; is a `return` missing?{hint}")
+        hint = " (wrt= names the inputs that have a derivative)" if rule.role == "vjp" else ""
+        raise GradientError(f"{rule} returned None for {place}, which is differentiated; is a `return` missing?{hint}")
     if np.asarray(r).dtype.kind not in "fiubc":
-        raise GradientError(f"{name.removeprefix('check_')} returned a {type(r).__name__} where an array belongs")
+        raise GradientError(f"{rule} returned a {type(r).__name__} where an array belongs, for {place}")
     return np.asarray(r)
