@@ -40,12 +40,16 @@ def of_rule(name: str, which: str, error: Exception, line: str | None) -> Except
         return error
     place = line or "unknown: run the forward pass under mg.detect_anomaly() to see its line"
     text = f"{name}: {which} raised {type(error).__name__}: {error}; forward call: {place}"
+    return told(same_kind(error, text), error)
+
+
+def same_kind(error: Exception, text: str) -> Exception:
+    """An error of the same kind with another text; RuntimeError if that is not one of Python's or NumPy's."""
     kind = next(k for k in type(error).__mro__ if k.__module__ in ("builtins", "numpy.exceptions", "numpy.linalg"))
     try:
-        made = RuntimeError(text) if kind is Exception else kind(text)
+        return RuntimeError(text) if kind is Exception else kind(text)
     except TypeError:  # a kind that wants more than a text
-        made = RuntimeError(text)
-    return told(made, error)
+        return RuntimeError(text)
 
 
 def told(error: Exception, cause: BaseException | None = None) -> Exception:

@@ -13,19 +13,24 @@ from typing import Any
 
 import numpy as np
 
+from ..messages import check_unmasked
 from ..record import Variable
 from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
-from .arguments import changed, options_of
+from .arguments import changed, check_number, options_of
+from .calls_of_cells import call, check_signature, described, shown
 from .check import check_tensors
 from .contract import Contract
 from .problem import GradientError, KinkError
 from .progress import watched
 from .recorded import paths
 from .reproduction import reproduction
-from .unrolled import FunctionOf, described
+from .unrolled import FunctionOf
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
+
+
+_OTHERWISE = "\n  a cell that takes other arguments is made by a function of your own: lambda I, H: MyCell(I, H, rng=0)"
 
 
 def check_cell(
@@ -59,7 +64,7 @@ def check_cell(
 
     Args:
         factory: `factory(I, H)` returns the cell; write a lambda to pass more. I and H should differ. A function
-            (x, state) is a cell whose state is one Tensor (B, H).
+            (x, state) is a cell whose state is one Tensor (B, H). A step with a parameter t is given the time's number.
         I, H: sizes of inputs (B, I) and of whatever H means to the factory.
         B, T: rows of the batch and time steps; B >= 2 and T >= 3 let no fault hide.
         inputs: for a cell whose inputs are no rows: an array (T, B, ...), or a tuple, list or dict of them; T and B are
@@ -72,6 +77,7 @@ def check_cell(
         GradientError: naming what fails: for a wrong derivative the parameter, the primitive, and the time step.
         KinkError: (a ValueError) if no verdict is possible at these random values; try another seed.
         TypeError: if the factory's result is no cell.
+        Exception: what the cell raises, of the same kind, with what it was called with.
         ValueError: if B, T or `inputs` leave nothing to run.
 
     Example:
@@ -79,29 +85,38 @@ def check_cell(
     """
     options = options_of(order, rtol, on_kink=on_kink, copies=copies)
     rng = np.random.default_rng(seed)
-    if not isinstance(factory, type) and hasattr(factory, "step"):
+    a_cell = not isinstance(factory, type) and hasattr(factory, "step")
+    if a_cell or not callable(factory):
+        which = ", which is one" if a_cell else ""
         raise TypeError(
-            f"check_cell: factory must be a function of (I, H) that returns a cell, got a {type(factory).__name__}, "
-            "which is one; pass its class, or lambda I, H: ..."
+            f"check_cell: factory must be a function of (I, H) that returns a cell, got {described(factory)}{which}; "
+            "pass its class, or lambda I, H: ..."
         )
-    made = factory(I, H)
-    name = f"check_cell: {type(made).__name__}: "
-    if inspect.isroutine(made) or isinstance(made, functools.partial):
+    made = call("check_cell: ", "factory(I, H)", factory, {"I": I, "H": H}, hint=_OTHERWISE)
+    a_function = inspect.isroutine(made) or isinstance(made, functools.partial)
+    name = f"check_cell: {getattr(made, '__name__', 'function') if a_function else type(made).__name__}: "
+    if a_function:
         made = FunctionOf(made, H)
     if not hasattr(made, "initial_state") or not (hasattr(made, "step") or callable(made)):
         raise TypeError(
             f"{name}a cell needs initial_state(B), and step(x, state) or a call of the same form; factory(I, H) must "
             f"return one, and returned {described(made)}"
         )
+    if not hasattr(made, "step") and hasattr(made, "cells"):
+        raise TypeError(
+            f"{name}this is a loop over time, not the step of one; pass the class of its cell, as nn.LSTMCell of "
+            "nn.LSTM (check_grad checks a whole network)"
+        )
+    check_signature(name, made)
     parameters = named_parameters(made)
     values = [p.data.astype(np.float64) + 0.5 * rng.standard_normal(p.shape) for p in parameters.values()]
     with watched("check_cell"):
         xs = rng.standard_normal((_at_least(1, "T", T), _at_least(1, "B", B), I)) if inputs is None else _read(inputs)
-        run = Contract(made, list(parameters.values()), values, xs, rng)
+        run = Contract(name, made, list(parameters.values()), values, xs, rng, I if inputs is None else 0)
         given = {"I": I, "H": H} | ({"B": B, "T": T} if inputs is None else {"inputs": inputs})
         given |= changed(options, order=(order, 2), integers=(integers, None)) | {"seed": seed}
         try:
-            run.check(list(parameters), I if inputs is None else 0, integers)
+            run.check(list(parameters), integers)
             floating = [x for x in tree_leaves(xs) if x.dtype.kind == "f"]
             labels = [f"parameter {key}" for key in parameters]
             labels += [f"xs{path}" for path, moves in zip(paths(xs), run.floating) if moves]
@@ -129,6 +144,7 @@ def check_cell(
 
 
 def _at_least(least: int, name: str, value: int) -> int:
+    check_number(f"check_cell: {name}", value)
     if value < least:
         raise ValueError(f"check_cell: {name} must be at least {least}, got {value}")
     return value
@@ -138,18 +154,19 @@ def _read(inputs: Any) -> Any:
     """The user's inputs as a tree of arrays (T, B, ...), floats in float64."""
 
     def read(x: Any) -> np.ndarray:
+        check_unmasked("check_cell: inputs", x)
         array = np.array(x._data if isinstance(x, Variable) else x)
         return array.astype(np.float64) if array.dtype.kind == "f" else array
 
     xs = tree_map(read, inputs)
     leaves = tree_leaves(xs)
     shapes = [x.shape for x in leaves]
+    if any(x.dtype.kind not in "fiub" for x in leaves):
+        raise TypeError(f"check_cell: inputs must be numbers, in an array or a tree of them, got {shown(inputs)}")
     if not leaves or any(len(shape) < 2 or shape[:2] != shapes[0][:2] or 0 in shape[:2] for shape in shapes):
         raise ValueError(
-            f"check_cell: inputs must be arrays (T, B, ...) with one T and one B of at least 1, got shapes {shapes}"
+            f"check_cell: inputs must be arrays (T, B, ...) with one T and one B of at least 1, got {shown(xs)}"
         )
-    if any(x.dtype.kind not in "fiub" for x in leaves):
-        raise TypeError(f"check_cell: inputs must be numbers, got {[str(x.dtype) for x in leaves]}")
     return xs
 
 

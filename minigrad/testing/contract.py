@@ -13,9 +13,10 @@ from ..record import Variable
 from ..shapes import stack
 from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
+from .calls_of_cells import call, check_times, described, takes_time
 from .problem import Arrays, GradientError
 from .recorded import paths
-from .unrolled import Unrolled, at, described, ordered, states_of
+from .unrolled import Unrolled, at, ordered, states_of
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -28,39 +29,53 @@ def _where_going(going: np.ndarray, new: Any, old: Any) -> Any:
     return where(going.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
 
+def structure_of(tree: Any) -> Any:
+    """A tree without its leaves; a list is another structure than a tuple."""
+    return tree_map(lambda _: None, tree)
+
+
+def _remedy(new: Any, old: Tensor) -> str:
+    """What to write for a part of the state that is no longer what it was."""
+    if isinstance(new, np.ndarray):
+        return "; an array has no gradient: compute it from Tensors"
+    if isinstance(new, Tensor) and new.shape == old.shape and new.dtype.kind == old.dtype.kind == "f":
+        return f"; integers and float64 beside {old.dtype} change its dtype: write n.astype(h.dtype) for them"
+    return ""
+
+
 class Contract(Unrolled):
     """What a cell must fulfil over one sequence; each check raises `GradientError` where it does not."""
 
     random = False  # whether a run draws random numbers
     projects_at_random = False
 
-    def check(self, names: list[str], I: int, integers: bool | None) -> None:
-        """Run every check of this page; `names` are the parameters', and I > 0 the size of inputs that are rows."""
+    def check(self, names: list[str], integers: bool | None) -> None:
+        """Run every check of this page; `names` are the parameters'."""
         self.check_state_is_kept()
         self.check_repeatable()
         self.check_rows()
         self.check_two_pieces()
         self.check_plain_call()
-        if I:
-            self.check_integers(I, integers)
+        if self.rows:
+            self.check_integers(self.rows, integers)
         self.check_padding()
         self.check_parameters_matter(names)
 
     def check_state_is_kept(self) -> None:
         """In the dtype the cell was made in."""
         cell = self.with_parameters(self.parameters)
-        before = cell.initial_state(self.B)
+        before = self.first(cell, self.B)
         state = before
         with no_grad():
             projected = self.project(cell, self.tensors(self.xs, self.dtype))
+            check_times(self.name, projected, self.T)
             for t in range(self.T):
-                result = self.step(cell, at(projected, t), state)
+                result = self.step(cell, at(projected, t), state, t)
                 if not isinstance(result, tuple) or len(result) != 2:
-                    raise GradientError(
-                        f"a step must return (output, state), got {type(result).__name__}; is a `return` missing?"
-                    )
+                    missing = "; is a `return` missing?" if result is None else ""
+                    raise GradientError(f"a step must return (output, state), got {described(result)}{missing}")
                 output, state = result
-                if paths(state) != self.state_paths:
+                if paths(state) != self.state_paths or structure_of(state) != structure_of(before):
                     shapes = tree_map(np.shape, state), tree_map(np.shape, before)
                     raise GradientError(
                         f"time step {t} returns a state of another structure than initial_state(B): {shapes[0]} "
@@ -70,6 +85,7 @@ class Contract(Unrolled):
                     if not isinstance(new, Tensor) or (new.shape, new.dtype) != (old.shape, old.dtype):
                         raise GradientError(
                             f"time step {t} turns state{path} from {described(old)} into {described(new)}"
+                            + _remedy(new, old)
                         )
                 for y in tree_leaves(output) or [output]:
                     if not isinstance(y, Tensor) or not y.ndim or y.shape[0] != self.B or y.dtype != self.dtype:
@@ -149,7 +165,7 @@ class Contract(Unrolled):
         for cut in range(1, self.T):
             cell, state = self.cell(), self.state()
             first, carried = self.run(cell, at(self.xs, slice(cut)), state)
-            second, final = self.run(cell, at(self.xs, slice(cut, None)), carried)
+            second, final = self.run(cell, at(self.xs, slice(cut, None)), carried, cut)
             self._same(
                 f"a sequence cut after {cut} steps, with the state carried, differs", (first + second, final), whole
             )
@@ -167,7 +183,8 @@ class Contract(Unrolled):
                         at(whole, t),
                         self.project(cell, self.tensors(at(self.xs, t))),
                     )
-        if not callable(cell) or not hasattr(cell, "step"):
+        time = self.timed and takes_time(getattr(cell, "forward", cell))
+        if not callable(cell) or not hasattr(cell, "step") or self.timed != time:
             return
         expected, final = self.run(self.cell(), self.xs, self.state())
         state = self.state()
@@ -175,7 +192,8 @@ class Contract(Unrolled):
         with no_grad():
             for t in range(self.T):
                 try:
-                    output, state = cell(self.tensors(at(self.xs, t)), state)
+                    given = {"x": self.tensors(at(self.xs, t)), "state": state}
+                    output, state = call(self.name, "the plain call", cell, given, t if time else None)
                 except (TypeError, ValueError):
                     if isinstance(self.xs, np.ndarray):
                         raise
@@ -194,7 +212,7 @@ class Contract(Unrolled):
             with no_grad():
                 projected = self.project(cell, numbers)
                 for t in range(self.T):
-                    output, state = self.step(cell, at(projected, t), state)
+                    output, state = self.step(cell, at(projected, t), state, t)
                     found.append(tree_leaves(output))
         except (TypeError, ValueError, IndexError) as error:
             if wanted:
@@ -212,7 +230,7 @@ class Contract(Unrolled):
         cell = self.cell()
         projected, outputs = self.project(cell, xs), []
         for t in range(self.T):
-            output, new = self.step(cell, at(projected, t), state)
+            output, new = self.step(cell, at(projected, t), state, t)
             state = tree_map(partial(_where_going, t < lengths), new, state)
             outputs.append(output)
         return outputs, state
@@ -244,7 +262,7 @@ class Contract(Unrolled):
             values = [Tensor(v + 0.1 * (j == k) * self.rng.standard_normal(v.shape)) for j, v in enumerate(self.values)]
             cell = self.with_parameters(values)
             with no_grad():
-                start = self.moved(cell.initial_state(self.B), self.start)
+                start = self.moved(self.first(cell, self.B), self.start)
             after = _arrays(self.run(cell, self.xs, start))
             if values[k].size and all(np.array_equal(a, b) for a, b in zip(leaves, after)):
                 raise GradientError(

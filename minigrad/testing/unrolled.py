@@ -14,6 +14,7 @@ from ..modes import no_grad
 from ..record import Node, clock
 from ..tensor import Tensor
 from ..tree import flatten, tree_leaves, tree_map
+from .calls_of_cells import call, described, step_of, takes_time
 from .problem import Arrays
 from .recorded import paths
 
@@ -24,18 +25,10 @@ class FunctionOf:
     """A function (x, state) -> (output, state) as a cell whose state is one Tensor (B, H)."""
 
     def __init__(self, f: Callable[..., Any], H: int) -> None:
-        self.f, self.H = f, H
+        self.step, self.H = f, H
 
     def initial_state(self, B: int) -> Tensor:
         return Tensor(np.zeros((B, self.H)))
-
-    def step(self, x: Any, state: Any) -> Any:
-        return self.f(x, state)
-
-
-def described(y: Any) -> str:
-    kind = "an array" if isinstance(y, np.ndarray) else f"a {type(y).__name__}"
-    return f"{kind} of shape {np.shape(y)} and dtype {getattr(y, 'dtype', None)}"
 
 
 def at(tree: Any, index: Any) -> Any:
@@ -49,11 +42,23 @@ class Unrolled:
     Parameters are replaced, not changed: `copy.deepcopy` with a memo puts other tensors wherever the cell holds its
     own, and copies its random generators as they were at first. So every run draws the same numbers.
 
+    `name` begins messages, `rows` is the size I of inputs that the checker has drawn, 0 if they are the user's.
+
     Raises:
         TypeError: if a part of the state is no Tensor of numbers with the batch along its first axis.
     """
 
-    def __init__(self, made: Any, parameters: list[Tensor], values: Arrays, xs: Any, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        name: str,
+        made: Any,
+        parameters: list[Tensor],
+        values: Arrays,
+        xs: Any,
+        rng: np.random.Generator,
+        rows: int = 0,
+    ) -> None:
+        self.name, self.rows, self.timed = name, rows, takes_time(step_of(made))
         self.made, self.parameters, self.values, self.xs, self.rng = made, parameters, values, xs, rng
         leaves, self.rebuild_xs = flatten(xs)
         self.T, self.B = leaves[0].shape[:2]
@@ -63,13 +68,14 @@ class Unrolled:
         whose = parameters or [s for s in tree_leaves(made.initial_state(self.B)) if isinstance(s, Tensor)]
         self.dtype = next((s.dtype for s in whose if s.dtype.kind == "f"), np.dtype(np.float64))
         for B in (self.B + 1, self.B):
-            first, self.rebuild = flatten(self.cell().initial_state(B))
+            first, self.rebuild = flatten(self.first(self.cell(), B))
             self.state_paths = paths(self.rebuild(first))
             for leaf, path in zip(first, self.state_paths):
                 if not isinstance(leaf, Tensor) or leaf.shape[:1] != (B,) or leaf.dtype.kind not in "fiub":
+                    empty = "; without a state of its own a cell has the state ()" if leaf is None else ""
                     raise TypeError(
-                        f"check_cell: {type(made).__name__}: state{path} of initial_state({B}) must be a Tensor of "
-                        f"numbers with the batch of {B} along its first axis, got {described(leaf)}"
+                        f"{self.name}state{path} of initial_state({B}) must be a Tensor of numbers with "
+                        f"the batch of {B} along its first axis, got {described(leaf)}{empty}"
                     )
         self.moving = [leaf.dtype.kind == "f" for leaf in first]  # the others, such as counters, have no gradient
         start = [rng.standard_normal(leaf.shape) if moves else None for leaf, moves in zip(first, self.moving)]
@@ -107,17 +113,32 @@ class Unrolled:
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def step(cell: Any, x: Any, state: Any) -> Any:
+    def first(self, cell: Any, B: int) -> Any:
+        """The initial state."""
+        return call(self.name, f"initial_state({B})", cell.initial_state, {"B": B})
+
+    def step(self, cell: Any, x: Any, state: Any, t: int) -> Any:
         """One step from what `project` made of x; a state's plain integers and booleans become Tensors, as in a run."""
-        result = cell.step(x, state) if hasattr(cell, "step") else cell(x, state)
+        given = {"x": x, "state": state}
+        result = call(self.name, f"step {t}", step_of(cell), given, t if self.timed else None, self._hint())
         if not isinstance(result, tuple) or len(result) != 2:
             return result
         return result[0], ordered(tree_map(_lifted, result[1]), state)
 
-    @staticmethod
-    def project(cell: Any, xs: Any) -> Any:
-        return cell.project(xs) if hasattr(cell, "project") else xs
+    def project(self, cell: Any, xs: Any) -> Any:
+        if not hasattr(cell, "project"):
+            return xs
+        return call(self.name, "project(xs)", cell.project, {"xs": xs}, hint=self._hint())
+
+    def _hint(self) -> str:
+        """What to write for a cell that takes no rows."""
+        if not self.rows:
+            return ""
+        like = f"np.random.default_rng(0).standard_normal(({self.T}, {self.B}, {self.rows}))"
+        return (
+            "\n  inputs= is missing, so the xs were rows (T, B, I); a cell that takes something else, such as a dict, "
+            f'is given it: check_cell(..., inputs={{"x": {like}, ...}}), or a tuple of arrays, or one of another shape'
+        )
 
     def moved(self, initial: Any, by: list[Any]) -> Any:
         """An initial state with something added to each of its floating-point parts."""
@@ -129,12 +150,12 @@ class Unrolled:
         n, m = len(self.parameters), sum(self.floating)
         cell, given = self.with_parameters(list(tensors[:n])), iter(tensors[n : n + m])
         xs = tree_map(lambda x: next(given) if x.dtype.kind == "f" else x, self.xs)
-        state = self.moved(cell.initial_state(self.B), list(tensors[n + m :]))
+        state = self.moved(self.first(cell, self.B), list(tensors[n + m :]))
         projected = self.project(cell, xs)
         outputs, marks = [], []
         for t in range(self.T):
             marks.append(clock())
-            output, state = self.step(cell, at(projected, t), state)
+            output, state = self.step(cell, at(projected, t), state, t)
             outputs.append(output)
         self.marks = [*marks, clock()]
         return [*outputs, state]
@@ -149,20 +170,20 @@ class Unrolled:
         make = lambda x: Tensor(x, dtype=dtype, requires_grad=requires_grad) if x.dtype.kind == "f" else x
         return tree_map(make, xs)
 
-    def run(self, cell: Any, xs: Any, state: Any) -> tuple[list[Arrays], Any]:
-        """Outputs at each time, as arrays, and the final state; not recorded."""
+    def run(self, cell: Any, xs: Any, state: Any, start: int = 0) -> tuple[list[Arrays], Any]:
+        """Outputs at each time, the first of which is `start`, as arrays, and the final state; not recorded."""
         outputs = []
         with no_grad():
             projected = self.project(cell, self.tensors(xs))
             for t in range(len(tree_leaves(xs)[0])):
-                output, state = self.step(cell, at(projected, t), state)
+                output, state = self.step(cell, at(projected, t), state, start + t)
                 outputs.append([np.array(y._data) for y in tree_leaves(output)])
         return outputs, state
 
     def state(self, rows: slice = slice(None)) -> Any:
         """The state that the random start makes of the initial state, or some rows of it."""
         with no_grad():
-            whole = self.moved(self.cell().initial_state(self.B), self.start)
+            whole = self.moved(self.first(self.cell(), self.B), self.start)
         self.draw_again(self.shared, self.drawn)
         return tree_map(lambda s: Tensor(s._data[rows]), whole)
 
