@@ -95,7 +95,8 @@ class TracedWalk(Walk):
     def _note(self, node: Node, g: Value, kind: Kind, key: Any) -> None:
         """Call the rules of a node's primitive, and write a recipe if that can be followed."""
         listing = self.listing
-        if kind.entry is not None:  # of x[t] there is another kind in each turn of a loop: no recipe for each
+        # of x[t] there is another kind in each turn of a loop: no recipe for each; a tap and +x may stand for x[t]
+        if kind.entry is not None and node.primitive is kind.primitive:
             self._collect(node.inputs[0], _form(At, kind.entry, listing), [g])
             return
         t = listing.tensor_of(g)
@@ -106,7 +107,7 @@ class TracedWalk(Walk):
         self.added = []
         noted, _ = _noting(listing, super().pass_on, node, t)
         _, y, *operands = self.operands
-        # a tap and +x stand for what another call made, whose inputs are others; their rules read g alone
+        # a tap and +x have other inputs than the call that made what they stand for; their rules read g alone
         read = [x for x, like in zip(operands, kind.inputs) if type(like) is Layout]
         recipe = _recipe([t, y, *read], noted, zip(wanted, self.added, strict=True), listing)
         if recipe is not None:
