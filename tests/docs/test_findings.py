@@ -31,7 +31,9 @@ def test_script_tells_what_it_shows_and_can_fail(script: Path) -> None:
     positions = [text.index(f"\n# {word}:") for word in ("Versions", "Behaviour", "A good guess", "Seen")]
     assert positions == sorted(positions)
     assert "set -euo pipefail\nwork=$(mktemp -d)\ntrap 'rm -rf \"$work\"' EXIT\n" in text
-    assert 'sys.exit("CHANGED: ' in text or 'sys.exit(f"CHANGED: ' in text
+    assert re.search(r'sys\.exit\(f?"CHANGED: ', text) or re.search(
+        r"console\.error\(`CHANGED: .+\n +process\.exit\(1\)", text
+    )
     assert "import minigrad" not in text
 
 
@@ -39,10 +41,13 @@ def test_script_tells_what_it_shows_and_can_fail(script: Path) -> None:
 def test_script_installs_exact_versions_that_its_header_names(script: Path) -> None:
     text = script.read_text()
     header = text[: text.index("# Seen:")]
-    installed = re.findall(r"pip\" install --quiet (.+)", text)
-    assert len(installed) == 1
-    for requirement in installed[0].replace("'", "").split():
-        name, version = requirement.split("==")
+    by_pip = re.findall(r"pip\" install --quiet (.+)", text)
+    by_npm = re.findall(r"npm install --silent --no-fund --no-audit --prefix \"\$work\" (.+)", text)
+    assert len(by_pip) == text.count('pip" install') <= 1
+    assert len(by_npm) == text.count("npm install") <= 1
+    assert by_pip + by_npm
+    required = [requirement.split("==") for line in by_pip for requirement in line.replace("'", "").split()]
+    for name, version in required + [requirement.rsplit("@", 1) for line in by_npm for requirement in line.split()]:
         assert f"{name.partition('[')[0].removesuffix('lib')} {version}" in header
 
 
