@@ -14,6 +14,7 @@ import numpy as np
 
 from . import kernels
 from .composed import of_one
+from .messages import check_real
 from .ops import _masked, _nonzero, _product, _ratio, equal, exp, isnan, negative, sqrt, square, where
 from .primitive import primitive
 from .record import Variable
@@ -153,6 +154,7 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
     tensor([ 0., -1.,  2.])
     """
     if not hasattr(x, "dtype"):
+        check_real("nan_to_num: x", x)
         x = np.asarray(x)
     if x.dtype.kind != "f":
         return x

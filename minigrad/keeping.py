@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .messages import check_operand, lost
+from .messages import MASKABLE, check_operand, check_unmasked, lost
 from .record import Variable
 
 #: Python's own types, besides lists and tuples, that NumPy reads as arrays
@@ -24,6 +24,15 @@ def immutable(x: Any) -> bool:
     for part in x:  # noqa: SIM110 (twice as fast as `all`)
         if type(part) not in _IMMUTABLE:
             return False
+    return True
+
+
+def changeable(name: str, x: Any) -> bool:
+    """Whether a record has to keep a copy of the operand `x`; TypeError for a masked array, or a list of some."""
+    if type(x) in _IMMUTABLE or immutable(x):  # the first is the quick case
+        return False
+    if isinstance(x, MASKABLE):
+        check_unmasked(f"{name}: an input", x)
     return True
 
 
@@ -61,4 +70,6 @@ def kept(static: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments that a record keeps: these themselves where nobody can change them."""
     if _IMMUTABLE.issuperset(map(type, static.values())):
         return static
+    for name, x in static.items():
+        check_unmasked(f"the argument {name}", x)
     return {name: frozen(x) for name, x in static.items()}

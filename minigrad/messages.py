@@ -94,9 +94,17 @@ def check_real(what: str, x: Any) -> None:
         raise TypeError(f"{what} must be real numbers or booleans, got dtype {array.dtype}: {reprlib.repr(x)}")
 
 
+#: what may be a masked array, or hold some
+MASKABLE = np.ndarray, list, tuple
+
+
 def check_unmasked(what: str, x: Any) -> None:
-    """Raise TypeError for a masked array."""
-    if isinstance(x, np.ndarray) and type(x) is not np.ndarray and hasattr(x, "mask"):
+    """Raise TypeError for a masked array, or one in a list or tuple, of which NumPy makes an array without its mask."""
+    if isinstance(x, (list, tuple)):
+        if x and type(x[0]) not in (float, int):
+            for part in x:
+                check_unmasked(what, part)
+    elif isinstance(x, np.ndarray) and type(x) is not np.ndarray and hasattr(x, "mask"):
         raise TypeError(
             f"{what}: the mask of the masked array, {describe(x)}, would be lost; pass x.filled(0), and choose with "
             "mg.where(np.ma.getmaskarray(x), ..., ...); losses take lengths= and ignore_index="

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy import ndarray
 
 from .callers import LIBRARIES, OURS, caller, package
 from .details import noted
 from .docstrings import Docstring
 from .interpretation import interpreting
-from .keeping import freeze, immutable, kept
+from .keeping import changeable, freeze, kept
 from .modes import innermost, recording
 from .naming import Named
 from .reads import unread_by
@@ -142,7 +143,7 @@ class Primitive(Refusals, Named):
                 sources.append(x.node)
                 operands.append(x._data)
             else:
-                special = special or not immutable(x)
+                special |= type(x) is ndarray or changeable(self.name, x)
                 sources.append(None)
                 operands.append(x)
         definition = self.definition

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from .composed import of_each, of_one, of_sequence, of_two
+from .messages import check_unmasked
 from .ops import argsort
 from .primitive import primitive
 from .record import Variable
@@ -25,7 +26,10 @@ __all__ = [
 
 def array(x: Any) -> Any:
     """x if it is a Tensor, else as an array."""
-    return x if isinstance(x, Variable) else np.asarray(x)
+    if isinstance(x, Variable) or type(x) is np.ndarray:
+        return x
+    check_unmasked("an array", x)
+    return np.asarray(x)
 
 
 def _joinable(arrays: Sequence[Any]) -> list[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .callers import user_line
 from .derivation import being_differentiated, running
-from .messages import check_operand, explained, lost, not_taken, numpy_name
+from .messages import MASKABLE, check_operand, check_unmasked, explained, lost, not_taken, numpy_name
 from .modes import recording
 from .record import Node, Variable
 from .signatures import keywords, most_inputs
@@ -79,9 +79,11 @@ class Refusals:
                 f"{self.name}: takes at most {self.most} positional arguments (what its function and its derivative "
                 f"rules all take, and no place for the result), got {len(inputs)}"
             )
-        for x in static.values():
+        for name, x in static.items():
             if isinstance(x, Variable) and x.node is not None and recording():
                 raise lost(self.name)
+            if isinstance(x, MASKABLE):
+                check_unmasked(f"{self.name}: {name}", x)
 
     def constant(self, y: Any, inputs: Sequence[Any]) -> Any:
         """The result y of a primitive without rules; TypeError where a transform would lose a gradient by it."""

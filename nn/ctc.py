@@ -161,7 +161,7 @@ def ctc_decode(logits: Any, lengths: Any = None, blank: int = 0) -> list[np.ndar
     >>> nn.ctc_decode(np.eye(3)[[[1], [1], [0], [1], [2]]])
     [array([1, 1, 2])]
     """
-    scores = np.asarray(logits.data if isinstance(logits, mg.Tensor) else logits)
+    scores = np.asarray(logits.data if isinstance(logits, mg.Tensor) else array(logits))
     if scores.ndim != 3:
         raise ValueError(f"ctc_decode: logits must be (T, B, V), got shape {scores.shape}")
     T, B, V = scores.shape

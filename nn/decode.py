@@ -21,6 +21,7 @@ import minigrad as mg
 
 from . import init
 from .arguments import is_number, is_whole
+from .module import array
 from .options import check_range
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
@@ -82,7 +83,7 @@ def _probabilities(name: str, logits: Any, temperature: float, top_k: int | None
 
 
 def _float64(logits: Any) -> np.ndarray:
-    return np.asarray(logits.data if isinstance(logits, mg.Tensor) else logits, np.float64)
+    return np.asarray(logits.data if isinstance(logits, mg.Tensor) else array(logits), np.float64)
 
 
 def _checked(name: str, logits: Any) -> np.ndarray:
@@ -128,7 +129,7 @@ def sample(
     rng, drawn = np.random.default_rng(rng), []
     if not is_whole(length) or length < 0:
         raise ValueError(f"sample: length must be an integer of at least 0, got {length!r}")
-    tokens = np.asarray(tokens)
+    tokens = np.asarray(array(tokens))
     if tokens.dtype.kind not in "iu" or tokens.ndim != 1:
         raise ValueError(f"sample: tokens must be integers (B,), got {tokens.dtype} of shape {tokens.shape}")
     with mg.no_grad():

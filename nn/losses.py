@@ -138,7 +138,7 @@ def nll_loss(
     >>> nn.nll_loss(mg.log_softmax(mg.tensor([[0.0, 0.0]])), [1])
     tensor(0.69314718)
     """
-    targets, mask = array(targets), None
+    log_probs, targets, mask = array(log_probs), array(targets), None
     if lengths is not None:
         mask, log_probs = _read("nll_loss", lengths, log_probs, 1)
     return _of_classes(log_probs, targets, ignore_index, reduction, weight, 0.0, mask)

@@ -205,9 +205,12 @@ def buffer(data: Any, dtype: npt.DTypeLike | None = None) -> mg.Tensor:
 
 
 def array(x: Any) -> Any:
-    """x if it is a Tensor, else as an array; raises TypeError for a masked array, whose mask would be lost."""
+    """x if it is a Tensor, else as an array; TypeError for a masked array or a list of some: the mask would be lost."""
     if isinstance(x, mg.Tensor) or type(x) is np.ndarray:
         return x
+    if isinstance(x, (list, tuple)) and x and type(x[0]) not in (float, int):
+        for part in x:
+            array(part)
     if isinstance(x, np.ndarray) and hasattr(x, "mask"):
         raise TypeError(
             f"the mask of a masked array, {x.shape} {x.dtype}, would be lost; pass x.filled(value), and lengths= for "

@@ -55,7 +55,7 @@ def bucket_by_length(lengths: Any, batch_size: int, rng: init.Rng = None) -> lis
     """
     if batch_size < 1:
         raise ValueError(f"bucket_by_length: batch_size must be at least 1, got {batch_size}")
-    rng, lengths = np.random.default_rng(rng), np.asarray(lengths)
+    rng, lengths = np.random.default_rng(rng), np.asarray(array(lengths))
     shuffled = rng.permutation(len(lengths))
     by_length = shuffled[np.argsort(lengths[shuffled], kind="stable")]
     batches = [by_length[k : k + batch_size] for k in range(0, len(by_length), batch_size)]
@@ -75,7 +75,7 @@ def batchify(sequence: Any, B: int) -> np.ndarray:
            [1, 4],
            [2, 5]])
     """
-    a = np.asarray(sequence)
+    a = np.asarray(array(sequence))
     T = len(a) // B if B > 0 else 0
     if not T:
         raise ValueError(f"batchify: {len(a)} entries do not fill {B} columns")

@@ -13,7 +13,7 @@ from .. import ops, shapes
 from ..callers import user_line
 from ..derivation import running
 from ..keeping import LIKE_ARRAYS
-from ..messages import explained
+from ..messages import MASKABLE, check_unmasked, explained
 from ..modes import recording
 from ..primitive import Primitive
 from ..record import Node, Variable
@@ -103,6 +103,9 @@ class Calling(Listing):
         self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any, operands: Any
     ) -> Any:
         """A call that is not `known`: its outline or the primitive itself says what becomes of it."""
+        for x in (*inputs, *static.values()):
+            if isinstance(x, MASKABLE):
+                check_unmasked(f"{p.name}: an argument", x)
         if (given := _as_arrays(p, inputs)) is not None:
             return self.call(p, given, static)
         nodes, arrays, flat = _flat(inputs, static)

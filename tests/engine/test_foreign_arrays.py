@@ -52,13 +52,52 @@ DOORS: dict[str, Callable[[], Any]] = {
     "ctc_loss": lambda: nn.ctc_loss(np.zeros((3, 3, 3)), LABELS[:, None]),
     "check_grad": lambda: testing.check_grad(mg.square, MASKED),
     "check_vjp": lambda: testing.check_vjp(np.square, lambda g, x: 2 * g * x, MASKED),
+    "check_cell": lambda: testing.check_cell(nn.GRUCell, inputs=np.ma.masked_array(np.ones((3, 2, 4)), True)),
+    "a list of them": lambda: mg.tensor([MASKED, MASKED]),
+    "a list of them as an operand": lambda: leaf() * list(MASKED),
+    "a nested index": lambda: mg.getitem(leaf(), (LABELS, slice(None))),
+    "a static argument": lambda: mg.clip(leaf(), low=MASKED),
+    "a static argument, without a record": lambda: mg.clip(mg.tensor(X), low=MASKED),
+    "einsum": lambda: mg.einsum("ij,jk", mg.tensor(X), MASKED),
+    "tensordot": lambda: mg.tensordot(mg.tensor(X), MASKED),
+    "nan_to_num": lambda: mg.nan_to_num([MASKED, MASKED]),
+    "a compiled constant": lambda: mg.compile(lambda x: x @ MASKED)(X),
+    "one_hot of a list": lambda: nn.one_hot([LABELS, LABELS], 3),
+    "nll_loss": lambda: nn.nll_loss(MASKED, np.arange(3)),
+    "batchify": lambda: nn.batchify(LABELS, 2),
+    "bucket_by_length": lambda: nn.bucket_by_length(LABELS, 2),
+    "mean_over_time": lambda: nn.mean_over_time([MASKED, MASKED]),
+    "ctc_decode": lambda: nn.ctc_decode(np.ma.masked_array(np.zeros((3, 3, 3)), True)),
+    "a compiled index": lambda: mg.compile(lambda x: x[LABELS])(X),
+    "a compiled static argument": lambda: mg.compile(lambda x: mg.clip(x, low=MASKED))(X),
+    "sample": lambda: nn.sample(lambda x, state: (np.eye(3)[x], state), LABELS, 1),
 }
+LOST = r"the mask of (the|a) masked array,.* would be lost; pass x.filled"
 
 
 @pytest.mark.parametrize("door", DOORS)
 def test_a_masked_array_is_refused_on_every_door(door: str) -> None:
-    with pytest.raises(TypeError, match=r"the mask of (the|a) masked array,.* would be lost; pass x.filled"):
+    with pytest.raises(TypeError, match=LOST):
         DOORS[door]()
+    if door != "backward":
+        with mg.no_grad(), pytest.raises(TypeError, match=LOST):
+            DOORS[door]()
+
+
+@pytest.mark.parametrize("name", [name for name in mg.__all__ if isinstance(getattr(mg, name), mg.Primitive)])
+def test_a_primitive_refuses_a_masked_array_wherever_it_stands_and_whether_it_is_recorded_or_not(name: str) -> None:
+    function, t = getattr(mg, name), mg.tensor(X)
+    for inputs in ([MASKED], [MASKED, MASKED], [t, MASKED], [leaf(), MASKED], [MASKED, t], [[t, MASKED]], [[MASKED]]):
+        with pytest.raises(TypeError, match=LOST):
+            function(*inputs)
+        with mg.no_grad(), pytest.raises(TypeError, match=LOST):
+            function(*inputs)
+
+
+def test_lists_of_numbers_and_of_arrays_are_read_as_ever() -> None:
+    assert mg.tensor([np.float64(1.0), 2.0]).data.tolist() == [1.0, 2.0]
+    assert mg.tensor([]).shape == (0,)
+    assert mg.sum(mg.tensor([[np.ones(2)], [np.ones(2)]])).item() == 4.0
 
 
 MATRIX = X.view(np.matrix)
