@@ -102,7 +102,9 @@ def _with_tensors(cell: Cell, t: int, x: Any, new: State, old: State) -> State:
         plain = not isinstance(n, mg.Tensor) and np.asarray(n).dtype.kind in "iub"
         return mg.tensor(n) if plain else n
 
-    tensors = _ordered(mg.tree_map(lifted, new), old)
+    tensors = mg.tree_map(lifted, new)
+    if _structure(new) == _structure(old):
+        tensors = mg.tree_map(lambda _, n: n, old, tensors)  # its dicts in the order of these
     if _same_structure(tensors, old):
         return tensors
     arrays = any([isinstance(n, np.ndarray) for n in mg.tree_leaves(new)])
@@ -116,12 +118,9 @@ def _with_tensors(cell: Cell, t: int, x: Any, new: State, old: State) -> State:
     )
 
 
-def _ordered(new: State, old: State) -> State:
-    if isinstance(new, dict) and isinstance(old, dict) and new.keys() == old.keys():
-        return {key: _ordered(new[key], part) for key, part in old.items()}
-    if type(new) is type(old) is tuple and len(new) == len(old):
-        return tuple(map(_ordered, new, old))
-    return new
+def _structure(tree: State) -> Any:
+    """A tree without its leaves."""
+    return mg.tree_map(lambda _: None, tree)
 
 
 def _about_dtypes(x: Any, state: State) -> str:
@@ -136,10 +135,16 @@ def _about_dtypes(x: Any, state: State) -> str:
 
 
 def _about_integers(x: Any) -> str:
-    """What to write for a cell that does not take the integers it got."""
-    integers = next((part for part in mg.tree_leaves(x) if is_integer(part)), None)
+    """What to write for a cell that does not take the integers it got; beside numbers they may be a mask, or counts."""
+    parts = mg.tree_leaves(x)
+    integers = next((part for part in parts if is_integer(part)), None)
     if integers is None:
         return ""
+    if len(parts) > 1 and not all(map(is_integer, parts)):
+        return (
+            f"\nthe step got integers of shape {integers.shape} beside numbers: a mask or a count among them is used as "
+            "m.astype(h.dtype)[:, None], or passed as booleans or floats; an index as nn.one_hot(k, V)"
+        )
     return (
         f"\nthe step got integers of shape {integers.shape}: these are one-hot vectors only for a cell that begins "
         "with a linear map or an embedding; else pass nn.one_hot(xs, V), or numbers as xs.astype(float)"

@@ -16,7 +16,7 @@ from ..tree import tree_leaves, tree_map
 from .calls_of_cells import call, check_times, described, takes_time
 from .problem import Arrays, GradientError
 from .recorded import paths
-from .unrolled import Unrolled, at, ordered, states_of
+from .unrolled import Unrolled, at, ordered, states_of, structure_of
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -27,11 +27,6 @@ def _rows(tree: Any, rows: slice) -> Any:
 
 def _where_going(going: np.ndarray, new: Any, old: Any) -> Any:
     return where(going.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-
-def structure_of(tree: Any) -> Any:
-    """A tree without its leaves; a list is another structure than a tuple."""
-    return tree_map(lambda _: None, tree)
 
 
 def _remedy(new: Any, old: Tensor) -> str:

@@ -195,11 +195,12 @@ def _lifted(s: Any) -> Any:
 
 def ordered(new: Any, old: Any) -> Any:
     """`new` with the keys of its dicts in the order of `old`, as in a run."""
-    if isinstance(new, dict) and isinstance(old, dict) and new.keys() == old.keys():
-        return {key: ordered(new[key], part) for key, part in old.items()}
-    if type(new) is type(old) is tuple and len(new) == len(old):
-        return tuple(map(ordered, new, old))
-    return new
+    return tree_map(lambda _, n: n, old, new) if structure_of(new) == structure_of(old) else new
+
+
+def structure_of(tree: Any) -> Any:
+    """A tree without its leaves; a list is another structure than a tuple."""
+    return tree_map(lambda _: None, tree)
 
 
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)

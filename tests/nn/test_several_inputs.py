@@ -66,6 +66,26 @@ def test_several_inputs_of_a_cell_that_takes_one_are_refused_by_name() -> None:
             call((XS, XS))
 
 
+@pytest.mark.parametrize("kind", [tuple, dict])
+def test_integers_beside_features_are_told_of_as_a_mask_and_only_alone_as_one_hot_vectors(kind: Any) -> None:
+    class Masking(nn.Cell):
+        H = 2
+
+        def step(self, x: Any, h: Any) -> Any:
+            rows, seen = x.values() if isinstance(x, dict) else x
+            return h, h + rows * seen
+
+    given = lambda *parts: parts if kind is tuple else dict(zip(("rows", "seen"), parts))
+    mask = np.ones((5, 3), int)
+    for xs in (given(XS, mask), given(XS, mask[..., None])):  # the shapes differ, and then the dtypes
+        with pytest.raises(ValueError, match=r"\(3,( 1)?\) beside numbers: a mask .* m.astype\(h.dtype\)") as caught:
+            nn.Recurrent(Masking())(xs)
+        assert "these are one-hot vectors" not in str(caught.value)
+    with pytest.raises(ValueError, match="these are one-hot vectors only for a cell that"):
+        nn.Recurrent(Masking())(given(mask, mask))
+    assert nn.Recurrent(Masking())(given(XS.astype("f"), mask[..., None] > 0))[0].shape == (5, 3, 2)
+
+
 # --- a number for each step ------------------------------------------------------------------------------------------
 
 
