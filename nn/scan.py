@@ -142,7 +142,7 @@ def _about_integers(x: Any) -> str:
         return ""
     if len(parts) > 1 and not all(map(is_integer, parts)):
         return (
-            f"\nthe step got integers of shape {integers.shape} beside numbers: a mask or a count among them is used as "
+            f"\nthe step got integers of shape {integers.shape} beside numbers: a mask or a count is used as "
             "m.astype(h.dtype)[:, None], or passed as booleans or floats; an index as nn.one_hot(k, V)"
         )
     return (

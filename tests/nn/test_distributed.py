@@ -38,8 +38,8 @@ def all_results(tmp_path_factory: pytest.TempPathFactory, on_ranks: SharedRanks)
         while not told.exists() and time.monotonic() < until:
             time.sleep(0.1)
     else:
-        sizes = "234" if long_profile() else "24"
-        done = on_ranks(4, "import rank_errors; rank_errors.main()", str(path), *sizes, seconds=120)
+        profile = ["long"] if long_profile() else []
+        done = on_ranks(4, "import rank_errors; rank_errors.main()", str(path), *profile, seconds=120)
         told.write_text(done.stderr)
     assert path.exists(), told.read_text()
     found: dict[str, dict[str, list[Any]]] = json.loads(path.read_text())

@@ -1,8 +1,8 @@
 """What 2, 3 and 4 ranks do together, for `test_distributed`: each case's results, by rank, as JSON in a file.
 
-mpiexec -n 4 python tests/support/rank_cases.py RESULTS.json 2 3 4
+mpiexec -n 4 python -c "import rank_errors; rank_errors.main()" RESULTS.json [long]     in tests/support
 
-On 4 ranks, whose networks are dear to trace, `numbers` takes one network unless there are 3 as well.
+The long profile runs on 3 ranks as well, and on 4 all networks of `numbers`, not the one that is cheap to trace.
 """
 
 import functools
@@ -20,6 +20,10 @@ from nn.distributed import DataParallel, RankError, Ranks
 CASES: dict[str, Callable[[Ranks], Any]] = {}
 ALONE = Ranks()
 T, B, I, H, V = 3, 6, 3, 5, 4
+
+
+def is_long() -> bool:
+    return "long" in sys.argv[2:]
 
 
 def case(function: Callable[[Ranks], Any]) -> Callable[[Ranks], Any]:
@@ -108,7 +112,7 @@ def gradients_of_one(kind: str, lengths: bool) -> dict[str, np.ndarray]:
 def numbers(ranks: Ranks) -> Any:
     """The largest distance from one rank, and whether a second run has the same bits."""
     found = {}
-    for kind in NETS if ranks.size < 4 or "3" in sys.argv else ["lstm"]:
+    for kind in NETS if ranks.size < 4 or is_long() else ["lstm"]:
         for compiled in (False, True):
             for lengths in (False, True):
                 one = gradients_of_one(kind, lengths)
@@ -310,7 +314,7 @@ def conversations(ranks: Ranks) -> Any:
 
 def main() -> None:
     world, results = nn.distributed.world(), {}
-    first = {n: Ranks(world.comm.Split(world.rank < n)) for n in map(int, sys.argv[2:])}
+    first = {n: Ranks(world.comm.Split(world.rank < n)) for n in ((2, 3, 4) if is_long() else (2, 4))}
     for n, ranks in first.items():
         if world.rank >= n:
             continue
