@@ -14,8 +14,8 @@ import numpy as np
 from . import ops
 from .ops import matmul
 from .record import At, Node, Product, Variable
-from .rule_errors import check_part, check_product
-from .shapes import add_at, astype, concatenate, place, reshape, swapaxes
+from .rule_errors import check_product
+from .shapes import add_at, astype, check_part, concatenate, part_shape, place, reshape, swapaxes
 from .shortcuts import Filling, span_of
 
 # Rows of x and g that wait for one x^T g. Longer queues make no faster product, but push other data out of the cache.
@@ -126,7 +126,7 @@ class RecordedSum:
         if isinstance(term, Product):
             check_product(term, self.node.shape)
         elif isinstance(term, At):
-            check_part(term, self.node.shape)
+            check_part(term.g, part_shape(self.node.shape, term.index))
         else:
             term = fitted(term if isinstance(term, Variable) else np.asarray(term), self.node, output)
         self.terms.append(term)

@@ -9,8 +9,7 @@ import numpy as np
 
 from .callers import line_at
 from .messages import check_finite, describe, of_rule, told
-from .record import At, Node, Product, Variable
-from .shapes import plain_index
+from .record import Node, Product, Variable
 
 _SEQUENCES: tuple[type[Any], ...] = (tuple, list, np.ndarray, Variable)  # in which a joint rule may return cotangents
 
@@ -57,15 +56,6 @@ def check_product(term: Product, shape: tuple[int, ...]) -> None:
     x, g = term.x.shape, term.g.shape
     if len(x) != 2 or len(g) != 2 or x[0] != g[0] or (x[1], g[1]) != (shape if len(shape) == 2 else (*shape, 1)):
         raise ValueError(f"returned a Product of shapes {x} and {g} for an input of shape {shape}")
-
-
-def check_part(term: At, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless g has the shape of the part at the index."""
-    whole = np.ndarray(shape, bool, b"\0", 0, (0,) * len(shape))  # of one entry's memory
-    part = whole[plain_index(term.index)].shape
-    found = term.g._data.shape if isinstance(term.g, Variable) else np.shape(term.g)
-    if found != part:
-        raise ValueError(f"returned a cotangent of shape {found} for a part of shape {part}")
 
 
 def check_count(node: Node, terms: Any) -> Sequence[Any]:

@@ -118,27 +118,42 @@ def is_basic(index: Any) -> bool:
 
 
 def add_at(buffer: Any, index: Any, g: Any) -> None:
-    """buffer[index] += g, in which contributions at a repeated index add up."""
-    if is_basic(index):
+    """buffer[index] += g, in which contributions at a repeated index add up; ValueError if g is not like that part."""
+    basic = is_basic(index)
+    if not basic:
+        index = plain_index(index)
+    array = isinstance(index, np.ndarray) and (index.ndim or index.dtype == bool)
+    if basic or (array and index.dtype == bool):
         part = buffer[index]
         if type(part) is not np.ndarray:  # one entry came out as a number
             part = view(buffer, index)
-        if part.shape != (g.shape if type(g) is np.ndarray else np.shape(g)):
-            raise ValueError(f"returned a cotangent of shape {np.shape(g)} for a part of shape {part.shape}")
+        check_part(g, part.shape)
         part += g
-        return
-    index = plain_index(index)
-    if isinstance(index, np.ndarray) and index.dtype == bool:
-        buffer[index] += g
-    elif isinstance(index, np.ndarray) and index.ndim and index.size and buffer.ndim > 1:
-        if np.shape(g) != index.shape + buffer.shape[1:]:
-            raise ValueError(f"returned a cotangent of shape {np.shape(g)} for rows {index.shape} of {buffer.shape}")
+        if not basic:
+            buffer[index] = part
+    elif array and index.size and buffer.ndim > 1:
+        check_part(g, index.shape + buffer.shape[1:])
         rows = np.asarray(index, np.intp).ravel() % len(buffer)
         if buffer.ndim > 2 and buffer.flags.c_contiguous:
             buffer = buffer.reshape(len(buffer), -1)
         _add_rows(buffer, rows, np.reshape(g, (index.size, *buffer.shape[1:])))
     else:
+        check_part(g, part_shape(buffer.shape, index))
         np.add.at(buffer, index, g)
+
+
+def part_shape(shape: tuple[int, ...], index: Any) -> tuple[int, ...]:
+    """The shape of x[index] for an array x of this shape."""
+    whole = np.ndarray(shape, bool, b"\0", 0, (0,) * len(shape))  # of one entry's memory
+    shape = whole[plain_index(index)].shape
+    return shape
+
+
+def check_part(g: Any, part: tuple[int, ...]) -> None:
+    """Raise ValueError unless g, a cotangent of a part, has its shape."""
+    found = g.shape if type(g) is np.ndarray else g._data.shape if isinstance(g, Variable) else np.shape(g)
+    if found != part:
+        raise ValueError(f"returned a cotangent of shape {found} for a part of shape {part}")
 
 
 def _add_rows(buffer: Any, rows: Any, g: Any) -> None:
@@ -197,7 +212,13 @@ def _getitem(x: Any, index: Any, out: Any = None) -> Any:
         if not -len(x) <= index.min() <= index.max() < len(x):
             return x[index]  # raises the error
         return np.take(x, index, axis=0, out=out, mode="wrap")  # which checks nothing, and so needs no buffer
-    out[...] = x[index]
+    part = x[index]
+    if np.shape(part) != out.shape:  # else it would be broadcast
+        raise ValueError(
+            f"getitem: x[index] has shape {np.shape(part)}, and {out.shape} when the function was compiled: a mask may "
+            "change, but how many it takes may not; choose with mg.where, or compile another function for this mask"
+        )
+    out[...] = part
     return out
 
 

@@ -133,7 +133,7 @@ def _vjp(name: str, f: Function, call: Function, xs: tuple[Any, ...]) -> tuple[A
         for k, (c, y) in enumerate(zip(given, outputs)):
             check_real(f"vjp: cotangent {k}", c)
             if not isinstance(c, Variable):
-                c = np.array(c, y.dtype)
+                c = Tensor(c, y.dtype)
             if c.shape != y.shape:
                 raise ValueError(f"vjp: cotangent {k} has shape {c.shape}, the output {y.shape}")
             cotangents.append(c)
@@ -228,7 +228,7 @@ def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
     with enable_grad():
         pulled = _pulled(outputs, probes, inputs)
         dys = _pulled(
-            pulled, [v if isinstance(v, Variable) else np.array(v, x.dtype) for v, x in zip(vectors, inputs)], probes
+            pulled, [v if isinstance(v, Variable) else Tensor(v, x.dtype) for v, x in zip(vectors, inputs)], probes
         )
     own = [*inputs, *probes]
     return rebuild_y([_released(y, inputs) for y in outputs]), rebuild_y([_released(dy, own) for dy in dys])

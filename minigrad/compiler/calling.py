@@ -103,9 +103,7 @@ class Calling(Listing):
         self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any, operands: Any
     ) -> Any:
         """A call that is not `known`: its outline or the primitive itself says what becomes of it."""
-        for x in (*inputs, *static.values()):
-            if isinstance(x, MASKABLE):
-                check_unmasked(f"{p.name}: an argument", x)
+        self._look_at_given(p, (*inputs, *static.values()))
         if (given := _as_arrays(p, inputs)) is not None:
             return self.call(p, given, static)
         nodes, arrays, flat = _flat(inputs, static)
@@ -123,6 +121,8 @@ class Calling(Listing):
                 return y
             y = y if type(y) is np.ndarray else p.array_of(y)
             view = None if p in IMPURE else _viewed(y, arrays)
+            if view is not None and p is not shapes.getitem:  # which no call makes anew
+                self.note_settings((*inputs[len(p.rules) :], *static.values()), (np.ndarray,))
         self._check_result(p, y, nodes, inputs, real=flat and p in SHAPED and not static)
         kind, reads = self.write(p, inputs, static, layout(y.shape, y.dtype), flat, view)
         if None not in key and _is_determined(p, y):
@@ -131,6 +131,13 @@ class Calling(Listing):
         if called and p not in SHAPED:
             self.arrays.setdefault(self.value_of(out), y)
         return out
+
+    def _look_at_given(self, p: Primitive, given: tuple[Any, ...]) -> None:
+        """Raise for a masked array; note lists."""
+        for x in given:
+            if isinstance(x, MASKABLE):
+                check_unmasked(f"{p.name}: an argument", x)
+        self.note_settings(given, (list,))
 
     def _check_result(self, p: Primitive, y: np.ndarray, nodes: Any, inputs: tuple[Any, ...], real: bool) -> None:
         """Raise for a result that has no real numbers, or that would lose a gradient; note what has no rule."""
@@ -204,7 +211,10 @@ class Calling(Listing):
             return x
         if ruled or (isinstance(x, np.ndarray) and x.dtype.kind == "f"):
             return self.constant(x)
-        return x.item() if isinstance(x, np.ndarray) and not x.ndim else x
+        if not isinstance(x, np.ndarray) or x.ndim:
+            return x
+        self.note_settings([x], (np.ndarray,))
+        return x.item()
 
     def _check_index(self, index: Any) -> None:
         if any([x._data.dtype == bool for x in tree_leaves(index) if isinstance(x, Variable)]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,13 @@ def constant_key(x: Any) -> Any:
     return identity(x) if "<class" in written else written
 
 
+def contents(x: Any) -> Any:
+    """The same for two lists or arrays only if they have the same values, of the same kind."""
+    if isinstance(x, np.ndarray):
+        return x.dtype, x.shape, x.tobytes()
+    return (type(x), *map(contents, x)) if isinstance(x, (list, tuple)) else identity(x)
+
+
 class Listing:
     """Instructions in the order of their calls; what was computed before is not computed again.
 
@@ -51,6 +59,8 @@ class Listing:
         self.leaves: dict[Any, tuple[Variable, Value]] = {}  # tensors that are closed over, by Node or else by id
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
         self.arrays: dict[Value, np.ndarray] = {}  # those of arguments, and others that are real
+        self.copies: list[tuple[Variable, np.ndarray]] = []  # tensors that were made of arrays, and these
+        self.settings: dict[int, tuple[Any, Any]] = {}  # lists, and arrays that say a shape, and what they held
         self.wrapped: set[int] = set()  # the ids of tensors that stand for arrays that are closed over
         self.noted: list[Any] | None = None  # calls, while a recipe is written, see `rules`
 
@@ -152,6 +162,24 @@ class Listing:
                 inputs, static = value.kind.called_with([arrays[v] for v in value.reads])
                 arrays[value] = np.asarray(value.kind.primitive.function(*inputs, **static))
         return arrays[self.value_of(x)]
+
+    def note_settings(self, given: Iterable[Any], kinds: tuple[type[Any], ...]) -> None:
+        """Note what is of these kinds: its values become constants of the program, and others need another program."""
+        for x in given:
+            if isinstance(x, kinds) and id(x) not in self.settings:
+                self.settings[id(x)] = x, contents(x)
+            elif type(x) is tuple:
+                self.note_settings(x, kinds)
+
+    def lasting_settings(self) -> list[tuple[Any, Any]]:
+        """Those that the function itself did not change, with what they held."""
+        return [(x, held) for x, held in self.settings.values() if contents(x) == held]
+
+    def follow_copies(self) -> None:
+        """Have the program read arrays again that tensors were made of, but for those that the function changed."""
+        for t, x in self.copies:
+            if np.array_equal(t._data, x.astype(t._data.dtype, copy=False), equal_nan=True):
+                t._data = np.asarray(x)
 
     def check_constants(self) -> None:
         """Raise RuntimeError if the function changed an array after it had computed with it."""

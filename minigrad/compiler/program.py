@@ -19,6 +19,7 @@ from .arguments import built, exactly
 from .calls import Arrays, Call, described, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
+from .listing import contents
 from .loops import Loop, prepared_calls
 from .places import Root, address, fresh, plan
 from .stages import Stages, memory_map
@@ -63,6 +64,7 @@ class Program:
             stand_ins, returned = self._run(function, leaves, rebuild, trace)
             self.structure = tree_map(lambda _: None, returned)
             self.watched = list(trace.watched.values())
+            self.settings = trace.lasting_settings()
             results = [self._result(trace, part) for part in tree_leaves(returned)]
             gradients = self._gradients(trace, {x.node: k for x, k in zip(stand_ins, self.arguments)})
             given = [trace.value_of(x) for x in stand_ins]
@@ -95,12 +97,13 @@ class Program:
                     "tensor of its own inside: mg.tensor(x, requires_grad=True)"
                 )
         trace.check_constants()
+        trace.follow_copies()
         return stand_ins, returned
 
     def _result(self, trace: Trace, x: Any) -> tuple[Any, Any, bool]:
         """What to return for one leaf of the function's result: a Value or a constant, its type, requires_grad."""
         if not isinstance(x, Variable):
-            return (np.array(x), np.ndarray, False) if isinstance(x, np.ndarray) else (x, None, False)
+            return (x, np.ndarray, False) if isinstance(x, np.ndarray) else (x, None, False)
         value = trace.value_of(x)
         if value.source is x and id(x) not in trace.inside:
             return x, None, False  # a tensor from outside, handed through
@@ -151,11 +154,12 @@ class Program:
         memory_of: dict[Root, np.ndarray] = {}
         for leaf, value in trace.leaves.values():
             array, place = leaf._data, fresh(value)
-            if array.flags.f_contiguous:
+            alike = array.dtype == value.dtype
+            if array.flags.f_contiguous and alike:
                 place = place._replace(layout=layout(array.shape, array.dtype, array.strides))
             place.root.source = leaf
             value.place = place
-            if leaf in moving or not array.flags.forc:
+            if leaf in moving or not (array.flags.forc and alike):
                 memory_of[place.root] = np.empty(place.root.high, np.uint8)
                 self.copied.append((leaf, place.array(memory_of[place.root], 0)))
                 self.leaves.append((leaf, leaf.node, None))
@@ -187,6 +191,9 @@ class Program:
         """Whether what was read from Python while tracing is still so, and leaves are where the calls read them."""
         for leaf, node, array in self.leaves:
             if leaf.node is not node or (leaf._data is not array and array is not None):
+                return False
+        for x, held in self.settings:
+            if contents(x) != held:
                 return False
         for owner, name, value in self.watched:
             if (now := getattr(owner, name)) is not value and exactly(now) != exactly(value):

@@ -97,6 +97,10 @@ class Trace(Calling, Interpretation):
         self.inside.add(id(t))
         if isinstance(source, Variable):
             self._copied(t, source)
+        elif isinstance(source, np.ndarray) and source is not array:
+            self.copies.append((t, source))
+        else:
+            self.note_settings([source], (list,))
 
     def _detached(self, t: Tensor) -> Tensor:
         alike: Tensor = object.__new__(type(t))

@@ -110,6 +110,78 @@ def test_what_rules_compute_from_a_closed_over_array_is_followed_too() -> None:
     np.testing.assert_allclose(f(X * X).data, a * (X * X) ** (a - 1))
 
 
+A = np.array([[0.5, -1.0, 2.0], [1.5, 0.3, -0.7]])
+COPIED = {  # what is read of an array a
+    "tensor": lambda x, a: x * mg.tensor(a) + mg.as_tensor(a),
+    "tensor of another dtype": lambda x, a: x * mg.tensor(a, dtype=np.float32),
+    "tensor of a view": lambda x, a: x @ mg.tensor(a.T) + mg.tensor(a[::-1, 0]),
+    "grad": lambda x, a: mg.grad(lambda w: mg.sum(w**3 * x[0]))(a),
+    "grad of a tree": lambda x, a: mg.grad(lambda w: mg.sum(w["a"] * x) + mg.sum(w["b"] ** 2))({"a": a, "b": a[0]}),
+    "vjp": lambda x, a: mg.vjp(mg.sin, x)[1](a)[0],
+    "jvp": lambda x, a: mg.jvp(mg.sin, (x,), (a,))[1],
+    "hvp": lambda x, a: mg.hvp(lambda x: mg.sum(x**3), (x,), (a,))[0],
+    "a result": lambda x, a: (x * 2.0, a),
+    "a result made of it": lambda x, a: (x * 2.0, mg.tensor(a)),
+}
+SET = {  # what is read of settings s
+    "a list of numbers": (lambda x, s: x * s, [1.0, 2.0, 3.0], [1.0, 5.0, 3.0]),
+    "a list of arrays": (lambda x, s: x + mg.multiply(s, 2.0), [A[0], A[1]], [A[1], A[1]]),
+    "a tensor of a list": (lambda x, s: x * mg.tensor(s), [1.0, 2.0, 3.0], [1.0, 5.0, 3.0]),
+    "rows of a list": (lambda x, s: x[s], [0, 1], [1, 1]),
+    "a list in an index": (lambda x, s: x[0, s], [0, 1], [1, 1, 2]),
+    "a shape": (lambda x, s: mg.reshape(x, s), [3, 2], [6, 1]),
+    "a shape in an array": (lambda x, s: mg.reshape(x, s), np.array([3, 2]), np.array([2, 3])),
+    "axes in an array": (lambda x, s: mg.transpose(x, s), np.array([0, 1]), np.array([1, 0])),
+    "a count in an array": (lambda x, s: mg.tril(x, s), np.array(0), np.array(-1)),
+}
+
+
+@pytest.mark.parametrize("f", COPIED.values(), ids=COPIED)
+def test_an_array_is_followed_where_it_is_copied_as_well(f: Any) -> None:
+    a, x = A.copy(), mg.tensor(A[::-1])
+    compiled = mg.compile(lambda x: f(x, a))
+    for _ in range(3):
+        for got, expected in zip(mg.tree_leaves(compiled(x)), mg.tree_leaves(f(x, a)), strict=True):
+            same(got, expected)
+        a += 1
+
+
+def test_an_array_that_the_function_fills_again_is_not_followed() -> None:
+    def f(x: Any) -> Any:
+        row, rows = np.zeros(3), []
+        for k in range(3):
+            row[:] = 0
+            row[k] = k + 1.0
+            rows.append(mg.tensor(row))
+        return x @ mg.stack(rows)
+
+    for _ in range(2):
+        same(mg.compile(f)(X), X @ np.diag([1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize(("f", "before", "after"), SET.values(), ids=SET)
+def test_a_changed_list_or_shape_is_traced_anew(f: Any, before: Any, after: Any) -> None:
+    s, traces = before.copy(), []
+    compiled = mg.compile(lambda x: traces.append(0) or f(x, s))
+    for values in (before, before, after, before):
+        s[() if np.ndim(s) == 0 else slice(None)] = values
+        same(compiled(mg.tensor(A)), f(mg.tensor(A), s))
+    assert len(traces) == 2
+
+
+def test_a_mask_that_takes_another_number_is_refused() -> None:
+    mask, x = np.array([True, True, False]), X.T
+    f, g = mg.compile(lambda x: x[mask] * 2), mg.compile(mg.grad(lambda x: mg.sum(x[mask])))
+    f(x), g(x)
+    mask[:] = False, True, True
+    same(f(x), x[1:] * 2)
+    mask[1] = False
+    with pytest.raises(ValueError, match=r"shape \(1, .*a mask may change, but how many it takes may not"):
+        f(x)
+    with pytest.raises(ValueError, match="for a part of shape"):
+        g(x)
+
+
 def test_an_array_changed_between_its_uses_is_refused() -> None:
     def f(x: Any) -> Any:
         scratch = np.ones(3)

@@ -195,6 +195,29 @@ def test_a_row_of_another_shape_is_refused_where_rows_are_filled() -> None:
         collected.add(At(2, np.ones(1)), (4, 2))
 
 
+INDICES = {
+    "rows": [0, 0, 2],
+    "entries": ([0, 1], [0, 0]),
+    "a mask of rows": np.array([True, True, False, False]),
+    "a mask of entries": np.arange(8).reshape(4, 2) > 3,
+    "a mask and an integer": (np.array([True, True, False, False]), 1),
+    "a slice": slice(1, 3),
+    "a row and columns": (1, [0, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["arrays", "recorded"])
+@pytest.mark.parametrize("index", INDICES.values(), ids=INDICES)
+def test_a_rule_whose_part_would_have_to_be_broadcast_is_refused(index: Any, recorded: bool) -> None:
+    index = np.array(index) if isinstance(index, list) else index
+    total = mg.primitive(lambda x: np.sum(x[index]), lambda g, y, x: At(index, g), name="total")
+    f = lambda x: total(x * x)
+    with pytest.raises(
+        ValueError, match=r"total: the rule for input 0 returned a cotangent of shape \(\) for a part of"
+    ):
+        mg.hessian(f)(np.ones((4, 2))) if recorded else mg.grad(f)(np.ones((4, 2)))
+
+
 @pytest.mark.parametrize("size", [2, 5000])
 def test_gates_of_small_and_of_large_arrays_are_put_together_alike(size: int) -> None:
     with pytest.MonkeyPatch.context() as patched:
