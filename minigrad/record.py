@@ -72,12 +72,13 @@ class Node:
 class Variable:
     """An array and, if it requires a gradient, its Node; `Tensor` is this with operators and methods."""
 
-    __slots__ = ("_data", "node", "stands_for", "_role", "__weakref__")
+    __slots__ = ("_data", "node", "stands_for", "_role", "_frozen", "__weakref__")
 
     _data: np.ndarray
     node: Node | None
     stands_for: Any  # as of a Node, if it is there
     _role: str | None  # what a leaf that takes no gradient is for those who save it, if it is there: see `Tensor.role`
+    _frozen: Node  # the Node that a frozen leaf had, and takes again once it is no more, if it is there
 
 
 class At(NamedTuple):

@@ -60,7 +60,9 @@ class Tensor(Operators, Methods, Values):
         if not array.dtype.isnative:  # numbers computed from it are, and its gradient would be
             array = array.astype(array.dtype.newbyteorder("="))
         self._begin(array, source)
-        self.requires_grad = requires_grad
+        if requires_grad:
+            self._check_float()
+            self.node = Node(type(self), self._data)
 
     @classmethod
     def _sharing(cls, array: np.ndarray, requires_grad: bool = False) -> Tensor:
@@ -115,32 +117,44 @@ class Tensor(Operators, Methods, Values):
 
     def _stamp(self, what: str) -> None:
         self._value(what)
-        if self.node is not None:
-            if self.node.primitive is not None:
-                raise RuntimeError(f"data: the result of {self.node.primitive.name} cannot be changed, only leaves can")
-            self.node.order = clock()
+        node = self.node or getattr(self, "_frozen", None)
+        if node is not None:
+            if node.primitive is not None:
+                raise RuntimeError(f"data: the result of {node.primitive.name} cannot be changed, only leaves can")
+            node.order = clock()
 
     @property
     def requires_grad(self) -> bool:
         """Whether `backward()` collects a gradient for this leaf, or passes through this result.
 
         It can be set; a leaf for which it is set to False loses its gradient and is frozen, a result loses its record.
+        A record that was made before a leaf was frozen gives it its gradient again once it is frozen no more.
         """
         return self.node is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if value and self._data.dtype.kind != "f":
+        if value:
+            self._check_float()
+            if self.role == "buffer":
+                raise TypeError("tensor: a buffer takes no gradient; make another tensor of its data for that")
+        if value == self.requires_grad:
+            return
+        if value:
+            self._data = self._data.copy()  # others may hold the array, and `writable` is to change it
+            self.node = getattr(self, "_frozen", None) or Node(type(self), self._data)
+            self.node.grad = None  # of backward() while it was frozen
+        else:
+            if self.node is not None and self.node.primitive is None:
+                self._role, self._frozen = "frozen", self.node
+            self.node = None
+
+    def _check_float(self) -> None:
+        if self._data.dtype.kind != "f":
             raise TypeError(
                 f"tensor: requires_grad=True needs floating-point data, got {self._data.dtype}; "
                 "write 1.0 instead of 1, or pass dtype=float"
             )
-        if value and self.role == "buffer":
-            raise TypeError("tensor: a buffer takes no gradient; make another tensor of its data for that")
-        if value != self.requires_grad:
-            if not value and self.primitive is None:
-                self._role = "frozen"
-            self.node = Node(type(self), self._data) if value else None
 
     @property
     def role(self) -> str | None:

@@ -145,6 +145,49 @@ def test_detach_is_a_constant_with_the_same_values_in_memory_of_its_own() -> Non
         assert not np.shares_memory(d.data, x.data)
 
 
+LATER_LEAVES = {  # of x: a result, and a tensor whose array its record holds, or may
+    "detached": lambda x, c: (y := mg.tanh(x), y.detach()),
+    "a result": lambda x, c: ((y := mg.tanh(x)) * 1.0, y),
+    "a factor": lambda x, c: (mg.tanh(x) * c, c),
+    "a view of a factor": lambda x, c: (mg.tanh(x) * c[::-1], c),
+}
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["constant", "frozen"])
+@pytest.mark.parametrize("make", LATER_LEAVES.values(), ids=LATER_LEAVES)
+def test_what_comes_to_require_a_gradient_is_changed_in_place_without_a_change_of_older_records(
+    make: Any, frozen: bool
+) -> None:
+    grads = []
+    for changed in (False, True):
+        x, c = leaf(X), leaf(X + 1)
+        c.requires_grad = False
+        y, later = make(x, c if frozen else mg.tensor(X + 1))
+        later.requires_grad = False
+        later.requires_grad = True
+        if changed:
+            later.writable()[...] = 9.0
+        mg.sum(y).backward()
+        grads.append(x.grad)
+    np.testing.assert_array_equal(*grads)
+
+
+def test_a_leaf_that_was_frozen_for_a_while_gets_the_gradient_of_an_older_record() -> None:
+    x, w = leaf(X), leaf(X + 1)
+    y, z = mg.sum(x * w), mg.sum(w * w)
+    w.requires_grad = False
+    y.backward()
+    w.requires_grad = True
+    assert w.grad is None  # what came while it was frozen
+    y.backward()
+    np.testing.assert_array_equal(w.grad, X)
+    w.requires_grad = False
+    w.data = X + 2
+    w.requires_grad = True
+    with pytest.raises(RuntimeError, match=r"multiply: the data of input 0, shape \(2, 3\), changed after"):
+        z.backward()
+
+
 # --- Python's protocols ----------------------------------------------------------------------------------------------
 
 
