@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
+from .messages import check_operand
 from .ops import matmul
 from .record import At, Node, Product, Variable
 from .rule_errors import check_product
@@ -38,6 +39,8 @@ def sum_down(g: Any, shape: tuple[int, ...], output: tuple[int, ...]) -> Any:
 
 def fitted(term: Any, node: Node, output: tuple[int, ...]) -> Any:
     """A term, an array or a Tensor of real numbers, in the node's shape: summed down to it if need be."""
+    check_operand("returned a cotangent that cannot be added", term)
+    term = term if isinstance(term, Variable) else np.asarray(term)
     if term.dtype.kind not in "fiub":
         raise TypeError(f"returned a cotangent of dtype {term.dtype} for an input of dtype {node.dtype}")
     return term if term.shape == node.shape else sum_down(term, node.shape, output)
@@ -61,7 +64,7 @@ class ArraySum:
             self.add_product(term)
         else:
             if type(term) is not np.ndarray or term.shape != self.node.shape or term.dtype is not self.node.dtype:
-                term = np.asarray(fitted(np.asarray(term), self.node, output)).astype(self.node.dtype, copy=False)
+                term = np.asarray(fitted(term, self.node, output)).astype(self.node.dtype, copy=False)
             if self.filling is not None:
                 self._buffer()
             if self.sum is None:
@@ -128,7 +131,7 @@ class RecordedSum:
         elif isinstance(term, At):
             check_part(term.g, part_shape(self.node.shape, term.index))
         else:
-            term = fitted(term if isinstance(term, Variable) else np.asarray(term), self.node, output)
+            term = fitted(term, self.node, output)
         self.terms.append(term)
 
     def add_part(self, index: Any, g: Any) -> None:

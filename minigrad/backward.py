@@ -62,8 +62,7 @@ def walk(
     arrays. `walking(nodes, ends)` makes another Walk than usual, if it is there.
     """
     nodes = lineage(outputs)[0] if within is None else within
-    if recorded:
-        nodes = leaves_early(nodes)
+    nodes = leaves_early(nodes) if recorded else nodes
     running = walking(nodes, ends) if walking else Walk(nodes, ends, recorded_rules if recorded else None)
     for output, g in zip(outputs, cotangents, strict=True):
         if output in running.sums:
@@ -165,8 +164,7 @@ def backward(output: Node, g: Any = None) -> None:
         g = np.array(1, output.dtype, ndmin=output.ndim)
     else:
         check_real("backward: cotangent g", g)
-        if not isinstance(g, Variable):
-            g = np.asarray(g, output.dtype)
+        g = g if isinstance(g, Variable) else np.asarray(g, output.dtype)
         if g.shape != output.shape:
             raise ValueError(f"backward: cotangent g has shape {g.shape}, the output {output.shape}")
     for node, total in walk_arrays([output], [g], onward=True).items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
 
-from .messages import check_real, not_taken
+from .messages import check_operand, check_real, not_taken
 from .primitive import primitive
 from .record import At, Variable
 
@@ -151,7 +151,9 @@ def part_shape(shape: tuple[int, ...], index: Any) -> tuple[int, ...]:
 
 def check_part(g: Any, part: tuple[int, ...]) -> None:
     """Raise ValueError unless g, a cotangent of a part, has its shape."""
-    found = g.shape if type(g) is np.ndarray else g._data.shape if isinstance(g, Variable) else np.shape(g)
+    if type(g) is not np.ndarray:
+        check_operand("returned a cotangent that cannot be added", g)
+    found = g._data.shape if isinstance(g, Variable) else np.shape(g)
     if found != part:
         raise ValueError(f"returned a cotangent of shape {found} for a part of shape {part}")
 

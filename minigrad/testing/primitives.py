@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..compiler.table import takes_out
 from ..primitive import Primitive
 from ..record import Variable
 from ..tensor import Tensor
@@ -34,7 +35,8 @@ def check_primitive(
     - the rules agree with finite differences at orders 1 ... `order`, and pass every structural check of `check_grad`,
       in float64 and float32; every floating-point input that has a rule is differentiated;
     - float32 stays float32;
-    - an elementwise primitive works for 0-d, empty and broadcast operands.
+    - an elementwise primitive works for 0-d, empty and broadcast operands, and for a single entry as for several;
+    - a function with an argument `out` writes the same result there, whatever that array's strides.
 
     Args:
         p: made by `minigrad.primitive`.
@@ -72,6 +74,7 @@ def check_primitive(
         if copies:
             try:
                 case.check_dtype()
+                case.check_out()
             except GradientError as error:
                 raise GradientError(f"{p.name}: {error}\n\n{reproduce()}") from None
         check_tensors(
@@ -108,10 +111,14 @@ class _Case:
         return [self.values[k].astype(dtype) for k in self.places]
 
     def plain(self, *arrays: np.ndarray) -> np.ndarray:
+        return np.asarray(self.p.function(*self.filled(arrays), **self.static))
+
+    def filled(self, arrays: Sequence[np.ndarray]) -> list[Any]:
+        """All inputs, with these in the places of those that are differentiated."""
         full = list(self.values)
         for k, x in zip(self.places, arrays):
             full[k] = x
-        return np.asarray(self.p.function(*full, **self.static))
+        return full
 
     def check_dtype(self) -> None:
         if "dtype" in self.static:
@@ -120,6 +127,18 @@ class _Case:
             y = self.plain(*self.arrays(np.float32))
         if y.dtype == np.float64:
             raise GradientError("for float32 inputs its function returns float64; a NumPy scalar or array of float64?")
+
+    def check_out(self) -> None:
+        """What a function writes to `out`, as `compile` calls it, is what it returns without."""
+        if isinstance(self.p.function, np.ufunc) or not takes_out(self.p.function):
+            return
+        with np.errstate(all="ignore"):
+            y = self.plain(*self.arrays())
+            whole, transposed = np.full(y.shape, 7, y.dtype), np.full(y.shape[::-1], 7, y.dtype).T
+            for name, out in (("an array", whole), ("a transposed array", transposed)):
+                self.p.function(*self.filled(self.arrays()), **self.static, out=out)
+                if not np.array_equal(out, y, equal_nan=True):
+                    raise GradientError(f"its function writes something else to {name} `out` than it returns")
 
     # --- elementwise primitives --------------------------------------------------------------------------------------
 
@@ -143,6 +162,7 @@ class _Case:
         if not self.is_elementwise():
             return
         whole = [np.array(x) for x in np.broadcast_arrays(*self.values)]
+        self._check_alone([x.ravel()[:2] for x in whole])
         for name, k, small in self._smaller(whole):
             values = [*whole[:k], small, *whole[k + 1 :]] if k >= 0 else [x[small] for x in whole]
             copies = list(np.broadcast_arrays(*values))
@@ -163,6 +183,18 @@ class _Case:
                         f"{g.ravel()[:4].tolist()} and not {total.ravel()[:4].tolist()}"
                     )
 
+    def _check_alone(self, pairs: list[np.ndarray]) -> None:
+        """The gradient of an entry alone is that of the same entry beside another one."""
+        expected = self._gradients(pairs, np.array([1.0, 0.0]))
+        for shape in ((), (1,), (1, 1)):
+            found = self._gradients([x[0].reshape(shape) for x in pairs], np.ones(shape))
+            for j, g, beside in zip(self.places, found, expected):
+                if not np.allclose(g.sum(), beside[0], rtol=1e-10, atol=0.0, equal_nan=True):
+                    raise GradientError(
+                        f"input {j}: alone, in an array of shape {shape}, an entry has the gradient {g.sum():.10g}, "
+                        f"beside another one {beside[0]:.10g}"
+                    )
+
     def _smaller(self, whole: list[np.ndarray]) -> Iterator[tuple[str, int, Any]]:
         """Name, operand (or -1: all of them) and what takes its place: an array (or, for all, an index)."""
         yield "0-d operands", -1, (0,) * whole[0].ndim + (...,)
@@ -178,11 +210,11 @@ class _Case:
             if x.ndim > 1:
                 yield f"input {k} without its first axis", k, x[0]
 
-    def _gradients(self, values: list[np.ndarray]) -> Arrays:
+    def _gradients(self, values: list[np.ndarray], g: np.ndarray | None = None) -> Arrays:
         with np.errstate(all="ignore"):
             leaves: list[Any] = list(values)
             for k in self.places:
                 leaves[k] = Tensor(values[k], requires_grad=True)
             y = self.p(*leaves, **self.static)
-            g = random_signs(np.random.default_rng(0), y.shape)
+            g = random_signs(np.random.default_rng(0), y.shape) if g is None else g
             return pulled([y], [g], [leaves[k] for k in self.places])

@@ -56,11 +56,25 @@ class _Copied(Derivative):
             ) from error
 
     def check_layouts(self) -> None:
-        """Inputs that are every second entry of a larger array, or transposed, have the same gradient."""
+        """Inputs that are every second entry of a larger array, from its end on, or transposed, have the same gradient.
+
+        So have cotangents that are one number shown as an array, as those of a large sum are.
+        """
         layouts: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-            "strided": lambda x: np.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x.copy(),
+            "strided": lambda x: np.repeat(x[..., ::-1], 2, axis=-1)[..., ::-2] if x.ndim else x.copy(),
             "column-major": lambda x: x.T.copy().T,
         }
+        ones = [np.ones(g.shape) for g in self.given]
+        repeated = [np.broadcast_to(1.0, g.shape) for g in self.given]
+        self._expect(
+            self._derivative_of([x.copy() for x in self.problem.inputs], repeated, "read-only"),
+            self.problem.derivative(ones),
+            lambda where, found, expected: (
+                f"{where} the gradient is {expected:.10g} for a {self.noun} of ones, and {found:.10g} for one that is "
+                "a single number, broadcast"
+            ),
+            EPS,
+        )
         arrays = [*self.problem.inputs, *self.given]
         for name, layout in layouts.items():
             if all(x.size < 2 for x in arrays) or (name == "column-major" and all(x.ndim < 2 for x in arrays)):

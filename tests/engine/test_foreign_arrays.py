@@ -138,6 +138,23 @@ def test_a_buffer_that_is_changed_later_changes_no_gradient(make: Callable[[], A
     np.testing.assert_array_equal(x.grad, [1.0, 2.0, 3.0])
 
 
+RETURNED = {
+    "array": lambda g, y, x: np.ma.masked_array(g, [[True, False, False]]),
+    "matrix": lambda g, y, x: g.view(np.matrix),
+    "part": lambda g, y, x: mg.At(slice(None), np.ma.masked_array(g, [[True, False, False]])),
+    "row": lambda g, y, x: mg.At(np.array([0]), np.ma.masked_array(g, [[True, False, False]])),
+}
+
+
+@pytest.mark.parametrize("rule", RETURNED.values(), ids=RETURNED)
+def test_a_rule_that_returns_an_array_with_operators_of_its_own_is_refused(rule: Any) -> None:
+    same = mg.primitive(lambda x: x * 1.0, rule, name="same")
+    with pytest.raises(
+        (ValueError, TypeError), match=r"same: the rule for input 0 returned a cotangent .*(mask|np\.matrix)"
+    ):
+        same(mg.tensor([[1.0, 2.0, 3.0]], requires_grad=True)).sum().backward()
+
+
 class Lent:
     """Another library's array, as NumPy sees it."""
 

@@ -70,6 +70,18 @@ def on_input(g: Any, y: Any, x: Any) -> Any:
     return result
 
 
+def on_output(g: Any, y: Any, x: Any) -> Any:
+    result = 3 * g * x**2
+    if is_array(y):
+        y += 1.0
+    return result
+
+
+def if_array(test: Any) -> Any:
+    """The right rule, but twice as much where it is called on such arrays: test(g, x)."""
+    return lambda g, y, x: 3 * g * x**2 * (2.0 if is_array(g) and test(g, x) else 1.0)
+
+
 def at_random(g: Any, y: Any, x: Any) -> Any:
     return 3 * g * x**2 * RNG.random()
 
@@ -95,6 +107,12 @@ FIRST_ORDER = {
     "of another shape": lambda g, y, x: (3 * g * x**2)[:1, :2],
     "the cotangent changed in place": on_cotangent,
     "the input changed in place": on_input,
+    "the output changed in place": on_output,
+    "wrong for negative strides only": if_array(lambda g, x: any(s < 0 for s in x.strides)),
+    "wrong for a column-major input only": if_array(lambda g, x: not x.flags.c_contiguous and x.flags.f_contiguous),
+    "wrong for a cotangent with gaps only": if_array(lambda g, x: not g.flags.forc and g.strides[-1] != 0),
+    "wrong for a broadcast cotangent only": if_array(lambda g, x: g.size > 1 and not any(g.strides)),
+    "wrong for float32 only": if_array(lambda g, x: x.dtype == np.float32),
     "random": at_random,
     "of the first call's input": Stale(first=True),
     "of the last call's input": Stale(first=False),
@@ -299,3 +317,34 @@ def test_a_rule_that_fails_for_broadcast_empty_or_0d_operands_only_is_rejected(r
     check_grad(broken, X, X + 3)
     with pytest.raises(GradientError):
         check_primitive(broken, X, X + 3)
+
+
+SINGLE = {
+    "0-d": lambda x: not np.ndim(x),
+    "of one entry": lambda x: x.size == 1,
+    "a row": lambda x: np.shape(x) == (1,),
+}
+
+
+@pytest.mark.parametrize("single", SINGLE.values(), ids=SINGLE)
+def test_a_rule_that_is_wrong_for_a_single_entry_only_is_rejected(single: Any) -> None:
+    broken = primitive(np.multiply, lambda g, z, x, y: g * y * (2.0 if single(x) else 1.0), times_x, name="broken")
+    check_grad(broken, X, X + 3)
+    with pytest.raises(
+        GradientError, match=r"input 0: alone, in an array of shape \(1?,?\), an entry has the gradient"
+    ):
+        check_primitive(broken, X, X + 3)
+
+
+OUT = {
+    "another result": lambda x, out=None: np.sin(x) if out is None else np.cos(x, out=out),
+    "not for gaps": lambda x, out=None: np.sin(x) if out is None else np.copyto(out.reshape(-1), np.sin(x).reshape(-1)),
+    "not at all": lambda x, out=None: np.sin(x),
+}
+
+
+@pytest.mark.parametrize("function", OUT.values(), ids=OUT)
+def test_a_function_that_writes_something_else_to_out_is_rejected(function: Any) -> None:
+    with pytest.raises(GradientError, match=r"writes something else to (an|a transposed) array `out` than it returns"):
+        check_primitive(primitive(function, lambda g, y, x: g * mg.cos(x), name="broken"), X)
+    check_primitive(primitive(lambda x, out=None: np.sin(x, out=out), lambda g, y, x: g * mg.cos(x), name="good"), X)
