@@ -106,7 +106,7 @@ def test_a_primitive_whose_result_is_not_floating_is_refused() -> None:
 
 
 def test_a_step_without_return_is_refused() -> None:
-    with pytest.raises(GradientError, match="got NoneType; is a `return` missing"):
+    with pytest.raises(GradientError, match="got None; is a `return` missing"):
         check_cell(lambda I, H: lambda x, h: None)
     with pytest.raises(GradientError, match="the output at time step 0 is a tuple"):
         check_cell(lambda I, H: lambda x, h: ((), h))
