@@ -34,10 +34,10 @@ class Arrays:
     def at(self, place: Place) -> np.ndarray:
         """The array at a place."""
         root, offset, lying = place
-        key = (root.start + offset - root.low, lying) if root.source is None else (root, offset, lying)
+        key = (root.start + offset, lying) if root.source is None else (root, offset, lying)
         array = self.made.get(key)
         if array is None:
-            array = self.made[key] = place.array(self.memory_of.get(root, self.memory), root.start)
+            array = self.made[key] = place.array(self.memory_of.get(root, self.memory), root.start + offset)
         return array
 
     def of(self, x: Any) -> Any:
@@ -55,7 +55,7 @@ class Arrays:
     def _column(self, places: Sequence[Place]) -> Sequence[np.ndarray]:
         """All that lie alike, at equal distances, are made at once: they are the rows of an array."""
         lying, made, size = places[0].layout, self.made, len(places)
-        starts = [r.start + offset - r.low for r, offset, own in places if own is lying and r.source is None]
+        starts = [r.start + offset for r, offset, own in places if own is lying and r.source is None]
         if len(starts) < size or not lying.shape or 0 in lying.shape:
             return [self.at(place) for place in places]
         first, apart = starts[0], starts[1] - starts[0]

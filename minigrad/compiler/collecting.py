@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import shapes
 from .instruction import Instruction, Kind, Layout, Value, layout
 from .passes import NEVER, packed
 from .places import Place, Step, View, address, apart, fresh, within
@@ -19,22 +20,31 @@ class Collection(NamedTuple):
     """A collecting instruction: where its inputs go, which of them are added to others, and what is left to be 0."""
 
     pieces: list[Place]
-    added: list[bool]
+    added: Sequence[bool]
     gap: Place | None
 
 
 class _Pattern(NamedTuple):
-    """The same within the result, wherever that lies."""
+    """The same within the result, wherever that lies: where each input begins, and how it lies."""
 
-    pieces: list[View]
-    added: list[bool]
+    offsets: Sequence[int]
+    layouts: Sequence[Layout]
+    added: Sequence[bool]
     gap: View | None
 
 
 def _pattern(kind: Kind, lying: Layout) -> _Pattern | None:
     """Where a collecting instruction's inputs go in its result; None if it does not collect these."""
     if kind.primitive in BEHIND and 0 not in lying.shape:
-        return _behind(lying, *BEHIND[kind.primitive](**kind.static))
+        axis, ends = BEHIND[kind.primitive](**kind.static)
+        return _along(lying, axis, range(lying.shape[axis]) if ends is None else (0, *ends[:-1]), ends)
+    if kind.primitive is shapes.place and (entries := _entries(lying.shape, kind.static["indices"])):
+        return _along(lying, 0, entries, None)
+    return _viewed(kind, lying)
+
+
+def _viewed(kind: Kind, lying: Layout) -> _Pattern | None:
+    """The pattern of a collecting instruction as the views of its result say."""
     split = PARTS.get(kind.primitive)
     covered = np.zeros(lying.shape, bool)
     if split is None or not covered.size or (parts := split(covered, **kind.static)) is None:
@@ -55,22 +65,28 @@ def _pattern(kind: Kind, lying: Layout) -> _Pattern | None:
     start = address(stand_in)
     pieces = [View.of(part, start) for part in split(stand_in, **kind.static)]
     gap = None if number == covered.size else View.of(stand_in[(*_box(covered), ...)], start)
-    return _Pattern(pieces, added, gap)
+    return _Pattern([offset for offset, _ in pieces], [like for _, like in pieces], added, gap)
 
 
-def _behind(lying: Layout, axis: int, ends: Sequence[int] | None) -> _Pattern:
-    """Inputs that lie one behind the other on an axis: each is an entry of it, or goes to one of the `ends`."""
+def _entries(shape: tuple[int, ...], indices: Sequence[Any]) -> Sequence[int] | None:
+    """The numbers that these indices are, if they are all entries, each once: as on the way back from all x[t]."""
+    if (len(indices),) != shape[:1] or not all([type(index) is int for index in indices]):
+        return None
+    entries = [index % shape[0] for index in indices]
+    return entries if len(set(entries)) == len(entries) else None
+
+
+def _along(lying: Layout, axis: int, starts: Sequence[int], ends: Sequence[int] | None) -> _Pattern:
+    """Inputs that share out an axis: each is the entry at its start, or goes from there to its end."""
     shape, dtype, strides = lying.shape, lying.dtype, lying.strides
     axis %= len(shape)
+    before, behind = shape[:axis], shape[axis + 1 :]
     if ends is None:
-        entry = layout((*shape[:axis], *shape[axis + 1 :]), dtype, (*strides[:axis], *strides[axis + 1 :]))
-        pieces = [View(k * strides[axis], entry) for k in range(shape[axis])]
+        entry = layout((*before, *behind), dtype, (*strides[:axis], *strides[axis + 1 :]))
+        layouts = [entry] * len(starts)
     else:
-        pieces = [
-            View(start * strides[axis], layout((*shape[:axis], end - start, *shape[axis + 1 :]), dtype, strides))
-            for start, end in zip((0, *ends), ends)
-        ]
-    return _Pattern(pieces, [False] * len(pieces), None)
+        layouts = [layout((*before, end - start, *behind), dtype, strides) for start, end in zip(starts, ends)]
+    return _Pattern([start * strides[axis] for start in starts], layouts, [False] * len(starts), None)
 
 
 def _box(covered: np.ndarray) -> tuple[Any, ...]:
@@ -93,9 +109,15 @@ class Collecting:
         self.instructions, self.results = instructions, results
         self.collections: dict[Value, Collection] = {}
         self.until: dict[Value, int] = {}  # the number of the instruction that adds to a value's place
-        self.computed = {out for kind, _, out in instructions if kind.base is None}
-        for n in reversed([n for n, i in enumerate(instructions) if i[0].collects]):
-            self._collect(n, instructions[n])
+        self.views: set[Value] = set()
+        numbers = []
+        for n, (kind, _, out) in enumerate(instructions):
+            if kind.base is not None:
+                self.views.add(out)
+            if kind.collects:
+                numbers.append(n)
+        for n in reversed(numbers):
+            self._collect(n, *instructions[n])
 
     @functools.cached_property
     def last(self) -> dict[Value, int]:
@@ -120,23 +142,25 @@ class Collecting:
                 memory[out] = memory.get(x, x)
         return memory
 
-    def _collect(self, n: int, i: Instruction) -> None:
-        kind, reads, out = i
+    def _collect(self, n: int, kind: Kind, reads: Sequence[Value], out: Value) -> None:
         place = out.place
         pattern = self._pattern_at(kind, place.layout if place else out.layout)
         if pattern is None:
             return
+        offsets, layouts, added, gap = pattern
         inputs, _ = kind.called_with(reads)
-        adds = any(pattern.added)
+        adds = True in added
         if place is None:
-            place = out.place = (None if adds or pattern.gap else self._overlay(out, inputs, pattern)) or fresh(out)
+            place = out.place = (None if adds or gap else self._overlay(out, inputs, reads, pattern)) or fresh(out)
         root, start, _ = place
-        pieces = [Place(root, start + offset, piece) for offset, piece in pattern.pieces]
+        pieces = [Place(root, start + offset, like) for offset, like in zip(offsets, layouts, strict=True)]
         limit = min(self.until.get(out, NEVER), n if adds else NEVER)
-        for x, piece, added in zip(inputs, pieces, pattern.added, strict=True):
-            if not added and self._movable(x, piece) and (limit == NEVER or self._over(x, limit, n, reads)):
-                x.place, self.until[x] = piece, limit
-        self.collections[out] = Collection(pieces, pattern.added, pattern.gap and place.part(pattern.gap))
+        for x, piece, adding in zip(inputs, pieces, added, strict=True):
+            if not adding and self._movable(x, piece) and (limit == NEVER or self._over(x, limit, n, reads)):
+                x.place = piece
+                if limit != NEVER:
+                    self.until[x] = limit
+        self.collections[out] = Collection(pieces, added, gap and place.part(gap))
 
     def _over(self, x: Value, limit: int, n: int, reads: Sequence[Value]) -> bool:
         """Whether x, which the instruction n reads, is needed by none that comes at the limit or later.
@@ -150,26 +174,25 @@ class Collecting:
 
     @staticmethod
     def _pattern_at(kind: Kind, lying: Layout) -> _Pattern | None:
-        if not kind.flat:
-            return None
-        if ("pieces", lying) not in kind.found:
-            kind.found["pieces", lying] = _pattern(kind, lying)
-        return kind.found["pieces", lying]  # type: ignore[no-any-return]
+        key = "pieces", lying
+        if key not in kind.found:
+            kind.found[key] = _pattern(kind, lying) if kind.flat else None
+        return kind.found[key]  # type: ignore[no-any-return]
 
     def _movable(self, x: Any, piece: Place) -> bool:
         """Whether x may be computed there, since it is computed and has no place yet."""
-        if type(x) is not Value or x.place is not None or x not in self.computed:
+        if type(x) is not Value or x.place is not None or x.source is not None or x in self.views:
             return False
         own, lying = x.layout, piece.layout
         return own is lying or (own.shape == lying.shape and own.dtype == lying.dtype and 0 not in own.shape)
 
-    def _overlay(self, out: Value, inputs: Sequence[Any], pattern: _Pattern) -> Place | None:
+    def _overlay(self, out: Value, inputs: Sequence[Any], reads: Sequence[Value], pattern: _Pattern) -> Place | None:
         """A place for a collection around parts that already lie together just as it wants them, or None."""
-        wanted, until = fresh(out), self.until
-        pairs = [(x, wanted.part(view)) for x, view in zip(inputs, pattern.pieces, strict=True)]
-        there = [(x.place, piece) for x, piece in pairs if type(x) is Value and x.place is not None]
-        if not there or any([until.get(x, NEVER) != NEVER for x, _ in pairs if type(x) is Value]):
+        if not any([x.place for x in reads]) or not self.until.keys().isdisjoint(reads):
             return None
+        wanted, views = fresh(out), zip(pattern.offsets, pattern.layouts)
+        pairs = [(x, Place(wanted.root, *view)) for x, view in zip(inputs, views, strict=True)]
+        there = [(x.place, piece) for x, piece in pairs if type(x) is Value and x.place is not None]
         root, shift = there[0][0].root, there[0][0].offset - there[0][1].offset
         if not all([p.root is root and p.offset - q.offset == shift and p.layout.matches(q.layout) for p, q in there]):
             return None
@@ -192,7 +215,7 @@ def schedule(instructions: Sequence[Instruction], collections: dict[Value, Colle
     stand_ins: dict[Layout, tuple[np.ndarray, int]] = {}
     steps: list[Step] = []
     for n, (kind, reads, out) in enumerate(instructions):
-        if n in fills:
+        if fills and n in fills:
             steps += fills[n]
         place = out.place
         if place is None:
@@ -201,13 +224,15 @@ def schedule(instructions: Sequence[Instruction], collections: dict[Value, Colle
                 if place is not None:
                     continue
             out.place = place = apart(out) if kind.primitive is packed else fresh(out)
-        elif (c := collections.get(out)) is not None:
+        elif out in collections:
+            pieces, added, _ = collections[out]
             inputs, _ = kind.called_with(reads)
-            for x, piece, adds in zip(inputs, c.pieces, c.added, strict=True):
-                given = [x.place] if type(x) is Value else []
-                if adds or given != [piece]:
+            for x, piece, adds in zip(inputs, pieces, added, strict=True):
+                given = x.place if type(x) is Value else None
+                if given is not piece and (adds or given != piece):
                     how = "add" if adds else "move"
-                    steps.append(Step(how, f"{how} {kind.primitive.name}", None, (x,), given, piece))
+                    read = [] if given is None else [given]
+                    steps.append(Step(how, f"{how} {kind.primitive.name}", None, (x,), read, piece))
             continue
         how = "out" if kind.takes_out else "copy"
         steps.append(Step(how, kind.primitive.name, kind, reads, [x.place for x in reads], place))

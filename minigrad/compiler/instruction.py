@@ -242,11 +242,12 @@ class Kinds:
         return kind
 
     def entry(self, x: Value, k: int) -> Kind:
-        """The Kind of x[k], of which a loop has many."""
-        key = x.layout, k
+        """The Kind of x[k], of which a loop has many; one for all x whose entries are alike, however many there are."""
+        entry = x.layout.entry
+        key = entry, k
         kind = self.found.get(key)
         if kind is None:
-            kind = self.found[key] = Kind(shapes.getitem, key, {}, x.layout.entry, 0, True)
+            kind = self.found[key] = Kind(shapes.getitem, (x.layout, k), {}, entry, 0, True)
             kind.repeatable = True
         return kind
 

@@ -5,6 +5,7 @@ A view lies `within` what it is a view of, and `plan` lets pieces of memory take
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import math
 from collections import defaultdict
@@ -20,8 +21,8 @@ from .passes import NEVER
 class Root:
     """A piece of memory of its own, from byte `low` to `high` (a later pass may find that it extends further).
 
-    `source` is a leaf tensor whose memory it is; else it lies at `start` in the program's memory. It is touched by the
-    steps from number `first` to `last`.
+    `source` is a leaf tensor whose memory it is; else its byte 0 is at `start` in the program's memory. It is touched
+    by the steps from number `first` to `last`.
     """
 
     __slots__ = ("low", "high", "source", "start", "first", "last")
@@ -31,7 +32,7 @@ class Root:
         self.start, self.first, self.last = 0, NEVER, -1
 
     def __repr__(self) -> str:
-        return f"m[{self.start}]" if self.source is None else "leaf[0]"
+        return f"m[{self.start + self.low}]" if self.source is None else "leaf[0]"
 
 
 class Place(NamedTuple):
@@ -41,12 +42,12 @@ class Place(NamedTuple):
     offset: int
     layout: Layout
 
-    def array(self, memory: np.ndarray, start: int) -> np.ndarray:
-        """The array at this place, if `memory` holds the root from index `start`."""
+    def array(self, memory: np.ndarray, at: int) -> np.ndarray:
+        """The array of this place, its first entry at byte `at` of the memory."""
         lying = self.layout
         if 0 in lying.shape:
             return np.empty(lying.shape, lying.dtype)
-        return np.ndarray(lying.shape, lying.dtype, memory, start + self.offset - self.root.low, lying.strides)
+        return np.ndarray(lying.shape, lying.dtype, memory, at, lying.strides)
 
     def part(self, view: View) -> Place:
         """The place of a view, if what it is a view of lies here."""
@@ -54,7 +55,7 @@ class Place(NamedTuple):
 
     def __repr__(self) -> str:
         root = self.root
-        name = f"m[{root.start + self.offset - root.low}]" if root.source is None else f"leaf[{self.offset}]"
+        name = f"m[{root.start + self.offset}]" if root.source is None else f"leaf[{self.offset}]"
         return f"{name}:{self.layout!r}"
 
 
@@ -100,7 +101,7 @@ def within(kind: Kind, base: Place, stand_ins: dict[Layout, tuple[np.ndarray, in
         view = kind.found[lying]
     except KeyError:
         if lying not in stand_ins:
-            array = base.array(np.empty(root.high - root.low, np.uint8), 0)
+            array = base.array(np.empty(root.high - root.low, np.uint8), offset - root.low)
             stand_ins[lying] = array, address(array)
         view = kind.found[lying] = _view(kind, *stand_ins[lying])
     return None if view is None else Place(root, offset + view.offset, view.layout)
@@ -165,52 +166,28 @@ def plan(
     The largest come first, each to the lowest start where nothing lies that lives at the same time ("greedy by size",
     Pisarchyk & Lee 2020, arXiv:2001.03288). Returns the size of the block.
     """
-    roots, begun = _spans(steps, arguments, results)
-    chains = _chains(begun) if in_place else {}
+    roots, firsts = _spans(steps, arguments, results)
+    chains = _chains(firsts) if in_place else {}
     pieces, end = [], len(steps)
     for root in roots:
         chain = chains.get(root) or [root]
         if chain[0] is root:
             first, last = (min(root.first, end), chain[-1].last) if turns else (0, 0)
             pieces.append(_Piece(-(-(root.high - root.low) // 64) * 64, first, last, [(chain, 0)]))
-    bundles = sorted(_bundled(pieces), key=lambda piece: piece.size, reverse=True)
-    there, size = _Taken(len(steps)), 0
-    for piece in bundles:
-        at = there.take(piece)
-        size = max(size, at + piece.size)
-        for chain, offset in piece.chains:
-            for root in chain:
-                root.start = at + offset
-    return size
-
-
-class _Taken:
-    """Which bytes of the block are taken, and when; time is cut into spans, so that only neighbours are looked at."""
-
-    def __init__(self, steps: int) -> None:
-        self.span = max(16, steps // 256)
-        self.long: list[tuple[int, ...]] = []  # start, end, first and last step of what lives through many spans
-        self.during: dict[int, list[tuple[int, ...]]] = defaultdict(list)  # of the others, by span
-
-    def take(self, piece: _Piece) -> int:
-        """Give the piece the lowest address where nothing lies that lives at the same time."""
-        size, first, last, _ = piece
-        low, high = first // self.span, last // self.span
-        taken = self.long + self.during[low]
-        for span in range(low + 1, high + 1):
-            taken += self.during[span]
+    taken: list[tuple[int, ...]] = []  # start, end, first and last step of what lies in the block, by its start
+    for size, first, last, lanes in sorted(_bundled(pieces), key=lambda piece: piece.size, reverse=True):
         at = 0
-        for start, end, _, _ in sorted([x for x in taken if x[2] <= last and x[3] >= first]):
-            if start - at >= size:
-                break
-            if end > at:
-                at = end
-        if high - low > 3:
-            self.long.append((at, at + size, first, last))
-        else:
-            for span in range(low, high + 1):
-                self.during[span].append((at, at + size, first, last))
-        return at
+        for start, stop, begun, over in taken:
+            if begun <= last and over >= first:
+                if start - at >= size:
+                    break
+                if stop > at:
+                    at = stop
+        bisect.insort(taken, (at, at + size, first, last))
+        for chain, offset in lanes:
+            for root in chain:
+                root.start = at + offset - root.low
+    return max([stop for _, stop, _, _ in taken], default=0)
 
 
 class _Piece(NamedTuple):

@@ -134,11 +134,11 @@ def memory_map(laid_out: Sequence[Value], steps: Sequence[Step], nbytes: int) ->
         if value.place.root.source is None:
             values[value.place.root].append(value)
     rows = []
-    for root in sorted(values, key=lambda root: (root.start, root.first)):
+    for root in sorted(values, key=lambda root: (root.start + root.low, root.first)):
         size = root.high - root.low
         if root.last >= 0 and size:
             first, last = max(root.first, 0), min(root.last, len(steps) - 1)
             names = " ".join([f"v{value.number}" for value in sorted(values[root], key=lambda value: value.number)])
             given = " (argument)" if root.first < 0 else ""
-            rows.append(f"m[{root.start}]  {size} bytes, steps {first} to {last}: {names}{given}")
+            rows.append(f"{root!r}  {size} bytes, steps {first} to {last}: {names}{given}")
     return [f"{nbytes} bytes", *rows]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import shapes
-from minigrad.compiler.collecting import _pattern
+from minigrad.compiler.collecting import _pattern, _viewed
 from minigrad.compiler.instruction import Kind, layout
 from minigrad.compiler.table import CALLS, IMPURE, PARTS
 
@@ -101,6 +100,17 @@ def test_parts_behind_one_another_are_where_the_views_lie(shape: list[int], data
     lying = layout(like.shape, like.dtype, like.strides)
     for p, static in ((shapes._stack, {"axis": axis}), (shapes._concatenate, {"axis": axis, "ends": ends})):
         kind = Kind(p, (), static, lying, None)
-        with mock.patch.dict("minigrad.compiler.collecting.BEHIND", clear=True):
-            expected = _pattern(kind, lying)
-        assert _pattern(kind, lying) == expected
+        assert _pattern(kind, lying) == _viewed(kind, lying)
+
+
+@given(st.integers(1, 4), st.data())
+def test_entries_that_are_all_there_are_where_the_views_lie(size: int, data: Any) -> None:
+    entries = data.draw(st.permutations(range(size)))
+    other = data.draw(st.sampled_from([*range(-size, size), slice(0, 1), True, (0, 1)]))
+    indices = [k - size if data.draw(st.booleans()) else k for k in entries]
+    lying = layout((size, 2, 3), np.dtype(np.float32), data.draw(st.sampled_from([None, (4, 24 * size, 4 * size)])))
+    for found in (indices, indices[1:], [*indices, other], [*indices[1:], other]):
+        kind = Kind(
+            shapes.place, (), {"indices": tuple(found), "shape": lying.shape, "dtype": lying.dtype}, lying, None
+        )
+        assert _pattern(kind, lying) == _viewed(kind, lying)
