@@ -264,3 +264,20 @@ def test_parts_at_an_integer_are_views_wherever_they_come_from_and_checked() -> 
     for index in (2, -3):
         with pytest.raises(IndexError, match="getitem"):
             mg.compile(lambda x, index=index: mg.tanh(x)[index])(X)
+
+
+@pytest.mark.parametrize(("operation", "a"), [(np.multiply, X), (np.matmul, X.T)])
+@pytest.mark.parametrize("closed_over", [True, False])
+def test_a_gradient_that_is_made_of_plain_arrays_alone_is_an_array_as_in_a_plain_run(
+    operation: Any, a: Any, closed_over: bool
+) -> None:
+    w = mg.tensor(X, requires_grad=True)
+
+    def gradient(g: Any, a: Any = a) -> Any:
+        w.grad = None
+        operation(w, a).backward(g)
+        return w.grad
+
+    given = (np.ones(operation(X, a).shape), *(() if closed_over else (a,)))
+    same(mg.compile(gradient)(*given), gradient(*given))
+    assert type(mg.compile(gradient)(*given)) is np.ndarray
