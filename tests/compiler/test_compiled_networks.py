@@ -27,6 +27,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 CELLS = [
     *(nn.PeepholeLSTMCell, nn.CoupledLSTMCell, nn.LayerNormLSTMCell, nn.MGUCell, nn.IRNNCell, nn.LeakyRNNCell),
     *(nn.EchoStateCell, lambda I, H, **made: nn.ProjectedLSTMCell(I, H, 2, **made)),
+    lambda I, H, **made: nn.ElmanCell(I, H, H, **made),
 ]
 
 

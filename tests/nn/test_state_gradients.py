@@ -39,7 +39,7 @@ class Unchanged(nn.Cell):
 CELLS: dict[str, Any] = {
     "RNN": nn.RNNCell, "LSTM": nn.LSTMCell, "GRU": nn.GRUCell, "peephole": nn.PeepholeLSTMCell, "MGU": nn.MGUCell,
     "coupled": nn.CoupledLSTMCell, "layer norm": nn.LayerNormLSTMCell, "IRNN": nn.IRNNCell, "leaky": nn.LeakyRNNCell,
-    "Elman": lambda I, H, **made: nn.ElmanCell(I, H, 2, **made),
+    "echo": nn.EchoStateCell, "Elman": lambda I, H, **made: nn.ElmanCell(I, H, 2, **made),
     "projected": lambda I, H, **made: nn.ProjectedLSTMCell(I, H, 2, **made),
 }  # fmt: skip
 
@@ -55,8 +55,11 @@ def loss_of(outputs: Any, finals: Any, rows: Any = slice(None)) -> Any:
 
 
 def by_hand(net: Any, xs: np.ndarray) -> list[Any]:
-    """Each step's state of each cell, called in a plain loop, with retain_grad of each part; then backward."""
-    states, inputs, finals = [], mg.tensor(xs), []
+    """Each step's state of each cell, called in a plain loop, with retain_grad of each part; then backward.
+
+    The inputs have a gradient as well, since the weights of an echo state network have none.
+    """
+    states, inputs, finals = [], mg.tensor(xs, requires_grad=True), []
     for layer in range(len(net.cells) // net.directions):
         sides = []
         for k in range(net.directions):
@@ -81,7 +84,7 @@ def by_hand(net: Any, xs: np.ndarray) -> list[Any]:
 
 
 def check_states(net: Any, expected: list[np.ndarray], lengths: Any = None) -> None:
-    outputs, finals, states = net(XS, lengths=lengths, return_states=True)
+    outputs, finals, states = net(mg.tensor(XS, requires_grad=True), lengths=lengths, return_states=True)
     parts = mg.tree_leaves(states)
     for s in parts:
         s.retain_grad()
