@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1300,900"]
+#: A number in each address: with that of the page before, only the place within that page would change.
+OPENED = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -47,14 +50,13 @@ class Page:
 
     def __init__(self, driver: Any, path: Path, place: str = "") -> None:
         self.driver, self.data = driver, data_of(path)
-        driver.get("about:blank")  # or only the place within the page would change
-        driver.get(path.as_uri() + place)
+        driver.get(f"{path.as_uri()}?{next(OPENED)}{place}")
         self.point_at(self.one("h1"))  # not where the test before left the pointer
 
     def point_at(self, element: Any) -> None:
         from selenium.webdriver.common.action_chains import ActionChains
 
-        ActionChains(self.driver).move_to_element(element).perform()
+        ActionChains(self.driver, duration=0).move_to_element(element).perform()
 
     def all(self, selector: str) -> list[Any]:
         return self.driver.find_elements("css selector", selector)
@@ -82,7 +84,7 @@ class Page:
         from selenium.webdriver.common.action_chains import ActionChains
         from selenium.webdriver.common.keys import Keys
 
-        held = ActionChains(self.driver).key_down(Keys.SHIFT)
+        held = ActionChains(self.driver, duration=0).key_down(Keys.SHIFT)
         held.send_keys(*[getattr(Keys, key) for key in keys]).key_up(Keys.SHIFT).perform()
 
     def wait(self, until: Callable[[], Any]) -> None:
