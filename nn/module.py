@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
@@ -234,23 +234,25 @@ def check_mapping(state: Any) -> None:
         raise TypeError(f"load_state_dict: the state must be arrays by name, got a {type(state).__name__}{hint}")
 
 
-def _items(value: Any) -> Iterator[tuple[str, Any]]:
+_PARTS = (Module, mg.Tensor, dict, list, tuple)
+
+
+def _items(value: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(value, Module):
-        yield from vars(value).items()
-    elif isinstance(value, dict):
-        yield from ((str(key), part) for key, part in value.items())
-    elif isinstance(value, (list, tuple)):
-        yield from ((str(k), part) for k, part in enumerate(value))
+        return vars(value).items()
+    if isinstance(value, dict):
+        return ((str(key), part) for key, part in value.items())
+    return ((str(k), part) for k, part in enumerate(value)) if isinstance(value, (list, tuple)) else ()
 
 
 def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     if id(value) in seen:
         return
-    if isinstance(value, (Module, mg.Tensor, dict, list, tuple)):
-        seen.add(id(value))
-        yield path, value
+    seen.add(id(value))
+    yield path, value
     for name, part in _items(value):
-        yield from _walk(part, f"{path}.{name}" if path else name, seen)
+        if isinstance(part, _PARTS):  # most attributes are numbers and words
+            yield from _walk(part, f"{path}.{name}" if path else name, seen)
 
 
 #: The paths of all modules in the outermost one that is being called, by id, and the path of the innermost one.

@@ -4,14 +4,16 @@ What is marked `campaign` repeats a claim at many places, each dear: it runs in 
 """
 
 import gc
+import inspect
 import os
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
+from types import SimpleNamespace
 
 import pytest
 from _pytest.runner import runtestprotocol
 from browser import driver  # noqa: F401 - for the pages of several rooms
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.internal import reflection
 from profiles import long_profile
 from ranks import SharedRanks
@@ -23,12 +25,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more thre
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
-settings.register_profile("fixed", max_examples=8, derandomize=True, deadline=None, suppress_health_check=SLOW)
+FIXED = [phase for phase in Phase if phase is not Phase.explain]  # which tries a smallest example a hundred times more
+
+settings.register_profile(
+    "fixed", max_examples=8, derandomize=True, deadline=None, suppress_health_check=SLOW, phases=FIXED
+)
 settings.register_profile("long", max_examples=500, deadline=None, suppress_health_check=SLOW)
 settings.load_profile("fixed")
 
-if hasattr(reflection, "_clean_source"):  # each row of a test parsed its source twice, for the seed and for the key
+if hasattr(reflection, "_clean_source"):  # each row of a test read and parsed its source twice, for seed and key
     reflection._clean_source = cache(reflection._clean_source)
+    kept = {"getsource": lru_cache(maxsize=1)(inspect.getsource)}
+    reflection.inspect = SimpleNamespace(**vars(inspect) | kept)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from profiles import long_profile
 from refusals import refusal
-from textbook import random_state, randomised, sigma, weighted, weights_of
+from textbook import random_state, randomised, sigma, swapped, weights_of
 
 import minigrad as mg
 import nn
@@ -64,7 +64,7 @@ def test_derivatives_match_finite_differences(kind: Any, options: Any, lengths: 
     net = randomised(nn.Recurrent(lambda layer: kind(2 if layer else 1, 2, dtype=np.float64), **options))
 
     def f(weights: Any, xs: Any, state: Any) -> Any:
-        with weighted(net, weights):
+        with swapped(net, weights):
             return net(xs, state, lengths)
 
     check_grad(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from textbook import joined, randomised, softmax, weighted, weights_of
+from textbook import joined, randomised, softmax, swapped, weights_of
 
 import minigrad as mg
 import nn
@@ -59,7 +59,7 @@ def test_derivatives_match_finite_differences(kind: str, order: int) -> None:
     module = make(kind)
 
     def f(weights: Any, q: Any, k: Any, v: Any) -> Any:
-        with weighted(module, weights):
+        with swapped(module, weights):
             return module(q, k, v, MASK)
 
     inputs = weights_of(module), QUERIES[kind][:2], KEYS, VALUES[:, :, :2]

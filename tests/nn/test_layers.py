@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from textbook import grads_of, joined, randomised, weighted, weights_of
+from textbook import grads_of, joined, randomised, swapped, weights_of
 
 import minigrad as mg
 import nn
@@ -41,7 +41,7 @@ def test_linear_derivatives_match_finite_differences(lead: Any, I: int, O: int, 
     layer = randomised(nn.Linear(I, O, bias=bias, dtype=np.float64), seed)
 
     def f(weights: Any, x: Any) -> Any:
-        with weighted(layer, weights):
+        with swapped(layer, weights):
             return mg.tanh(layer(x))
 
     x = np.random.default_rng(seed).standard_normal((*lead, I))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from textbook import grads_of, joined, randomised, weighted, weights_of
+from textbook import grads_of, joined, randomised, swapped, weights_of
 
 import minigrad as mg
 import nn
@@ -17,7 +17,7 @@ from minigrad.testing import check_grad
 
 def check(module: Any, x: np.ndarray, order: int = 2) -> None:
     def f(weights: Any, x: Any) -> Any:
-        with weighted(module, weights):
+        with swapped(module, weights):
             return module(x)
 
     check_grad(*joined(f, weights_of(module), x), order=order, mode="project")

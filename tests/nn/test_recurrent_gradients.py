@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from textbook import joined, make_cell, random_state, randomised, weighted, weights_of
+from textbook import joined, make_cell, random_state, randomised, swapped, weights_of
 
 import minigrad as mg
 import nn
@@ -30,7 +30,7 @@ def check_network(net: Any, xs: np.ndarray, state: Any, order: int) -> None:
     """Of every output and final state, with respect to every parameter, the inputs and the initial state."""
 
     def f(weights: Any, xs: Any, state: Any) -> Any:
-        with weighted(net, weights):
+        with swapped(net, weights):
             return net(xs, state)
 
     check_grad(*joined(f, weights_of(net), xs, state), order=order, mode="project")
@@ -78,7 +78,7 @@ def test_elman_loss_has_the_derivatives_of_finite_differences(sizes: Any, seed: 
     targets = rng.integers(0, 3, (T, B))
 
     def loss(weights: Any, xs: Any, state: Any) -> Any:
-        with weighted(net, weights):
+        with swapped(net, weights):
             return nn.cross_entropy(net(xs, state)[0], targets, reduction="sum")
 
     order = 2 if H * I < 6 else 1
@@ -95,7 +95,7 @@ def test_integer_inputs_have_the_derivatives_of_finite_differences(kind: Any, se
     numbers = rng.integers(0, 3, (4, 2))
 
     def f(weights: Any, state: Any) -> Any:
-        with weighted(net, weights):
+        with swapped(net, weights):
             return net(numbers, state)
 
     check_grad(*joined(f, weights_of(net), random_state(net, 2, rng)), order=1, mode="project")
@@ -105,7 +105,7 @@ def test_second_derivatives_with_integer_inputs_match_finite_differences() -> No
     net = randomised(nn.RNN(3, 2, dtype=np.float64))
 
     def f(weights: Any) -> Any:
-        with weighted(net, weights):
+        with swapped(net, weights):
             return net(np.array([[0, 2], [2, 2], [1, 0]]))[0]
 
     check_grad(f, weights_of(net), order=2, mode="project")

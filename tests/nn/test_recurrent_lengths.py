@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from textbook import grads_of, joined, parts_of, put, random_state, randomised, swapped, weights_of
+from textbook import grads_of, joined, put, random_state, randomised, swapped, weights_of
 
 import minigrad as mg
 import nn
@@ -91,7 +91,7 @@ def test_derivatives_with_lengths_match_finite_differences(
     kept = net.parameters()
 
     def f(weights: Any, xs: Any, state: Any) -> Any:
-        put(net, parts_of(net, weights))  # and leave them: a checkpoint reads them once more, on the way back
+        put(net, weights)  # and leave them: a checkpoint reads them once more, on the way back
         return net(xs, state, [1, 3], return_states=True)
 
     with swapped(net, kept):

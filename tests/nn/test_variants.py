@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from textbook import gate, gru, joined, random_state, randomised, sigma, weighted, weights_of
+from textbook import gate, gru, joined, random_state, randomised, sigma, swapped, weights_of
 
 import minigrad as mg
 import nn
@@ -143,7 +143,7 @@ def test_cell_follows_its_equations(name: str, sizes: Any, seed: int) -> None:
 
 def check(net: Any, xs: np.ndarray, state: Any, order: int, **options: Any) -> None:
     def f(weights: Any, xs: Any, state: Any) -> Any:
-        with weighted(net, weights):
+        with swapped(net, weights):
             return net(xs, state, **options)
 
     check_grad(*joined(f, weights_of(net), xs, state), order=order, mode="project")

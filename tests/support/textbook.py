@@ -7,7 +7,7 @@ remains but the slices that take them apart.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -109,8 +109,11 @@ def random_state(module: Any, B: int, rng: np.random.Generator) -> Any:
     return mg.tree_map(lambda t: rng.standard_normal(t.shape), module.initial_state(B))
 
 
-def put(module: Any, tensors: list[Any]) -> list[tuple[Any, str, Any]]:
-    """Put `tensors` where the module's parameters are, in the order of `named_parameters`; return (owner, name, it)."""
+def put(module: Any, tensors: Any) -> list[tuple[Any, str, Any]]:
+    """Put `tensors` where the module's parameters are, in the order of `named_parameters`; return (owner, name, it).
+
+    They are a list, or one vector as `weights_of` gives it, which is cut into the shapes of the parameters.
+    """
     places = []
     for path, p in module.named_parameters():
         *parents, name = path.split(".")
@@ -118,14 +121,17 @@ def put(module: Any, tensors: list[Any]) -> list[tuple[Any, str, Any]]:
         for parent in parents:
             owner = owner[int(parent)] if isinstance(owner, list) else getattr(owner, parent)
         places.append((owner, name, p))
+    if not isinstance(tensors, list):
+        cuts = np.cumsum([p.size for _, _, p in places])[:-1].tolist()
+        tensors = [part.reshape(p.shape) for part, (_, _, p) in zip(mg.split(tensors, cuts), places)]
     for (owner, name, _), t in zip(places, tensors, strict=True):
         setattr(owner, name, t)
     return places
 
 
 @contextmanager
-def swapped(module: Any, tensors: list[Any]) -> Iterator[None]:
-    """For the block, `tensors` stand where the module's parameters are."""
+def swapped(module: Any, tensors: Any) -> Iterator[None]:
+    """For the block, `tensors` stand where the module's parameters are: a list or a vector, as in `put`."""
     places = put(module, tensors)
     try:
         yield
@@ -141,20 +147,6 @@ def arrays_of(module: Any) -> list[np.ndarray]:
 def weights_of(module: Any) -> np.ndarray:
     """All parameters one after another in one vector: a check moves it as a whole, not twenty arrays one by one."""
     return np.concatenate([np.zeros(0), *(a.ravel() for a in arrays_of(module))])
-
-
-def parts_of(module: Any, weights: Any) -> list[Any]:
-    """A vector as `weights_of` gives it, cut into the shapes of the module's parameters."""
-    parts, start = [], 0
-    for a in arrays_of(module):
-        parts.append(weights[start : start + a.size].reshape(a.shape))
-        start += a.size
-    return parts
-
-
-def weighted(module: Any, weights: Any) -> AbstractContextManager[None]:
-    """For the block, the parts of `weights` stand where the module's parameters are."""
-    return swapped(module, parts_of(module, weights))
 
 
 def joined(f: Any, *inputs: Any) -> tuple[Any, np.ndarray]:

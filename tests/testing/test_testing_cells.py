@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from textbook import joined, weighted, weights_of
+from textbook import joined, swapped, weights_of
 
 import minigrad as mg
 import nn
@@ -62,7 +62,7 @@ def test_our_cells_pass_stacked_in_both_directions_and_with_lengths(factory: Any
     state = mg.tree_map(lambda s: rng.standard_normal(s.shape), net.initial_state(2))
 
     def f(weights: Any, xs: Any, state: Any) -> Any:
-        with weighted(net, weights):
+        with swapped(net, weights):
             return net(xs, state, lengths=[2, 3])
 
     check_grad(*joined(f, weights, rng.standard_normal((3, 2, 3)), state), mode="project")
