@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,7 +14,7 @@ import numpy.typing as npt
 import minigrad as mg
 
 from .arguments import check_constructed
-from .words import OF_MODULES, check_keywords, missing_of
+from .words import OF_MODULES, check_keywords, is_ours, missing_of, parameters_of
 
 _NUMBERS = (mg.Tensor, np.ndarray, np.generic, bool, int, float)
 _SAVED = (None, "frozen", "buffer")  # the roles of what a module saves; None is that of a parameter
@@ -25,11 +23,6 @@ _SAVED = (None, "frozen", "buffer")  # the roles of what a module saves; None is
 _NONE: Mapping[int, str | None] = MappingProxyType({})
 #: The roles of those for which tensors stand in, by the ids of these: see `functional_call`.
 stand_ins: ContextVar[Mapping[int, str | None]] = ContextVar("nn.stand_ins", default=_NONE)
-
-
-@cache  # each copy of a module asks anew: `copy.deepcopy` of a cell took 1.4 times as long
-def _parameters_of(constructor: Any) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(constructor).parameters
 
 
 class Module:
@@ -54,12 +47,11 @@ class Module:
     training: bool = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """A new module, after a look at the arguments, also for PyTorch's keywords, if the constructor is ours."""
+        """A new module, after a look at the arguments, also for other tools' keywords, if the constructor is ours."""
         made_by: Any = cls.__init__
-        if (getattr(made_by, "__module__", None) or "").split(".")[0] == __name__.split(".")[0]:
-            parameters = _parameters_of(made_by)
-            check_keywords(cls, parameters, kwargs)
-            check_constructed(cls, parameters, args, kwargs)
+        if is_ours(made_by):
+            check_keywords(cls, kwargs)
+            check_constructed(cls, parameters_of(made_by), args, kwargs)
         return super().__new__(cls)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

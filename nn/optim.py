@@ -16,7 +16,7 @@ import minigrad as mg
 from .module import check_mapping
 from .options import Entry, Group, flag, options_of, rate_or_schedule, read_groups, schedules_in, within
 from .schedules import Schedule
-from .words import OF_OPTIMIZERS, missing_of
+from .words import OF_OPTIMIZERS, check_keywords, is_ours, missing_of
 
 Rate = float | Callable[[int], float]
 #: Tensors, or groups: dicts of "params" and options
@@ -63,6 +63,11 @@ class Optimizer:
 
         def __getattr__(self, name):
             raise missing_of(self, name, OF_OPTIMIZERS)
+
+        def __new__(cls, *args, **kwargs):
+            if is_ours(cls.__init__):
+                check_keywords(cls, kwargs)
+            return super().__new__(cls)
 
     def __init__(self, params: Params, lr: Rate, weight_decay: float = 0.0, maximize: bool = False) -> None:
         self.lr, self.weight_decay, self.maximize = lr, weight_decay, maximize

@@ -1,4 +1,4 @@
-"""PyTorch's words: each is answered by one that is there, and attributes behave as ever."""
+"""Words of PyTorch's and other tools: each is answered by one that is there, and attributes behave as ever."""
 
 from __future__ import annotations
 
@@ -50,6 +50,53 @@ def test_every_keyword_of_pytorchs_raises_and_names_ours(word: str) -> None:
         with pytest.raises(TypeError, match=rf"{make.__name__}: there is no argument {word}=") as caught:
             make(2, 3, **{word: 4})
         assert words.KEYWORDS[word] in str(caught.value)
+
+
+OTHERS = [(whose, word) for whose, table in words.KEYWORDS_OF.items() for word in table]
+
+
+@pytest.mark.parametrize(("whose", "word"), OTHERS)
+def test_a_keyword_of_another_tools_says_whose_it_is_to_layers_cells_and_optimisers(whose: str, word: str) -> None:
+    told = re.escape(f"there is no argument {word}=, which is {whose}; here: {words.KEYWORDS[word]}")
+    for make in (nn.LSTM, nn.MGUCell, nn.Dropout, nn.Embedding):
+        with pytest.raises(TypeError, match=f"^{make.__name__}: {told}$"):
+            make(**{word: 4})
+    for optimizer in (nn.SGD, nn.RMSprop):
+        with pytest.raises(TypeError, match=f"^{optimizer.__name__}: {told}$"):
+            optimizer(LSTM.parameters(), **{word: 4})
+
+
+def test_no_keyword_of_our_own_is_told_to_be_another_tools() -> None:
+    taken = {
+        name for n in nn.__all__ if isinstance(getattr(nn, n), type) for name in words.parameters_of(getattr(nn, n))
+    }
+    assert taken & words.KEYWORDS.keys() == set()
+    assert len(OTHERS) == len(words.KEYWORDS)  # none is in two tables
+
+
+@pytest.mark.parametrize(
+    ("make", "taken"),
+    [
+        (
+            lambda **k: nn.EchoStateCell(2, 3, **k),
+            "EchoStateCell: .* it takes I, H, rng, dtype, alpha, radius, input_scale",
+        ),
+        (lambda **k: nn.LSTM(2, 3, **k), "LSTMCell: .* it takes I, H, bias, rng, dtype, forget_bias"),
+        (lambda **k: nn.Recurrent(nn.RNNCell(2, 3), **k), "Recurrent: .* it takes cells, num_layers, bidirectional, "),
+        (lambda **k: nn.Adam(LSTM.parameters(), **k), "Adam: .* it takes params, lr, betas, eps"),
+    ],
+)
+def test_a_keyword_that_is_nobodys_is_answered_by_those_that_are_taken(make: Any, taken: str) -> None:
+    with pytest.raises(TypeError, match=taken.replace(": .*", ": there is no argument nobodys=;")):
+        make(nobodys=1)
+
+
+def test_a_users_optimiser_may_take_any_keyword() -> None:
+    class Own(nn.SGD):
+        def __init__(self, params: Any, learning_rate: float, **others: Any) -> None:
+            super().__init__(params, lr=learning_rate)
+
+    assert Own(LSTM.parameters(), learning_rate=0.5, units=3).lr == 0.5
 
 
 def test_a_users_module_may_take_any_keyword_and_have_any_attribute() -> None:
