@@ -19,8 +19,8 @@ from ..primitive import Primitive
 from ..record import Node, Variable
 from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
-from .instruction import Kind, Kinds, Value, layout
-from .listing import CONSTANT, Listing, constant_key, is_constant
+from .instruction import Kind, Kinds, Value, identity, layout
+from .listing import CONSTANT, Listing, is_constant
 from .outline import SHAPED, outline
 from .rules import Noted
 from .table import COMPOSED, IMPURE
@@ -39,10 +39,10 @@ class Calling(Listing):
 
     def call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """A call of a primitive: its result as a Tensor, and an instruction."""
-        if p in COMPOSED:
-            return COMPOSED[p](*inputs, **static)
         if static and p is shapes.getitem and static.keys() == {"index"}:
             inputs, static = (*inputs, static["index"]), {}
+        if p in COMPOSED:
+            return COMPOSED[p](*inputs, **static)
         key, reads, operands = self._look_at(p, inputs, static)
         kind = self.kinds.known.get(key)
         if kind is None and p is shapes.getitem and len(inputs) == 2 and None not in key:
@@ -166,14 +166,14 @@ class Calling(Listing):
         """The result y of a call as a tensor, and the call written down."""
         cls, plain, sources, arrays, wanted = operands
         p = kind.primitive
+        definition = p.definition
         out: Any = object.__new__(cls)  # __init__ would take as long as all the rest
         out._data, out.node = y, None
-        if not p.definition.differentiable:
+        if not definition.differentiable:
             plain = True
         elif wanted and recording():
-            out.node = p.definition.record(p, out, inputs, sources, wanted, arrays, static)
-        value = reads[0] if p is ops.positive else self.add(kind, reads, plain)
-        self.name(out, plain, value)
+            out.node = definition.record(p, out, inputs, sources, wanted, arrays, static)
+        self.name(out, plain, self.add(kind, reads, plain) if p is not ops.positive else reads[0])
         if self.noted is not None:
             self.noted.append(Noted(kind if kind.repeatable else None, inputs, out))
         return out
@@ -271,7 +271,7 @@ def _key_of(x: Any) -> Any:
     kind = type(x)
     if kind is int or kind is str:
         return kind, x
-    return constant_key(x) if is_constant(x) else None
+    return identity(x) if is_constant(x) else None
 
 
 def _is_determined(p: Primitive, y: np.ndarray) -> bool:

@@ -280,8 +280,6 @@ _PLAIN = {int, type(None)}
 def identity(x: Any) -> Any:
     """What is equal for two constants only if they always are: arrays may change, and 1 is not 1.0. 0 for a Value."""
     kind = type(x)
-    if kind is Value:
-        return 0
     if kind is int or kind is str or x is None or (kind is float and x):  # -0.0 is not 0.0
         return kind, x
     if kind is slice:
@@ -290,7 +288,9 @@ def identity(x: Any) -> Any:
             return kind, start, stop, step
         return kind, identity(start), identity(stop), identity(step)
     if kind is tuple or kind is list:
-        return kind, *[identity(part) for part in x]
+        return kind, *map(identity, x)
+    if kind is Value:
+        return 0
     if kind is dict:
         return kind, *[(key, identity(part)) for key, part in sorted(x.items())]
     if isinstance(x, np.dtype):

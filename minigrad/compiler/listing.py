@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,19 +20,8 @@ CONSTANT = {int, float, bool, str, slice, type(None), type(Ellipsis), type}
 def is_constant(x: Any) -> bool:
     """Whether this is one of Python's constants, or a tuple of them."""
     if type(x) is tuple:
-        return all(map(is_constant, x))
+        return CONSTANT.issuperset(map(type, x)) or all(map(is_constant, x))
     return type(x) in CONSTANT or isinstance(x, np.dtype)
-
-
-def constant_key(x: Any) -> Any:
-    """The same for two constants only if they are equal in all: what Python writes, which says 1 or 1.0 or '1'.
-
-    That is quicker than `identity`, but classes may be written alike.
-    """
-    if isinstance(x, np.dtype):
-        return identity(x)
-    written = repr(x)
-    return identity(x) if "<class" in written else written
 
 
 def contents(x: Any) -> Any:
@@ -52,7 +40,7 @@ class Listing:
     def __init__(self, repeats: bool = False, kinds: Kinds | None = None) -> None:
         super().__init__()
         self.repeats = repeats  # whether what was computed before is written down again
-        self.made: list[weakref.ref[Variable]] = []
+        self.made: list[Variable] = []
         self.instructions: list[Instruction] = []
         self.kinds = kinds or Kinds()
         self.seen: dict[Any, Value] = {}  # what each result is, by the kind and the Values that are read
@@ -86,7 +74,10 @@ class Listing:
         found = self.seen.get(key)
         if found is None or not kind.pure or self.repeats:
             kinds = self.kinds
-            found = self.seen[key] = Value(kinds.count, kind.layout, None, plain, None, kind, reads)
+            found = self.seen[key] = object.__new__(Value)  # its __init__ would take as long as all the rest
+            found.number, found.layout, found.plain = kinds.count, kind.layout, plain
+            found.kind, found.reads = kind, reads
+            found.source = found.of = found.place = None
             kinds.count += 1
             self.instructions.append(tuple.__new__(Instruction, (kind, reads, found)))  # quicker than its own
         return found
@@ -115,7 +106,7 @@ class Listing:
         t.stands_for = value
         if t.node is not None:
             t.node.stands_for = value
-        self.made.append(weakref.ref(t))
+        self.made.append(t)
         return value
 
     def read(self, x: Any) -> Any:

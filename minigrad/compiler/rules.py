@@ -19,8 +19,8 @@ from ..backward import Walk, recorded_rules
 from ..interpretation import interpreting
 from ..record import At, Node, Product, Variable
 from ..tensor import Tensor
-from .instruction import Kind, Layout, Value
-from .listing import Listing, constant_key, is_constant
+from .instruction import Kind, Layout, Value, identity
+from .listing import Listing, is_constant
 
 Picked = Callable[[list[Any]], tuple[Value, ...]]
 
@@ -76,29 +76,32 @@ class TracedWalk(Walk):
             super().pass_on(node, g)
             return
         sums, inputs, p, value = self.sums, node.inputs, node.primitive, node.stands_for
-        kind, key = value.kind, (p.definition, *map(sums.__contains__, inputs))
+        kind = value.kind
         if kind is None:  # +x of an argument x, or what was computed of arrays before
             super().pass_on(node, self.listing.tensor_of(g))
-        elif (recipe := kind.found.get(key)) is None:
+            return
+        # of x[t] there is another kind in each turn of a loop: no recipe for each; a tap and +x may stand for x[t]
+        if kind.entry is not None and p is kind.primitive:
+            self._collect(inputs[0], _form(At, kind.entry, self.listing), (g,))
+            return
+        key = p.definition, *map(sums.__contains__, inputs)
+        recipe = kind.found.get(key)
+        if recipe is None:
             self._note(node, g, kind, key)
-        else:
-            values = [g, value, *value.reads]
-            recipe.follow(values, self.listing)
-            for k, form, picked in recipe.terms:
-                x, term = inputs[k], picked(values)
-                collected = sums[x]
-                if collected is None and form is None and term[0].layout.dtype is x.dtype:
-                    sums[x] = term[0]
-                else:
-                    self._collect(x, form, term)
+            return
+        values = [g, value, *value.reads]
+        recipe.follow(values, self.listing)
+        for k, form, picked in recipe.terms:
+            x, term = inputs[k], picked(values)
+            collected = sums[x]
+            if collected is None and form is None and term[0].layout.dtype is x.dtype:
+                sums[x] = term[0]
+            else:
+                self._collect(x, form, term)
 
     def _note(self, node: Node, g: Value, kind: Kind, key: Any) -> None:
         """Call the rules of a node's primitive, and write a recipe if that can be followed."""
         listing = self.listing
-        # of x[t] there is another kind in each turn of a loop: no recipe for each; a tap and +x may stand for x[t]
-        if kind.entry is not None and node.primitive is kind.primitive:
-            self._collect(node.inputs[0], _form(At, kind.entry, listing), [g])
-            return
         t = listing.tensor_of(g)
         if not kind.repeatable:
             super().pass_on(node, t)
@@ -132,11 +135,8 @@ class TracedSum(RecordedSum):
 
     def __init__(self, node: Node, first: Any = None) -> None:
         super().__init__(node)
-        self.forms: list[Form | bool | None] = []
-        self.values: list[Any] = []
-        if first is not None:
-            self.forms.append(None if type(first) is Value else False)
-            self.values.append(first)
+        self.forms: list[Form | bool | None] = [] if first is None else [None if type(first) is Value else False]
+        self.values: list[Any] = [] if first is None else [first]
 
     def add(self, term: Any, output: tuple[int, ...]) -> None:
         """Add a term that a rule returned for an output of this shape."""
@@ -201,7 +201,10 @@ def _formed(term: Any, listing: Any) -> tuple[Form | bool | None, Sequence[Any]]
 
 
 def _form(cls: type[Any], index: Any, listing: Any) -> Form:
-    form: Form = listing.kinds.forms.setdefault((cls, constant_key(index)), Form(cls, index))
+    forms, key = listing.kinds.forms, (cls, identity(index))
+    form: Form | None = forms.get(key)
+    if form is None:
+        form = forms[key] = Form(cls, index)
     return form
 
 

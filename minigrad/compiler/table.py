@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import kernels, ops, shapes
 from ..primitive import Primitive
+from ..record import Variable
 
 P = TypeVar("P", bound=Callable[..., Any])
 
@@ -150,7 +151,7 @@ compile_as(shapes.getitem, calls=_getitem)
 
 def _linear(x: Any, W: Any, b: Any) -> Any:
     y = ops.matmul(x, W)
-    kernels.check_affine(y, W, b)
+    kernels.check_affine(y, *[part._data if isinstance(part, Variable) else part for part in (W, b)])
     return y + b  # a compiled function adds in place by itself, and arranges products
 
 

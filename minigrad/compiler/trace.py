@@ -59,12 +59,11 @@ class Trace(Calling, Interpretation):
             generator.bit_generator.state = state  # the first replay draws the same numbers again
 
     def forget(self) -> None:
-        """Make the tensors of this trace that are still alive unusable: their values are of the traced call alone."""
-        for made in self.made:
-            if (t := made()) is not None:
-                t._data = Leaked()  # type: ignore[assignment]
-                t.node = None
-                del t.stands_for
+        """Make the tensors of this trace unusable, if any is kept: their values are of the traced call alone."""
+        leaked: Any = Leaked()
+        for t in self.made:
+            t._data, t.node = leaked, None
+            del t.stands_for
 
     def argument(self, x: Any, number: int) -> Any:
         """What stands for the array or Tensor `x` while the function runs."""

@@ -324,9 +324,10 @@ def test_a_cotangent_that_is_an_operand_too_is_told_from_others(p: Any) -> None:
 @pytest.mark.parametrize(
     "part", [lambda x: x[1], lambda x: x[-1] * 1.0, lambda x: x[1:3]], ids=["x[1]", "x[-1]", "slice"]
 )
-def test_a_part_that_a_tap_or_an_inner_transform_stands_for_gets_its_gradient(part: Any) -> None:
+def test_a_part_that_a_tap_a_copy_or_an_inner_transform_stands_for_gets_its_gradient(part: Any) -> None:
     def tapped(x: Any, e: Any) -> Any:
         return mg.sum(mg.tap(part(x), e) ** 3)
 
     same(mg.grad(tapped, (0, 1)), X, np.zeros_like(part(X)))
     same(mg.grad(lambda x: mg.sum(mg.grad(lambda v: mg.sum(v**3))(part(x)))), X)
+    same(mg.grad(lambda x: mg.sum((+part(x)) ** 3)), X)
