@@ -217,7 +217,7 @@ def _getitem(x: Any, index: Any, out: Any = None) -> Any:
     part = x[index]
     if np.shape(part) != out.shape:  # else it would be broadcast
         raise ValueError(
-            f"getitem: x[index] has shape {np.shape(part)}, and {out.shape} when the function was compiled: a mask may "
+            f"x[index] has shape {np.shape(part)}, and {out.shape} when the function was compiled: a mask may "
             "change, but how many it takes may not; choose with mg.where, or compile another function for this mask"
         )
     out[...] = part

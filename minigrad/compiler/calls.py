@@ -163,7 +163,7 @@ def described(calls: Sequence[tuple[str, Call]], shown: Callable[[Any], str]) ->
     """A line for each call with its primitive's name: the array that it writes, what is called, and with what."""
     lines = []
     for n, (name, (function, operands)) in enumerate(calls):
-        called, inputs, static, out = _parts(function, operands)
+        called, inputs, static, out = parts_of(function, operands)
         words = [str(tree_map(shown, x)).replace("'", "") for x in inputs]
         words += [f"{key}={tree_map(shown, x)!s}".replace("'", "") for key, x in static.items()]
         plain = getattr(called, "__name__", "_")
@@ -189,7 +189,7 @@ def shown_in(regions: Sequence[tuple[str, np.ndarray]]) -> Callable[[Any], str]:
     return shown
 
 
-def _parts(function: Any, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], dict[str, Any], np.ndarray]:
+def parts_of(function: Any, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], dict[str, Any], np.ndarray]:
     """A call's function, inputs, keywords, and the array that it writes."""
     function, operands, static = opened(function, operands)
     if function is _copied:

@@ -11,12 +11,12 @@ import numpy as np
 from ..backward import lineage
 from ..derivation import running
 from ..gradients import add_gradient
-from ..messages import told
+from ..messages import explained, same_kind, told
 from ..primitive import primitive
 from ..record import Node, Variable
 from ..tree import flatten, tree_leaves, tree_map
 from .arguments import built, exactly
-from .calls import Arrays, Call, described, shown_in
+from .calls import Arrays, Call, described, parts_of, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
 from .listing import contents
@@ -215,11 +215,23 @@ class Program:
             buffer[...] = x._data if isinstance(x, Variable) else x
         for leaf, array in self.copied:
             array[...] = leaf._data
-        for function, operands in zip(self.functions, self.operands):
-            function(*operands)
+        try:
+            for function, operands in zip(self.functions, self.operands):
+                function(*operands)
+        except (ValueError, TypeError, IndexError) as error:
+            raise self._explained(error, operands) from error
         for (target, reset), g in zip(self.targets, self.added):
             self._add_gradient(leaves[target].node if isinstance(target, int) else target, reset, g)
         return built(self.structure, iter([self._returned(x, *kind, leaves) for x, kind in self.outputs]))
+
+    def _explained(self, error: Exception, operands: Sequence[Any]) -> Exception:
+        """The error for what the call with these operands raised, as a plain run has it: of an index, say."""
+        calls = zip(self.functions, self.operands, self.origins)
+        function, origin = next((function, origin) for function, given, origin in calls if given is operands)
+        if isinstance(origin, Loop):
+            return same_kind(error, f"{' or '.join(sorted({name for name, _ in origin.calls()}))}, in a loop: {error}")
+        _, inputs, static, _ = parts_of(function, operands)
+        return explained(origin, error, list(inputs), static)
 
     def _check_reached(self, leaves: Sequence[Any]) -> None:
         """Raise if `backward()` reaches an argument that is no leaf, or one `.grad`, reset inside, as two of them."""

@@ -20,7 +20,7 @@ def _agree(f: Callable[..., Any], inputs: tuple[np.ndarray, ...]) -> None:
         given_ = tuple(x * (1 - 0.3 * k) + 0.1 * k for x in inputs)
         for a, b in zip(mg.tree_leaves(compiled(*given_)), mg.tree_leaves(f(*given_)), strict=True):
             assert type(a) is type(b)
-            np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-9, atol=1e-9, strict=True)
+            np.testing.assert_allclose(mg.as_tensor(a).data, mg.as_tensor(b).data, rtol=1e-9, atol=1e-9, strict=True)
 
 
 @settings(max_examples=PROGRAMS)

@@ -116,6 +116,39 @@ def test_a_result_of_another_shape_than_traced_is_refused() -> None:
         f(np.array([1.0, 1.0, 1.0]))
 
 
+REPLAYED = {  # what raises in a later call alone, as in a plain run
+    "rows": lambda x, i: x[i] * 2,
+    "entries": lambda x, i: x[i, i],
+    "a row": lambda x, i: x[i[0]],
+    "along an axis": lambda x, i: mg.take_along_axis(x, i[:, None], 0),
+    "backwards": lambda x, i: mg.grad(lambda x: mg.sum(x[i] ** 2))(x),
+}
+
+
+@pytest.mark.parametrize("f", REPLAYED.values(), ids=REPLAYED)
+def test_an_index_out_of_range_is_told_by_a_replay_as_by_a_plain_run(f: Any) -> None:
+    compiled = mg.compile(f)
+    compiled(X, np.array([0, 1]))
+    with pytest.raises(
+        IndexError, match=r"(?s)^getitem: \(2, \d\) float64 and .* index 7 is out of bounds for axis 0 with"
+    ):
+        compiled(X, np.array([7, 1]))
+    np.testing.assert_array_equal(compiled(X, np.array([1, 0])), np.asarray(f(mg.tensor(X), np.array([1, 0]))))
+
+
+def test_an_index_out_of_range_in_a_loop_names_the_calls_of_the_loop() -> None:
+    def f(x: Any, i: Any) -> Any:
+        for t in range(150):
+            x = mg.tanh(x[i[t]] + x)
+        return x
+
+    compiled, i = mg.compile(f), np.zeros((150, 2), int)
+    compiled(X, i)
+    i[100, 1] = 9
+    with pytest.raises(IndexError, match=r"getitem.*: index 9 is out of bounds"):
+        compiled(X, i)
+
+
 def test_values_are_checked_at_every_call() -> None:
     layer = nn.Linear(4, 2, rng=0)
     f = mg.compile(lambda ids, y: nn.cross_entropy(layer(ids), y))

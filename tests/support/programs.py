@@ -56,7 +56,7 @@ JOINED = [
 def direct_steps(draw: Any) -> Callable[[Values], Values]:
     """An operation on values as they are, in whatever shape and layout: views, parts, chains in place."""
     a, b = draw(st.integers(0, 99)), draw(st.integers(0, 99))
-    kind = draw(st.sampled_from(["unary", "chain", "joined", "part", "loop"]))
+    kind = draw(st.sampled_from(["unary", "chain", "joined", "part", "loop", "inner"]))
     f, g = draw(st.sampled_from(UNARY)), draw(st.sampled_from(UNARY[:4]))
     join, cut = draw(st.sampled_from(JOINED)), draw(st.integers(0, 2))
     index = draw(hnp.basic_indices((3, 3, 3), allow_newaxis=True))
@@ -72,6 +72,10 @@ def direct_steps(draw: Any) -> Callable[[Values], Values]:
         if kind == "part":
             rows = mg.broadcast_to(mg.mean(x) if x.size else mg.sum(x), (3, 3, 3)) * np.arange(27.0).reshape(3, 3, 3)
             return [rows[index], rows[cut], rows[cut:] * 2.0]
+        if kind == "inner":  # transforms and taps of a row, which stand for it
+            row = (mg.tanh(mg.sum(x)) * np.arange(6.0).reshape(2, 3))[cut % 2]
+            tapped = mg.grad(lambda u, e: mg.sum(mg.tap(u, e) ** 2), (0, 1))(row, np.zeros(3))
+            return [mg.grad(lambda u: mg.sum(u**3))(row), *tapped]
         state, states = mg.tanh(mg.sum(x)) * np.ones((2, 2)), []
         for _ in range(4):
             gates = mg.sigmoid(state @ np.array([[0.5, -1.0, 0.3, 0.1], [0.2, 0.4, -0.6, 1.0]]))
