@@ -37,6 +37,17 @@ def docstring(p: Any) -> str | None:
     return f"{p.name}{signature}\n\n{words.strip()}\n\n{mark}{example}".strip()
 
 
+def equation(p: Any) -> str:
+    """What is said of the rules of a primitive of the table, `dL/dx = g (1 - y²)`; "" of any other's."""
+    said = f"{p.doc}\n{entries(p.__module__).get(p.name, '')}" if p.__module__.startswith("minigrad.") else ""
+    lines = said.partition(">>> ")[0].splitlines()
+    return (
+        " ".join([line[line.index("dL/d") :].strip() for line in lines if "dL/d" in line])
+        .partition(". ")[0]
+        .rstrip(".")
+    )
+
+
 def own_words(function: Any) -> str | None:
     """A function's docstring; of one of NumPy the sentence that says what it computes, without its options."""
     text: str | None = getattr(function, "__doc__", None)

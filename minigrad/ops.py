@@ -330,6 +330,7 @@ _linear = primitive(
     lambda g, y, x, W, b: _matmul_b(g, x, 2),
     lambda g, y, x, W, b: g,
     name="linear",
+    doc="x W + b. dL/dx = g Wᵀ, dL/dW = xᵀ g, dL/db = g summed over rows",
 )
 
 

@@ -99,8 +99,8 @@ def folded(lines: Sequence[str]) -> list[str]:
         period, turns = _repeats(plain, n)
         if turns > 3:
             shown += lines[n : n + 2 * period]
-            shown.append(f"    ... {turns - 3} more turns of these {period} lines ..." if period > 1 else
-                         f"    ... {turns - 3} more of these ...")  # fmt: skip
+            of = f"turn{'s' * (turns > 4)} of these {period} lines" if period > 1 else "of these"
+            shown.append(f"    ... {turns - 3} more {of} ...")
             n += (turns - 1) * period
             shown += lines[n : n + period]
             n += period

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from ..docstrings import equation
 from ..record import At, Node, Product
 from . import words
 from .folding import Block, fold
@@ -73,7 +75,8 @@ def _lines(s: Any, shown: set[str]) -> Iterator[str]:
     yield line_of(tape, s.number)
     yield f"    g = {words.numbers(s.cotangent)}{_sum(s)}"
     gave, rules = {term.input: term for term in s.gave}, s.rules
-    joint = s.entry.node.primitive is not None and s.entry.node.primitive.joint is not None
+    p = s.entry.node.primitive
+    joint, told = p is not None and p.joint is not None, equation(p) if p is not None else ""
     for k, rule in rules.items():
         term, text = gave[k], rule.call
         notes = [part for part in (how(term.term, tape.nodes[term.to]), _symbols(s, rule, joint)) if part]
@@ -81,9 +84,12 @@ def _lines(s: Any, shown: set[str]) -> Iterator[str]:
         yield f"    {'part ' + str(k) + ' of ' if joint else ''}{text}  ->  %{term.to}{given}" + (
             f"  ({'; '.join(notes)})" if notes else ""
         )
-        if rule.call != rule.text and rule.text not in shown:
+        if rule.call != rule.text and not told and rule.text not in shown:
             yield from [f"        {line}" for line in rule.text.splitlines()]
         shown.add(rule.text)
+    if told and told not in shown and any([rule.call != rule.text or rule.helpers for rule in rules.values()]):
+        yield f"    that is, {told}"
+        shown.add(told)
 
 
 def _sum(s: Any) -> str:
@@ -97,12 +103,16 @@ def _sum(s: Any) -> str:
     counts = {word: sum([isinstance(t.term, kind) for t in terms]) for kind, word in kinds.items()}
     counted = [f"{n} {word}" for word, n in counts.items() if n]
     small = s.cotangent.size <= words.FEW and not any([isinstance(t.term, Product) for t in terms])
-    shown = [
+    texts = [
         (f"{words.numbers(value(t.term))} " if small else "")
         + ("what was given" if t.user is None else f"{'from ' if small else ''}%{t.user}")
-        for t in terms[:TERMS]
+        for t in terms
     ]
-    more = [f"{len(terms) - TERMS} more"] if len(terms) > TERMS else []
+    alike = [(text, 1) for text in texts]
+    if not small:  # of x * x, say, both come from one entry
+        alike = [(text, len(list(same))) for text, same in itertools.groupby(texts)]
+    shown = [text + ("" if n == 1 else " (twice)" if n == 2 else f" ({n} times)") for text, n in alike[:TERMS]]
+    more = [f"{sum([n for _, n in alike[TERMS:]])} more"] if len(alike) > TERMS else []
     return f", the sum of {'' if small else 'what came from '}{' + '.join([*shown, *more])}" + (
         f" ({'; '.join(counted)})" if counted else ""
     )

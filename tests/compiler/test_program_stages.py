@@ -117,6 +117,7 @@ def test_blocks_that_repeat_are_folded() -> None:
     lines = [line.format(n, n) for n in range(9) for line in block]
     shown = folded(["first", *lines, "last"])
     assert shown == ["first", *lines[:4], "    ... 6 more turns of these 2 lines ...", *lines[-2:], "last"]
+    assert "    ... 1 more turn of these 2 lines ..." in folded(lines[:8])
     assert folded(lines[:6]) == lines[:6]
     others = [f"v1:f32[{n}] = tanh(v0:f32[{n}])" for n in range(9)]
     assert folded(others) == others  # of other shapes

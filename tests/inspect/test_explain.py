@@ -113,6 +113,31 @@ def test_a_step_of_an_entry_that_reads_one_input_twice_gives_two_terms() -> None
     assert "the sum of 3 from %1 + 3 from %1" in repr(explanation.step(0))
 
 
+def test_an_entry_that_two_large_terms_come_from_is_named_once() -> None:
+    x = np.linspace(-1, 1, 12).reshape(3, 4)
+    assert "the sum of what came from %1 (twice)" in str(mg.explain(lambda x: mg.sum(x * x), x))
+    assert "the sum of what came from %4 + %1 (3 times)" in str(
+        mg.explain(lambda x: mg.sum(mg.stack([x, x, x]) * np.ones((3, 3, 4))) + mg.sum(x), x)
+    )
+
+
+def test_a_rule_that_calls_others_is_told_as_an_equation_and_a_users_as_its_source() -> None:
+    text = str(mg.explain(lambda x: mg.sum(mg.tanh(x @ np.ones((2, 2))) ** 2), np.ones((3, 2))))
+    assert "_power_base(g, z, x, y)  ->  %2" in text
+    assert "    that is, dL/dx = g y x^(y - 1), dL/dy = g x^y log x, which is taken as 0 at x <= 0\n" in text
+    assert "    that is, dL/da = g bᵀ, dL/db = aᵀ g; those of one weight" in text
+    assert "def _power_base" not in text
+    assert "g * (1 - y * y)  ->  %1" in text
+    assert "that is, dL/dx = g (1 - y²)" not in text  # which the rule itself says
+
+    def rule(g: Any, y: Any, x: Any) -> Any:
+        slope = 2 * x
+        return g * slope
+
+    mine = mg.primitive(lambda x: x * x, rule, name="power")
+    assert "            slope = 2 * x" in str(mg.explain(mine, 3.0))
+
+
 def test_broadcasting_parts_and_products_are_named() -> None:
     x, W, b = leaf(np.ones((4, 3))), leaf(np.ones((3, 2))), leaf(np.zeros(2))
     explanation = mg.explain((mg.linear(x, W, b) + x[:, :1]).sum())
