@@ -23,10 +23,11 @@ _SUSPENDABLE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GE
 class _Block:
     """One entered `with` block: the mode that it is in, the block around it, and its generator's frame, if any."""
 
-    __slots__ = ("mode", "outer", "frame", "open")
+    __slots__ = ("mode", "switch", "value", "outer", "frame", "open")
 
     def __init__(self, mode: Mode, outer: _Block | None, frame: FrameType | None) -> None:
         self.mode, self.outer, self.frame, self.open = mode, outer, frame, True
+        self.switch, self.value = mode.switch, mode.value  # which a call of a primitive asks for
 
 
 #: The newest block of this context; None, the quick case, means that every switch has its default.
@@ -42,9 +43,8 @@ class Switch:
     def __call__(self) -> Any:
         block = innermost.get()
         while block is not None:
-            mode = block.mode
-            if mode.switch is self and block.open and (block.frame is None or block.frame.f_back is not None):
-                return mode.value
+            if block.switch is self and block.open and (block.frame is None or block.frame.f_back is not None):
+                return block.value
             block = block.outer
         return self.default
 

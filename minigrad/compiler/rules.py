@@ -148,12 +148,10 @@ class TracedSum(RecordedSum):
     def total(self, owned: bool = False) -> Any:
         """The sum: a Value, if that can be."""
         listing: Any = interpreting()
-        forms, values = self.forms, self.values
-        if forms == [None] and values[0].layout.dtype is self.node.dtype:
-            return values[0]
+        node, forms, values = self.node, self.forms, self.values
         if False in forms:
             return self._noted(None, listing)
-        key = (self.node.shape, self.node.dtype, *forms, *[v.layout for v in values])
+        key = (node.shape, node.dtype, *forms, *[v.layout for v in values])
         recipe = listing.kinds.sums.get(key)
         if recipe is None:
             return self._noted(key, listing)
