@@ -17,7 +17,7 @@ from .callers import LIBRARIES, OURS, caller, package
 from .details import noted
 from .docstrings import Docstring
 from .interpretation import interpreting
-from .keeping import changeable, freeze, kept
+from .keeping import apart, changeable, freeze, kept
 from .modes import innermost, recording
 from .naming import Named
 from .reads import unread_by
@@ -174,7 +174,7 @@ class UsersPrimitive(Primitive):
     )
 
     def __call__(self, *inputs: Any, **static: Any) -> Any:
-        y = Primitive.__call__(self, *inputs, **static)
+        y = apart(Primitive.__call__(self, *inputs, **static), inputs)
         if isinstance(y, Variable) and (node := y.node) is not None:
             frame = caller() if package(sys._getframe(1)) in LIBRARIES else sys._getframe(1)
             node.line = frame.f_code, frame.f_lasti

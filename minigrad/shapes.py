@@ -51,6 +51,11 @@ def _unpadded(g: Any, y: Any, x: Any, pad_width: Any, constant_values: float = 0
     return getitem(g, tuple(slice(b, b + n) for b, n in zip(before, x.shape, strict=True)))
 
 
+def _squeezed(x: Any, axis: Any = None) -> Any:
+    y = np.squeeze(x, axis)
+    return y[...] if y is x else y  # a view, of which others see that it is one
+
+
 def _converted(x: Any, dtype: Any) -> Any:
     y = x.astype(np.dtype(dtype).newbyteorder("="))
     if y.dtype.kind not in "fiub":
@@ -75,7 +80,12 @@ transpose = primitive(
 swapaxes = primitive(np.swapaxes, lambda g, y, x, axis1, axis2: swapaxes(g, axis1, axis2))
 moveaxis = primitive(np.moveaxis, lambda g, y, x, source, destination: moveaxis(g, destination, source))
 expand_dims = primitive(np.expand_dims, lambda g, y, x, axis: reshape(g, x.shape))
-squeeze = primitive(np.squeeze, lambda g, y, x, axis=None: reshape(g, x.shape))
+squeeze = primitive(
+    _squeezed,
+    lambda g, y, x, axis=None: reshape(g, x.shape),
+    name="squeeze",
+    doc="x without its axes of size 1, or those of `axis` alone; dL/dx is g in the shape of x.",
+)
 broadcast_to = primitive(
     lambda x, shape: np.broadcast_to(x, shape),
     lambda g, y, x, shape: g,

@@ -173,3 +173,37 @@ def test_a_node_reads_like_a_line_of_the_program_that_the_record_is() -> None:
     assert repr(scaled.node) == f"{names[1]}: f32[2,3] = multiply({names[0]}, 2.0)"
     assert repr(product) == f"node {product.order}: f32[2,3] = multiply({names[1]}, f32[3])"
     assert repr(y.node) == f"node {y.node.order}: f32[3] = sum(node {product.order}, axis=0)"
+
+
+SAME = {  # functions that may return an input as it is, or a part of it
+    "itself": mg.primitive(lambda x: x, lambda g, y, x: g, name="itself"),
+    "all of it": mg.primitive(lambda x: x[...], lambda g, y, x: g, name="part"),
+    "squeeze": mg.squeeze,
+    "reshape": lambda x: mg.reshape(x, np.shape(x)),
+    "flip": lambda x: mg.flip(mg.flip(x)),
+}
+
+
+@pytest.mark.parametrize("f", SAME.values(), ids=SAME)
+def test_what_is_detached_of_a_parameter_by_a_function_that_returns_it_is_a_copy(f: Any) -> None:
+    for detached in (lambda w: f(w).detach(), mg.no_grad()(f)):
+        w, x = leaf(np.array([2.0, 3.0])), leaf(np.array([0.5, 1.0]))
+        v = detached(w)
+        y = mg.sum(x * v)
+        w.writable()[...] = 7.0
+        y.backward()
+        np.testing.assert_array_equal(x.grad, [2.0, 3.0])
+        np.testing.assert_array_equal(v.data, [2.0, 3.0])
+
+
+@pytest.mark.parametrize("part", [lambda a: a, lambda a: a[::-1][::-1], lambda a: a.reshape(-1)])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_result_that_is_an_array_of_the_users_is_a_copy(part: Any, recorded: bool) -> None:
+    other = mg.primitive(lambda x, a: part(a), lambda g, y, x, a: g * y, name="other")
+    x, a = mg.tensor([0.5, 1.0], requires_grad=recorded), np.array([2.0, 3.0])
+    y = other(x, a)
+    a[:] = 7.0
+    np.testing.assert_array_equal(y.data, [2.0, 3.0])
+    if recorded:
+        mg.sum(y).backward()
+        np.testing.assert_array_equal(x.grad, [2.0, 3.0])
