@@ -26,9 +26,9 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
     turns: list[int] = []  # the numbers of candidates and views
     for n, (kind, reads, out) in enumerate(instructions):
         numbers[out.number] = n
-        if kind.small:  # most read two Values that are computed, and the Kind is all that they have to share
-            pair = kind.pair and reads[0].source is None is reads[1].source and reads[0] is not reads[1]
-            keys[n] = kind if pair else _key(kind, reads)
+        if kind.small:  # most read one or two Values that are computed: the Kind is all that they have to share
+            plain = kind.few and reads[0].source is None is reads[-1].source
+            keys[n] = kind if plain and (len(reads) == 1 or reads[0] is not reads[1]) else _key(kind, reads)
         if kind.base is not None or keys[n] is not None:
             turns.append(n)
     while True:  # members of a group that is too small are computed where they were, and what reads them waits longer
@@ -51,10 +51,6 @@ def _key(kind: Kind, reads: Sequence[Value]) -> Any:
     return (varied, kind, *same, *[x for k, x in enumerate(reads) if k not in varied]) if varied else None
 
 
-def _varied(key: Any) -> Sequence[int]:
-    return key[0] if type(key) is tuple else (0, 1)
-
-
 def _grouped(
     instructions: Sequence[Instruction], turns: Sequence[int], keys: Sequence[Any], made: list[int]
 ) -> list[list[int]]:
@@ -67,27 +63,28 @@ def _grouped(
     for n in turns:
         kind, reads, out = instructions[n]
         key = keys[n]
-        if key is None:
-            made[out.number] = made[reads[0].number] if len(reads) == 1 else max([made[x.number] for x in reads])
-            continue
-        if key is kind:
-            there, other = made[reads[0].number], made[reads[1].number]
-            if other > there:
-                there = other
+        if key is kind or key is None:
+            there = made[reads[0].number]
+            for x in reads[1:]:
+                if made[x.number] > there:
+                    there = made[x.number]
+            if key is None:
+                made[out.number] = there
+                continue
         else:
             there = max([made[reads[k].number] for k in key[0]])
         open_ = waiting[key]
         if open_ and there < open_[-1][0]:
             group = next(group for group in open_ if there < group[0])
             group.append(n)
+            if len(group) * kind.layout.nbytes >= TOGETHER:
+                open_.clear()
         else:
             group = [n]
             groups.append(group)
             del open_[7:]  # later ones mostly wait for one another: keep the early ones
             open_.append(group)
         made[out.number] = group[0]
-        if len(group) * kind.layout.nbytes >= TOGETHER:
-            open_.clear()
     return groups
 
 
@@ -122,15 +119,14 @@ class _Rewriting:
         return self.result
 
     def _write_group(self, i: Instruction, members: list[Instruction]) -> None:
-        varied, size, kind = _varied(self.keys[self.at]), len(members), i.kind
-        first = [member.reads[varied[0]] for member in members]
-        order = sorted(
-            range(size), key=lambda k: (self.made[first[k].number], self.rank.get(first[k], first[k].number))
-        )
-        members = [members[k] for k in order]
+        kind, key, size, made, rank = i.kind, self.keys[self.at], len(members), self.made, self.rank
+        varied = range(len(i.reads)) if key is kind else key[0]
+        first = [member[1][varied[0]] for member in members]
+        order = [(made[x.number], rank.get(x, x.number)) for x in first]
+        members = [members[k] for k in sorted(range(size), key=order.__getitem__)]
         operands = list(i.reads)
         for k in varied:
-            column = tuple([member.reads[k] for member in members])
+            column = tuple([member[1][k] for member in members])
             if column not in self.stacks:
                 out = self._new(column[0], size)
                 stack = self.kinds.instruction(shapes._stack, column, {"axis": 0}, out)
@@ -138,12 +134,11 @@ class _Rewriting:
             operands[k] = self.stacks[column]
         inputs, _ = kind.called_with(operands)
         whole = self._write(self.kinds.instruction(kind.primitive, tuple(inputs), {}, self._new(i.out, size)))
-        outs = tuple([member.out for member in members])
+        outs = tuple([member[2] for member in members])
         self.stacks[outs] = whole
-        for k, out in enumerate(outs):
-            self.rank[out] = k
-            self.result.append(Instruction(self.kinds.entry(whole, k), (whole,), out))
-            self.early.add(out)
+        rank.update(zip(outs, range(size)))
+        self.early.update(outs)
+        self.result += [Instruction(self.kinds.entry(whole, k), (whole,), out) for k, out in enumerate(outs)]
 
     def _new(self, like: Value, size: int) -> Value:
         return self.kinds.value(layout((size, *like.shape), like.dtype))

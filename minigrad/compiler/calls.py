@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from ..tree import tree_map
-from .instruction import KEYWORD_OUT, Kind, Value, layout
+from .instruction import KEYWORD_OUT, Kind, Layout, Value, layout
+from .outline import SHAPED
 from .places import Place, Root, Step, address
 from .table import CALLS
 
 Call = tuple[Callable[..., Any], Sequence[Any]]
+
+
+class Column(list[Any]):
+    """An operand of all turns of a loop, one after the other, where it is not the same in each."""
+
+    __slots__ = ()
+
+
+def settled(operands: Sequence[Any]) -> Any:
+    """What is given in turn as a column, or as the one that it is in each."""
+    first = operands[0]
+    return first if all([x is first for x in operands]) else Column(operands)
 
 
 class Arrays:
@@ -27,47 +40,49 @@ class Arrays:
 
     def __init__(self, memory: np.ndarray, memory_of: dict[Root, np.ndarray]) -> None:
         self.memory, self.memory_of = memory, memory_of
-        self.made: dict[Any, np.ndarray] = {}
+        self.made: dict[Layout, dict[Any, np.ndarray]] = defaultdict(dict)  # by where they begin
         self.numbers: dict[Any, np.ndarray] = {}
-        self.columns: dict[tuple[int, ...], Sequence[np.ndarray]] = {}  # by the ids of their places
+        self.columns: dict[Any, Column] = {}  # by layout and where its arrays begin
+        self.views: dict[Any, np.ndarray] = {}  # of arrays, by their ids and shapes
 
     def at(self, place: Place) -> np.ndarray:
         """The array at a place."""
         root, offset, lying = place
-        key = (root.start + offset, lying) if root.source is None else (root, offset, lying)
-        array = self.made.get(key)
+        made = self.made[lying]
+        key = root.start + offset if root.source is None else (root, offset)
+        array = made.get(key)
         if array is None:
-            array = self.made[key] = place.array(self.memory_of.get(root, self.memory), root.start + offset)
+            array = made[key] = place.array(self.memory_of.get(root, self.memory), root.start + offset)
         return array
 
     def of(self, x: Any) -> Any:
         """The array of a Value; any other x as it is."""
         return self.at(x.place) if type(x) is Value else x
 
-    def column(self, places: Sequence[Place]) -> Sequence[np.ndarray]:
-        """The arrays at the places of a value in all turns of a loop."""
-        key = tuple(map(id, places))
+    def column(self, places: Sequence[Place]) -> Any:
+        """The arrays at the places of a value in all turns of a loop: a Column, or the one that it is in each."""
+        lying = places[0].layout
+        starts = [root.start + offset for root, offset, own in places if own is lying and root.source is None]
+        if len(starts) < len(places):
+            return settled([self.at(place) for place in places])
+        if starts.count(starts[0]) == len(starts):
+            return self.at(places[0])
+        key = (lying, *starts)
         found = self.columns.get(key)
         if found is None:
-            found = self.columns[key] = self._column(places)
+            found = self.columns[key] = Column(self._rows(lying, starts) or [self.at(place) for place in places])
         return found
 
-    def _column(self, places: Sequence[Place]) -> Sequence[np.ndarray]:
-        """All that lie alike, at equal distances, are made at once: they are the rows of an array."""
-        lying, made, size = places[0].layout, self.made, len(places)
-        starts = [r.start + offset for r, offset, own in places if own is lying and r.source is None]
-        if len(starts) < size or not lying.shape or 0 in lying.shape:
-            return [self.at(place) for place in places]
-        first, apart = starts[0], starts[1] - starts[0]
-        if not apart and starts.count(first) == size:
-            return [self.at(places[0])] * size
-        keys = [*zip(starts, repeat(lying))]
-        if apart and made.keys().isdisjoint(keys) and starts == [*range(first, first + apart * size, apart)]:
-            strides = apart, *lying.strides
-            rows = list(np.ndarray((size, *lying.shape), lying.dtype, self.memory, first, strides))
-            made.update(zip(keys, rows))
-            return rows
-        return [self.at(place) if x is None else x for place, x in zip(places, map(made.get, keys))]
+    def _rows(self, lying: Layout, starts: list[int]) -> list[np.ndarray]:
+        """Arrays that are all new, at equal distances, made at once, as the rows of an array; else none."""
+        first, apart, size, made = starts[0], starts[1] - starts[0], len(starts), self.made[lying]
+        if not (apart and lying.nbytes and lying.shape and made.keys().isdisjoint(starts)):
+            return []
+        if starts != [*range(first, first + apart * size, apart)]:
+            return []
+        rows = list(np.ndarray((size, *lying.shape), lying.dtype, self.memory, first, (apart, *lying.strides)))
+        made.update(zip(starts, rows))
+        return rows
 
     def number(self, x: float, inputs: Sequence[Any]) -> Any:
         """A Python number as an array of the other operands' dtype, as NumPy itself would read it, but once."""
@@ -90,7 +105,7 @@ class Arrays:
         views = []
         for x in operands:
             ones = np.ndim(x) - len(shape)
-            views.append(self.made.setdefault((id(x), shape), x[(*[0] * ones, ...)]) if ones > 0 else x)
+            views.append(self.views.setdefault((id(x), shape), x[(*[0] * ones, ...)]) if ones > 0 else x)
         return tuple(views)
 
 
@@ -99,28 +114,66 @@ def calls_of(s: Step, arrays: Arrays, prepared: bool = True) -> Sequence[Call]:
     return _calls(s, arrays.at(s.out), [arrays.at(place) for place in s.reads], arrays, prepared)
 
 
-def calls_in_turns(
-    steps: Sequence[Step], arrays: Arrays, prepared: bool
-) -> list[tuple[Sequence[Any], Sequence[Sequence[Any]]]] | None:
-    """A step of each turn of a loop as calls: of each the functions, by turn, and the columns of their operands.
+def calls_in_turns(steps: Sequence[Step], arrays: Arrays, prepared: bool) -> list[tuple[Any, Sequence[Any]]] | None:
+    """A step of each turn of a loop as calls: functions and operands, a Column of each that differs from turn to turn.
 
     None if not all turns have as many calls.
     """
+    s = steps[0]
     out = arrays.column([s.out for s in steps])
     given = [arrays.column(places) for places in zip(*[s.reads for s in steps])]
-    kinds = {s.kind for s in steps}
-    if len(kinds) == 1 and prepared and _is_lean(kind := steps[0].kind):
-        return [([kind.primitive.function] * len(steps), [*given, out])]  # type: ignore[union-attr]
-    turns = zip(steps, out, zip(*given) if given else repeat(()))
-    calls = [_calls(s, out, given, arrays, prepared) for s, out, given in turns]
-    forms = {tuple([len(operands) for _, operands in call]) for call in calls}
-    if len(forms) > 1:
+    if s.kind is not None and prepared and _is_lean(s.kind) and len({s.kind for s in steps}) == 1:
+        return [(s.kind.primitive.function, [*given, out])]
+    if (found := _like_two(steps, given, out, arrays, prepared)) is not None:
+        return found
+    turns = range(len(steps))
+    calls = [_calls(steps[k], _in_turn(out, k), [_in_turn(x, k) for x in given], arrays, prepared) for k in turns]
+    if len({tuple([len(operands) for _, operands in call]) for call in calls}) > 1:
         return None
-    return [(functions, [*zip(*operands)]) for functions, operands in [zip(*call) for call in zip(*calls)]]
+    made = [zip(*call) for call in zip(*calls)]
+    return [(settled(functions), [settled(x) for x in zip(*operands)]) for functions, operands in made]
 
 
-def _is_lean(kind: Kind | None) -> bool:
-    return kind is not None and kind.lean and kind.primitive not in CALLS
+def _in_turn(x: Any, turn: int) -> Any:
+    return x[turn] if type(x) is Column else x
+
+
+def _like_two(
+    steps: Sequence[Step], given: Sequence[Any], out: Any, arrays: Arrays, prepared: bool
+) -> list[tuple[Any, Sequence[Any]]] | None:
+    """The calls of all turns as those of the first two say; None if it cannot be told from these.
+
+    What is called with what depends on layouts alone, but for a user's `calls` and parts that are numbers.
+    """
+    kind, columns = steps[0].kind, _by_two([*given, out])
+    own = not given if kind is None else kind.primitive in CALLS and kind.primitive not in SHAPED
+    if own or columns is None or len({s.kind for s in steps}) > 1:
+        return None
+    calls = [_calls(steps[k], _in_turn(out, k), [_in_turn(x, k) for x in given], arrays, prepared) for k in (0, 1)]
+    if len({tuple([(function, len(operands)) for function, operands in call]) for call in calls}) > 1:
+        return None
+    found: list[tuple[Any, Sequence[Any]]] = []
+    for (function, operands), (_, others) in zip(*calls):
+        pairs = [*zip(operands, others)]
+        if any([x is not y and (id(x), id(y)) not in columns for x, y in pairs]):
+            return None
+        found.append((function, [columns.get((id(x), id(y)), x) for x, y in pairs]))
+    return found
+
+
+def _by_two(operands: Sequence[Any]) -> dict[tuple[int, int], Any] | None:
+    """What is given in all turns, by the ids of the first two; None if these do not tell, or not all lie alike."""
+    columns: dict[tuple[int, int], Any] = {}
+    for x in operands:
+        one, two = _in_turn(x, 0), _in_turn(x, 1)
+        told = type(x) is not Column or (one is not two and len({array.strides for array in x}) == 1)
+        if not told or columns.setdefault((id(one), id(two)), x) is not x:
+            return None
+    return columns
+
+
+def _is_lean(kind: Kind) -> bool:
+    return kind.lean and kind.primitive not in CALLS
 
 
 def _calls(s: Step, out: np.ndarray, given: Sequence[Any], arrays: Arrays, prepared: bool) -> Sequence[Call]:

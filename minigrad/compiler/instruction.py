@@ -109,14 +109,14 @@ class Kind:
     `layout` is that of the result, `base` the number of the Value whose memory the result shares, None if it has its
     own. `flat` tells that no Value is in a tuple among the inputs, or in static; `takes_out` that the function writes
     to a given array; `entry` is the number k of x[k], None for all else. Of what is elementwise, `small` makes an array
-    of at most `SMALL` bytes, `pair` reads two arrays of the result's shape, `lean` such arrays alone. `repeatable`
-    tells that a trace knows what becomes of such a call without making it. `found` is for what is found out about the
-    kind later on.
+    of at most `SMALL` bytes, `few` reads one or two arrays of the result's shape, `lean` such arrays alone.
+    `repeatable` tells that a trace knows what becomes of such a call without making it. `found` is for what is found
+    out about the kind later on.
     """
 
     __slots__ = (
         "primitive", "inputs", "static", "layout", "base", "flat", "reads_only", "pure", "collects", "elementwise",
-        "pair", "small", "product", "transpose", "lean", "takes_out",
+        "few", "small", "product", "transpose", "lean", "takes_out",
         "entry", "repeatable", "found",
     )  # fmt: skip
 
@@ -147,7 +147,7 @@ class Kind:
         self.elementwise = self.pure and self.flat and not self.static and _is_elementwise(function)
         reads = [x for x in self.inputs if type(x) is Layout]
         alike = self.elementwise and all([x.shape == layout.shape for x in reads])
-        self.pair = alike and len(reads) == 2
+        self.few = alike and 1 <= len(reads) <= 2
         self.small = self.elementwise and 0 < layout.nbytes <= SMALL and layout.shape != ()
         self.lean = alike and self.reads_only and function not in KEYWORD_OUT
         self.takes_out = takes_out(function) and 0 not in layout.shape

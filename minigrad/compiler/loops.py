@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .calls import Arrays, Call, calls_in_turns, calls_of, opened
+from .calls import Arrays, Call, Column, calls_in_turns, calls_of, opened, settled
 from .places import Step
 
 #: A block of up to 128 steps that comes at least four times in a row: the leftmost, and of these the shortest.
@@ -109,39 +109,39 @@ class _Writing:
 
     def __init__(self, turns: int) -> None:
         self.turns = turns
-        self.numbers: dict[Any, int] = {}  # of operands, by the ids of their entries, or by the id of the only one
+        self.numbers: dict[Any, int] = {}  # of operands, by the ids of a column's entries, or by the id of the only one
         self.operands: list[Any] = []
         self.names: list[str] = []
         self.used = {"x": 0, "w": 0}
         self.varies: list[bool] = []
         self.lines: list[Line] = []
 
-    def add(self, name: str, functions: Sequence[Any], operands: Sequence[Sequence[Any]]) -> bool:
-        """Write a call, of which functions and operands are given for all turns; False if it is not one line."""
-        keywords: dict[str, Sequence[Any]] = {}
-        if isinstance(functions[0], functools.partial):  # what it holds are operands as well
-            calls = [opened(f, ()) for f in functions if isinstance(f, functools.partial)]
+    def add(self, name: str, function: Any, operands: Sequence[Any]) -> bool:
+        """Write a call, of which function and operands are given for all turns; False if it is not one line."""
+        keywords: dict[str, Any] = {}
+        if type(function) is Column and isinstance(function[0], functools.partial):  # what it holds is operands as well
+            calls = [opened(f, ()) for f in function if isinstance(f, functools.partial)]
             forms = {(len(given), *words) for _, given, words in calls}
             if len(calls) < self.turns or len(forms) > 1 or not all(map(_is_word, calls[0][2])):
                 return False
-            functions = [f for f, _, _ in calls]
-            operands = [*zip(*[given for _, given, _ in calls]), *operands]
-            keywords = {key: [words[key] for _, _, words in calls] for key in calls[0][2]}
-        function = self._number(functions, True)
-        words = {key: self._number(column) for key, column in keywords.items()}
-        self.lines.append(Line(name, function, [self._number(column) for column in operands], words))
+            function = settled([f for f, _, _ in calls])
+            operands = [*map(settled, zip(*[given for _, given, _ in calls])), *operands]
+            keywords = {key: settled([words[key] for _, _, words in calls]) for key in calls[0][2]}
+        number = self._number(function, True)
+        words = {key: self._number(x) for key, x in keywords.items()}
+        self.lines.append(Line(name, number, [self._number(x) for x in operands], words))
         return True
 
-    def _number(self, column: Sequence[Any], called: bool = False) -> int:
-        """The number of an operand: a column, or what is the same in each turn."""
-        ids = tuple(map(id, column))
-        varies = ids.count(ids[0]) < len(ids)
-        key = ids if varies else ids[0]
-        number = self.numbers.get(key)
-        if number is None:
-            number = self.numbers[key] = len(self.operands)
-            self.operands.append(column if varies else column[0])
-            self.names.append(self._name(column[0], called, varies))
+    def _number(self, x: Any, called: bool = False) -> int:
+        """The number of an operand: a Column, or what is the same in each turn."""
+        if (number := self.numbers.get(id(x))) is not None:
+            return number
+        varies = type(x) is Column
+        number = self.numbers.setdefault(tuple(map(id, x)) if varies else id(x), len(self.operands))
+        if number == len(self.operands):
+            self.numbers[id(x)] = number
+            self.operands.append(x)
+            self.names.append(self._name(x, called, varies))
             self.varies.append(varies)
         return number
 

@@ -18,6 +18,18 @@ NEVER = 1 << 60
 packed = primitive(kernels.packed, name="packed", doc="A copy of x, its rows lying one after the other, see `apart`.")
 
 
+def changed(instructions: Sequence[Instruction], changes: dict[int, Sequence[Instruction]]) -> Sequence[Instruction]:
+    """The list with others in place of some instructions, by their numbers, which come in order."""
+    result: list[Instruction] = []
+    end = 0
+    for n, others in changes.items():
+        result += instructions[end:n]
+        result += others
+        end = n + 1
+    result += instructions[end:]
+    return result
+
+
 def without_dead_code(instructions: Sequence[Instruction], results: Sequence[Value]) -> list[Instruction]:
     """Keep what a result, or a call that is always made, depends on."""
     needed, kept = set(results), []
@@ -32,47 +44,47 @@ def without_dead_code(instructions: Sequence[Instruction], results: Sequence[Val
 
 def with_direct_products(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[Instruction]:
     """Write (A Bᵀ)ᵀ as B Aᵀ, whose result lies in memory as others do."""
-    rewritten = _transposed_products(instructions)
+    transposed = {i.out: (n, i) for n, i in enumerate(instructions) if i[0].transpose}
+    rewritten = _transposed_products(instructions, transposed) if transposed else {}
     if not rewritten:
         return instructions
-    result: list[Instruction] = []
-    turned = {i.reads[0]: i for i in instructions if i.kind.transpose and i.kind.inputs[1:] == (0, 1)}
-    swaps = {i.out for i in turned.values()}
-    there: set[Value] = set()  # of these
-    for i in instructions:
-        if i.out in rewritten:
-            a, b = rewritten[i.out]
-            if a not in turned:
-                out = kinds.value(layout(a.shape[::-1], a.dtype))
-                turned[a] = kinds.instruction(shapes.swapaxes, (a, 0, 1), {}, out, view=0)
-            if turned[a].out not in there:
-                result.append(turned[a])
-                there.add(turned[a].out)
-            result.append(kinds.instruction(ops.matmul, (b, turned[a].out), {}, i.out))
-        elif i.out not in swaps:
-            result.append(i)
-        elif i.out not in there:
-            result.append(i)
-            there.add(i.out)
-    return result
+    turned = {i.reads[0]: (n, i) for n, i in transposed.values() if i.kind.inputs[1:] == (0, 1)}
+    changes: dict[int, Sequence[Instruction]] = {}
+    for out, (a, b) in rewritten.items():
+        n = transposed[out][0]
+        before: list[Instruction] = []
+        if a not in turned:
+            swapped = kinds.value(layout(a.shape[::-1], a.dtype))
+            turned[a] = n, kinds.instruction(shapes.swapaxes, (a, 0, 1), {}, swapped, view=0)
+            before = [turned[a][1]]
+        elif turned[a][0] > n:  # it comes too late: it is made here, and not there
+            changes[turned[a][0]] = []
+            turned[a] = n, turned[a][1]
+            before = [turned[a][1]]
+        changes[n] = [*before, kinds.instruction(ops.matmul, (b, turned[a][1].out), {}, out)]
+    return changed(instructions, dict(sorted(changes.items())))
 
 
-def _transposed_products(instructions: Sequence[Instruction]) -> dict[Value, tuple[Value, Value]]:
+def _transposed_products(
+    instructions: Sequence[Instruction], transposed: dict[Value, tuple[int, Instruction]]
+) -> dict[Value, tuple[Value, Value]]:
     """A and B of each (A Bᵀ)ᵀ whose A Bᵀ is read by nothing else."""
-    transposed = {out: reads[0] for kind, reads, out in instructions if kind.transpose}
-    turned = set(transposed.values())
+    turned = {i.reads[0] for _, i in transposed.values()}
     products = {out: reads for kind, reads, out in instructions if kind.product and out in turned}
+    if not products:
+        return {}
     once, often = set[Value](), set[Value]()  # what is read so many times
-    for _, reads, _ in instructions if products else ():
+    for _, reads, _ in instructions:
         for x in reads:
             if x in products:
                 (often if x in once else once).add(x)
     found = {}
-    for out, product in transposed.items():
+    for out, (_, i) in transposed.items():
+        product = i.reads[0]
         if product in once and product not in often:
             a, b = products[product]
             if len(a.shape) == 2 and b in transposed:
-                found[out] = a, transposed[b]
+                found[out] = a, transposed[b][1].reads[0]
     return found
 
 
@@ -81,25 +93,25 @@ def with_packed_factors(instructions: Sequence[Instruction], kinds: Kinds) -> Se
 
     Rows that are a multiple of 1 KiB apart meet in the same few lines of a cache, where BLAS reads a column of them.
     """
+    products: list[tuple[int, Instruction]] = []
+    transposes: set[Value] = set()
+    for n, i in enumerate(instructions):
+        kind, reads, out = i
+        if kind.product and len(reads[0].shape) == 2 == len(reads[1].shape):
+            products.append((n, i))
+        elif kind.transpose:
+            transposes.add(out)
     rows: dict[Value, int] = defaultdict(int)  # of all left factors
-    products = [i for i in instructions if i.kind.product]
-    transposes = {i.out for i in instructions if i.kind.transpose}
-    for i in products:
-        a, b = i.reads
-        evicting = b in transposes or b.shape[-1] * b.dtype.itemsize % 1024 == 0
-        if len(a.shape) == 2 == len(b.shape) and a.shape[0] > 1 and evicting:
+    for _, (_, (a, b), _) in products:
+        if a.shape[0] > 1 and (b in transposes or b.shape[-1] * b.dtype.itemsize % 1024 == 0):
             rows[b] += a.shape[0]
-    wanted = {i.out for i in products if len(i.out.shape) == 2 and rows.get(i.reads[1], 0) > 4 * i.out.shape[0]}
-    if not wanted:
-        return instructions
-    result: list[Instruction] = []
+    changes: dict[int, Sequence[Instruction]] = {}
     copies: dict[Value, Value] = {}
-    for i in instructions:
-        if i.out in wanted:
-            a, b = i.reads
+    for n, (kind, (a, b), out) in products:
+        if rows.get(b, 0) > 4 * out.shape[0]:
+            copied = []
             if b not in copies:
                 copies[b] = kinds.value(b.layout)
-                result.append(kinds.instruction(packed, (b,), {}, copies[b]))
-            i = Instruction(i.kind, (a, copies[b]), i.out)
-        result.append(i)
-    return result
+                copied = [kinds.instruction(packed, (b,), {}, copies[b])]
+            changes[n] = [*copied, Instruction(kind, (a, copies[b]), out)]
+    return changed(instructions, changes) if changes else instructions

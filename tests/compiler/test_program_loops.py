@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 import nn
-from minigrad.compiler.instruction import layout
+from minigrad.compiler.calls import Arrays, Column, calls_in_turns, calls_of
+from minigrad.compiler.instruction import Kind, layout
 from minigrad.compiler.loops import STEPS, Loop, repeats
 from minigrad.compiler.places import Place, Root, Step
 
@@ -157,14 +159,64 @@ def test_prepared_calls_of_a_users_own_may_be_functions_that_differ() -> None:
     assert program.describe().count("= sum()  # sinh") == 8
 
 
-def test_calls_of_which_some_turns_have_more_stay_a_list() -> None:
+@pytest.mark.parametrize("more", [(1, 3, 5, 7), (7,)])
+def test_calls_of_which_some_turns_have_more_stay_a_list(more: Any) -> None:
     asked: list[int] = []
 
     def calls(out: Any, x: Any) -> Any:
         asked.append(1)
-        return [(np.sinh, (x, out))] + [(np.positive, (out, out))] * (len(asked) % 2)
+        return [(np.sinh, (x, out))] + [(np.positive, (out, out))] * (len(asked) % 9 in more)
 
     assert not loops(sinh_eight_times(calls))
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 3])
+def test_turns_whose_first_ones_are_more_alike_than_the_rest_are_made_as_they_are(first: int) -> None:
+    def f(x: Any, y: Any) -> Any:
+        parts, others = [mg.exp(y * k) for k in range(1, 9)], []
+        for k in range(8):
+            given = parts[0] if k < first else parts[k]
+            x = mg.sigmoid(mg.sin(x + given)) * (1.0 - given)  # what is in place in one turn is not in another
+            others.append(given if k >= first else x)
+        return [x, mg.stack([1.0 if k < first else 2.0 for k in range(8)] + [mg.sum(x)]), *others]
+
+    both(f, X, X.T.reshape(X.shape))
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 3])
+def test_products_with_one_matrix_at_first_and_others_later_are_made_as_they_are(first: int) -> None:
+    def f(x: Any, W: Any) -> Any:
+        for k in range(8):
+            x = mg.sin(x @ (W if k < first else mg.exp(W * k)))
+        return x
+
+    both(f, X, X.T @ X)
+
+
+SQUARE, ROW = (layout(shape, np.dtype(np.float64)) for shape in ((2, 2), (1, 4)))
+LEFT, RIGHT, WIDE = (Kind(mg.subtract, (k, like), {}, like, None) for k, like in ((1, SQUARE), (2, SQUARE), (1, ROW)))
+SIGMOID, MATMUL = (Kind(p, (SQUARE,) * n, {}, SQUARE, None) for p, n in ((mg.sigmoid, 1), (mg.matmul, 2)))
+#: Which of three places is read or written in each of five turns: often alike in the first two.
+TURNS = [(0, 0, 0, 0, 0), (0, 0, 0, 1, 2), (0, 1, 0, 1, 2), (0, 1, 2, 0, 1), (1, 0, 1, 0, 1)]
+
+
+@pytest.mark.parametrize("ways", [(0, 0, 0), (0, 0, 1), (1, 1, 0), (0, 1, 1)])
+@pytest.mark.parametrize("kinds", [(LEFT,), (LEFT, RIGHT), (WIDE,), (SIGMOID,), (MATMUL,)], ids=str)
+def test_calls_in_turns_are_those_of_each_turn(kinds: Sequence[Kind], ways: Sequence[int]) -> None:
+    like, root = kinds[0].layout, Root(0, 512)
+    layouts = [like, layout(like.shape, like.dtype, (like.strides[0] * 2, 8))]
+    pool = [Place(root, 64 * n, layouts[way]) for n, way in enumerate(ways)]
+    for *read, out in itertools.product(TURNS, repeat=kinds[0].inputs.count(like) + 1):
+        reads = zip(*[[pool[k] for k in turns] for turns in read])
+        made = [Step("out", "", kinds[-(n > 2)], (), r, pool[k]) for n, (r, k) in enumerate(zip(reads, out))]
+        arrays = Arrays(np.zeros(512, np.uint8), {})
+        expected = [calls_of(s, arrays) for s in made]
+        found = calls_in_turns(made, arrays, True)
+        assert found is not None
+        for turn, calls in enumerate(expected):
+            for (f, operands), (function, columns) in zip(calls, found, strict=True):
+                now = [x[turn] if type(x) is Column else x for x in (function, *columns)]
+                assert all(x is y or (x == y and type(x) is float) for x, y in zip(now, (f, *operands), strict=True))
 
 
 IRREGULAR = (0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 1)
