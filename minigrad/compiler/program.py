@@ -23,6 +23,7 @@ from .listing import contents
 from .loops import Loop, prepared_calls
 from .places import Root, address, fresh, plan
 from .stages import Stages, memory_map
+from .table import IMPURE
 from .trace import Trace
 
 
@@ -219,17 +220,24 @@ class Program:
             for function, operands in zip(self.functions, self.operands):
                 function(*operands)
         except (ValueError, TypeError, IndexError) as error:
-            raise self._explained(error, operands) from error
+            if (named := self._explained(error, operands)) is None:
+                raise
+            raise named from error
         for (target, reset), g in zip(self.targets, self.added):
             self._add_gradient(leaves[target].node if isinstance(target, int) else target, reset, g)
         return built(self.structure, iter([self._returned(x, *kind, leaves) for x, kind in self.outputs]))
 
-    def _explained(self, error: Exception, operands: Sequence[Any]) -> Exception:
-        """The error for what the call with these operands raised, as a plain run has it: of an index, say."""
+    def _explained(self, error: Exception, operands: Sequence[Any]) -> Exception | None:
+        """The error for what the call with these operands raised, as a plain run has it: of an index, say.
+
+        None for what is called to check values, and says itself what is wrong.
+        """
         calls = zip(self.functions, self.operands, self.origins)
         function, origin = next((function, origin) for function, given, origin in calls if given is operands)
         if isinstance(origin, Loop):
             return same_kind(error, f"{' or '.join(sorted({name for name, _ in origin.calls()}))}, in a loop: {error}")
+        if origin in {p.name for p in IMPURE}:
+            return None
         _, inputs, static, _ = parts_of(function, operands)
         return explained(origin, error, list(inputs), static)
 
