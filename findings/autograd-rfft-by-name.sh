@@ -6,7 +6,7 @@
 #   x, the gradient is made as if the transform had the length of x: its scale is wrong, and so is the weight of the
 #   frequencies that occur once. By its position the same length gives the right gradient. So the causal convolution of
 #   a long sequence, which pads with zeros, is differentiated wrongly in its usual form. norm="forward" of rfft has a
-#   wrong gradient at any length, norm="ortho" a right one. irfft is right with n=. No message.
+#   wrong gradient without n=, too, norm="ortho" a right one. irfft is right with n=. No message.
 # A good guess: a keyword is its positional argument; who pads in rfft has a gradient that is cut off again.
 # Seen: the largest error of the gradient by x, of 8 entries, against differences
 #   rfft(x, 16): 0.000
