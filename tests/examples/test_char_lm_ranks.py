@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from char_lm_runs import PERIOD, TINY, assert_same_run, contents
-from ranks import SharedRanks, command, environment, example, launch, needs_mpi
+from ranks import SharedRanks, command, environment, example, launch, needs_mpi, undrawn
 
 import nn
 from examples import char_lm, tape
 
 pytestmark = needs_mpi
-MODULE = ["-m", "examples.char_lm"]
 MAIN = example("char_lm")
 
 
@@ -158,12 +157,13 @@ def test_an_example_that_trains_nothing_refuses_to_run_several_times_over(on_ran
 
 
 def test_a_full_disk_ends_all_ranks_and_leaves_the_last_checkpoint_whole(text: str, tmp_path: Path) -> None:
-    program = (
-        "import resource, sys, nn; from examples import char_lm; nn.distributed.world(); write = nn.save\n"
+    program = undrawn(
+        "char_lm",
+        "import resource, nn; nn.distributed.world(); write = nn.save\n"
         "def save(path, arrays, metadata):\n"
         "    if len(arrays['history.losses']) > 7: resource.setrlimit(resource.RLIMIT_FSIZE, (99, 99))\n"
         "    write(path, arrays, metadata)\n"
-        "nn.save = save; sys.exit(char_lm.main())"
+        "nn.save = save",
     )
     done = launch(2, "-c", program, *TINY, text, "--steps", "40", "--out", str(tmp_path), seconds=30)
     assert done.returncode == 2
@@ -182,7 +182,11 @@ def test_ctrl_c_saves_once_and_a_killed_rank_ends_all(
 ) -> None:
     options = [*TINY, text, "--minutes", "5", "--out", str(tmp_path)]
     with subprocess.Popen(
-        command(2, *MODULE, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        command(2, "-c", undrawn("char_lm"), *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
     ) as program:
         try:
             assert program.stdout is not None

@@ -3,7 +3,10 @@
 Those that are looked at are drawn with few pixels but in the long profile.
 """
 
+import contextlib
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -36,3 +39,20 @@ def prepare_rank(rank: int) -> None:
         from matplotlib.figure import Figure
 
         Figure.savefig = not_drawn  # type: ignore[method-assign]
+
+
+def leave_matplotlib_out() -> None:
+    """Before examples are imported in a process of its own: importing matplotlib takes 0.3 s, of each rank."""
+    style = SimpleNamespace(context=lambda *_, **__: contextlib.nullcontext())
+    nothing = SimpleNamespace(savefig=lambda file, **options: not_drawn(None, file))
+    figure = SimpleNamespace(Figure=lambda size: nothing)
+    parts: Any = {"matplotlib": SimpleNamespace(style=style), "matplotlib.style": style, "matplotlib.figure": figure}
+    sys.modules |= parts
+
+
+def blank(path: Path, *shown: Any) -> None:
+    """In place of an example's `draw`, where matplotlib was left out."""
+    from examples import common
+
+    with common.picture(path):
+        pass

@@ -52,6 +52,18 @@ sys.exit({name}.main())
 """
 
 
+def undrawn(name: str, before: str = "") -> str:
+    """An example as a program for `launch`, which has no matplotlib; `before` is done before it runs."""
+    return f"""
+import sys, pictures
+pictures.leave_matplotlib_out()
+from examples import {name}
+{name}.draw = pictures.blank
+{before}
+sys.exit({name}.main())
+"""
+
+
 class SharedRanks:
     """Ranks that run one program after the other: `rank_server.py`.
 
