@@ -33,6 +33,7 @@ def check_structure(problem: Problem, dtypes: list[np.dtype], rng: np.random.Gen
         derivative.check_own_dtypes(dtypes)
     if copies:
         derivative.check_layouts()
+        derivative.check_one_array_twice()
         if double:
             derivative.check_float32()
 
@@ -84,6 +85,32 @@ class _Copied(Derivative):
                 self.values,
                 lambda where, found, expected: (
                     f"{where} the gradient is {expected:.10g}, and for {name} copies of the inputs {found:.10g}"  # noqa: B023
+                ),
+                EPS,
+            )
+
+    def check_one_array_twice(self) -> None:
+        """The derivative for one array in the places of two inputs is that for two equal arrays."""
+        shapes = [x.shape for x in self.problem.inputs]
+        pairs = [(a, b) for b, shape in enumerate(shapes) for a in range(b) if shapes[a] == shape and 0 not in shape]
+        if not pairs:
+            return
+        a, b = pairs[0]
+        apart = [self.problem.inputs[a if k == b else k].copy() for k in range(len(shapes))]
+        try:
+            with np.errstate(all="ignore"):
+                expected = [np.array(g, np.float64) for g in self.problem.map.linearize(apart)(self.given)]
+        except Exception:
+            return  # equal arguments lie outside of f's domain, or its result has another shape there
+        twice = [apart[a if k == b else k] for k in range(len(shapes))]
+        names = f"{self.problem.labels[a]} and {self.problem.labels[b]}"
+        with np.errstate(all="ignore"):
+            self._expect(
+                self._derivative_of(twice, self.given, "shared"),
+                expected,
+                lambda where, found, value: (
+                    f"{where} the gradient is {value:.10g} for two equal arrays as {names}, and {found:.10g} for one "
+                    "that is both"
                 ),
                 EPS,
             )

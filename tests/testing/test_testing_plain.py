@@ -79,6 +79,16 @@ def test_gradients_that_share_memory_are_rejected() -> None:
     check_vjp(np.add, lambda g, x, y: (g.copy(), g.copy()), X, X + 3)
 
 
+@pytest.mark.parametrize("alike", [lambda x, y: x is y, np.shares_memory], ids=["is", "shares memory"])
+def test_a_rule_that_is_wrong_for_one_array_given_twice_only_is_rejected(alike: Any) -> None:
+    rule = lambda g, x, y: (g * y, g * x * (2.0 if alike(x, y) else 1.0))
+    check_vjp(np.multiply, rule, X, X + 3, copies=False)
+    with pytest.raises(
+        GradientError, match=r"^input 1, .* for two equal arrays as input 0 and input 1, and .* for one"
+    ):
+        check_vjp(np.multiply, rule, X, X + 3)
+
+
 TANGENTS = {
     "scale": lambda v, x: 1.0001 * 3 * v * x**2,
     "sign": lambda v, x: -3 * v * x**2,
