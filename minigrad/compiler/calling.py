@@ -49,6 +49,7 @@ class Calling(Listing):
             kind = self._picked(reads[0], inputs[1])
         if kind is None:
             return self._first_call(p, inputs, static, key, operands)
+        kind.again = True
         return self._result(kind.layout.outline, kind, reads, inputs, static, operands)
 
     def _picked(self, x: Value, index: Any) -> Kind | None:

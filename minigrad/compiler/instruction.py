@@ -110,14 +110,14 @@ class Kind:
     own. `flat` tells that no Value is in a tuple among the inputs, or in static; `takes_out` that the function writes
     to a given array; `entry` is the number k of x[k], None for all else. Of what is elementwise, `small` makes an array
     of at most `SMALL` bytes, `few` reads one or two arrays of the result's shape, `lean` such arrays alone.
-    `repeatable` tells that a trace knows what becomes of such a call without making it. `found` is for what is found
-    out about the kind later on.
+    `repeatable` tells that a trace knows what becomes of such a call without making it, `again` that there has been a
+    second one. `found` is for what is found out about the kind later on.
     """
 
     __slots__ = (
         "primitive", "inputs", "static", "layout", "base", "flat", "reads_only", "pure", "collects", "elementwise",
         "few", "small", "product", "transpose", "lean", "takes_out",
-        "entry", "repeatable", "found",
+        "entry", "repeatable", "again", "found",
     )  # fmt: skip
 
     def __init__(
@@ -139,7 +139,7 @@ class Kind:
         self.transpose = len(layout.shape) == 2 and self.flat and _is_transpose(p, inputs, static)
         self.entry = inputs[1] if p is shapes.getitem and self.base == 0 and type(inputs[1]) is int else None
         self._look_at_function()
-        self.repeatable = False
+        self.repeatable = self.again = False
         self.found: dict[Any, Any] = {}
 
     def _look_at_function(self) -> None:

@@ -3,8 +3,9 @@
 A rule of the engine's table is a pure function of its operands and, since nothing of a trace may look into values, what
 it calls depends on their layouts and on constants alone: on the Kind of the call that made the node, whose shape and
 dtype the cotangent has, since sums see to that. So the first time the calls of a node's rules are noted as a recipe,
-from then on the recipe is followed, and no Tensors are made. So it is with sums. The rules of a primitive that is
-declared elsewhere are called each time: its kinds are not repeatable, since its function may look.
+from then on the recipe is followed, and no Tensors are made; of what was called only once none is written. So it is
+with sums. The rules of a primitive that is declared elsewhere are called each time: its kinds are not repeatable, since
+its function may look.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class TracedWalk(Walk):
         """Call the rules of a node's primitive, and write a recipe if that can be followed."""
         listing = self.listing
         t = listing.tensor_of(g)
-        if not kind.repeatable:
+        if not kind.repeatable or not kind.again:
             super().pass_on(node, t)
             return
         wanted = [k for k, x in enumerate(node.inputs) if x in self.sums]
@@ -149,6 +150,8 @@ class TracedSum(RecordedSum):
         """The sum: a Value, if that can be."""
         listing: Any = interpreting()
         node, forms, values = self.node, self.forms, self.values
+        if forms == [None] and values[0].layout.dtype is node.dtype:
+            return values[0]
         if False in forms:
             return self._noted(None, listing)
         key = (node.shape, node.dtype, *forms, *[v.layout for v in values])

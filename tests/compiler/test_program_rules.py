@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.compiler.rules import Recipe
 
 X = np.random.default_rng(0).standard_normal((6, 2, 3))
 
@@ -45,6 +46,15 @@ def test_a_rule_is_called_once_for_calls_of_one_kind(monkeypatch: pytest.MonkeyP
     assert calls == [1]
     f(X)
     assert calls == [2]  # another shape
+
+
+def test_no_recipe_is_written_of_what_is_called_only_once() -> None:
+    recipes = lambda f: [r for kind in f.kinds.found.values() for r in kind.found.values() if isinstance(r, Recipe)]
+    once, often = [mg.compile(mg.grad(f)) for f in (lambda x: mg.sum(mg.tanh(x) * 0.5), chain)]
+    for f in (once, often):
+        f(X[0])
+    assert not recipes(once)
+    assert recipes(often)
 
 
 def test_a_rule_that_hands_its_cotangent_on_is_called_once_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
