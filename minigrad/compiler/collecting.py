@@ -228,14 +228,16 @@ def schedule(instructions: Sequence[Instruction], collections: dict[Value, Colle
             pieces, added, _ = collections[out]
             inputs, _ = kind.called_with(reads)
             for x, piece, adds in zip(inputs, pieces, added, strict=True):
-                given = x.place if type(x) is Value else None
-                if given is not piece and (adds or given != piece):
+                there = [x.place] if type(x) is Value else []
+                if adds or there != [piece]:
                     how = "add" if adds else "move"
-                    read = [] if given is None else [given]
-                    steps.append(Step(how, f"{how} {kind.primitive.name}", None, (x,), read, piece))
+                    steps.append(Step(how, f"{how} {kind.primitive.name}", None, (x,), there, piece))
             continue
         how = "out" if kind.takes_out else "copy"
-        steps.append(Step(how, kind.primitive.name, kind, reads, [x.place for x in reads], place))
+        given = []
+        for x in reads:  # half the time of a comprehension
+            given.append(x.place)
+        steps.append(Step(how, kind.primitive.name, kind, reads, given, place))
     return steps
 
 

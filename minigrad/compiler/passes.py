@@ -44,8 +44,15 @@ def without_dead_code(instructions: Sequence[Instruction], results: Sequence[Val
 
 def with_direct_products(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[Instruction]:
     """Write (A Bᵀ)ᵀ as B Aᵀ, whose result lies in memory as others do."""
-    transposed = {i.out: (n, i) for n, i in enumerate(instructions) if i[0].transpose}
-    rewritten = _transposed_products(instructions, transposed) if transposed else {}
+    transposed: dict[Value, tuple[int, Instruction]] = {}
+    products: dict[Value, Sequence[Value]] = {}
+    for n, i in enumerate(instructions):
+        kind, reads, out = i
+        if kind.transpose:
+            transposed[out] = n, i
+        elif kind.product:
+            products[out] = reads
+    rewritten = _transposed_products(instructions, transposed, products)
     if not rewritten:
         return instructions
     turned = {i.reads[0]: (n, i) for n, i in transposed.values() if i.kind.inputs[1:] == (0, 1)}
@@ -66,17 +73,17 @@ def with_direct_products(instructions: Sequence[Instruction], kinds: Kinds) -> S
 
 
 def _transposed_products(
-    instructions: Sequence[Instruction], transposed: dict[Value, tuple[int, Instruction]]
+    instructions: Sequence[Instruction],
+    transposed: dict[Value, tuple[int, Instruction]],
+    products: dict[Value, Sequence[Value]],
 ) -> dict[Value, tuple[Value, Value]]:
     """A and B of each (A Bᵀ)ᵀ whose A Bᵀ is read by nothing else."""
     turned = {i.reads[0] for _, i in transposed.values()}
-    products = {out: reads for kind, reads, out in instructions if kind.product and out in turned}
-    if not products:
-        return {}
+    turned.intersection_update(products)
     once, often = set[Value](), set[Value]()  # what is read so many times
-    for _, reads, _ in instructions:
+    for _, reads, _ in instructions if turned else ():
         for x in reads:
-            if x in products:
+            if x in turned:
                 (often if x in once else once).add(x)
     found = {}
     for out, (_, i) in transposed.items():

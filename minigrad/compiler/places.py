@@ -95,16 +95,15 @@ def within(kind: Kind, base: Place, stand_ins: dict[Layout, tuple[np.ndarray, in
     An entry of the first axis, of which each turn of a loop has another one, lies where its number says.
     """
     root, offset, lying = base
-    if kind.entry is not None:
-        return Place(root, offset + kind.entry % lying.shape[0] * lying.strides[0], lying.entry)
-    try:
-        view = kind.found[lying]
-    except KeyError:
+    if (k := kind.entry) is not None:
+        return Place(root, offset + (k if k >= 0 else k + lying.shape[0]) * lying.strides[0], lying.entry)
+    view = kind.found.get(lying, stand_ins)
+    if view is stand_ins:  # not found out yet
         if lying not in stand_ins:
             array = base.array(np.empty(root.high - root.low, np.uint8), offset - root.low)
             stand_ins[lying] = array, address(array)
         view = kind.found[lying] = _view(kind, *stand_ins[lying])
-    return None if view is None else Place(root, offset + view.offset, view.layout)
+    return None if view is None else Place(root, offset + view[0], view[1])
 
 
 def _view(kind: Kind, base: np.ndarray, start: int) -> View | None:

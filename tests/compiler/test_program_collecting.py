@@ -50,6 +50,14 @@ def test_two_collections_of_the_same_parts_share_them() -> None:
     assert not any(name.startswith("move") for name in names(program(f, X)))
 
 
+def test_a_collection_may_begin_before_the_one_that_it_shares_parts_with() -> None:
+    def f(x: Any) -> Any:
+        parts = [mg.sin(x), mg.cos(x)]
+        return mg.concatenate([x * 3.0, *parts]) * 2.0, mg.concatenate([*parts, mg.tanh(x)]) + 1.0, mg.exp(x) + x
+
+    assert not any(name.startswith("move") for name in names(program(f, X)))
+
+
 def test_collections_in_other_orders_and_axes_do_not_disturb_each_other() -> None:
     def f(x: Any) -> Any:
         parts = [mg.sin(x), mg.cos(x), mg.tanh(x), x * 2.0]

@@ -167,6 +167,22 @@ def test_a_weight_of_many_products_is_turned_once() -> None:
     assert found["matmul"] == 16
 
 
+def test_a_transpose_that_comes_after_the_product_that_needs_it_is_made_before() -> None:
+    def f(x: Any, y: Any) -> Any:
+        turned = mg.transpose(x @ mg.transpose(y))  # = y @ transpose(x)
+        return turned, mg.swapaxes(x, 0, 1) * 2.0, mg.transpose(mg.exp(x) @ mg.transpose(y))
+
+    assert names(program(f, X, X[:3]))["matmul"] == 2
+
+
+@pytest.mark.parametrize("other", [lambda b: mg.tensor(X[:2, :3]), mg.tanh], ids=["from outside", "of another shape"])
+def test_an_operand_that_alike_steps_share_is_not_stacked(other: Any) -> None:
+    f = lambda x, b: mg.stack([mg.exp(part) * shared for shared in [other(b)] for part in x])
+    found = names(program(f, np.array([X[:2, :3] * k for k in range(1, 7)]), X[3, :3]))
+    assert found["multiply"] == found["exp"] == 1
+    assert found["move stack"] == 12  # six parts of x, six results
+
+
 def test_a_product_that_is_read_as_it_is_and_turned_is_computed_once() -> None:
     turned = lambda x, w: mg.transpose(w @ mg.transpose(x))
     assert names(program(lambda x, w: turned(x, w) * 2.0, X, np.eye(6)))["matmul"] == 1
