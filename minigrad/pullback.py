@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .backward import lineage, walk, walk_arrays
+from .interpretation import interpreted
 from .modes import recording
+from .ops import positive
 from .record import Variable
 
 
@@ -21,3 +23,14 @@ def pull(outputs: Sequence[Variable], cotangents: Sequence[Any], wrt: Sequence[V
     else:
         results = walk_arrays(nodes, given, ends, tensors)
     return [None if x.node is None else results.get(x.node) for x in wrt]
+
+
+@interpreted
+def let_go(inputs: Sequence[Variable]) -> None:
+    """Have inputs of a transform that were leaves be none any more, since nobody will ask for their gradient.
+
+    Else the results of an outer transform, which are made of them, would have a derivative, and keep a record for it.
+    """
+    for x in inputs:
+        if x.node is not None and x.node.primitive is None:
+            x.node.primitive = positive

@@ -24,7 +24,7 @@ from .derivation import Derivation
 from .messages import CutError, check_callable, check_real, defined, describe
 from .modes import enable_grad, recording
 from .ops import positive
-from .pullback import pull
+from .pullback import let_go, pull
 from .record import Variable, clock
 from .shapes import reshape, stack
 from .tensor import Tensor, is_tensor
@@ -121,10 +121,13 @@ def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     >>> pullback(np.array([1.0, 10.0]))
     (tensor([ 2., 40.]),)
     """
-    return _vjp("vjp", check_callable("vjp", f, _OF_A_LOSS), f, xs)
+    return _vjp("vjp", check_callable("vjp", f, _OF_A_LOSS), f, xs)[:2]
 
 
-def _vjp(name: str, f: Function, call: Function, xs: tuple[Any, ...]) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+def _vjp(
+    name: str, f: Function, call: Function, xs: tuple[Any, ...]
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]], list[Tensor]]:
+    """The value, the pullback, and the inputs that it is about."""
     inputs, rebuild, outputs, rebuild_y = _run(name, f, call, xs)
 
     def pullback(g: Any) -> tuple[Any, ...]:
@@ -140,7 +143,7 @@ def _vjp(name: str, f: Function, call: Function, xs: tuple[Any, ...]) -> tuple[A
         pulled: tuple[Any, ...] = rebuild(_pulled(outputs, cotangents, inputs))
         return pulled
 
-    return rebuild_y([_released(y, inputs) for y in outputs]), pullback
+    return rebuild_y([_released(y, inputs) for y in outputs]), pullback, inputs
 
 
 def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
@@ -187,6 +190,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
             )
         grads = rebuild(_pulled(outputs, [np.ones((), y.dtype)], inputs))
         y = _released(y, inputs)
+        let_go(inputs)
         return (y, aux) if has_aux else y, grads if isinstance(argnums, Sequence) else grads[0]
 
     return wrapped
@@ -231,7 +235,9 @@ def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
             pulled, [v if isinstance(v, Variable) else Tensor(v, x.dtype) for v, x in zip(vectors, inputs)], probes
         )
     own = [*inputs, *probes]
-    return rebuild_y([_released(y, inputs) for y in outputs]), rebuild_y([_released(dy, own) for dy in dys])
+    results = rebuild_y([_released(y, inputs) for y in outputs]), rebuild_y([_released(dy, own) for dy in dys])
+    let_go(own)
+    return results
 
 
 def hvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, ...]:
@@ -245,7 +251,11 @@ def hvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, ...]:
     """
     check_callable("hvp", f, _OF_A_LOSS)
     _check_directions("hvp", xs, vs)
-    return vjp(grad(f, tuple(range(len(xs)))), *xs)[1](tuple(vs))
+    gradient = grad(f, tuple(range(len(xs))))
+    _, pullback, inputs = _vjp("hvp", f, gradient, tuple(xs))
+    result = pullback(tuple(vs))
+    let_go(inputs)
+    return result
 
 
 def _check_directions(name: str, xs: Any, vs: Any) -> None:
@@ -284,7 +294,7 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
         def of_chosen(*values: Any) -> Any:
             return f(*replaced(args, chosen, values), **kwargs)
 
-        y, pullback = _vjp("jacobian", f, of_chosen, tuple(args[k] for k in chosen))
+        y, pullback, inputs = _vjp("jacobian", f, of_chosen, tuple(args[k] for k in chosen))
         parts, rebuild = flatten(y)
         zeros = [np.zeros_like(part._data) for part in parts]
         blocks = []
@@ -300,6 +310,7 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
                 else _empty(args, chosen, part)
             )
             blocks.append(block if isinstance(argnums, Sequence) else block[0])
+        let_go(inputs)
         return rebuild(blocks)
 
     return wrapped

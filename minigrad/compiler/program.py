@@ -109,7 +109,10 @@ class Program:
         if value.source is x and id(x) not in trace.inside:
             return x, None, False  # a tensor from outside, handed through
         plain = getattr(x, "stands_for", value).plain
-        return value, np.ndarray if plain else type(x), x.node is not None
+        requires_grad = x.node is not None
+        if x.node is not None and trace.gone:
+            requires_grad = any([t.primitive is None and t not in trace.gone for t in lineage([x.node])[0]])
+        return value, np.ndarray if plain else type(x), requires_grad
 
     def _gradients(self, trace: Trace, arguments: dict[Node | None, int]) -> list[tuple[Any, bool, Any]]:
         """What `backward()` leaves behind: (leaf's node or number of an argument, was it reset, what to add)."""

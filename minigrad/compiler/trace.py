@@ -19,6 +19,7 @@ from ..interpretation import Interpretation
 from ..modes import no_grad
 from ..numpy_functions import array_ufunc
 from ..primitive import Primitive
+from ..pullback import let_go
 from ..record import Node, Variable, clock
 from ..served import by_ufunc
 from ..tensor import Tensor, is_tensor
@@ -51,6 +52,7 @@ class Trace(Calling, Interpretation):
         self.start = clock()
         self.inside: set[int] = set()  # tensors made in the block, by id
         self.gradients: dict[Node, list[Any]] = {}  # of each leaf: was .grad reset, the gradient added since
+        self.gone: set[Node] = set()  # leaves of transforms that are over
         self.watched: dict[tuple[int, str], tuple[Any, str, Any]] = {}
 
     def __exit__(self, *error: Any) -> None:
@@ -127,6 +129,10 @@ class Trace(Calling, Interpretation):
     def _never_mind(self, t: Tensor) -> None:
         """What a retained gradient of a function's own tensor would be is of no account: it is gone with the trace."""
 
+    def _let_go(self, inputs: Any) -> None:
+        """Note the leaves; none is changed, since what is made of a leaf is known by it."""
+        self.gone.update([x.node for x in inputs if x.node is not None and x.node.primitive is None])
+
     def _call_plainly(self, f: Any, args: tuple[Any, ...], generators: Any) -> Any:
         return f(*args)  # a program plans its own memory
 
@@ -162,6 +168,7 @@ class Trace(Calling, Interpretation):
         array_ufunc: _array_ufunc,
         walk_arrays: _walk_arrays,
         without_record: _call_plainly,
+        let_go: _let_go,
         gradient: _gradient,
         set_gradient: _set_gradient,
         add_gradient: _add_gradient,

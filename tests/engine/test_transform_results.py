@@ -9,6 +9,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import Tensor, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from minigrad.testing import check_vjp
 
 RNG = np.random.default_rng(0)
 X, V = RNG.standard_normal((2, 4))
@@ -152,3 +153,24 @@ def test_cotangents_of_another_shape_or_structure_are_refused() -> None:
     for g in [(V,), V, (V, 1.0, 1.0)]:
         with pytest.raises(ValueError, match="2"):
             pullback(g)
+
+
+MIXED = {  # transforms of x within which another one has an argument that is no part of the outer one
+    "grad": lambda x: mg.grad(lambda x, y: mg.sum(x**3 * y), (0, 1))(x, X)[0],
+    "value_and_grad": lambda x: mg.value_and_grad(lambda x, y: mg.sum(x**3 * y), (0, 1))(x, X)[0] * x,
+    "jvp": lambda x: jvp(lambda t: t**3, (X,), (x,))[1],
+    "hvp": lambda x: hvp(lambda t: mg.sum(t**4), (X,), (x,))[0],
+    "jacobian": lambda x: mg.jacobian(lambda x, y: x * y, (0, 1))(x, X)[1] * x,
+}
+
+
+@pytest.mark.parametrize("inner", MIXED.values(), ids=MIXED)
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_a_derivative_of_a_transform_with_other_arguments_keeps_no_record(inner: Any, compiled: bool) -> None:
+    f = lambda x: mg.sum(mg.sin(inner(x)))
+    g = (mg.compile(mg.grad(f)) if compiled else mg.grad(f))(mg.tensor(X))
+    assert not g.requires_grad
+    check_vjp(lambda x: np.float64(f(x)), lambda c, x: c * np.asarray(mg.grad(f)(x)), X, copies=False)
+    np.testing.assert_allclose(np.asarray(g), mg.grad(f)(X).data, rtol=1e-12)
+    w = mg.tensor(2.0, requires_grad=True)
+    assert mg.grad(lambda x: mg.sum(inner(x) * w))(X).requires_grad  # a parameter is another matter
