@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .backward import lineage, walk
+from .composed import P, R
 from .derivation import Derivation, being_differentiated, looked_at
 from .details import detailed, remark
 from .interpretation import interpreted
@@ -198,7 +199,7 @@ def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:
 _checkpointed = primitive(_computed, joint=_recomputed, name="checkpoint")
 
 
-def checkpoint(f: Callable[..., Any], generators: Sequence[np.random.Generator] = ()) -> Callable[..., Any]:
+def checkpoint(f: Callable[P, R], generators: Sequence[np.random.Generator] = ()) -> Callable[P, R]:
     """f, whose record is dropped after the call and made anew, by a second call, when a derivative is asked for.
 
     Values and derivatives of every order are those of f. A chain of T equal parts, each of them checkpointed in runs of
@@ -231,7 +232,7 @@ def checkpoint(f: Callable[..., Any], generators: Sequence[np.random.Generator] 
     def wrapped(*args: Any) -> Any:
         return without_record(f, args, generators)
 
-    return wrapped
+    return wrapped  # type: ignore[return-value]
 
 
 @interpreted

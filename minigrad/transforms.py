@@ -20,6 +20,7 @@ import numpy as np
 
 from .argnums import Argnums, check_argnums, chosen_of, replaced
 from .backward import lineage
+from .composed import R, gradient_of, jacobian_of, value_and_gradient_of
 from .derivation import Derivation
 from .messages import CutError, check_callable, check_real, defined, describe
 from .modes import enable_grad, recording
@@ -103,7 +104,7 @@ def _released(y: Tensor, inputs: list[Tensor]) -> Tensor:
     return y if y.node is not None and recording() and lineage([y.node], ends)[1] else y.detach()
 
 
-def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+def vjp(f: Callable[..., R], *xs: Any) -> tuple[R, Callable[[Any], tuple[Any, ...]]]:
     """The value y = f(*xs) and its pullback, g -> (gᵀ ∂y/∂x for each x of xs): reverse mode.
 
     Args:
@@ -146,6 +147,7 @@ def _vjp(
     return rebuild_y([_released(y, inputs) for y in outputs]), pullback, inputs
 
 
+@value_and_gradient_of
 def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """A function that returns f's value, a scalar, and its gradient with respect to the arguments `argnums`.
 
@@ -196,6 +198,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
     return wrapped
 
 
+@gradient_of
 def grad(f: Function, argnums: Argnums = 0) -> Function:
     """The gradient of a scalar function, ∇f, as a function of the same arguments; see `value_and_grad`.
 
@@ -207,7 +210,7 @@ def grad(f: Function, argnums: Argnums = 0) -> Function:
     return lambda *args, **kwargs: both(*args, **kwargs)[1]
 
 
-def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(f: Callable[..., R], xs: Sequence[Any], vs: Sequence[Any]) -> tuple[R, R]:
     """The value y = f(*xs) and its derivative along vs, dy = Σ ∂y/∂x v: forward mode.
 
     The pullback g -> gᵀ J is linear in g, so its own pullback at v is J v: no rule is needed beyond the reverse ones.
@@ -272,6 +275,7 @@ def _check_directions(name: str, xs: Any, vs: Any) -> None:
         raise ValueError(f"{name}: xs have shapes {shapes[0]}, vs {shapes[1]}")
 
 
+@jacobian_of
 def jacobian(f: Function, argnums: Argnums = 0) -> Function:
     """All derivatives of all outputs, J[i..., j...] = ∂y[i...]/∂x[j...], one pullback for each entry of y.
 
@@ -327,6 +331,7 @@ def _empty(args: tuple[Any, ...], chosen: tuple[int, ...], part: Tensor) -> Any:
     return tree_map(zeros, tuple(args[k] for k in chosen))
 
 
+@gradient_of
 def hessian(f: Function, argnums: Argnums = 0) -> Function:
     """All second derivatives of a scalar function, H[i..., j...] = ∂²f/∂x[i...]∂x[j...]: its gradient's Jacobian.
 

@@ -3,12 +3,13 @@
 # A primitive's result is a Tensor if one of the first three inputs is one, and an array if none is. Without rules it is
 # always an array. What is known of a composed function, its mark in composed.py says. Inputs are not given by name.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import EllipsisType
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, Concatenate, NamedTuple, Protocol, overload
 
 import numpy as np
 
+from .argnums import Argnums
 from .composed import P
 from .primitive import Primitive
 from .record import Variable
@@ -69,3 +70,46 @@ class QR(NamedTuple):
 class Slogdet(NamedTuple):
     sign: np.ndarray
     logabsdet: Tensor
+
+# The gradient with respect to the first argument is a Tensor unless that is a tree, and then a tree like it.
+
+Leaf = Variable | np.ndarray | np.generic | float
+
+class Gradient(Protocol[P]):
+    @overload
+    def __call__(self, x: Leaf, /, *args: P.args, **kwargs: P.kwargs) -> Tensor: ...
+    @overload
+    def __call__(self, x: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+class ValueAndGradient(Protocol[P]):
+    @overload
+    def __call__(self, x: Leaf, /, *args: P.args, **kwargs: P.kwargs) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def __call__(self, x: Any, /, *args: P.args, **kwargs: P.kwargs) -> tuple[Tensor, Any]: ...
+
+# The last overload is for a lambda within a further call, whose arguments mypy cannot infer.
+
+class GradientOf(Protocol):
+    @overload
+    def __call__(self, f: Callable[Concatenate[Any, P], Any]) -> Gradient[P]: ...
+    @overload
+    def __call__(self, f: Callable[P, Any], argnums: Argnums) -> Callable[P, Any]: ...
+    @overload
+    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]: ...  # type: ignore[overload-cannot-match]
+
+class ValueAndGradientOf(Protocol):
+    @overload
+    def __call__(self, f: Callable[Concatenate[Any, P], Any]) -> ValueAndGradient[P]: ...
+    @overload
+    def __call__(
+        self, f: Callable[P, Any], argnums: Argnums = ..., *, has_aux: bool
+    ) -> Callable[P, tuple[Any, Any]]: ...
+    @overload
+    def __call__(
+        self, f: Callable[P, Any], argnums: Argnums, has_aux: bool = False
+    ) -> Callable[P, tuple[Any, Any]]: ...
+    @overload
+    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]: ...  # type: ignore[overload-cannot-match]
+
+class JacobianOf(Protocol):
+    def __call__(self, f: Callable[P, Any], argnums: Argnums = 0) -> Callable[P, Any]: ...

@@ -25,8 +25,8 @@ __all__ = ["AdditiveAttention", "DotAttention", "attend"]
 @overload
 def attend(scores: mg.Tensor, values: Any, mask: Any = None) -> tuple[mg.Tensor, mg.Tensor]: ...
 @overload
-def attend(scores: Any, values: Any, mask: Any = None) -> tuple[Any, Any]: ...
-def attend(scores: Any, values: Any, mask: Any = None) -> tuple[Any, Any]:
+def attend(scores: Any, values: Any, mask: Any = None) -> tuple[mg.Tensor, mg.Tensor]: ...
+def attend(scores: Any, values: Any, mask: Any = None) -> tuple[mg.Tensor, mg.Tensor]:
     """The context Σ_t w_t v_t, (..., B, O), and the weights w = softmax over t of the scores, (T, ..., B).
 
     Raises:
@@ -64,7 +64,7 @@ class DotAttention(Module):
     ((2, 3), (5, 2))
     """
 
-    def forward(self, query: Any, keys: Any, values: Any = None, mask: Any = None) -> tuple[Any, Any]:
+    def forward(self, query: Any, keys: Any, values: Any = None, mask: Any = None) -> tuple[mg.Tensor, mg.Tensor]:
         """The context and the weights; the keys are the values unless these are given."""
         _check_keys(self, keys)
         if query.shape[-2:] != keys.shape[-2:]:
@@ -90,7 +90,7 @@ class AdditiveAttention(Module):
         self.U = parameter(init.glorot_uniform((K, A), 1.0, rng, dtype))
         self.v = parameter(init.glorot_uniform((A, 1), 1.0, rng, dtype)[:, 0])
 
-    def forward(self, query: Any, keys: Any, values: Any = None, mask: Any = None) -> tuple[Any, Any]:
+    def forward(self, query: Any, keys: Any, values: Any = None, mask: Any = None) -> tuple[mg.Tensor, mg.Tensor]:
         """The context and the weights; the keys are the values unless these are given."""
         _check_keys(self, keys)
         T, B, _ = keys.shape

@@ -34,7 +34,7 @@ class BlockCell(Cell):
         self.U, self.W = parameter(U), parameter(W)
         self.b = parameter(init.zeros((self.input_blocks * H,), dtype)) if bias else None
 
-    def forward(self, x: Any, state: State = None, t: int | None = None) -> tuple[Any, State]:
+    def forward(self, x: Any, state: State = None, t: int | None = None) -> tuple[mg.Tensor, State]:
         x = x if is_tree(x) else as_input(x, self.input_dtype)
         self.check_axes(x, (2,))
         return super().forward(x, state, t)

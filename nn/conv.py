@@ -70,7 +70,7 @@ class Conv2d(Module):
         self.W = parameter(init.uniform((O, I // groups, K, L), scale, rng, dtype))
         self.b = parameter(init.zeros((O,), dtype)) if bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> mg.Tensor:
         x = as_input(x, self.W.dtype)
         O, I, K, L = self.W.shape  # I of one group
         G, (s, t), (d, e) = self.groups, self.stride, self.dilation
@@ -96,7 +96,7 @@ class Conv2d(Module):
             axis=2,
         )  # (B, G I, K L, R', C')
         if G == 1:
-            y = self.W.reshape(O, I * K * L) @ windows.reshape(x.shape[0], I * K * L, rows * columns)
+            y: mg.Tensor = self.W.reshape(O, I * K * L) @ windows.reshape(x.shape[0], I * K * L, rows * columns)
         else:
             W = self.W.reshape(G, O // G, I * K * L)
             y = W @ windows.reshape(x.shape[0], G, I * K * L, rows * columns)  # (B, G, O / G, R' C')

@@ -136,7 +136,7 @@ class Linear(Module):
         self.W = parameter(init.glorot_uniform((I, O), rng=rng, dtype=dtype))
         self.b = parameter(init.zeros((O,), dtype)) if bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> mg.Tensor:
         _refuse_ambiguous("Linear", x, self.W.shape[0])
         return linear(x, self.W, self.b)
 
@@ -171,7 +171,7 @@ class Embedding(Module):
             rows[self.padding_idx] = 0
         self.W = parameter(rows)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> mg.Tensor:
         if not is_integer(x):
             raise TypeError(f"Embedding: inputs must be integers, the numbers of rows, got {_dtype_of(x)}")
         indices = _in_range(x, self.W.shape[0], "Embedding")
@@ -203,7 +203,7 @@ class TiedLinear(Module):
         self.source = source
         self.b = parameter(init.zeros(source.W.shape[:1], source.W.dtype)) if bias else None
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> mg.Tensor:
         _refuse_ambiguous("TiedLinear", x, self.source.W.shape[1])
         return linear(as_input(x, self.source.W.dtype), self.source.W.T, self.b)
 

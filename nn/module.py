@@ -25,6 +25,10 @@ _NONE: Mapping[int, str | None] = MappingProxyType({})
 stand_ins: ContextVar[Mapping[int, str | None]] = ContextVar("nn.stand_ins", default=_NONE)
 
 
+if TYPE_CHECKING:
+    from .typed import F, Forward
+
+
 class Module:
     """Base class of layers, cells and models; define `forward`, call the object.
 
@@ -58,13 +62,20 @@ class Module:
         """What calling the module computes."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not mg.detailed():
-            return self.forward(*args, **kwargs)
-        with inside(self):
-            result = self.forward(*args, **kwargs)
-            mg.label(result, "output")
-            return result
+    if TYPE_CHECKING:  # a call takes and returns what the class's own forward does
+
+        @property
+        def __call__(self: Forward[F]) -> F: ...
+
+    else:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            if not mg.detailed():
+                return self.forward(*args, **kwargs)
+            with inside(self):
+                result = self.forward(*args, **kwargs)
+                mg.label(result, "output")
+                return result
 
     # --- parts and parameters ----------------------------------------------------------------------------------------
 

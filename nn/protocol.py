@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,14 @@ from .layers import as_input, is_integer
 from .module import Module, weights_dtype
 
 State = Any  # a Tensor, or a tuple or dict of Tensors
+
+if TYPE_CHECKING:
+    from .typed import Run
+
+
+def run_of(forward: Callable[..., Any]) -> Run:
+    """To a type checker, the run of cells over a sequence: outputs and final states, or states of all times as well."""
+    return forward
 
 
 def is_tree(x: Any) -> bool:

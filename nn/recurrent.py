@@ -18,7 +18,7 @@ from .draws import generators
 from .layers import Dropout
 from .module import Module, inside
 from .options import check_range
-from .protocol import Cell, FunctionCell, State, is_tree, read_inputs, tells_batch
+from .protocol import Cell, FunctionCell, State, is_tree, read_inputs, run_of, tells_batch
 from .scan import scan, taking
 from .sequences import padding_mask
 from .substitute import held
@@ -120,6 +120,7 @@ class Recurrent(Module):
         """The initial state of each cell for a batch of B, in the order of `cells`."""
         return tuple(cell.initial_state(B) for cell in self.cells)
 
+    @run_of
     def forward(
         self, xs: Any, state: tuple[State, ...] | None = None, lengths: Any = None, return_states: bool = False
     ) -> Any:

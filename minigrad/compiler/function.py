@@ -7,10 +7,11 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from types import MethodType
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 
+from ..composed import P, R
 from ..details import detailed, remark
 from ..interpretation import interpreting
 from ..memory import return_freed_memory, without_garbage_collection
@@ -27,10 +28,10 @@ from .stages import Stages
 KEPT = 64
 
 
-class Compiled:
+class Compiled(Generic[P, R]):
     """A function that is replayed; see `compile`."""
 
-    def __init__(self, function: Callable[..., Any], stages: Stages) -> None:
+    def __init__(self, function: Callable[P, R], stages: Stages) -> None:
         functools.update_wrapper(self, function)
         self.function, self.stages = function, stages
         self.programs: dict[Any, list[Program]] = defaultdict(list)
@@ -40,7 +41,7 @@ class Compiled:
         self.kinds = Kinds()  # of all programs
         self.lock = threading.Lock()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if interpreting() is not None or anomaly() or as_written():
             return self.function(*args, **kwargs)
         if detailed():
@@ -48,7 +49,7 @@ class Compiled:
             with remark(f"the compiled function {name} ran as plain Python, for looking"):
                 return self.function(*args, **kwargs)
         if kwargs:
-            kwargs = dict(sorted(kwargs.items()))
+            kwargs = dict(sorted(kwargs.items()))  # type: ignore[assignment]
         leaves: list[Any] = []
         key: list[Any] = [recording()]
         read((args, kwargs), leaves, key)
@@ -59,7 +60,7 @@ class Compiled:
             else:
                 program = self._traced(self.programs[tuple(key)], args, kwargs)
             self._program = program
-            return program(leaves)
+            return program(leaves)  # type: ignore[no-any-return]
 
     def _traced(self, candidates: list[Program], args: Any, kwargs: Any) -> Program:
         """A new program, one of the candidates from now on; those whose leaves have moved are none any more."""
@@ -102,11 +103,13 @@ class Compiled:
         return name or (_compiled_with, (self.function, self.stages.show, tuple(self.stages.without)))
 
 
-def _compiled_with(function: Callable[..., Any], show_passes: bool, without: Sequence[str]) -> Compiled:
+def _compiled_with(function: Callable[..., Any], show_passes: bool, without: Sequence[str]) -> Any:
     return compile(function, show_passes=show_passes, without=without)
 
 
-def compile(function: Callable[..., Any], *, show_passes: bool = False, without: str | Iterable[str] = ()) -> Compiled:
+def compile(
+    function: Callable[P, R], *, show_passes: bool = False, without: str | Iterable[str] = ()
+) -> Compiled[P, R]:
     """`function`, traced at the first call and from then on replayed: the same results without a record or allocation.
 
     A trace serves every later call with the same structure, shapes, dtypes and `requires_grad` of the arguments and the

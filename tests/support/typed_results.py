@@ -1,6 +1,6 @@
 """What a type checker takes results for, line by line, and what they are when this is run."""
 
-from typing import assert_type
+from typing import TYPE_CHECKING, Any, assert_type
 
 import numpy as np
 
@@ -14,6 +14,19 @@ c = a > 0
 m = mg.tensor([[2.0, 1.0], [1.0, 2.0]])  # symmetric and positive definite
 xs = mg.tensor(np.ones((3, 2, 2)))  # (T, B, I)
 e = mg.tensor([0.0, 0.0], requires_grad=True)
+lstm = nn.LSTM(2, 3, dtype=np.float64)
+
+
+def loss(w: Tensor, x: Tensor, scale: float = 1.0) -> Tensor:
+    return mg.sum(w * x * scale)
+
+
+class Twice(nn.Module):
+    """A user's module, whose forward says what it takes and returns."""
+
+    def forward(self, x: Tensor, times: int = 2) -> tuple[Tensor, int]:
+        return x * times, times
+
 
 TENSORS = [
     assert_type(mg.tanh(t), Tensor),
@@ -149,7 +162,46 @@ TENSORS = [
     assert_type(t.astype(np.float32), Tensor),
     assert_type(t.take([0]), Tensor),
     assert_type(t.detach(), Tensor),
+    assert_type(mg.grad(loss)(t, t, scale=2.0), Tensor),
+    assert_type(mg.grad(loss)(a, t), Tensor),
+    assert_type(mg.grad(mg.tanh)(0.5), Tensor),
+    assert_type(mg.hessian(loss)(t, t), Tensor),
+    *assert_type(mg.value_and_grad(loss)(t, t), tuple[Tensor, Tensor]),
+    assert_type(mg.compile(loss)(t, t, scale=2.0), Tensor),
+    assert_type(mg.compile(mg.grad(loss))(t, t), Tensor),
+    assert_type(mg.checkpoint(loss)(t, t), Tensor),
+    assert_type(mg.vjp(loss, t, t)[0], Tensor),
+    *assert_type(mg.jvp(loss, (t, t), (t, t)), tuple[Tensor, Tensor]),
+    assert_type(nn.Linear(2, 3)(a), Tensor),
+    assert_type(nn.Embedding(5, 3)([1, 2]), Tensor),
+    assert_type(nn.TiedLinear(nn.Embedding(5, 2))(t), Tensor),
+    assert_type(nn.Conv2d(1, 1, 1)(np.ones((1, 1, 2, 2))), Tensor),
+    assert_type(nn.GRUCell(2, 3, dtype=np.float64)(m)[0], Tensor),
+    assert_type(lstm(xs, lengths=[3, 1])[0], Tensor),
+    assert_type(nn.Recurrent(nn.RNNCell(2, 3, dtype=np.float64))(xs, return_states=True)[0], Tensor),
+    *assert_type(nn.attention.DotAttention()(xs[0], xs), tuple[Tensor, Tensor]),
+    assert_type(Twice()(t)[0], Tensor),
+    assert_type(mg.compile(nn.Linear(2, 3))(a), Tensor),
 ]
+assert_type(lstm(xs), tuple[Tensor, tuple[Any, ...]])
+assert_type(lstm(xs, return_states=True), tuple[Tensor, tuple[Any, ...], tuple[Any, ...]])
+assert_type(Twice()(t, times=3), tuple[Tensor, int])
+#: gradients of trees are trees; of what no one has typed, anything
+TREES = [
+    assert_type(mg.grad(lambda p: mg.sum(p["w"] ** 2))({"w": t}), Any),
+    assert_type(mg.grad(loss, argnums=(0, 1))(t, t), Any),
+    assert_type(mg.value_and_grad(lambda p: mg.sum(p["w"] ** 2))({"w": t}), Any),
+    assert_type(mg.grad(mg.grad(lambda x: x * x * x))(2.0), Any),
+    assert_type(mg.compile(mg.value_and_grad(lambda x, y: x * y))(2.0, 3.0), Any),
+]
+if TYPE_CHECKING:  # what is not taken is an error, as of the function itself
+    mg.grad(loss)(t)  # type: ignore[call-overload]
+    mg.grad(loss)(t, t, scales=2.0)  # type: ignore[call-overload]
+    mg.compile(loss)(t)  # type: ignore[call-arg]
+    mg.checkpoint(loss)(t, "x")  # type: ignore[arg-type]
+    Twice()("x")  # type: ignore[arg-type]
+    Twice()(t, time=3)  # type: ignore[call-arg]
+    lstm(xs, length=[3, 1])  # type: ignore[call-overload]
 ARRAYS = [
     assert_type(mg.tanh(a), np.ndarray),
     assert_type(mg.add(a, 1.0), np.ndarray),
