@@ -72,6 +72,8 @@ DOORS: dict[str, Callable[[], Any]] = {
     "a compiled static argument": lambda: mg.compile(lambda x: mg.clip(x, low=MASKED))(X),
     "sample": lambda: nn.sample(lambda x, state: (np.eye(3)[x], state), LABELS, 1),
 }
+scaled = mg.primitive(lambda x, by: x * np.asarray(by), lambda g, y, x, by: g * by, name="scaled")
+DOORS["a static argument that the function converts"] = lambda: scaled(leaf(), by=MASKED)
 LOST = r"the mask of (the|a) masked array,.* would be lost; pass x.filled"
 
 
