@@ -5,8 +5,9 @@
 # Behaviour: nerdamer's diff differentiates atan2(y, x) by its first argument only: by x alone it is 0, and where x
 #   stands in both a term is missing. Its numbers of atan2 are right. mathjs' derivative of acoth(x) has the wrong sign;
 #   those of its other hyperbolic functions are right. Its cube root of a negative number is real, and the derivative of
-#   the root is complex there. Neither says a word, though both refuse functions that they cannot differentiate.
-# A good guess: symbolic derivatives are tables, and right; what is missing is refused.
+#   the root is complex there. No message, though mathjs refuses functions that it does not know, and nerdamer leaves
+#   them as diff(...).
+# A good guess: symbolic derivatives are tables, and right; what is missing is said.
 # Seen: at 1.7, the cube root at -1.7
 #   nerdamer atan2(x, 2): 0.290276, differences 0.290276
 #   nerdamer atan2(2, x): 0.000000, differences -0.290276
