@@ -132,12 +132,13 @@ def add_at(buffer: Any, index: Any, g: Any) -> None:
     basic = is_basic(index)
     if not basic:
         index = plain_index(index)
-    array = isinstance(index, np.ndarray) and (index.ndim or index.dtype == bool)
+    array = not basic and isinstance(index, np.ndarray) and (index.ndim or index.dtype == bool)
     if basic or (array and index.dtype == bool):
         part = buffer[index]
         if type(part) is not np.ndarray:  # one entry came out as a number
             part = view(buffer, index)
-        check_part(g, part.shape)
+        if type(g) is not np.ndarray or g.shape != part.shape:  # asked here, where a step of a loop comes by
+            check_part(g, part.shape)
         part += g
         if not basic:
             buffer[index] = part
@@ -161,8 +162,7 @@ def part_shape(shape: tuple[int, ...], index: Any) -> tuple[int, ...]:
 
 def check_part(g: Any, part: tuple[int, ...]) -> None:
     """Raise ValueError unless g, a cotangent of a part, has its shape."""
-    if type(g) is not np.ndarray:
-        check_operand("returned a cotangent that cannot be added", g)
+    check_operand("returned a cotangent that cannot be added", g)
     found = g._data.shape if isinstance(g, Variable) else np.shape(g)
     if found != part:
         raise ValueError(f"returned a cotangent of shape {found} for a part of shape {part}")
