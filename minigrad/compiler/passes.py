@@ -78,8 +78,7 @@ def _transposed_products(
     products: dict[Value, Sequence[Value]],
 ) -> dict[Value, tuple[Value, Value]]:
     """A and B of each (A Bᵀ)ᵀ whose A Bᵀ is read by nothing else."""
-    turned = {i.reads[0] for _, i in transposed.values()}
-    turned.intersection_update(products)
+    turned = products.keys() & {i.reads[0] for _, i in transposed.values()}
     once, often = set[Value](), set[Value]()  # what is read so many times
     for _, reads, _ in instructions if turned else ():
         for x in reads:
