@@ -73,21 +73,3 @@ def kept(static: dict[str, Any]) -> dict[str, Any]:
     for name, x in static.items():
         check_unmasked(f"the argument {name}", x)
     return {name: frozen(x) for name, x in static.items()}
-
-
-def apart(y: Any, inputs: Sequence[Any]) -> Any:
-    """The result of a user's function, which may have returned an input as it is, or a part of an array of the user's.
-
-    No record is made of the memory of an array that its owner may change, and what is a parameter's own memory shows as
-    a view, which `detach` copies.
-    """
-    if not isinstance(y, Variable) or hasattr(y, "stands_for"):
-        return y
-    for x in inputs:
-        if isinstance(x, Variable) and x._data is y._data and x.node is not None:
-            y._data = y._data[...] if y.node is not None else y._data.copy()
-        elif isinstance(x, np.ndarray) and np.may_share_memory(x, y._data):
-            y._data = y._data.copy()
-            if y.node is not None and y.node.value is not None:
-                y.node.value = y._data
-    return y

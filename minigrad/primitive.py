@@ -17,7 +17,8 @@ from .callers import LIBRARIES, OURS, caller, package
 from .details import noted
 from .docstrings import Docstring
 from .interpretation import interpreting
-from .keeping import apart, changeable, freeze, kept
+from .keeping import changeable, freeze, kept
+from .lending import Lending, apart, lent
 from .modes import innermost, recording
 from .naming import Named
 from .reads import unread_by
@@ -168,12 +169,11 @@ class Primitive(Refusals, Named):
         return out
 
 
-class UsersPrimitive(Primitive):
-    __doc__ = Docstring(
-        "A primitive declared outside of minigrad: a call notes its line, for the errors of rules that are being tried."
-    )
+class UsersPrimitive(Lending, Primitive):
+    __doc__ = Docstring("A primitive declared outside of minigrad: it lends arrays, and notes the line of a call.")
 
     def __call__(self, *inputs: Any, **static: Any) -> Any:
+        inputs, static = lent(inputs, static)
         y = apart(Primitive.__call__(self, *inputs, **static), inputs)
         if isinstance(y, Variable) and (node := y.node) is not None:
             frame = caller() if package(sys._getframe(1)) in LIBRARIES else sys._getframe(1)

@@ -25,6 +25,8 @@ class Refusals:
     function: Any
     name: str
     definition: Any
+    rules: Any
+    joint: Any
     piecewise_constant: bool
 
     def forget_taken(self) -> None:
@@ -46,7 +48,7 @@ class Refusals:
         return {"out"}.isdisjoint if self.keywords is None else self.keywords.issuperset
 
     def _readers(self) -> list[Any]:
-        return [rule for rule in (*self.definition.rules, self.definition.joint) if rule is not None]
+        return [rule for rule in (*self.rules, self.joint) if rule is not None]
 
     def explained(
         self, error: Exception, inputs: Sequence[Any], operands: list[Any], static: dict[str, Any]

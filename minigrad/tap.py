@@ -62,7 +62,7 @@ def tap(y: Any, e: Any) -> Any:
 def _tapped(p: Any, inputs: int) -> Primitive:
     """The primitive with one input more, of which no value depends, and whose cotangent is that of the output."""
     if p.joint is not None:
-        joint: Any = lambda g, y, *xs, **static: [*p.joint(g, y, *xs[:-1], **static), g]
+        joint: Any = lambda g, y, *xs, **static: [*p.definition.joint(g, y, *xs[:-1], **static), g]
         joint.__wrapped__ = p.joint  # whose text is that of this rule
         return Primitive(p.function, (), joint, p.name, None)
     rules = [rule and _without_last(p, k) for k, rule in enumerate(p.rules)]
@@ -72,7 +72,7 @@ def _tapped(p: Any, inputs: int) -> Primitive:
 
 def _without_last(p: Any, k: int) -> Rule:
     """The rule of p for input k, whatever it is by then, called without the last input."""
-    rule: Any = lambda g, y, *xs, **static: p.rules[k](g, y, *xs[:-1], **static)
+    rule: Any = lambda g, y, *xs, **static: p.definition.rules[k](g, y, *xs[:-1], **static)
     rule.__wrapped__ = p.rules[k]
     return rule  # type: ignore[no-any-return]
 

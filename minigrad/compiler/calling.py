@@ -13,7 +13,8 @@ from .. import ops, shapes
 from ..callers import user_line
 from ..derivation import running
 from ..keeping import LIKE_ARRAYS
-from ..messages import MASKABLE, check_unmasked, explained
+from ..lending import Lending, read_only
+from ..messages import MASKABLE, check_unmasked
 from ..modes import recording
 from ..primitive import Primitive
 from ..record import Node, Variable
@@ -191,9 +192,9 @@ class Calling(Listing):
         if p in IMPURE:
             self._keep_generator(inputs)
         try:
-            y = p.function(*arrays, **static)
+            y = p.function(*[read_only(x) for x in arrays] if isinstance(p, Lending) else arrays, **static)
         except (ValueError, TypeError, IndexError) as error:
-            raise explained(p.name, error, arrays, static) from error
+            raise p.explained(error, inputs, arrays, static) from error
         if picked:
             self._check_index(inputs[1])
         return y

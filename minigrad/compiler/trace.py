@@ -16,6 +16,7 @@ from ..backward import walk, walk_arrays
 from ..checkpoint import without_record
 from ..gradients import add_gradient, gradient, set_gradient
 from ..interpretation import Interpretation
+from ..lending import lent
 from ..modes import no_grad
 from ..numpy_functions import array_ufunc
 from ..primitive import Primitive
@@ -159,7 +160,11 @@ class Trace(Calling, Interpretation):
         self.watched[id(owner), name] = owner, name, value
         return value
 
+    def _lent(self, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
+        return inputs, static  # the function is called later, see `_called`
+
     instead: ClassVar = {
+        lent: _lent,
         Tensor._value: _refuse_value,
         Tensor._begin: _begin,
         Tensor.detach: _detached,

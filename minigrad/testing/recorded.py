@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..lending import InPlaceError
 from ..modes import enable_grad, no_grad
 from ..pullback import pull
 from ..record import Variable
@@ -42,9 +43,15 @@ def tensor_map(f: TensorFunction) -> Map:
         TypeError: if the result holds no floating-point Tensor.
     """
 
+    def called(tensors: list[Tensor]) -> Any:
+        try:
+            return f(*tensors)
+        except InPlaceError as error:
+            raise GradientError(str(error)) from error
+
     def value(xs: Arrays) -> Arrays:
         with no_grad():
-            result = f(*[Tensor._sharing(x) for x in xs])
+            result = called([Tensor._sharing(x) for x in xs])
         if isinstance(result, Variable) and result._data.dtype.kind == "f":
             return [result._data]
         if not any(isinstance(y, Variable) and y._data.dtype.kind == "f" for y in tree_leaves(result)):
@@ -54,7 +61,7 @@ def tensor_map(f: TensorFunction) -> Map:
     def linearize(xs: Arrays) -> Callable[[Arrays], Arrays]:
         leaves = [Tensor._sharing(x, requires_grad=True) for x in xs]
         with enable_grad():
-            outputs = floating_parts(f(*leaves))
+            outputs = floating_parts(called(leaves))
 
         def pullback(gs: Arrays) -> Arrays:
             before = [y._data.tobytes() for y in outputs]
