@@ -21,6 +21,7 @@ from .checkpoint import checkpoint
 from .details import detailed, label, record_details, scope, steps
 from .einsum import einsum
 from .elementwise import *
+from .interpretation import watched
 from .memory import keep_freed_memory
 from .messages import unknown
 from .modes import detect_anomaly, enable_grad, no_compile, no_grad
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from . import inspect as inspect
     from .compiler.function import compile
     from .compiler.instruction import Value
-    from .compiler.outside import sample, watched
+    from .compiler.outside import sample
     from .compiler.table import compile_as
     from .compiler.traced import Traced, traced
     from .inspect import explain, tape
@@ -63,7 +64,7 @@ for _part in (ops, shapes, elementwise, rearrange, reductions, products, activat
 #: What takes long to import and is not always needed, with the module that has it: imported when it is asked for.
 _LATER = {
     "compile": "compiler.function", "compile_as": "compiler.table", "sample": "compiler.outside",
-    "watched": "compiler.outside", "Value": "compiler.instruction", "Traced": "compiler.traced",
+    "Value": "compiler.instruction", "Traced": "compiler.traced",
     "traced": "compiler.traced", "explain": "inspect", "tape": "inspect", "inspect": "", "compiler": "",
 }  # fmt: skip
 

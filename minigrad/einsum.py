@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
 
+from .interpretation import watched
 from .messages import not_taken
 from .primitive import primitive
 from .record import Variable
@@ -51,7 +52,7 @@ _einsum = primitive(
 
 def _spelled(operands: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     """The subscripts and operands of `a, [0, 1], b, [1, ...], [0]`: letters in the order of the numbers."""
-    lists = operands[1::2] if len(operands) % 2 == 0 else (*operands[1::2], operands[-1])
+    lists = watched(operands[1::2] if len(operands) % 2 == 0 else (*operands[1::2], operands[-1]))
     if not lists or not all([isinstance(part, (list, tuple)) for part in lists]):
         raise TypeError(
             "einsum: give subscripts, as in einsum('ij,jk->ik', a, b), or einsum(a, [0, 1], b, [1, 2], [0, 2])"

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import kernels
 from .composed import of_one
+from .interpretation import watched
 from .messages import check_real
 from .ops import _masked, _nonzero, _product, _ratio, equal, exp, isnan, negative, sqrt, square, where
 from .primitive import primitive
@@ -155,7 +156,7 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
     """
     if not hasattr(x, "dtype"):
         check_real("nan_to_num: x", x)
-        x = np.asarray(x)
+        x = np.asarray(watched(x))
     if x.dtype.kind != "f":
         return x
     largest = float(np.finfo(x.dtype).max)
@@ -171,7 +172,7 @@ def copysign(x: Any, y: Any) -> Any:
     >>> mg.grad(mg.copysign)(3.0, -0.5)
     tensor(-1.)
     """
-    x = x if hasattr(x, "dtype") else np.asarray(x, getattr(y, "dtype", None))
+    x = x if hasattr(x, "dtype") else np.asarray(watched(x), getattr(y, "dtype", None))
     return where(equal(signbit(x), signbit(y)), x, negative(x))
 
 

@@ -53,3 +53,22 @@ def interpreted(function: F) -> F:
 
     MARKED.append(wrapper)
     return wrapper  # type: ignore[return-value]
+
+
+@interpreted
+def watched(owner: Any, name: str | None = None) -> Any:
+    """`owner.name`, a Python value that a function depends on: if it changes, a compiled function is traced again.
+
+    For values such as a module's `training`, which a compiled function otherwise takes as it was when it was traced.
+    Without a name, `owner` itself: a list or an array of numbers that Python reads, as `int(n)` does.
+
+    >>> class Scale:
+    ...     factor = 2.0
+    >>> own = Scale()
+    >>> f = mg.compile(lambda x: x * mg.watched(own, "factor"))
+    >>> y = f(np.float64(1.0))
+    >>> own.factor = 3.0
+    >>> y, f(np.float64(1.0))
+    (array(2.), array(3.))
+    """
+    return owner if name is None else getattr(owner, name)

@@ -17,6 +17,7 @@ from .composed import of_one, of_two
 from .determinants import det as det
 from .determinants import inv as inv
 from .determinants import slogdet as slogdet
+from .interpretation import watched
 from .ops import _ratio, absolute, max, min, not_equal, sum, where
 from .ops import matmul as matmul
 from .primitive import primitive
@@ -93,17 +94,16 @@ def matrix_power(a: Any, n: int) -> Any:
     tensor([[1., 3.],
             [0., 1.]])
     """
-    if not hasattr(n, "__index__"):
+    if not hasattr(n, "__index__") or np.ndim(n):
         raise TypeError(f"matrix_power: n must be an integer, got {n!r}")
-    a, n = (inv(a), -n) if n < 0 else (array(a), n)
+    a, n = (inv(a), -n) if (n := watched(n).__index__()) < 0 else (array(a), n)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise ValueError(f"matrix_power: needs square matrices, got shape {a.shape}")
     y = a * 0.0 + np.eye(a.shape[-1], dtype=a.dtype) if n == 0 else None
     while n:
         if n % 2:
             y = a if y is None else y @ a
-        n //= 2
-        a = a @ a if n else a
+        a, n = a @ a if n > 1 else a, n // 2
     return y
 
 
@@ -286,7 +286,7 @@ def norm(x: Any, ord: Any = None, axis: int | Sequence[int] | None = None, keepd
     >>> mg.linalg.norm(mg.tensor([3.0, -4.0])), mg.linalg.norm(mg.tensor([3.0, -4.0]), 1)
     (tensor(5.), tensor(7.))
     """
-    x = array(x)
+    x, ord, axis = array(x), watched(ord), watched(axis)
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
     places = tuple([axis_in("norm", k, x.ndim) for k in axes])
     if ord is None:
@@ -331,7 +331,7 @@ def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: Any = 
     >>> mg.linalg.vector_norm(mg.tensor([[3.0, 0.0], [0.0, 4.0]]))
     tensor(5.)
     """
-    x = array(x)
+    x, axis = array(x), watched(axis)
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
     places = tuple([axis_in("vector_norm", k, x.ndim) for k in axes])
     kept = [n for k, n in enumerate(x.shape) if k not in places]

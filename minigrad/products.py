@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .composed import of_one, of_two
+from .interpretation import watched
 from .ops import matmul, multiply, sum
 from .primitive import primitive
 from .rearrange import array, diagonal, ravel
@@ -26,7 +27,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     >>> mg.tensordot(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), [[1.0, 1.0], [1.0, 1.0]], axes=2)
     tensor(10.)
     """
-    a, b = array(a), array(b)
+    a, b, axes = array(a), array(b), watched(axes)
     if isinstance(axes, (int, np.integer)):
         if not 0 <= axes <= min(a.ndim, b.ndim):
             raise ValueError(f"tensordot: there are no {axes} axes to sum over in shapes {a.shape} and {b.shape}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from .composed import of_each, of_one, of_sequence, of_two
+from .interpretation import watched
 from .messages import check_unmasked
 from .ops import argsort
 from .primitive import primitive
@@ -29,7 +30,7 @@ def array(x: Any) -> Any:
     if isinstance(x, Variable) or type(x) is np.ndarray:
         return x
     check_unmasked("an array", x)
-    return np.asarray(x)
+    return np.asarray(watched(x))
 
 
 def _joinable(arrays: Sequence[Any]) -> list[Any]:
@@ -42,6 +43,7 @@ def _joinable(arrays: Sequence[Any]) -> list[Any]:
 
 
 def _back(shift: Any) -> Any:
+    shift = watched(shift)
     return tuple(-n for n in shift) if isinstance(shift, (tuple, list)) else -shift
 
 
@@ -118,7 +120,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     >>> mg.diagonal(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1)
     tensor([2.])
     """
-    x = array(x)
+    x, offset = array(x), watched(offset)
     if x.ndim < 2 or axis_in("diagonal", axis1, x.ndim) == axis_in("diagonal", axis2, x.ndim):
         raise ValueError(f"diagonal: needs two different axes, got {axis1} and {axis2} of shape {x.shape}")
     x = moveaxis(x, (axis1, axis2), (-2, -1))
@@ -137,7 +139,7 @@ def diag(x: Any, k: int = 0) -> Any:
     tensor([[1., 0.],
             [0., 2.]])
     """
-    x = array(x)
+    x, k = array(x), watched(k)
     if x.ndim == 2:
         return diagonal(x, k)
     if x.ndim != 1:
@@ -238,7 +240,7 @@ def append(x: Any, values: Any, axis: int | None = None) -> Any:
     tensor([1., 2., 3.])
     """
     parts = _joinable([x, values])
-    return concatenate([ravel(part) for part in parts] if axis is None else parts, axis or 0)
+    return concatenate([ravel(part) for part in parts] if axis is None else parts, 0 if axis is None else axis)
 
 
 # --- copies ---------------------------------------------------------------------------------------------------------
@@ -255,7 +257,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
         x, axis = ravel(x), 0
     x, axis = array(x), axis_in("repeat", axis, np.ndim(x))
     n = x.shape[axis]
-    if np.size(repeats) != 1:
+    if np.size(watched(repeats)) != 1:
         return take(x, np.repeat(np.arange(n), repeats), axis)
     times = int(np.reshape(repeats, ()))
     if times < 0:
@@ -274,7 +276,7 @@ def tile(x: Any, reps: int | Sequence[int]) -> Any:
             [1., 2., 1., 2.]])
     """
     x = array(x)
-    times = tuple(np.atleast_1d(reps).tolist())
+    times = tuple(np.atleast_1d(watched(reps)).tolist())
     ndim = max(len(times), x.ndim)
     shape, times = (1,) * (ndim - x.ndim) + x.shape, (1,) * (ndim - len(times)) + times
     apart = reshape(x, tuple([k for n in shape for k in (1, n)]))

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import kernels, ops
 from .composed import of_one
+from .interpretation import watched
 from .kernels import Axis
 from .messages import not_taken
 from .ops import _kept, isnan, logical_not, mean, sqrt, square, sum, var, where
@@ -64,6 +65,7 @@ cumprod = primitive(
 
 def _gathered(name: str, x: Any, axis: Axis) -> tuple[Any, tuple[int, ...]]:
     """x with the entries of `axis`, several or all, along one last axis; and where these axes were."""
+    axis = watched(axis)
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     places = tuple([axis_in(name, k, x.ndim) for k in axes])
     if len(set(places)) < len(places):
@@ -258,7 +260,7 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     """
     x = array(x)
     axis = axis_in("diff", axis, x.ndim)
-    if n < 0:
+    if watched(n) < 0:
         raise ValueError(f"diff: n must not be negative, got {n}")
     if n and (prepend is not None or append is not None):
         whole = [x if part is x else _end(part, x, axis) for part in (prepend, x, append) if part is not None]
@@ -269,7 +271,7 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 
 
 def _end(part: Any, x: Any, axis: int) -> Any:
-    part = part if hasattr(part, "dtype") else np.asarray(part, x.dtype)
+    part = part if hasattr(part, "dtype") else np.asarray(watched(part), x.dtype)
     return part if part.ndim else broadcast_to(part, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
 
+from .interpretation import watched
 from .messages import check_operand, check_real, not_taken
 from .primitive import primitive
 from .record import At, Variable
@@ -30,7 +31,7 @@ def axis_in(name: str, axis: Any, ndim: int) -> int:
         raise TypeError(f"{name}: an axis is an integer, got {axis!r}")
     if not -ndim <= axis < ndim:
         raise np.exceptions.AxisError(f"{name}: there is no axis {axis} in an array of {ndim} axes")
-    return int(axis) % ndim
+    return int(watched(axis)) % ndim
 
 
 # --- shapes ---------------------------------------------------------------------------------------------------------
@@ -274,14 +275,13 @@ def take(x: Any, indices: Any, axis: int | None = None, **unknown: Never) -> Any
         x, axis = reshape(x, (-1,)), 0
     if not isinstance(indices, Variable):
         check_real("take: indices", indices)
-        indices = np.asarray(indices)
+        indices = indices if type(indices) is np.ndarray else np.asarray(watched(indices))
         if not indices.size:
             indices = indices.astype(np.intp)
     if indices.dtype.kind not in "iu":
         raise TypeError(f"take: indices must be integers, got {indices.dtype}")
     axis = axis_in("take", axis, np.ndim(x))
-    rows = indices if axis == 0 else (slice(None),) * axis + (indices,)
-    return getitem(x, rows)
+    return getitem(x, indices if axis == 0 else (*(slice(None),) * axis, indices))
 
 
 @overload
@@ -332,13 +332,13 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0, **unknown: Never
     """
     if unknown:
         raise not_taken("split", unknown, ("axis",))
-    if not -np.ndim(x) <= axis < np.ndim(x):
+    if not -np.ndim(x) <= watched(axis) < np.ndim(x):
         raise ValueError(f"split: there is no axis {axis} in shape {np.shape(x)}")
     n = np.shape(x)[axis]
-    if not isinstance(sections, (int, np.integer, tuple, list)) and np.ndim(sections) == 0:
+    if not isinstance(watched(sections), (int, np.integer, tuple, list)) and np.ndim(sections) == 0:
         if np.asarray(sections).dtype.kind not in "iu":
             raise TypeError(f"split: sections must be an integer or positions, got {sections!r}")
-        sections = int(sections)  # type: ignore[call-overload]
+        sections = int(sections)  # type: ignore[arg-type]
     if isinstance(sections, (int, np.integer)):
         sections = int(sections)
         if sections < 1 or n % sections:

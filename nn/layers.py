@@ -52,7 +52,7 @@ def one_hot(x: Any, V: int, dtype: npt.DTypeLike = np.float32) -> Any:
     """
     if not is_integer(x):
         raise TypeError(f"one_hot: x must be integers, the numbers of the entries that are 1, got {_dtype_of(x)}")
-    return mg.take(np.eye(V, dtype=dtype), _in_range(x, V, "one_hot"), axis=0)
+    return mg.take(np.eye(mg.watched(V), dtype=dtype), _in_range(x, V, "one_hot"), axis=0)
 
 
 def _dtype_of(x: Any) -> Any:

@@ -219,7 +219,7 @@ def array(x: Any) -> Any:
             f"the mask of a masked array, {x.shape} {x.dtype}, would be lost; pass x.filled(value), and lengths= for "
             "padded sequences, or ignore_index=value for targets that do not count"
         )
-    return np.asarray(x)
+    return np.asarray(mg.watched(x))
 
 
 def examined(look: Any, *inputs: Any) -> Any:

@@ -20,7 +20,7 @@ Entry = tuple[list[mg.Tensor], dict[str, Any]]
 
 def check_range(name: str, value: Any, low: float, high: float, ends: str = "[)") -> None:
     """Raise if `value` is no number (TypeError), or lies outside of [low, high) (ValueError), or of other `ends`."""
-    if not is_real(value):
+    if not is_real(mg.watched(value)):
         raise TypeError(f"{name} must be a number, got {value!r}")
     above = low < value if ends[0] == "(" else low <= value
     below = value <= high if ends[1] == "]" else value < high

@@ -28,7 +28,7 @@ def padding_mask(lengths: Any, T: int, B: int | None = None) -> Any:
            [ True, False],
            [ True, False]])
     """
-    lengths = array(lengths)
+    lengths = array(mg.watched(lengths))
     wanted = "(B,)" if B is None else f"({B},)"
     if lengths.ndim != 1 or (B is not None and len(lengths) != B) or (lengths.size and lengths.dtype.kind not in "iu"):
         raise ValueError(f"lengths must be integers of shape {wanted}, got {lengths.dtype} of shape {lengths.shape}")

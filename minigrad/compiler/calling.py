@@ -5,6 +5,7 @@ Most calls are like an earlier one: the same primitive, constants, and layouts. 
 
 from __future__ import annotations
 
+import operator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -52,6 +53,16 @@ class Calling(Listing):
             return self._first_call(p, inputs, static, key, operands)
         kind.again = True
         return self._result(kind.layout.outline, kind, reads, inputs, static, operands)
+
+    def _settled(self, index: Any) -> Any:
+        """The index with integers in place of arrays that slices begin or end with: settings, as Python reads them."""
+        if type(index) is tuple:
+            parts = tuple([self._settled(part) for part in index])
+            return index if all(map(operator.is_, parts, index)) else parts
+        ends = (index.start, index.stop, index.step) if type(index) is slice else ()
+        counts = [x for x in ends if isinstance(x, np.ndarray) and not x.ndim and x.dtype.kind in "iu"]
+        self.note_settings(counts, (np.ndarray,))
+        return slice(*[x.item() if any([x is n for n in counts]) else x for x in ends]) if counts else index
 
     def _picked(self, x: Value, index: Any) -> Kind | None:
         """The kind of x[index] for an integer, of which there is another one in each turn of a loop; else None."""
@@ -105,7 +116,9 @@ class Calling(Listing):
         self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any, operands: Any
     ) -> Any:
         """A call that is not `known`: its outline or the primitive itself says what becomes of it."""
-        self._look_at_given(p, (*inputs, *static.values()))
+        self._look_at_given(p, inputs, static)
+        if p is shapes.getitem and len(inputs) == 2 and (index := self._settled(inputs[1])) is not inputs[1]:
+            return self.call(p, (inputs[0], index), static)
         if (given := _as_arrays(p, inputs)) is not None:
             return self.call(p, given, static)
         nodes, arrays, flat = _flat(inputs, static)
@@ -120,6 +133,7 @@ class Calling(Listing):
         if y is None:
             y = self._called(p, inputs, static, arrays)
             if not nodes and p not in IMPURE:
+                self.note_settings((*inputs, *static.values()), (np.ndarray,))
                 return y
             y = y if type(y) is np.ndarray else p.array_of(y)
             view = None if p in IMPURE else _viewed(y, arrays)
@@ -134,12 +148,17 @@ class Calling(Listing):
             self.arrays.setdefault(self.value_of(out), y)
         return out
 
-    def _look_at_given(self, p: Primitive, given: tuple[Any, ...]) -> None:
-        """Raise for a masked array; note lists."""
+    def _look_at_given(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> None:
+        """Raise for a masked array; note what the primitive reads once, while it is traced."""
+        given = *inputs, *static.values()
         for x in given:
             if isinstance(x, MASKABLE):
                 check_unmasked(f"{p.name}: an argument", x)
         self.note_settings(given, (list,))
+        if p in SHAPED and p is not shapes.getitem:  # integers say a shape or axes
+            fixed = [x for name, x in static.items() if name != "indices"]
+            fixed += [x for k, x in enumerate(inputs) if type(x) is tuple or k >= len(p.rules) > 0]
+            self.note_settings([x for x in fixed if not is_floating(x)], (np.ndarray,))
 
     def _check_result(self, p: Primitive, y: np.ndarray, nodes: Any, inputs: tuple[Any, ...], real: bool) -> None:
         """Raise for a result that has no real numbers, or that would lose a gradient; note what has no rule."""
@@ -211,7 +230,7 @@ class Calling(Listing):
         """An array or a list as a Tensor, but for a shape, axes or the like: integers for which there is no rule."""
         if not isinstance(x, (np.ndarray, list)):
             return x
-        if ruled or (isinstance(x, np.ndarray) and x.dtype.kind == "f"):
+        if ruled or is_floating(x):
             return self.constant(x)
         if not isinstance(x, np.ndarray) or x.ndim:
             return x
@@ -294,6 +313,10 @@ def _flat(inputs: tuple[Any, ...], static: dict[str, Any]) -> tuple[list[Variabl
             flat = False
         arrays.append(x)
     return nodes, arrays, flat
+
+
+def is_floating(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
 
 
 def plain_data(x: Any) -> Any:

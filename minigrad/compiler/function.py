@@ -116,9 +116,9 @@ def compile(
     same Python values among them; another such signature is traced in turn. Arrays and tensors that are passed are read
     afresh at each call, arrays inside of the function arriving as Tensors. So are tensors and arrays that the function
     closes over and computes with, or makes tensors of; what Python computes from these while tracing is a constant. If
-    a list that it computes with changes, or an array that gives a shape, the function is traced again. `backward()`
-    inside of the function adds to `.grad` at each call. Random numbers come from `minigrad.sample`. Results belong to
-    the caller.
+    a list that minigrad reads changes, or an array that gives it a shape, a count, an axis or lengths, the function is
+    traced again; what it reads itself of these, as `int(n)`, it reads of `minigrad.watched(n)`. `backward()` inside of
+    the function adds to `.grad` at each call. Random numbers come from `minigrad.sample`. Results belong to the caller.
 
     `show_passes=True` prints, when the function is traced, the list of its instructions after each pass, the map of its
     memory and the calls; `without=("batches",)` leaves passes out, by name, to find which one is wrong. Both are told

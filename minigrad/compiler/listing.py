@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,6 +30,19 @@ def contents(x: Any) -> Any:
     if isinstance(x, np.ndarray):
         return x.dtype, x.shape, x.tobytes()
     return (type(x), *map(contents, x)) if isinstance(x, (list, tuple)) else identity(x)
+
+
+def _of_others(settings: Iterable[tuple[Any, Any]], alone: int) -> list[tuple[Any, Any]]:
+    """Those that more than the settings hold, or that hold or are parts of others: the rest can change no more."""
+    return [(x, held) for x, held in settings if sys.getrefcount(x) > alone or not _is_whole(x)]
+
+
+def _is_whole(x: Any) -> bool:
+    return x.base is None if isinstance(x, np.ndarray) else all([type(part) in (int, float, bool) for part in x])
+
+
+# the count of references to what the settings alone hold
+_ALONE = next(n for n in range(9) if not _of_others({0: ([], ())}.values(), n))
 
 
 class Listing:
@@ -163,8 +177,8 @@ class Listing:
                 self.note_settings(x, kinds)
 
     def lasting_settings(self) -> list[tuple[Any, Any]]:
-        """Those that the function itself did not change, with what they held."""
-        return [(x, held) for x, held in self.settings.values() if contents(x) == held]
+        """Those that others may change and the function itself did not, with what they held."""
+        return [(x, held) for x, held in _of_others(self.settings.values(), _ALONE) if contents(x) == held]
 
     def follow_copies(self) -> None:
         """Have the program read arrays again that tensors were made of, but for those that the function changed."""

@@ -1,4 +1,4 @@
-"""What a compiled function reads from outside of itself at each call: random numbers, and Python values on request."""
+"""Random numbers: what a compiled function draws anew at each call."""
 
 from __future__ import annotations
 
@@ -6,28 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..interpretation import interpreted
 from ..modes import recording
 from ..primitive import primitive
 from .table import compile_as
-
-
-@interpreted
-def watched(owner: Any, name: str) -> Any:
-    """`owner.name`, a Python value that a function depends on: if it changes, a compiled function is traced again.
-
-    For values such as a module's `training`, which a compiled function otherwise takes as it was when it was traced.
-
-    >>> class Scale:
-    ...     factor = 2.0
-    >>> own = Scale()
-    >>> f = mg.compile(lambda x: x * mg.watched(own, "factor"))
-    >>> y = f(np.float64(1.0))
-    >>> own.factor = 3.0
-    >>> y, f(np.float64(1.0))
-    (array(2.), array(3.))
-    """
-    return getattr(owner, name)
 
 
 def _drawn(method: Any, *args: Any, **static: Any) -> Any:

@@ -15,7 +15,7 @@ from .. import shapes
 from ..backward import walk, walk_arrays
 from ..checkpoint import without_record
 from ..gradients import add_gradient, gradient, set_gradient
-from ..interpretation import Interpretation
+from ..interpretation import Interpretation, watched
 from ..lending import lent
 from ..modes import no_grad
 from ..numpy_functions import array_ufunc
@@ -26,7 +26,6 @@ from ..served import by_ufunc
 from ..tensor import Tensor, is_tensor
 from .calling import Calling, plain_data
 from .instruction import Kinds, Value, layout
-from .outside import watched
 from .rules import TracedWalk
 
 
@@ -99,10 +98,10 @@ class Trace(Calling, Interpretation):
         self.inside.add(id(t))
         if isinstance(source, Variable):
             self._copied(t, source)
-        elif isinstance(source, np.ndarray) and source is not array:
+        elif not isinstance(source, np.ndarray):
+            self.note_settings([source], (list, np.ndarray))
+        elif source is not array:
             self.copies.append((t, source))
-        else:
-            self.note_settings([source], (list,))
 
     def _detached(self, t: Tensor) -> Tensor:
         alike: Tensor = object.__new__(type(t))
@@ -155,7 +154,10 @@ class Trace(Calling, Interpretation):
             return entry and entry[1]
         return self.refuse("t.grad", ", which may hold a gradient from before,")
 
-    def _watch(self, owner: Any, name: str) -> Any:
+    def _watch(self, owner: Any, name: str | None = None) -> Any:
+        if name is None:
+            self.note_settings([owner], (list, np.ndarray))
+            return owner
         value = getattr(owner, name)
         self.watched[id(owner), name] = owner, name, value
         return value
