@@ -54,6 +54,13 @@ class Calling(Listing):
         kind.again = True
         return self._result(kind.layout.outline, kind, reads, inputs, static, operands)
 
+    def _plainer(self, p: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The inputs as what Python or NumPy would make of them before all else; None if they are that."""
+        given = _as_arrays(p, inputs)
+        if p is shapes.getitem and len(inputs) == 2 and (index := self._settled(inputs[1])) is not inputs[1]:
+            return (given or inputs)[0], index
+        return given
+
     def _settled(self, index: Any) -> Any:
         """The index with integers in place of arrays that slices begin or end with: settings, as Python reads them."""
         if type(index) is tuple:
@@ -117,9 +124,7 @@ class Calling(Listing):
     ) -> Any:
         """A call that is not `known`: its outline or the primitive itself says what becomes of it."""
         self._look_at_given(p, inputs, static)
-        if p is shapes.getitem and len(inputs) == 2 and (index := self._settled(inputs[1])) is not inputs[1]:
-            return self.call(p, (inputs[0], index), static)
-        if (given := _as_arrays(p, inputs)) is not None:
+        if (given := self._plainer(p, inputs)) is not None:
             return self.call(p, given, static)
         nodes, arrays, flat = _flat(inputs, static)
         if not flat:
