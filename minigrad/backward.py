@@ -180,5 +180,5 @@ def walk_arrays(
     onward: bool = False,
 ) -> dict[Node, Any]:
     """`walk` for results that have no derivative in turn: the rules get arrays."""
-    arrays = [g._data if isinstance(g, Variable) else g for g in cotangents]
+    arrays = [g._array if isinstance(g, Variable) else g for g in cotangents]
     return walk(outputs, arrays, False, ends, within, onward)

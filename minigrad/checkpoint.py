@@ -47,7 +47,7 @@ class _Part:
         start = clock()
         inside = [being_differentiated(x) for x in self.inputs]
         with dropped_record(self):
-            fresh = [type(x)._sharing(x._data, requires_grad=True) for x in self.inputs]
+            fresh = [type(x)._sharing(x._array, requires_grad=True) for x in self.inputs]
             with Derivation([x.node for x, found in zip(fresh, inside) if found], start) as derivation:
                 results, self.rebuild_results = flatten(self.f(*self._arguments(fresh)))
         if derivation.looked:
@@ -116,8 +116,8 @@ class _Part:
 def _joined(outputs: Sequence[Any]) -> np.ndarray:
     """The outputs as one array, which shares no memory with others: a single one as it is, several end to end."""
     if len(outputs) == 1:
-        return outputs[0].detach()._data  # type: ignore[no-any-return]
-    return np.concatenate([y._data.ravel() for y in outputs])
+        return outputs[0].detach()._array  # type: ignore[no-any-return]
+    return np.concatenate([y._array.ravel() for y in outputs])
 
 
 def _differentiable(x: Any) -> bool:
@@ -183,7 +183,7 @@ def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
 
 def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:
     """Raise RuntimeError unless the outputs are those of the first time, but for rounding."""
-    before = y._data if isinstance(y, Variable) else y
+    before = y._array if isinstance(y, Variable) else y
     if [(t.shape, t.dtype) for t in outputs] == part.layout:
         again = _joined(outputs)
         tolerance = float(np.sqrt(np.finfo(before.dtype).eps) * np.max(np.abs(before), initial=1.0))

@@ -215,7 +215,7 @@ def label(tree: Any, word: str) -> None:
 def attach(tree: Any, word: str, here: Scope) -> None:
     """Add a label to the nodes of a tree's tensors."""
     leaves, timeless = tree_leaves(tree), here._replace(step=None, of=0)
-    shapes = [(x._data.shape, x._data.dtype) if isinstance(x, Variable) else None for x in leaves]
+    shapes = [(x._array.shape, x._array.dtype) if isinstance(x, Variable) else None for x in leaves]
     group = Group(word, _keys(tree), shapes, flatten(tree)[1])
     for k, x in enumerate(leaves):
         if isinstance(x, Variable) and x.node is not None:

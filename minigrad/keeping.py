@@ -45,7 +45,7 @@ def frozen(x: Any) -> Any:
     if isinstance(x, Variable):
         if x.node is not None:
             raise lost("primitive")
-        return x._data.copy()
+        return x._array.copy()
     return tuple([frozen(part) for part in x]) if type(x) is tuple else x
 
 

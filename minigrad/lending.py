@@ -36,7 +36,7 @@ def _lent(x: Any) -> Any:
     if not isinstance(x, Variable):
         return read_only(x)
     twin: Any = object.__new__(type(x))
-    twin._data, twin.node = read_only(x._data), x.node
+    twin._array, twin.node = read_only(x._array), x.node
     return twin
 
 
@@ -85,15 +85,15 @@ def apart(y: Any, inputs: Sequence[Any]) -> Any:
     """
     if not isinstance(y, Variable) or hasattr(y, "stands_for"):
         return y
-    owner, node = _owner(y._data), y.node
-    kept = owner is y._data and node is not None and node.value is not None
+    owner, node = _owner(y._array), y.node
+    kept = owner is y._array and node is not None and node.value is not None
     foreign = owner.base is not None  # memory of no array, whose holders cannot be counted
     if not foreign and sys.getrefcount(owner) - kept <= _OF_NEW + 1:
         return y
-    if not _is_part(y._data, [x._data for x in inputs if isinstance(x, Variable)]):
-        y._data = y._data.copy()
+    if not _is_part(y._array, [x._array for x in inputs if isinstance(x, Variable)]):
+        y._array = y._array.copy()
         if node is not None and node.value is not None:
-            node.value = y._data
+            node.value = y._array
     return y
 
 

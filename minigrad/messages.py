@@ -18,7 +18,7 @@ from .record import Variable
 def describe(x: Any) -> str:
     """Shape and dtype of an operand, for messages: `(3, 4) float32`."""
     if isinstance(x, (np.ndarray, np.generic, Variable)):
-        x = x._data if isinstance(x, Variable) else x
+        x = x._array if isinstance(x, Variable) else x
         return f"{x.shape} {x.dtype}"
     return f"{type(x).__name__} {reprlib.repr(x)}"
 

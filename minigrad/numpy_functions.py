@@ -24,7 +24,7 @@ from .tree import tree_leaves
 def plain(x: Any) -> Any:
     """Arrays in place of Tensors, in lists and tuples too."""
     if isinstance(x, Variable):
-        return x._data
+        return x._array
     return type(x)(plain(part) for part in x) if type(x) in (list, tuple) else x
 
 

@@ -65,7 +65,7 @@ class Definition:
 
         It keeps the arrays that a rule reads; in place of each other one stands its Node, which knows shape and dtype.
         """
-        lone, array = -1, y._data  # or the input that alone requires a gradient
+        lone, array = -1, y._array  # or the input that alone requires a gradient
         if wanted == 1:
             lone = 0
             while sources[lone] is None:
@@ -142,7 +142,7 @@ class Primitive(Refusals, Named):
                 if cls is None:
                     cls = type(x)
                 sources.append(x.node)
-                operands.append(x._data)
+                operands.append(x._array)
             else:
                 special |= type(x) is ndarray or changeable(self.name, x)
                 sources.append(None)
@@ -159,7 +159,7 @@ class Primitive(Refusals, Named):
         if type(y) is not np.ndarray or (special and y.dtype.kind not in "fiub"):
             y = self.array_of(y)
         out: Any = object.__new__(cls)
-        out._data = y
+        out._array = y
         origin = None if plain else noted(self.name, y, operands)
         wanted = len(sources) - sources.count(None)
         if not wanted or not (plain or recording()):

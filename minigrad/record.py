@@ -58,7 +58,7 @@ class Node:
     def tensor(self, array: np.ndarray) -> Any:
         """A tensor of these values that continues this record."""
         t = object.__new__(self.cls)
-        t._data, t.node = array, self
+        t._array, t.node = array, self
         if hasattr(self, "stands_for"):
             t.stands_for = self.stands_for
         return t
@@ -72,9 +72,9 @@ class Node:
 class Variable:
     """An array and, if it requires a gradient, its Node; `Tensor` is this with operators and methods."""
 
-    __slots__ = ("_data", "node", "stands_for", "_role", "_frozen", "__weakref__")
+    __slots__ = ("_array", "node", "stands_for", "_role", "_frozen", "__weakref__")
 
-    _data: np.ndarray
+    _array: np.ndarray  # under no name that others ask for: np.ma takes the `_data` of whatever has it
     node: Node | None
     stands_for: Any  # as of a Node, if it is there
     _role: str | None  # what a leaf that takes no gradient is for those who save it, if it is there: see `Tensor.role`

@@ -68,8 +68,8 @@ class Refusals:
         if static or len(inputs) > self.most:
             self.check_arguments(inputs, static)
         y.node = None
-        if y._data.base is not None and any([isinstance(x, Variable) and x.node is not None for x in inputs]):
-            y._data = y._data.copy()  # a view of a parameter would change with its next update
+        if y._array.base is not None and any([isinstance(x, Variable) and x.node is not None for x in inputs]):
+            y._array = y._array.copy()  # a view of a parameter would change with its next update
 
     def check_arguments(self, inputs: Sequence[Any], static: dict[str, Any]) -> None:
         """Raise TypeError for what the function or a rule does not take, or what would get no gradient."""
@@ -109,7 +109,7 @@ class Refusals:
             raise TypeError(f"{self.name}: the function must return one array, got a tuple of {len(y)}; stack them")
         if isinstance(y, Variable) and y.node is not None:
             raise lost(self.name)
-        array = np.asarray(y._data if isinstance(y, Variable) else y)
+        array = np.asarray(y._array if isinstance(y, Variable) else y)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{self.name}: a Tensor holds real numbers or booleans, this would be {array.dtype}")
         return array

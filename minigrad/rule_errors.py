@@ -77,8 +77,8 @@ def check_count(node: Node, terms: Any) -> Sequence[Any]:
 def check_term(term: Any, g: Any, node: Node, k: int) -> None:
     """Under `detect_anomaly`: raise FloatingPointError if the cotangent of input k is not finite."""
     for part in term if isinstance(term, tuple) else (term,):
-        value = part._data if isinstance(part, Variable) else part
-        sources = [x._data if isinstance(x, Variable) else x for x in (g, *node.operands)]
+        value = part._array if isinstance(part, Variable) else part
+        sources = [x._array if isinstance(x, Variable) else x for x in (g, *node.operands)]
         try:
             check_finite(f"{node.primitive.name}: cotangent of input {k}", value, sources, forward_line(node))
         except FloatingPointError as error:

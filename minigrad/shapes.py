@@ -116,8 +116,8 @@ astype = primitive(
 def plain_index(index: Any) -> Any:
     """An index with arrays in place of integer Tensors."""
     if type(index) is tuple:
-        return tuple([part._data if isinstance(part, Variable) else part for part in index])
-    return index._data if isinstance(index, Variable) else index
+        return tuple([part._array if isinstance(part, Variable) else part for part in index])
+    return index._array if isinstance(index, Variable) else index
 
 
 _BASIC = {int, slice, type(None), type(Ellipsis), np.int64, np.int32}
@@ -164,7 +164,7 @@ def part_shape(shape: tuple[int, ...], index: Any) -> tuple[int, ...]:
 def check_part(g: Any, part: tuple[int, ...]) -> None:
     """Raise ValueError unless g, a cotangent of a part, has its shape."""
     check_operand("returned a cotangent that cannot be added", g)
-    found = g._data.shape if isinstance(g, Variable) else np.shape(g)
+    found = g._array.shape if isinstance(g, Variable) else np.shape(g)
     if found != part:
         raise ValueError(f"returned a cotangent of shape {found} for a part of shape {part}")
 
@@ -299,7 +299,7 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0, **unknown: Never) -
     arrays = tuple(arrays)
     if axis is None:
         arrays, axis = tuple([reshape(x, (-1,)) for x in arrays]), 0
-    shapes = [x._data.shape if isinstance(x, Variable) else np.shape(x) for x in arrays]
+    shapes = [x._array.shape if isinstance(x, Variable) else np.shape(x) for x in arrays]
     ends = tuple(accumulate([shape[axis] if -len(shape) <= axis < len(shape) else 0 for shape in shapes]))
     return _concatenate(*arrays, axis=axis, ends=ends)
 

@@ -46,7 +46,7 @@ def handed_on(walk: Any, x: Node, term: np.ndarray) -> bool:
 
 def is_like(term: Any, x: Node) -> bool:
     """Whether the term is a Tensor of the shape and dtype of x: alone, it needs no sum, which a trace makes many of."""
-    return isinstance(term, Variable) and term._data.shape == x.shape and term._data.dtype is x.dtype
+    return isinstance(term, Variable) and term._array.shape == x.shape and term._array.dtype is x.dtype
 
 
 #: Arrays of more entries are filled part by part, smaller ones are sooner set to 0 before.

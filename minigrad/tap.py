@@ -39,7 +39,7 @@ def tap(y: Any, e: Any) -> Any:
     """
     if not isinstance(e, Variable):
         raise TypeError(f"tap: e must be a Tensor that collects a gradient, got {describe(e)}")
-    if (np.shape(y), np.result_type(y)) != (e._data.shape, e._data.dtype):
+    if (np.shape(y), np.result_type(y)) != (e._array.shape, e._array.dtype):
         raise ValueError(f"tap: y is {describe(y)}, e is {describe(e)}; they must be alike")
     if e.node is None or not isinstance(y, Variable) or y.node is None:
         if being_differentiated(e):

@@ -50,7 +50,7 @@ class Tensor(Operators, Methods, Values):
         if isinstance(data, Variable):
             if being_differentiated(data):
                 raise cut("mg.tensor(t)", OURS)
-            data = data._data
+            data = data._array
         elif isinstance(data, (list, tuple)) and any(isinstance(x, Variable) for x in data):
             raise TypeError("tensor: got a sequence of Tensors; join them with mg.stack or mg.concatenate")
         check_real("tensor: data", data)
@@ -62,7 +62,7 @@ class Tensor(Operators, Methods, Values):
         self._begin(array, source)
         if requires_grad:
             self._check_float()
-            self.node = Node(type(self), self._data)
+            self.node = Node(type(self), self._array)
 
     @classmethod
     def _sharing(cls, array: np.ndarray, requires_grad: bool = False) -> Tensor:
@@ -70,13 +70,13 @@ class Tensor(Operators, Methods, Values):
         t = object.__new__(cls)
         t._begin(np.asarray(array), array)
         if requires_grad:
-            t.node = Node(cls, t._data)
+            t.node = Node(cls, t._array)
         return t
 
     @interpreted
     def _begin(self, array: np.ndarray, source: Any) -> None:
         """Make this a tensor of `array` without a record; `source` is what that was read from."""
-        self._data, self.node = array, None
+        self._array, self.node = array, None
 
     # --- data and gradient -----------------------------------------------------------------------------------------
 
@@ -92,14 +92,14 @@ class Tensor(Operators, Methods, Values):
     def data(self, value: Any) -> None:
         if isinstance(value, Variable) and being_differentiated(value):
             raise cut("t.data = ...", OURS)
-        value = value._data if isinstance(value, Variable) else value
+        value = value._array if isinstance(value, Variable) else value
         check_real("data", value)
         array = np.asarray(value)
         check_real("data", array)
-        if array.shape != self._data.shape:
-            raise ValueError(f"data: this tensor has shape {self._data.shape}, the new data {array.shape}")
+        if array.shape != self._array.shape:
+            raise ValueError(f"data: this tensor has shape {self._array.shape}, the new data {array.shape}")
         self._stamp("t.data = ...")
-        self._data = np.array(array, dtype=self._data.dtype)
+        self._array = np.array(array, dtype=self._array.dtype)
 
     def writable(self) -> np.ndarray:
         """The values, as an array to be changed in place at once (by an optimiser).
@@ -113,7 +113,7 @@ class Tensor(Operators, Methods, Values):
         if not self.requires_grad:
             raise RuntimeError("writable: this tensor has requires_grad=False; assign `t.data = array` instead")
         self._stamp("t.writable()")
-        return self._data
+        return self._array
 
     def _stamp(self, what: str) -> None:
         self._value(what)
@@ -141,8 +141,8 @@ class Tensor(Operators, Methods, Values):
         if value == self.requires_grad:
             return
         if value:
-            self._data = self._data.copy()  # others may hold the array, and `writable` is to change it
-            self.node = getattr(self, "_frozen", None) or Node(type(self), self._data)
+            self._array = self._array.copy()  # others may hold the array, and `writable` is to change it
+            self.node = getattr(self, "_frozen", None) or Node(type(self), self._array)
             self.node.grad = None  # of backward() while it was frozen
         else:
             if self.node is not None and self.node.primitive is None:
@@ -150,9 +150,9 @@ class Tensor(Operators, Methods, Values):
             self.node = None
 
     def _check_float(self) -> None:
-        if self._data.dtype.kind != "f":
+        if self._array.dtype.kind != "f":
             raise TypeError(
-                f"tensor: requires_grad=True needs floating-point data, got {self._data.dtype}; "
+                f"tensor: requires_grad=True needs floating-point data, got {self._array.dtype}; "
                 "write 1.0 instead of 1, or pass dtype=float"
             )
 
@@ -181,7 +181,7 @@ class Tensor(Operators, Methods, Values):
         """The gradient that `backward()` has collected, or None; it can be set, to numbers of the tensor's shape."""
         node = self.node
         if node is None:
-            self._data.dtype  # noqa: B018 (what a compiled function left behind raises)
+            self._array.dtype  # noqa: B018 (what a compiled function left behind raises)
             return None
         if node.primitive is not None and hasattr(node, "collector"):
             if not node.retains_grad or node.collector is None:
@@ -210,11 +210,11 @@ class Tensor(Operators, Methods, Values):
         check_real("grad", value)
         array = np.asarray(value)
         check_real("grad", array)
-        if array.dtype.kind not in "fiub" or array.shape != self._data.shape:
-            raise ValueError(f"grad: this tensor has shape {self._data.shape}, the new gradient is {describe(value)}")
+        if array.dtype.kind not in "fiub" or array.shape != self._array.shape:
+            raise ValueError(f"grad: this tensor has shape {self._array.shape}, the new gradient is {describe(value)}")
         whole = array.base
         part = isinstance(whole, np.ndarray) and whole.size > array.size and array.flags.writeable
-        return array.astype(self._data.dtype, copy=not part)
+        return array.astype(self._array.dtype, copy=not part)
 
     def backward(self, g: Any = None) -> None:
         """Add the gradient of this tensor into `.grad` of every leaf with requires_grad=True that it was made from.
@@ -269,8 +269,8 @@ class Tensor(Operators, Methods, Values):
     @interpreted
     def detach(self) -> Tensor:
         """The same values without their record: a constant, and what it was made from can be freed."""
-        alone = self.primitive is not None and self._data.base is None
-        return self._sharing(self._data if alone else self._data.copy())  # what a leaf shares can change
+        alone = self.primitive is not None and self._array.base is None
+        return self._sharing(self._array if alone else self._array.copy())  # what a leaf shares can change
 
     # --- Python's protocols ----------------------------------------------------------------------------------------
 
@@ -278,12 +278,12 @@ class Tensor(Operators, Methods, Values):
         return _copied, (type(self), self._taken("copying t"), self.requires_grad, self.role)
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._array)
 
     def __iter__(self) -> Iterator[Tensor]:
-        if not self._data.ndim:
+        if not self._array.ndim:
             raise TypeError("iteration over a tensor with no axis")
-        return (shapes.getitem(self, k) for k in range(len(self._data)))
+        return (shapes.getitem(self, k) for k in range(len(self._array)))
 
     def __getitem__(self, index: Any) -> Tensor:
         return shapes.getitem(self, index)

@@ -54,7 +54,7 @@ def _tensor(g: Any, x: Tensor) -> Tensor:
     """A cotangent of x as a Tensor; while `compile` traces, what is computed from plain arrays alone is none yet."""
     if isinstance(g, Tensor):
         return g if is_tensor(g) else g.detach()
-    return type(x)._sharing(np.zeros_like(x._data) if g is None else g)
+    return type(x)._sharing(np.zeros_like(x._array) if g is None else g)
 
 
 def _run(
@@ -230,7 +230,7 @@ def jvp(f: Callable[..., R], xs: Sequence[Any], vs: Sequence[Any]) -> tuple[R, R
     check_callable("jvp", f, _OF_A_LOSS)
     _check_directions("jvp", xs, vs)
     inputs, _, outputs, rebuild_y = _run("jvp", f, f, tuple(xs))
-    probes = [type(y)(np.zeros_like(y._data), requires_grad=True) for y in outputs]
+    probes = [type(y)(np.zeros_like(y._array), requires_grad=True) for y in outputs]
     vectors = leaves_like(tuple(xs), tuple(vs))
     with enable_grad():
         pulled = _pulled(outputs, probes, inputs)
@@ -300,7 +300,7 @@ def jacobian(f: Function, argnums: Argnums = 0) -> Function:
 
         y, pullback, inputs = _vjp("jacobian", f, of_chosen, tuple(args[k] for k in chosen))
         parts, rebuild = flatten(y)
-        zeros = [np.zeros_like(part._data) for part in parts]
+        zeros = [np.zeros_like(part._array) for part in parts]
         blocks = []
         for k, part in enumerate(parts):
             rows = []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from .callers import user_line
 from .derivation import being_differentiated, looked_at
 from .interpretation import interpreted
 from .messages import WORDS, CutError, cut, unknown
@@ -26,7 +28,7 @@ class Values(Variable):
     @interpreted
     def _value(self, what: str) -> np.ndarray:
         """The array, for Python to look into by `what`."""
-        return self._data
+        return self._array
 
     def _taken(self, what: str) -> np.ndarray:
         """The same, to go on without a record; refused while a transform differentiates through this tensor."""
@@ -41,8 +43,8 @@ class Values(Variable):
 
     def __repr__(self) -> str:
         looked_at(self)
-        body = np.array2string(self._data, separator=", ", prefix="tensor(")
-        notes = [] if self._data.dtype in (np.float64, np.int64, np.bool_) else [f"dtype={self._data.dtype}"]
+        body = np.array2string(self._array, separator=", ", prefix="tensor(")
+        notes = [] if self._array.dtype in (np.float64, np.int64, np.bool_) else [f"dtype={self._array.dtype}"]
         if self.node is not None:
             notes.append(f"from {self.node.primitive.name}" if self.node.primitive else "requires_grad=True")
         return f"tensor({', '.join([body, *notes])})"
@@ -75,19 +77,14 @@ class Values(Variable):
     ) -> np.ndarray[Any, np.dtype[np.void]]:
         array = self._value("np.asarray(t)")
         if self.node is not None:
+            if sys._getframe(1).f_globals.get("__name__", "").startswith("numpy.ma"):
+                raise CutError(
+                    f"np.ma, or a masked array beside a tensor, at {user_line()} takes numbers of the tensor, whose "
+                    "gradient would end there, and here the mask of a masked array, too, would be lost; pass "
+                    "x.filled(0), and choose with mg.where(np.ma.getmaskarray(x), ..., ...); to look at a value, t.data"
+                )
             raise cut("np.asarray(t)", OURS)
         return np.array(array, dtype=dtype, copy=copy)
-
-    @property
-    def _mask(self) -> bool:
-        """What a function of np.ma asks for once it has taken `_data`, which it thinks is that of a masked array."""
-        if self.node is not None:
-            raise CutError(
-                "np.ma, or a masked array beside a tensor, takes the numbers of the tensor, whose gradient would end "
-                "there, and here the mask of a masked array, too, would be lost; pass x.filled(0), and choose with "
-                "mg.where(np.ma.getmaskarray(x), ..., ...)"
-            )
-        return False
 
 
 class _Elsewhere:

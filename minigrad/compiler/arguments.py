@@ -20,7 +20,7 @@ def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
     That is structure, shapes, dtypes, whether a gradient is required, and Python's values.
     """
     if isinstance(x, Variable):
-        data = x._data
+        data = x._array
         key += type(x), data.shape, data.dtype, x.node is not None
         leaves.append(x)
     elif isinstance(x, (np.ndarray, np.generic)):

@@ -106,7 +106,7 @@ class Calling(Listing):
                 reads.append(value)
                 wanted += node is not None
                 sources.append(node)
-                arrays.append(x if node is None else x._data)
+                arrays.append(x if node is None else x._array)
             else:
                 key.append(_key_of(x))
                 sources.append(None)
@@ -194,7 +194,7 @@ class Calling(Listing):
         p = kind.primitive
         definition = p.definition
         out: Any = object.__new__(cls)  # __init__ would take as long as all the rest
-        out._data, out.node = y, None
+        out._array, out.node = y, None
         if not definition.differentiable:
             plain = True
         elif wanted and recording():
@@ -243,7 +243,7 @@ class Calling(Listing):
         return x.item()
 
     def _check_index(self, index: Any) -> None:
-        if any([x._data.dtype == bool for x in tree_leaves(index) if isinstance(x, Variable)]):
+        if any([x._array.dtype == bool for x in tree_leaves(index) if isinstance(x, Variable)]):
             self.refuse("t[mask]", ", whose shape depends on the mask's values,")
 
     def constant(self, x: Any) -> Variable:
@@ -313,7 +313,7 @@ def _flat(inputs: tuple[Any, ...], static: dict[str, Any]) -> tuple[list[Variabl
     for x in inputs:
         if isinstance(x, Variable):
             nodes.append(x)
-            x = x._data
+            x = x._array
         elif type(x) not in CONSTANT and not is_constant(x):
             flat = False
         arrays.append(x)
@@ -325,7 +325,7 @@ def is_floating(x: Any) -> bool:
 
 
 def plain_data(x: Any) -> Any:
-    return x._data if isinstance(x, Variable) else x
+    return x._array if isinstance(x, Variable) else x
 
 
 def _viewed(y: np.ndarray, arrays: list[Any]) -> int | None:

@@ -107,7 +107,7 @@ class Listing:
     def tensor_of(self, value: Value) -> Tensor:
         """A Tensor that stands for this Value and requires no gradient."""
         t: Tensor = object.__new__(Tensor)
-        t._data, t.node = value.layout.outline, None
+        t._array, t.node = value.layout.outline, None
         self.name(t, False, value)
         return t
 
@@ -116,7 +116,7 @@ class Listing:
         if of is not None and of.plain == plain:
             value = of
         else:
-            value = self.kinds.value(layout(t._data.shape, t._data.dtype), source, plain, of)
+            value = self.kinds.value(layout(t._array.shape, t._array.dtype), source, plain, of)
         t.stands_for = value
         if t.node is not None:
             t.node.stands_for = value
@@ -145,7 +145,7 @@ class Listing:
             )
         key = id(x) if x.node is None else x.node
         if key not in self.leaves:
-            self.leaves[key] = x, self.kinds.value(layout(x._data.shape, x._data.dtype), x)
+            self.leaves[key] = x, self.kinds.value(layout(x._array.shape, x._array.dtype), x)
         return self.leaves[key][1]
 
     def real(self, x: Any) -> Any:
@@ -159,7 +159,7 @@ class Listing:
             if value in arrays:
                 pending.pop()
             elif isinstance(value.source, Variable):
-                arrays[value] = value.source._data
+                arrays[value] = value.source._array
             elif missing := [v for v in value.reads if v not in arrays]:
                 pending += missing
             else:
@@ -183,8 +183,8 @@ class Listing:
     def follow_copies(self) -> None:
         """Have the program read arrays again that tensors were made of, but for those that the function changed."""
         for t, x in self.copies:
-            if np.array_equal(t._data, x.astype(t._data.dtype, copy=False), equal_nan=True):
-                t._data = np.asarray(x)
+            if np.array_equal(t._array, x.astype(t._array.dtype, copy=False), equal_nan=True):
+                t._array = np.asarray(x)
 
     def check_constants(self) -> None:
         """Raise RuntimeError if the function changed an array after it had computed with it."""

@@ -157,7 +157,7 @@ class Program:
         self.copied: list[tuple[Variable, np.ndarray]] = []  # or copied at each replay
         memory_of: dict[Root, np.ndarray] = {}
         for leaf, value in trace.leaves.values():
-            array, place = leaf._data, fresh(value)
+            array, place = leaf._array, fresh(value)
             alike = array.dtype == value.dtype
             if array.flags.f_contiguous and alike:
                 place = place._replace(layout=layout(array.shape, array.dtype, array.strides))
@@ -194,7 +194,7 @@ class Program:
     def current(self) -> bool:
         """Whether what was read from Python while tracing is still so, and leaves are where the calls read them."""
         for leaf, node, array in self.leaves:
-            if leaf.node is not node or (leaf._data is not array and array is not None):
+            if leaf.node is not node or (leaf._array is not array and array is not None):
                 return False
         for x, held in self.settings:
             if contents(x) != held:
@@ -206,7 +206,7 @@ class Program:
 
     def moved(self) -> list[Variable]:
         """Leaves whose array was replaced, as by `t.data = new`: the calls read the old one."""
-        return [leaf for leaf, _, array in self.leaves if array is not None and leaf._data is not array]
+        return [leaf for leaf, _, array in self.leaves if array is not None and leaf._array is not array]
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         if self.reached:
@@ -216,9 +216,9 @@ class Program:
                 p.constant(np.nan, [leaves[k]])
         for buffer, k in self.inputs:
             x = leaves[k]
-            buffer[...] = x._data if isinstance(x, Variable) else x
+            buffer[...] = x._array if isinstance(x, Variable) else x
         for leaf, array in self.copied:
-            array[...] = leaf._data
+            array[...] = leaf._array
         try:
             for function, operands in zip(self.functions, self.operands):
                 function(*operands)
@@ -278,7 +278,7 @@ class Program:
         if kind is np.ndarray:
             return array
         t = object.__new__(kind)
-        t._data, t.node = array, None
+        t._array, t.node = array, None
         if requires_grad:
             sources = [x.node for x in leaves if isinstance(x, Variable) and x.node is not None]
             t.node = Node(kind, array, _compiled, (*self.made_from, *sources))

@@ -151,7 +151,7 @@ compile_as(shapes.getitem, calls=_getitem)
 
 def _linear(x: Any, W: Any, b: Any) -> Any:
     y = ops.matmul(x, W)
-    kernels.check_affine(y, *[part._data if isinstance(part, Variable) else part for part in (W, b)])
+    kernels.check_affine(y, *[part._array if isinstance(part, Variable) else part for part in (W, b)])
     return y + b  # a compiled function adds in place by itself, and arranges products
 
 

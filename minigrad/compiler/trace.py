@@ -64,14 +64,14 @@ class Trace(Calling, Interpretation):
         """Make the tensors of this trace unusable, if any is kept: their values are of the traced call alone."""
         leaked: Any = Leaked()
         for t in self.made:
-            t._data, t.node = leaked, None
+            t._array, t.node = leaked, None
             del t.stands_for
 
     def argument(self, x: Any, number: int) -> Any:
         """What stands for the array or Tensor `x` while the function runs."""
         kind: Any = type(x) if isinstance(x, Variable) else Tensor
         t = kind._sharing(np.array(plain_data(x)), requires_grad=isinstance(x, Variable) and x.node is not None)
-        self.arrays[self.name(t, not isinstance(x, Variable), source=number)] = t._data
+        self.arrays[self.name(t, not isinstance(x, Variable), source=number)] = t._array
         return t
 
     def tensor(self, g: Any) -> Variable:
@@ -82,10 +82,10 @@ class Trace(Calling, Interpretation):
 
     def _copied(self, new: Variable, old: Variable) -> None:
         """Note that `new` was made as a copy of `old`, without a record."""
-        if new._data.dtype == old._data.dtype:
+        if new._array.dtype == old._array.dtype:
             self.name(new, False, self.value_of(old))
         else:
-            like = layout(new._data.shape, new._data.dtype)
+            like = layout(new._array.shape, new._array.dtype)
             kind, reads = self.write(shapes.astype, (old,), {"dtype": like.dtype}, like, True, None)
             self.name(new, False, self.add(kind, reads))
 
@@ -94,7 +94,7 @@ class Trace(Calling, Interpretation):
 
     def _begin(self, t: Tensor, array: np.ndarray, source: Any) -> None:
         """A leaf that is made inside, of numbers or as a copy of another tensor."""
-        t._data, t.node = array, None
+        t._array, t.node = array, None
         self.inside.add(id(t))
         if isinstance(source, Variable):
             self._copied(t, source)
@@ -105,7 +105,7 @@ class Trace(Calling, Interpretation):
 
     def _detached(self, t: Tensor) -> Tensor:
         alike: Tensor = object.__new__(type(t))
-        self._begin(alike, t._data, t)
+        self._begin(alike, t._array, t)
         return alike
 
     def _is_tensor(self, x: Any) -> bool:

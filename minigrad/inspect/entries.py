@@ -137,7 +137,7 @@ class Tape(Sequence[Entry]):
         self.outputs = [self.numbers[t] for t in ends]
         self.changed = {self.numbers[t] for t in early}
         self.names: dict[Node, tuple[str, ...]] = {}  # given by the caller
-        self._given = {self.numbers[y.node]: y._data for y in outputs if y.node is not None}
+        self._given = {self.numbers[y.node]: y._array for y in outputs if y.node is not None}
         self.aliases: dict[int, tuple[Any, Node]] = {}  # arguments that a fresh tensor stands for, by id
 
     def __len__(self) -> int:

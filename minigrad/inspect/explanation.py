@@ -288,7 +288,7 @@ def _norm(g: np.ndarray) -> float:
 def _array(x: Any) -> np.ndarray:
     """The values of an operand, of a kind that can be not finite, else zeros."""
     if isinstance(x, Variable):
-        x = x._data
+        x = x._array
     if isinstance(x, (np.ndarray, np.generic, float)) and np.asarray(x).dtype.kind == "f":
         return np.asarray(x)
     return np.zeros(())
@@ -306,7 +306,7 @@ def _cotangents(tape: Any, g: Any) -> list[np.ndarray]:
     given = [g] if len(nodes) == 1 and not isinstance(g, (tuple, dict)) else tree_leaves(g)
     if len(given) != len(nodes):
         raise ValueError(f"explain: {len(nodes)} results need as many cotangents, g has {len(given)}")
-    found = [np.array(c._data if isinstance(c, Variable) else c, t.dtype) for c, t in zip(given, nodes)]
+    found = [np.array(c._array if isinstance(c, Variable) else c, t.dtype) for c, t in zip(given, nodes)]
     for c, t in zip(found, nodes):
         if c.shape != t.shape:
             raise ValueError(f"explain: cotangent g has shape {c.shape}, the result {t.shape}")

@@ -77,7 +77,7 @@ def _arguments(f: Callable[..., Any], args: tuple[Any, ...]) -> list[tuple[str, 
 
 def _differentiable(x: Any) -> Any:
     if isinstance(x, Variable):
-        return x if x.node is not None or x._data.dtype.kind != "f" else type(x)(x, requires_grad=True)  # type: ignore[call-arg]
+        return x if x.node is not None or x._array.dtype.kind != "f" else type(x)(x, requires_grad=True)  # type: ignore[call-arg]
     if isinstance(x, float) or (isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind == "f"):
         return Tensor(x, requires_grad=True)
     return x

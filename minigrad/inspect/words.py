@@ -64,7 +64,7 @@ def index(x: Any) -> str:
 def constant(x: Any) -> str:
     """An argument that is no entry of the tape."""
     if isinstance(x, Variable):
-        x = x._data
+        x = x._array
     if isinstance(x, Node):
         return f"{shape(x.shape)} array"
     if isinstance(x, np.ndarray):

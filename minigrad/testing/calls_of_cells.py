@@ -19,7 +19,7 @@ def described(y: Any) -> str:
     """What a thing is, for messages: `a Tensor of shape (2, 3) and dtype float32`, `a tuple of 2`, `None`."""
     if isinstance(y, (np.ndarray, np.generic, Variable)):
         kind = "an array" if isinstance(y, np.ndarray) else f"a {type(y).__name__}"
-        data = y._data if isinstance(y, Variable) else y
+        data = y._array if isinstance(y, Variable) else y
         return f"{kind} of shape {data.shape} and dtype {data.dtype}"
     if isinstance(y, dict):
         return f"a dict with the keys {list(y)}"

@@ -155,7 +155,7 @@ def _read(inputs: Any) -> Any:
 
     def read(x: Any) -> np.ndarray:
         check_unmasked("check_cell: inputs", x)
-        array = np.array(x._data if isinstance(x, Variable) else x)
+        array = np.array(x._array if isinstance(x, Variable) else x)
         return array.astype(np.float64) if array.dtype.kind == "f" else array
 
     xs = tree_map(read, inputs)

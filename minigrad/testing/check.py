@@ -96,7 +96,7 @@ def check_function(
         for j, (leaf, path) in enumerate(zip(leaves, paths(inputs[k]))):
             if dtype_of(leaf).kind == "f":
                 places.append((k, j))
-                xs.append(np.array(leaf._data if isinstance(leaf, Variable) else leaf, np.float64))
+                xs.append(np.array(leaf._array if isinstance(leaf, Variable) else leaf, np.float64))
                 dtypes.append(own_dtype(leaf))
                 labels.append(f"input {k}{path}")
             elif dtype_of(leaf).kind == "c":

@@ -22,7 +22,7 @@ __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 
 def _rows(tree: Any, rows: slice) -> Any:
-    return tree_map(lambda y: (y._data if isinstance(y, Variable) else y)[rows], tree)
+    return tree_map(lambda y: (y._array if isinstance(y, Variable) else y)[rows], tree)
 
 
 def _where_going(going: np.ndarray, new: Any, old: Any) -> Any:
@@ -91,7 +91,7 @@ class Contract(Unrolled):
 
     def _same(self, what: str, found: Any, expected: Any) -> None:
         for a, b in zip(tree_leaves(found), tree_leaves(expected), strict=True):
-            a, b = (np.asarray(x._data if isinstance(x, Variable) else x) for x in (a, b))
+            a, b = (np.asarray(x._array if isinstance(x, Variable) else x) for x in (a, b))
             if a.shape != b.shape:
                 raise GradientError(f"{what}: shapes {a.shape} and {b.shape}")
             with np.errstate(invalid="ignore"):
@@ -125,11 +125,11 @@ class Contract(Unrolled):
         """Inputs and state of which row b is the same for n steps, and all else is other."""
         turned = tree_map(lambda x: np.roll(np.roll(x, 1, axis=0), 1, axis=1), self.xs)
         turned = tree_map(lambda x: 1.0 - 2.0 * x if x.dtype.kind == "f" else x, turned)
-        state = tree_map(lambda s: np.array(np.roll(s._data, 1, axis=0)), self.state())
+        state = tree_map(lambda s: np.array(np.roll(s._array, 1, axis=0)), self.state())
         for new, old in zip(tree_leaves(turned), tree_leaves(self.xs)):
             new[:n, b] = old[:n, b]
         for new, before in zip(tree_leaves(state), tree_leaves(self.state())):
-            new[b] = before._data[b]
+            new[b] = before._array[b]
         return turned, tree_map(Tensor, state)
 
     def _alone(self, b: int, n: int) -> Any:
@@ -267,4 +267,4 @@ class Contract(Unrolled):
 
 def _arrays(result: tuple[list[Arrays], Any]) -> Arrays:
     """All outputs and the final state of a run."""
-    return [*tree_leaves(result[0]), *[s._data for s in tree_leaves(result[1])]]
+    return [*tree_leaves(result[0]), *[s._array for s in tree_leaves(result[1])]]

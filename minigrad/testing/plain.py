@@ -119,7 +119,7 @@ def check_plain(
     inputs = [array_of_numbers(x) for x in inputs]
     chosen = chosen_inputs(name, inputs, wrt)
     places = [  # (input, leaf in it, label, value) of all that is differentiated
-        (k, j, f"input {k}{path}", leaf._data if isinstance(leaf, Variable) else leaf)
+        (k, j, f"input {k}{path}", leaf._array if isinstance(leaf, Variable) else leaf)
         for k in chosen
         for j, (leaf, path) in enumerate(zip(tree_leaves(inputs[k]), paths(inputs[k])))
         if dtype_of(leaf).kind == "f"

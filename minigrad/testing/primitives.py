@@ -56,7 +56,7 @@ def check_primitive(
     """
     if not isinstance(p, Primitive) or not p.differentiable:
         raise TypeError(f"check_primitive: {p!r} is no primitive with derivative rules; make one with mg.primitive")
-    values = [np.array(x._data) if isinstance(x, Variable) else x for x in inputs]
+    values = [np.array(x._array) if isinstance(x, Variable) else x for x in inputs]
     ruled = [p.joint is not None or (k < len(p.rules) and p.rules[k] is not None) for k in range(len(values))]
     places = [k for k, x in enumerate(values) if ruled[k] and dtype_of(x).kind == "f"]
     if not places:

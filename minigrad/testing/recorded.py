@@ -52,11 +52,11 @@ def tensor_map(f: TensorFunction) -> Map:
     def value(xs: Arrays) -> Arrays:
         with no_grad():
             result = called([Tensor._sharing(x) for x in xs])
-        if isinstance(result, Variable) and result._data.dtype.kind == "f":
-            return [result._data]
-        if not any(isinstance(y, Variable) and y._data.dtype.kind == "f" for y in tree_leaves(result)):
+        if isinstance(result, Variable) and result._array.dtype.kind == "f":
+            return [result._array]
+        if not any(isinstance(y, Variable) and y._array.dtype.kind == "f" for y in tree_leaves(result)):
             raise nothing_in(result, "a floating-point Tensor or a tree that holds one")
-        return [y._data for y in floating_parts(result)]
+        return [y._array for y in floating_parts(result)]
 
     def linearize(xs: Arrays) -> Callable[[Arrays], Arrays]:
         leaves = [Tensor._sharing(x, requires_grad=True) for x in xs]
@@ -64,10 +64,10 @@ def tensor_map(f: TensorFunction) -> Map:
             outputs = floating_parts(called(leaves))
 
         def pullback(gs: Arrays) -> Arrays:
-            before = [y._data.tobytes() for y in outputs]
+            before = [y._array.tobytes() for y in outputs]
             found = pulled(outputs, gs, leaves)
             for k, y in enumerate(outputs):
-                if y._data.tobytes() != before[k]:
+                if y._array.tobytes() != before[k]:
                     raise GradientError(f"computing the derivative changed output {k} in place; make a new array")
             return found
 
@@ -87,7 +87,7 @@ def pulled(outputs: Sequence[Tensor], cotangents: Sequence[np.ndarray], leaves: 
     except (ValueError, TypeError, IndexError, RuntimeError, ArithmeticError) as error:
         raise GradientError(f"the derivative cannot be computed: {type(error).__name__}: {error}") from error
     return [
-        np.zeros_like(x._data) if g is None else g._data if isinstance(g, Variable) else g
+        np.zeros_like(x._array) if g is None else g._array if isinstance(g, Variable) else g
         for g, x in zip(totals, leaves)
     ]
 

@@ -103,7 +103,7 @@ def forward_agrees(f: TensorFunction, problem: Problem, rng: np.random.Generator
         _, dys = transforms.jvp(lambda *ts: floating_parts(f(*ts)), tuple(Tensor(x) for x in problem.inputs), vs)
     except (ValueError, TypeError) as error:
         raise GradientError(f"derivative of order 2: forward mode failed: {type(error).__name__}: {error}") from error
-    forward = flattened([dy._data for dy in dys])[problem.kept]
+    forward = flattened([dy._array for dy in dys])[problem.kept]
     reverse = problem.row(problem.derivative, u)
     a, b = float(u @ forward), float(reverse @ v)
     terms = float(np.abs(u) @ np.abs(forward) + np.abs(reverse) @ np.abs(v))

@@ -120,7 +120,7 @@ class _Lines:
             if written is not None:
                 return written
         if isinstance(x, Variable):
-            x = x._data
+            x = x._array
         if isinstance(x, Written):
             return x
         if isinstance(x, dict):

@@ -177,7 +177,7 @@ class Unrolled:
             projected = self.project(cell, self.tensors(xs))
             for t in range(len(tree_leaves(xs)[0])):
                 output, state = self.step(cell, at(projected, t), state, start + t)
-                outputs.append([np.array(y._data) for y in tree_leaves(output)])
+                outputs.append([np.array(y._array) for y in tree_leaves(output)])
         return outputs, state
 
     def state(self, rows: slice = slice(None)) -> Any:
@@ -185,7 +185,7 @@ class Unrolled:
         with no_grad():
             whole = self.moved(self.first(self.cell(), self.B), self.start)
         self.draw_again(self.shared, self.drawn)
-        return tree_map(lambda s: Tensor(s._data[rows]), whole)
+        return tree_map(lambda s: Tensor(s._array[rows]), whole)
 
 
 def _lifted(s: Any) -> Any:

@@ -96,6 +96,25 @@ def test_a_primitive_refuses_a_masked_array_wherever_it_stands_and_whether_it_is
             function(*inputs)
 
 
+MASKING: dict[str, Callable[[Any], Any]] = {
+    "getdata": np.ma.getdata,
+    "median": np.ma.median,
+    "round": lambda t: np.ma.round(t, 1, np.zeros((3, 3))),
+    "ndenumerate": lambda t: [value for _, value in np.ma.ndenumerate(t)],
+    "sum": np.ma.sum,
+    "sin": np.ma.sin,
+    "comparison": lambda t: MASKED.__lt__(t),
+    "in place": lambda t: MASKED.copy().__iadd__(t),
+}
+
+
+@pytest.mark.parametrize("function", MASKING.values(), ids=MASKING)
+def test_a_function_of_np_ma_takes_no_numbers_out_of_a_tensor_that_is_differentiated(function: Any) -> None:
+    with pytest.raises(TypeError, match=r"takes numbers (of the|out of a) tensor"):
+        mg.grad(lambda x: (x * np.sum(function(x))).sum())(X)
+    assert np.shape(function(mg.tensor(X))) == np.shape(function(X))
+
+
 def test_lists_of_numbers_and_of_arrays_are_read_as_ever() -> None:
     assert mg.tensor([np.float64(1.0), 2.0]).data.tolist() == [1.0, 2.0]
     assert mg.tensor([]).shape == (0,)

@@ -25,7 +25,7 @@ class Noting(Interpretation):
 
     def call(self, primitive: Any, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         self.called.append((primitive.name, static))
-        with_arrays = [x._data if isinstance(x, mg.Tensor) else x for x in inputs]
+        with_arrays = [x._array if isinstance(x, mg.Tensor) else x for x in inputs]
         return primitive.function(*with_arrays, **static)
 
 

@@ -132,7 +132,7 @@ def _wrongly_called(change: Callable[..., Call], k: int, right: Rule) -> Rule:
 def _differ(a: Any, b: Any, stops: set[Any]) -> bool:
     """Whether two results of a rule differ by more than rounding, or in which arguments of the rule they depend on."""
     for x, y in zip(*[term if isinstance(term, (At, Product)) else (term,) for term in (a, b)]):
-        u, v = (part._data if isinstance(part, Variable) else part for part in (x, y))
+        u, v = (part._array if isinstance(part, Variable) else part for part in (x, y))
         if not isinstance(u, (np.ndarray, np.generic, float)):
             continue  # an index
         same = np.shape(u) == np.shape(v) and np.allclose(u, v, rtol=1e-6, atol=0.0, equal_nan=True)
