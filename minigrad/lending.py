@@ -1,4 +1,4 @@
-"""Arrays that are lent to users' functions and rules: read-only, since others hold them as well, and expected back new.
+"""Arrays that are lent to users' functions and rules: read-only, since others hold them as well.
 
 A cotangent may be that of several inputs, an operand is some tensor's data: who wrote into them would change other
 gradients without a word. So would who returns an array twice while the first result is still in use.
@@ -121,7 +121,7 @@ def _check_returned(term: Any, operands: Sequence[Any]) -> None:
         key = id(owner), array is owner, array is term
         count, before = sys.getrefcount(owner), _returned.get(key)
         if before is None or before[0]() is not owner:
-            # gets the reference as the default
+            # a weak reference calls `pop(key, itself)` once the array is freed
             _returned[key] = weakref.ref(owner, functools.partial(_returned.pop, key)), count
         elif count > before[1]:
             raise ValueError(

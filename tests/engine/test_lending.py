@@ -171,6 +171,19 @@ def test_a_cotangent_or_an_input_may_be_returned_any_number_of_times() -> None:
     np.testing.assert_array_equal(x.grad, y.grad)
 
 
+def halves(g: Any, y: Any, a: Any, b: Any) -> Any:
+    whole = mg.concatenate([g, g])
+    return whole[:2], whole[2:]
+
+
+@pytest.mark.parametrize("joint", [lambda g, y, a, b: [g * 1.0] * 2, lambda g, y, a, b: (g, g), halves])
+def test_a_joint_rule_may_return_one_new_array_for_several_inputs(joint: Any) -> None:
+    plus = primitive(np.add, joint=joint, name="plus")
+    x = leaf()
+    plus(plus(x, x), plus(x, 1.0 * x)).sum().backward()
+    np.testing.assert_array_equal(x.grad, [4.0, 4.0])
+
+
 @pytest.mark.parametrize("returned", [lambda array: array, lambda array: array[::-1][::-1], lambda array: array.data])
 def test_what_a_function_returns_again_is_copied(returned: Callable[[Any], Any]) -> None:
     square = primitive(lambda x: np.asarray(returned(again(x * x))), lambda g, y, x: 2.0 * g * x, name="square")
