@@ -215,7 +215,7 @@ def checkpoint(f: Callable[P, R], generators: Sequence[np.random.Generator] = ()
     Raises:
         TypeError: if a result of f may hold Tensors that would be lost: a generator, a function, an object of a class.
         RuntimeError: (the derivative) if f, run again, gives another result or uses other tensors: it is random, or
-            what it closes over was replaced.
+            what it closes over was replaced. An array that changed is seen by the result alone.
 
     Source: Chen, Xu, Zhang & Guestrin 2016, section 4.
 

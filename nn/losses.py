@@ -67,7 +67,8 @@ def cross_entropy(
     the logits.
 
     Args:
-        ignore_index: integer targets of this value count nothing (padding); they are left out of the mean.
+        ignore_index: integer targets of this value count nothing (padding); they are left out of the mean. Logits there
+            are read: if one is NaN, so is their gradient (not beyond `lengths`).
         reduction: "mean" over all targets that count (0 if there is none), "sum", or "none" for shape (...). The mean
             is weighted, Σ w L / Σ w with the weights of the target classes; of probabilities it is the plain mean.
         weight: w (V,), the weights of the classes.
