@@ -123,10 +123,11 @@ class Calling(Listing):
         self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any, operands: Any
     ) -> Any:
         """A call that is not `known`: its outline or the primitive itself says what becomes of it."""
-        self._look_at_given(p, inputs, static)
+        nodes, arrays, flat = _flat(inputs, static)
+        if not flat:
+            self._look_at_given(p, inputs, static)
         if (given := self._plainer(p, inputs)) is not None:
             return self.call(p, given, static)
-        nodes, arrays, flat = _flat(inputs, static)
         if not flat:
             nodes, inputs, arrays = self._opened(p, inputs, static)
             *_, (_, _, *operands) = self._look_at(p, inputs, static)
