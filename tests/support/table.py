@@ -115,9 +115,8 @@ def products() -> st.SearchStrategy[Case]:
 
 @st.composite
 def affine_maps(draw: Any) -> Case:
-    n = draw(st.integers(1, 3))
-    alike = st.just([n, n, n])  # x and W can be exchanged unseen
-    *lead, I, O = draw(alike | st.lists(st.sampled_from([n, n, n, 0, 1, 2, 3]), min_size=2, max_size=4))
+    n = draw(st.integers(1, 3))  # often x and W are alike, and could be exchanged unseen
+    *lead, I, O = draw(st.just([n] * 3) | st.lists(st.sampled_from([n, n, n, 0, 1, 2, 3]), min_size=2, max_size=4))
     b = draw(st.sampled_from([(O,), (*lead, O)]))
     return Case(ops.linear, (draw(anywhere((*lead, I))), draw(anywhere((I, O))), draw(anywhere(b))))
 
