@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from _pytest.runner import runtestprotocol
 from browser import driver  # noqa: F401 - for the pages of several rooms
+from freezing import freeze
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.internal import reflection
 from profiles import long_profile
@@ -52,9 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What collection made stays to the end, so leave it out of garbage collections: each took 0.2 s longer with it."""
-    gc.collect()
-    gc.freeze()
+    freeze()
     gc.set_threshold(10_000, 20, 20)
 
 
@@ -71,10 +70,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """And what a file's tests leave in caches: a test that collects garbage would wait for all files before its own."""
+    """What a file's tests leave in caches, too: a test that collects garbage would wait for all files before it."""
     if nextitem is None or nextitem.path != item.path:
-        gc.collect()
-        gc.freeze()
+        freeze()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ a start. A line of JSON in, {"cwd", "env", "arguments", "out", "err"}; the exit 
 
 import atexit
 import functools
-import gc
 import importlib
 import json
 import os
@@ -112,12 +111,13 @@ if __name__ == "__main__":
     import _pytest.config
     import hypothesis.extra.numpy  # noqa: F401
     import pytest  # noqa: F401
+    from freezing import freeze
 
     import minigrad.testing.mutate  # noqa: F401
 
     for plugin in _pytest.config.default_plugins:  # which pytest would import in each fork
         importlib.import_module(f"_pytest.{plugin}")
-    gc.freeze()  # each pytest that ends collects garbage, which took half of its time with all that was imported
+    freeze()  # each pytest that ends collects garbage, which took half of its time with all that was imported
     for line in sys.stdin:
         child = os.fork()
         if not child:
