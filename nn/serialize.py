@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import os
+import re
 import uuid
 import zipfile
 import zlib
@@ -21,6 +23,9 @@ from .module import Module, array
 
 METADATA = "__metadata__.json"
 _CHECKSUM = "__crc32__"
+_NO_BRACKETS = re.compile(
+    r'"(?:[^"\\]|\\.)*+"?|[^][{}"]+', re.DOTALL
+)  # strings, one cut short too; all else but brackets
 _BRANCHES = (np.ndarray, mg.Tensor, Module, Mapping)
 
 
@@ -154,7 +159,7 @@ def _from_npz(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
         for member in members:
             raw = archive.read(member)  # the whole member, which verifies its checksum
             if member.filename == METADATA:
-                text = json.loads(raw)
+                text = parsed(raw)
             else:
                 arrays[member.filename.removesuffix(".npy")] = _from_npy(raw)
     if text is None:
@@ -193,6 +198,19 @@ def _safetensors() -> Any:
     return safetensors
 
 
+def parsed(raw: bytes, depth: int = 3) -> Any:
+    """What JSON in a file says, which may nest so deep: a header of .safetensors three, `{name: {"shape": [2]}}`.
+
+    json's own limit differs with Python's version, and up to it each level takes 45 times the memory of its text.
+    """
+    text = raw.decode()
+    brackets = _NO_BRACKETS.sub("", text)
+    deepest = max(itertools.accumulate(1 if bracket in "[{" else -1 for bracket in brackets), default=0)
+    if deepest > depth:
+        raise ValueError(f"its JSON nests {deepest} deep, at most {depth} are read")
+    return json.loads(text)
+
+
 def _to_safetensors(arrays: dict[str, np.ndarray], text: dict[str, str]) -> bytes:
     package = _safetensors()
     if _CHECKSUM in text:
@@ -209,7 +227,7 @@ def _to_safetensors(arrays: dict[str, np.ndarray], text: dict[str, str]) -> byte
 
 def _from_safetensors(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
     size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
+    header = parsed(data[8 : 8 + size])
     # the package leaves the text out, and does not read a file without arrays, which it wrote itself
     text = header.pop("__metadata__", {})
     arrays = _safetensors().numpy.load(data) if header else {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import json
 import math
 import os
 import re
@@ -19,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from ..serialize import METADATA, load, save, write_aside
+from ..serialize import METADATA, load, parsed, save, write_aside
 from .layout import Arrays
 
 SUFFIXES = (".npz", ".safetensors", ".h5", ".keras")
 #: How many times longer than a file its unpacked contents may be: numbers that were learnt hardly shrink at all.
 UNPACKED = 20
+NESTED = 200  #: How deep a configuration of Keras may nest: a model within a model takes some six levels.
 _CELL = re.compile(r"(.*\bcell(?:s/\w+)?)/vars/([012])")
 _NAMES = ("kernel", "recurrent_kernel", "bias")
 
@@ -135,7 +135,7 @@ def _keras(data: bytes) -> tuple[Any, Arrays]:
     missing = [name for name in ("config.json", "model.weights.h5") if name not in members]
     if missing:
         raise ValueError(f"it has no {' and no '.join(missing)}")
-    return json.loads(members["config.json"]), _h5(members["model.weights.h5"])
+    return parsed(members["config.json"], NESTED), _h5(members["model.weights.h5"])
 
 
 def _h5(data: bytes) -> Arrays:

@@ -215,6 +215,17 @@ def test_a_configuration_without_any_one_of_its_entries_ends_in_a_named_error_or
     assert refused
 
 
+def test_a_configuration_that_nests_too_deep_is_refused(tmp_path: Path) -> None:
+    path = keras_file("stacked", tmp_path)
+    nested: Any = []
+    for _ in range(250):
+        nested = [nested]
+    with pytest.raises(
+        ValueError, match=r"stacked\.keras is damaged.*: its JSON nests 25\d deep, at most 200 are read"
+    ):
+        nn.convert.from_keras(changed(path, lambda layers: layers.append(nested)))
+
+
 def test_arrays_of_no_layer_and_missing_ones_are_listed(tmp_path: Path) -> None:
     path = changed(keras_file("stacked", tmp_path), lambda layers: layers.pop())
     with pytest.raises(ValueError, match=r"unexpected: layers/dense/vars/0 \(3, 2\)"):

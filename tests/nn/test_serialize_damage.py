@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from test_serialize import each_format, same
 
 import nn
+from nn.serialize import _NO_BRACKETS, parsed
 
 
 @each_format
@@ -65,6 +66,50 @@ def test_a_file_of_noise_raises_and_names_the_path(suffix: str, noise: bytes, tm
     path.write_bytes(noise)
     with pytest.raises(ValueError, match=rf"noise\{suffix} is damaged"):
         nn.load(path)
+
+
+# --- JSON that nests deep, for which json takes memory by Python's version -----------------------------------
+
+
+def rewritten(path: Path, text: bytes) -> None:
+    """The same numbers, with other text: the header of a .safetensors, the metadata of a .npz."""
+    nn.save(path, {"W": np.ones(2)})
+    if path.suffix == ".safetensors":
+        path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(16))
+        return
+    with zipfile.ZipFile(path) as archive:
+        member = archive.read("W.npy")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("W.npy", member)
+        archive.writestr("__metadata__.json", text)
+
+
+@each_format
+@pytest.mark.parametrize("depth", [4, 500, 50_000])
+@pytest.mark.parametrize("level", ["[]", '{"\\"]":}', '[[],"]",]'])
+def test_how_deep_the_text_of_a_file_nests_is_told_before_it_is_parsed(
+    suffix: str, depth: int, level: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"deep{suffix}"
+    rewritten(path, ((level[:-1] * depth) + level[-1] * depth).encode())
+    deepest = depth + level.startswith("[[")
+    with pytest.raises(ValueError, match=rf"deep\{suffix} is damaged.*: its JSON nests {deepest} deep, at most 3 are"):
+        nn.load(path)
+
+
+@each_format
+@given(value=st.text(st.sampled_from('[]{}"\\,:aé'), max_size=12))
+def test_brackets_in_text_do_not_nest(suffix: str, value: str, tmp_path_factory: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / f"text{suffix}"
+    nn.save(path, {"W": np.ones(2)}, {"k": value, value + "[[[[": "{" * 9})
+    assert nn.load(path)[1] == {"k": value, value + "[[[[": "{" * 9}
+
+
+def test_a_string_that_does_not_end_is_looked_at_once() -> None:
+    text = '{"' + '\\"' * 9
+    assert _NO_BRACKETS.findall(text) == [text[1:]]  # else each of its quotes would be tried as the first of a string
+    with pytest.raises(json.JSONDecodeError, match="Unterminated string"):
+        parsed(text.encode())
 
 
 # --- pickles ---------------------------------------------------------------------------------------------------------
