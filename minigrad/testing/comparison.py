@@ -93,17 +93,17 @@ class Comparison:
         p = self.problem
         size = np.where(p.size == 0, 1.0, p.size)
         weights = []
-        for mask in _groups(p.owner, size):
+        for mask in _groups(p.owner, size, 4):
             least = 0.1 * float(np.sqrt(np.mean(size[mask] ** 2)))
             enough = np.where(mask, np.maximum(1.0, least / size), 0.0)
             weights += [random_signs(rng, p.n) * enough for _ in range(PROJECTIONS)]
         return np.array(weights).reshape(len(weights), p.n)
 
     def _random_rows(self, rng: np.random.Generator) -> np.ndarray:
-        """Several for each output."""
+        """Several for each output: for entries that rounding errors of the largest would hide, their own."""
         p = self.problem
         owner = np.repeat(np.arange(len(p.outputs)), [y.size for y in p.outputs])[p.kept]
-        masks = [owner == k for k in np.unique(owner)]
+        masks = _groups(owner, np.abs(p.y), 8)
         rows = [random_signs(rng, p.m) * mask for mask in masks for _ in range(PROJECTIONS)]
         return np.array(rows).reshape(len(rows), p.m)
 
@@ -146,11 +146,13 @@ class Comparison:
         for one in lines.values():
             if not one.d.any():
                 continue
-            found = self._look(rows, slopes, one.d, one.near(QUICK, careful=True), known)
+            share = np.max(np.abs(one.d)) / np.max(np.abs(line.d))
+            beside = known * min(1.0, float(share))  # what is known is of steps as long as those of `line`
+            found = self._look(rows, slopes, one.d, one.near(QUICK, careful=True), beside)
             gross = found.is_wrong(GROSS)
             if not gross:
                 first = 0 if self.options.eps is None else QUICK
-                found = self._look(rows, slopes, one.d, one.careful(first), known)
+                found = self._look(rows, slopes, one.d, one.careful(first), beside)
             found = found.per(float(np.max(np.abs(one.d))))
             if best is not None:
                 sharper = (found.error < best.error) | np.isnan(best.numeric)
@@ -335,11 +337,12 @@ def _times(rows: np.ndarray, part: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(rows == 0, 0.0, rows * part).sum(axis=1))
 
 
-def _groups(owner: np.ndarray, size: np.ndarray) -> list[np.ndarray]:
-    """Masks of the entries that belong together, of one owner and within four decades: others vanish beside larger."""
+def _groups(owner: np.ndarray, size: np.ndarray, decades: int) -> list[np.ndarray]:
+    """Masks of the entries, by owner and by so many decades of size: others vanish beside larger; 0 is with these."""
     masks = []
     for k in np.unique(owner):
         mine = owner == k
-        decades = np.floor(np.log10(np.max(size[mine]) / size) / 4)
-        masks += [mine & (decades == decade) for decade in np.unique(decades[mine])]
+        largest = np.max(size[mine]) or 1.0
+        below = np.floor(np.log10(largest / np.where(mine & (size > 0), size, largest)) / decades)
+        masks += [mine & (below == n) for n in np.unique(below[mine])]
     return masks

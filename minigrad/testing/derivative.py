@@ -61,7 +61,7 @@ def sensitivity(
     return moves
 
 
-SMALL = 2.0**-20  # a power of 2: numbers are scaled by it without an error
+SMALL = 2.0**-40  # a power of 2: numbers are scaled by it without an error
 
 
 class Derivative:
@@ -160,9 +160,9 @@ class Derivative:
                 raise self._fault(k, text.format(f"at index {index}", float(before[index]), float(again[index])))
 
     def check_linear(self) -> None:
-        """J(0) = 0 and J(a g + b h) = a J(g) + b J(h), for h and a g + b h that are a million times less and more.
+        """J(0) = 0 and J(a g + b h) = a J(g) + b J(h), for h and a g + b h that are 1e12 times less and more.
 
-        So a cotangent that is clipped, or dropped where it is small, is found, whatever the limit.
+        So a cotangent that is clipped, or dropped where it is small, is found, at any limit between these.
         """
         derivative = self.problem.derivative
         for k, result in enumerate(derivative([np.zeros(g.shape) for g in self.given])):

@@ -18,6 +18,8 @@ __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 Arrays = list[np.ndarray]
 
+PAIRS = 6  # of four inputs every pair
+
 
 class GradientError(AssertionError):
     """A derivative is wrong; the message says where, by how much, and whose fault it is.
@@ -185,6 +187,12 @@ def position(j: int, arrays: Arrays) -> tuple[int, tuple[int, ...]]:
             return k, tuple(int(i) for i in np.unravel_index(j, a.shape))
         j -= a.size
     raise IndexError(j)
+
+
+def equal_pairs(inputs: Arrays) -> list[tuple[int, int]]:
+    """Pairs of inputs that one array could be: of one shape, and not empty; of many pairs the first."""
+    pairs = [(a, b) for b, x in enumerate(inputs) for a in range(b) if inputs[a].shape == x.shape and x.size]
+    return pairs[:PAIRS]
 
 
 def random_signs(rng: np.random.Generator, size: Any) -> np.ndarray:

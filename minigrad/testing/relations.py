@@ -9,19 +9,19 @@ from ..tensor import Tensor
 from .comparison import Comparison
 from .derivative import sensitivity
 from .differences import EPS
-from .problem import GradientError, Problem, flattened, random_signs, split
+from .problem import GradientError, Problem, equal_pairs, flattened, random_signs, split
 from .recorded import TensorFunction, floating_parts, tensor_map
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 
 def same_tensor_twice(f: TensorFunction, problem: Problem, rng: np.random.Generator) -> None:
-    """One tensor passed for two arguments of a shape collects both of their gradients."""
-    shapes = [x.shape for x in problem.inputs]
-    pairs = [(a, b) for b in range(len(shapes)) for a in range(b) if shapes[a] == shapes[b] and problem.inputs[a].size]
-    if not pairs:
-        return
-    a, b = pairs[0]
+    """One tensor passed for two arguments of a shape collects both of their gradients, and changes no other."""
+    for a, b in equal_pairs(problem.inputs):
+        _same_tensor_as(f, problem, rng, a, b)
+
+
+def _same_tensor_as(f: TensorFunction, problem: Problem, rng: np.random.Generator, a: int, b: int) -> None:
     inputs = [problem.inputs[a] if k == b else x for k, x in enumerate(problem.inputs)]
     merged = lambda *ts: f(*ts[:b], ts[a], *ts[b:])
     separate = tensor_map(f)
@@ -35,7 +35,7 @@ def same_tensor_twice(f: TensorFunction, problem: Problem, rng: np.random.Genera
         return  # equal arguments lie outside of f's domain
     try:
         with np.errstate(all="ignore"):
-            found = tensor_map(merged).linearize([x.copy() for k, x in enumerate(inputs) if k != b])(us)[a]
+            found = tensor_map(merged).linearize([x.copy() for k, x in enumerate(inputs) if k != b])(us)
     except Exception as error:
         kind = GradientError if isinstance(error, GradientError) else ValueError
         raise kind(
@@ -43,20 +43,26 @@ def same_tensor_twice(f: TensorFunction, problem: Problem, rng: np.random.Genera
             f"{type(error).__name__}: {error}\n(the checker tries this since a tensor that is used twice collects both "
             "gradients; copies=False switches it off)"
         ) from error
-    expected = both[a] + both[b]
-    with np.errstate(invalid="ignore"):
-        scale = np.max(np.abs(both[a]) + np.abs(both[b]), initial=0.0, where=np.isfinite(expected))
-        if not (np.abs(found - expected) > 1e-9 * scale).any():
-            return
-        rounding = sensitivity(separate.linearize, inputs, us, rng)
-        wrong = np.argwhere(np.abs(found - expected) > 1e-9 * scale + 100 * (rounding[a] + rounding[b]))
-    if len(wrong):
-        index = tuple(int(i) for i in wrong[0])
-        raise problem.error(
-            b,
-            f"with the same tensor for it and for {problem.labels[a]}, the gradient at index {index} is "
-            f"{found[index]:.10g}, and not the sum of both gradients, {expected[index]:.10g}",
-        )
+    found.insert(b, found[a])
+    for k in [k for k in range(len(inputs)) if k != a]:  # b stands for both
+        parts = [both[a], both[b]] if k == b else [both[k]]
+        expected = np.asarray(sum(parts))
+        with np.errstate(invalid="ignore"):
+            terms = sum(map(np.abs, parts))
+            allowed = 1e-9 * np.max(terms, initial=0.0, where=np.isfinite(expected))
+            if not (np.abs(found[k] - expected) > allowed).any():
+                continue
+            rounding = sensitivity(separate.linearize, inputs, us, rng)
+            allowed += 100 * (rounding[a] + rounding[b] if k == b else rounding[k])
+            wrong = np.argwhere(np.abs(found[k] - expected) > allowed)
+        if len(wrong):
+            index = tuple(int(i) for i in wrong[0])
+            one, what = ("it", "the sum of both gradients") if k == b else (problem.labels[b], "as for two equal ones")
+            raise problem.error(
+                k,
+                f"with the same tensor for {one} and for {problem.labels[a]}, the gradient at index {index} is "
+                f"{found[k][index]:.10g}, and not {what}, {expected[index]:.10g}",
+            )
 
 
 def is_symmetric(comparison: Comparison, rng: np.random.Generator) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .derivative import Derivative, check_function_of
 from .differences import EPS
-from .problem import Arrays, GradientError, Problem
+from .problem import Arrays, GradientError, Problem, equal_pairs
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -91,18 +91,18 @@ class _Copied(Derivative):
 
     def check_one_array_twice(self) -> None:
         """The derivative for one array in the places of two inputs is that for two equal arrays."""
-        shapes = [x.shape for x in self.problem.inputs]
-        pairs = [(a, b) for b, shape in enumerate(shapes) for a in range(b) if shapes[a] == shape and 0 not in shape]
-        if not pairs:
-            return
-        a, b = pairs[0]
-        apart = [self.problem.inputs[a if k == b else k].copy() for k in range(len(shapes))]
+        for a, b in equal_pairs(self.problem.inputs):
+            self._check_one_array_as(a, b)
+
+    def _check_one_array_as(self, a: int, b: int) -> None:
+        inputs = self.problem.inputs
+        apart = [inputs[a if k == b else k].copy() for k in range(len(inputs))]
         try:
             with np.errstate(all="ignore"):
                 expected = [np.array(g, np.float64) for g in self.problem.map.linearize(apart)(self.given)]
         except Exception:
             return  # equal arguments lie outside of f's domain, or its result has another shape there
-        twice = [apart[a if k == b else k] for k in range(len(shapes))]
+        twice = [apart[a if k == b else k] for k in range(len(inputs))]
         names = f"{self.problem.labels[a]} and {self.problem.labels[b]}"
         with np.errstate(all="ignore"):
             self._expect(

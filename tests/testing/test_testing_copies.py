@@ -173,3 +173,23 @@ def test_a_function_that_refuses_one_tensor_for_two_inputs_says_so() -> None:
     ):
         check_grad(f, X, X + 1)
     check_grad(f, X, X + 1, copies=False)
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (0, 2), (1, 2)], ids=str)
+def test_one_array_or_tensor_is_tried_as_any_two_of_three_inputs(pair: tuple[int, int]) -> None:
+    def same(xs: Any) -> bool:
+        return xs[pair[0]] is xs[pair[1]]
+
+    def slopes(g: Any, *xs: Any) -> tuple[Any, ...]:
+        x, y, z = xs
+        return tuple([0 * g if same(xs) else g * other for other in (y * z, x * z, x * y)])
+
+    def product(*xs: Any) -> Any:
+        return xs[0] * xs[1] * (xs[2].detach() if same(xs) else xs[2])
+
+    check_vjp(lambda x, y, z: x * y * z, slopes, X, X + 1, X + 2, copies=False)
+    with pytest.raises(GradientError, match=f"two equal arrays as input {pair[0]} and input {pair[1]}"):
+        check_vjp(lambda x, y, z: x * y * z, slopes, X, X + 1, X + 2)
+    one = "it" if 2 in pair else "input 1"
+    with pytest.raises(GradientError, match=f"input 2, .* the same tensor for {one} and for input {pair[0]}, "):
+        check_grad(product, X, X + 1, X + 2)

@@ -92,6 +92,20 @@ def test_a_small_input_beside_large_ones_is_rejected_in_a_projection_too() -> No
             check_vjp(f, lambda g, x: g * slope(x) * wrong, x, mode="project")  # noqa: B023
 
 
+def test_small_entries_of_a_result_beside_large_ones_are_compared_in_a_projection_too() -> None:
+    x = np.concatenate([1e6 * MANY, [0.0], 1e-6 * MANY])
+    check_vjp(np.square, lambda g, x: 2 * g * x, x, mode="project")
+    with pytest.raises(GradientError, match=rf"at index \({len(x) - 1},\)"):
+        check_vjp(np.square, lambda g, x: 2 * g * x * np.where(np.arange(len(x)) == len(x) - 1, 1.1, 1.0), x)
+
+
+@pytest.mark.parametrize("x", [1e-9, 1e-12, 1e-20])
+def test_a_slope_of_ordinary_size_is_compared_sharply_at_tiny_inputs(x: float) -> None:
+    check_vjp(np.expm1, lambda g, v: g * np.exp(v), x * X)
+    with pytest.raises(GradientError):
+        check_vjp(np.expm1, lambda g, v: 1.0001 * g * np.exp(v), x * X)
+
+
 def test_a_wrong_derivative_of_a_later_output_is_rejected_in_a_projection() -> None:
     f = lambda x: (np.sin(x), np.cos(x))
     check_vjp(f, lambda gs, x: gs[0] * np.cos(x) - gs[1] * np.sin(x), MANY, mode="project")
