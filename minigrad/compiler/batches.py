@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 from .. import shapes
@@ -41,7 +42,7 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
             keys[n] = None
         alone = set(few)
         turns = [n for n in turns if n not in alone]
-    return _Rewriting(instructions, numbers, made, keys, kinds).run({group[0]: group for group in groups})
+    return _Rewriting(instructions, numbers, made, keys, kinds).run(groups)
 
 
 def _key(kind: Kind, reads: Sequence[Value]) -> Any:
@@ -102,23 +103,24 @@ class _Rewriting:
         self.instructions, self.numbers, self.made, self.keys, self.kinds = instructions, numbers, made, keys, kinds
         self.result: list[Instruction] = []
         self.at = 0  # the instruction whose turn it is
-        self.early: set[Value] = set()  # what was written before its turn
+        self.left = bytearray(b"\1") * len(instructions)  # 0 for what was written before its turn
         self.stacks: dict[tuple[Value, ...], Value] = {}
         self.rank: dict[Value, int] = {}  # of parts of a stack: others that are made of these come in the same order
 
-    def run(self, starts: dict[int, list[int]]) -> Sequence[Instruction]:
-        if not starts:
+    def run(self, groups: Sequence[list[int]]) -> Sequence[Instruction]:
+        if not groups:
             return self.instructions
-        early, append = self.early, self.result.append
-        for n, i in enumerate(self.instructions):
-            if n in starts:
-                self.at = n
-                self._write_group(i, [self.instructions[member] for member in starts[n]])
-            elif i[2] not in early:
-                append(i)
+        instructions, left, end = self.instructions, self.left, 0
+        for group in groups:
+            self.at = group[0]
+            self.result += compress(instructions[end : self.at], left[end : self.at])
+            self._write_group(instructions[self.at], group)
+            end = self.at + 1
+        self.result += compress(instructions[end:], left[end:])
         return self.result
 
-    def _write_group(self, i: Instruction, members: list[Instruction]) -> None:
+    def _write_group(self, i: Instruction, group: list[int]) -> None:
+        members = [self.instructions[n] for n in group]
         kind, key, size, made, rank = i.kind, self.keys[self.at], len(members), self.made, self.rank
         varied = range(len(i.reads)) if key is kind else key[0]
         first = [member[1][varied[0]] for member in members]
@@ -137,7 +139,8 @@ class _Rewriting:
         outs = tuple([member[2] for member in members])
         self.stacks[outs] = whole
         rank.update(zip(outs, range(size)))
-        self.early.update(outs)
+        for n in group:
+            self.left[n] = 0
         self.result += [Instruction(self.kinds.entry(whole, k), (whole,), out) for k, out in enumerate(outs)]
 
     def _new(self, like: Value, size: int) -> Value:
@@ -147,18 +150,18 @@ class _Rewriting:
         """Append it, behind what it reads: views that are made further down, of what is there."""
         pending = self._missing(i)
         while pending:
-            before = self.instructions[self.numbers[pending[-1].number]]
-            if deeper := self._missing(before):
+            n = self.numbers[pending[-1].number]
+            if deeper := self._missing(self.instructions[n]):
                 pending += deeper
             else:
                 pending.pop()
-                if before.out not in self.early:
-                    self.result.append(before)
-                    self.early.add(before.out)
+                if self.left[n]:
+                    self.result.append(self.instructions[n])
+                    self.left[n] = 0
         self.result.append(i)
         return i.out
 
     def _missing(self, i: Instruction) -> list[Value]:
         """What it reads that is not written yet."""
-        numbers, known = self.numbers, len(self.numbers)
-        return [x for x in i.reads if x.number < known and numbers[x.number] >= self.at and x not in self.early]
+        numbers, known, left = self.numbers, len(self.numbers), self.left
+        return [x for x in i.reads if x.number < known and numbers[x.number] >= self.at and left[numbers[x.number]]]

@@ -111,9 +111,10 @@ class Collecting:
         self.until: dict[Value, int] = {}  # the number of the instruction that adds to a value's place
         self.views: set[Value] = set()
         numbers = []
-        for n, (kind, _, out) in enumerate(instructions):
+        for n, i in enumerate(instructions):
+            kind = i[0]
             if kind.base is not None:
-                self.views.add(out)
+                self.views.add(i.out)
             if kind.collects:
                 numbers.append(n)
         for n in reversed(numbers):
@@ -216,7 +217,8 @@ def schedule(instructions: Sequence[Instruction], collections: dict[Value, Colle
     steps: list[Step] = []
     for n, (kind, reads, out) in enumerate(instructions):
         if fills and n in fills:
-            steps += fills[n]
+            for gap in fills[n]:
+                steps.append(Step(len(steps), "fill", "fill", None, (0,), gap))
         place = out.place
         if place is None:
             if kind.base is not None and len(reads) == 1:
@@ -228,22 +230,18 @@ def schedule(instructions: Sequence[Instruction], collections: dict[Value, Colle
             pieces, added, _ = collections[out]
             inputs, _ = kind.called_with(reads)
             for x, piece, adds in zip(inputs, pieces, added, strict=True):
-                there = [x.place] if type(x) is Value else []
-                if adds or there != [piece]:
+                if adds or type(x) is not Value or x.place != piece:
                     how = "add" if adds else "move"
-                    steps.append(Step(how, f"{how} {kind.primitive.name}", None, (x,), there, piece))
+                    steps.append(Step(len(steps), how, f"{how} {kind.primitive.name}", None, (x,), piece))
             continue
         how = "out" if kind.takes_out else "copy"
-        given = []
-        for x in reads:  # half the time of a comprehension
-            given.append(x.place)
-        steps.append(Step(how, kind.primitive.name, kind, reads, given, place))
+        steps.append(Step(len(steps), how, kind.primitive.name, kind, reads, place))
     return steps
 
 
-def _fills(instructions: Sequence[Instruction], collections: dict[Value, Collection]) -> dict[int, list[Step]]:
-    """The steps that set collections' gaps to 0, by the number of the instruction before which they are made."""
-    fills: dict[int, list[Step]] = defaultdict(list)
+def _fills(instructions: Sequence[Instruction], collections: dict[Value, Collection]) -> dict[int, list[Place]]:
+    """The gaps of collections, by the number of the instruction before which they are set to 0."""
+    fills: dict[int, list[Place]] = defaultdict(list)
     if all([c.gap is None for c in collections.values()]):
         return fills
     first: dict[Value, int] = {}
@@ -254,5 +252,5 @@ def _fills(instructions: Sequence[Instruction], collections: dict[Value, Collect
             there = [x for x, p in zip(inputs, c.pieces) if type(x) is Value and x.place == p]
             first[out] = min([n, *[first.get(x, n) for x in there]])
             if c.gap is not None:
-                fills[first[out]].insert(0, Step("fill", "fill", None, (0,), (), c.gap))
+                fills[first[out]].insert(0, c.gap)
     return fills

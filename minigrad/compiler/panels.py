@@ -68,10 +68,11 @@ def _cuts(instructions: Sequence[Instruction]) -> dict[Value, Cut]:
     """How the right factor of each product is cut, for those where that pays, by the product."""
     most = MANY if copies_nothing() else FEW
     of_factor: dict[Value, list[Value]] = defaultdict(list)
-    for kind, reads, out in instructions:
-        if kind.product and out.dtype.char in "fd" and len(out.shape) == 2 and 1 < out.shape[0] <= most:
-            a, W = reads
-            if len(a.shape) == len(W.shape) == 2 and a.dtype == W.dtype:
+    for i in instructions:
+        if i[0].product:  # few are: to open all of them takes four times as long
+            (a, W), out = i.reads, i.out
+            matrices = len(a.shape) == len(W.shape) == 2 and a.dtype == W.dtype
+            if matrices and out.dtype.char in "fd" and 1 < out.shape[0] <= most:
                 of_factor[W].append(out)
     cuts = {}
     for W, outs in of_factor.items():

@@ -122,18 +122,27 @@ def _view(kind: Kind, base: np.ndarray, start: int) -> View | None:
 
 
 class Step:
-    """One call of the replay: `inputs` and what their kind says are its operands, its result comes to lie at `out`.
+    """Call n of the replay: `inputs` and what their kind says are its operands, its result comes to lie at `out`.
 
     `how` says in which way: "out": by out=, "copy": copied; "fill", "move", "add": parts of a collection, of no kind.
-    `reads` are the places of the inputs.
+    `reads` are the places of the Values among the inputs. The roots that it touches learn of it, as steps are made in
+    their order; it `begins` that of its result if it is the first.
     """
 
-    __slots__ = ("how", "name", "kind", "inputs", "reads", "out")
+    __slots__ = ("how", "name", "kind", "inputs", "reads", "out", "begins")
 
-    def __init__(
-        self, how: str, name: str, kind: Kind | None, inputs: Sequence[Any], reads: Sequence[Place], out: Place
-    ) -> None:
-        self.how, self.name, self.kind, self.inputs, self.reads, self.out = how, name, kind, inputs, reads, out
+    def __init__(self, n: int, how: str, name: str, kind: Kind | None, inputs: Sequence[Any], out: Place) -> None:
+        self.how, self.name, self.kind, self.inputs, self.out = how, name, kind, inputs, out
+        self.reads: list[Place] = []
+        for x in inputs:
+            if type(x) is Value:
+                place = x.place
+                place[0].last = n
+                self.reads.append(place)
+        root = out[0]
+        root.last, self.begins = n, root.first > n
+        if self.begins:
+            root.first = n
 
     @property
     def elementwise(self) -> bool:
@@ -165,14 +174,11 @@ def plan(
     The largest come first, each to the lowest start where nothing lies that lives at the same time ("greedy by size",
     Pisarchyk & Lee 2020, arXiv:2001.03288). Returns the size of the block.
     """
-    roots, firsts = _spans(steps, arguments, results)
-    chains = _chains(firsts) if in_place else {}
-    pieces, end = [], len(steps)
-    for root in roots:
-        chain = chains.get(root) or [root]
-        if chain[0] is root:
-            first, last = (min(root.first, end), chain[-1].last) if turns else (0, 0)
-            pieces.append(_Piece(-(-(root.high - root.low) // 64) * 64, first, last, [(chain, 0)]))
+    for place in arguments:
+        place.root.first = -1
+    for place in results:
+        place.root.last = len(steps)
+    pieces = _pieces(steps, arguments, in_place, turns)
     taken: list[tuple[int, ...]] = []  # start, end, first and last step of what lies in the block, by its start
     for size, first, last, lanes in sorted(_bundled(pieces), key=lambda piece: piece.size, reverse=True):
         at = 0
@@ -196,6 +202,19 @@ class _Piece(NamedTuple):
     first: int
     last: int
     chains: list[tuple[list[Root], int]]
+
+
+def _pieces(steps: Sequence[Step], arguments: Sequence[Place], in_place: bool, turns: bool) -> list[_Piece]:
+    """A piece for each root in the block, or for a chain of those that take the place of one another."""
+    begins = [s for s in steps if s.begins]
+    chains = _chains(begins) if in_place else {}
+    pieces = []
+    for root in [place.root for place in arguments] + [s.out[0] for s in begins]:
+        chain = chains.get(root) or [root]
+        if chain[0] is root and root.source is None:
+            first, last = (root.first, chain[-1].last) if turns else (0, 0)
+            pieces.append(_Piece(-(-(root.high - root.low) // 64) * 64, first, last, [(chain, 0)]))
+    return pieces
 
 
 def _bundled(pieces: list[_Piece]) -> list[_Piece]:
@@ -235,45 +254,15 @@ def _side_by_side(lanes: list[_Piece]) -> _Piece:
     return _Piece(len(lanes) * size, min([p.first for p in lanes]), max([p.last for p in lanes]), chains)
 
 
-def _spans(
-    steps: Sequence[Step], arguments: Sequence[Place], results: Sequence[Place]
-) -> tuple[list[Root], list[tuple[int, Step]]]:
-    """All roots in the block, with the steps that touch each set in it; elementwise steps that begin one, by number."""
-    roots: list[Root] = []
-    begun = []
-    for n, s in enumerate(steps):
-        root = s.out[0]
-        if root.first > n:
-            root.first = n
-            roots.append(root)
-            if s.elementwise:
-                begun.append((n, s))
-        root.last = n
-        for place in s.reads:
-            root = place[0]
-            if root.first > n:
-                root.first = n
-                roots.append(root)
-            root.last = n
-    for place in (*arguments, *results):
-        if place.root.first == NEVER:
-            roots.append(place.root)
-    for place in arguments:
-        place.root.first = -1
-    for place in results:
-        place.root.last = len(steps)
-    return [root for root in roots if root.source is None], begun
-
-
-def _chains(begun: Sequence[tuple[int, Step]]) -> dict[Root, list[Root]]:
+def _chains(begins: Sequence[Step]) -> dict[Root, list[Root]]:
     """For roots that take the place of another: those that do so one after the other, of which each is one."""
     chains: dict[Root, list[Root]] = {}
-    for n, s in begun:
+    for s in begins:
         root, _, lying = s.out
-        if root.high - root.low != lying.nbytes:
+        if not s.elementwise or root.high - root.low != lying.nbytes:
             continue
         for before, _, other in s.reads:
-            whole = before.last == n and before.source is None and before.high - before.low == other.nbytes
+            whole = before.last == root.first and before.source is None and before.high - before.low == other.nbytes
             if whole and (other is lying or other.matches(lying)):
                 chain = chains.setdefault(before, [before])
                 chain.append(root)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import placed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ LYING = layout((2,), np.dtype(float))
 
 
 def steps(names: Sequence[str]) -> list[Step]:
-    return [Step("move", name, None, (), (), Place(Root(0, 16), 0, LYING)) for name in names]
+    return [Step(n, "move", name, None, (), Place(Root(0, 16), 0, LYING)) for n, name in enumerate(names)]
 
 
 @given(st.text("abc", max_size=40), st.text("abcd", min_size=1, max_size=5), st.integers(0, 12))
@@ -207,8 +208,8 @@ def test_calls_in_turns_are_those_of_each_turn(kinds: Sequence[Kind], ways: Sequ
     layouts = [like, layout(like.shape, like.dtype, (like.strides[0] * 2, 8))]
     pool = [Place(root, 64 * n, layouts[way]) for n, way in enumerate(ways)]
     for *read, out in itertools.product(TURNS, repeat=kinds[0].inputs.count(like) + 1):
-        reads = zip(*[[pool[k] for k in turns] for turns in read])
-        made = [Step("out", "", kinds[-(n > 2)], (), r, pool[k]) for n, (r, k) in enumerate(zip(reads, out))]
+        reads = zip(*[[placed(pool[k]) for k in turns] for turns in read])
+        made = [Step(n, "out", "", kinds[-(n > 2)], r, pool[k]) for n, (r, k) in enumerate(zip(reads, out))]
         arrays = Arrays(np.zeros(512, np.uint8), {})
         expected = [calls_of(s, arrays) for s in made]
         found = calls_in_turns(made, arrays, True)

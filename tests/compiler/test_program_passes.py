@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from compiled import names, program
+from compiled import names, placed, program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,7 +80,7 @@ def test_what_lives_at_the_same_time_lies_apart_but_for_results_in_place(data: s
     for _ in range(data.draw(st.integers(1, 12))):
         reads = data.draw(st.lists(st.sampled_from(there), max_size=2))
         out, p = bytes_at(64 * data.draw(st.integers(0, 5))), data.draw(st.sampled_from([mg.tanh, mg.cumsum]))
-        steps.append(Step("out", "", kind_of(p), (), reads, out))
+        steps.append(Step(len(steps), "out", "", kind_of(p), [placed(place) for place in reads], out))
         there.append(out)
     results = data.draw(st.lists(st.sampled_from(there), max_size=2))
     with mock.patch.multiple(

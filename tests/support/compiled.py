@@ -1,4 +1,4 @@
-"""The program of a compiled function that computes what the function does, and what it calls."""
+"""The program of a compiled function that computes what the function does, and what it calls; Values with places."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad.compiler.instruction import Value
+from minigrad.compiler.places import Place
 from minigrad.compiler.program import Program
 
 
@@ -25,3 +27,10 @@ def program(f: Callable[..., Any], *args: Any) -> Program:
 
 def names(p: Program) -> Counter[str]:
     return Counter(p.names)
+
+
+def placed(place: Place) -> Value:
+    """A Value that lies there."""
+    value = Value(0, place.layout)
+    value.place = place
+    return value
