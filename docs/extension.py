@@ -111,7 +111,9 @@ def signature_of(app: Any, what: str, name: str, x: Any, *rest: Any) -> tuple[st
 
 def skipped(app: Any, what: str, name: str, x: Any, skip: bool, options: Any) -> bool | None:
     """Those methods of a Tensor are listed already."""
-    listed = x is getattr(mg.Tensor, name, None) and isinstance(inspect.getattr_static(mg.Tensor, name), table_method)
+    listed = x is getattr(mg.Tensor, name, None) and isinstance(
+        inspect.getattr_static(mg.Tensor, name, None), table_method
+    )
     return True if listed else None
 
 

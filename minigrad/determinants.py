@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["det", "inv", "slogdet"]
 
-_Slogdet = type(np.linalg.slogdet(np.eye(1)))  # NumPy's own, a tuple with names
+_Slogdet: Any = type(np.linalg.slogdet(np.eye(1)))  # NumPy's own, a tuple with names
 
 
 def _t(a: Any) -> Any:

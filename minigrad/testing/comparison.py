@@ -107,7 +107,9 @@ class Comparison:
         rows = [random_signs(rng, p.m) * mask for mask in masks for _ in range(PROJECTIONS)]
         return np.array(rows).reshape(len(rows), p.m)
 
-    def _look(self, rows: np.ndarray, slopes: np.ndarray | None, d: np.ndarray, found: Slopes, known: float) -> Seen:
+    def _look(
+        self, rows: np.ndarray, slopes: np.ndarray | None, d: np.ndarray, found: Slopes, known: np.ndarray | float
+    ) -> Seen:
         """Rule and differences along d; `slopes` are the rows' uᵀ J if known, `known` a size of slopes for `clear`."""
         p = self.problem
         with np.errstate(invalid="ignore", over="ignore"):
@@ -132,11 +134,13 @@ class Comparison:
         p = self.problem
         return Line(p.f, p.x, p.y, self.sizes[0] * v, p.noise)
 
-    def _from(self, first: int, line: Line, rows: np.ndarray, slopes: np.ndarray | None, known: float = 0.0) -> Seen:
+    def _from(
+        self, first: int, line: Line, rows: np.ndarray, slopes: np.ndarray | None, known: np.ndarray | float = 0.0
+    ) -> Seen:
         return self._look(rows, slopes, line.d, line.near(first), known)
 
     def _careful(
-        self, line: Line, v: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None, known: float = 0.0
+        self, line: Line, v: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None, known: np.ndarray | float = 0.0
     ) -> Seen:
         """With steps of every size, for each row along v times that of x's sizes which shows it most sharply."""
         p = self.problem

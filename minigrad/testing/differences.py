@@ -178,7 +178,8 @@ class Line:
         for s in (1, -1):
             values = np.array([self._at(k * s * probe) for k in range(1, 8)])
             sides.append(np.sqrt(np.mean(np.diff(values, 4, axis=0) ** 2, axis=0) / 70))
-        return np.fmin(*sides)  # type: ignore[no-any-return]
+        least: np.ndarray = np.fmin(*sides)
+        return least
 
 
 def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> list[Slopes]:
