@@ -134,7 +134,7 @@ def rest_of(app: Any, what: str, name: str, x: Any, options: Any, lines: list[st
         lines.clear()  # not ours: NumPy's own text, in NumPy's form, or that of dict
     lines[:] = escaped(lines)
     if what in ("property", "attribute"):
-        lines.insert(0, "")  # or napoleon takes what stands before a colon for a type
+        lines.insert(0, "\\ ")  # nothing in reST; or napoleon takes what stands before a colon for a type
     if numpys:
         lines += ["", f":py:obj:`numpy.{short}` of a Tensor is this function.", ""]
 

@@ -12,6 +12,7 @@ memory for one more forward pass), `interpretation` (what `compile` is to the en
 and replayed), `inspect` (`tape` and `explain`: a record that is looked at).
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,6 @@ from .einsum import einsum
 from .elementwise import *
 from .interpretation import watched
 from .memory import keep_freed_memory
-from .messages import unknown
 from .modes import detect_anomaly, enable_grad, no_compile, no_grad
 from .ops import *
 from .ops import absolute as abs
@@ -37,6 +37,7 @@ from .tap import tap, with_gradient
 from .tensor import Tensor, as_tensor, tensor
 from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .tree import tree_leaves, tree_map
+from .words import unknown
 
 if TYPE_CHECKING:
     from . import compiler as compiler
@@ -71,7 +72,7 @@ _LATER = {
 
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
-        raise unknown("minigrad", name)
+        raise unknown("minigrad", name, sys.modules[__name__])
     module = _LATER[name]
     found = getattr(import_module(f"{__name__}.{module}"), name) if module else import_module(f"{__name__}.{name}")
     globals()[name] = found

@@ -8,6 +8,7 @@ primitive: its name on a line, then what it says, then `>>> ` examples that a te
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from typing import Any
 
@@ -34,7 +35,7 @@ def docstring(p: Any) -> str | None:
     entry = entries(p.__module__).get(p.name, "")
     words, mark, example = f"{p.doc or ''}\n{entry}".strip().partition(">>> ")
     signature = getattr(p, "__signature__", "")
-    return f"{p.name}{signature}\n\n{words.strip()}\n\n{mark}{example}".strip()
+    return f"{p.name}{signature}\n\n{words.strip()}\n\n{mark}{inspect.cleandoc(example)}".strip()
 
 
 def equation(p: Any) -> str:

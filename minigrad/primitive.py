@@ -230,9 +230,9 @@ def primitive(
         TypeError: if both `rules` and `joint` are given, there are more rules than inputs, or a rule cannot take the
             cotangent, the output and all inputs. In a call: for keywords that the function or a rule does not take.
 
-    Example:
-        >>> softsign = primitive(lambda x: x / (1 + np.abs(x)), lambda g, y, x: g * (1 - np.abs(y)) ** 2)
-        >>> flipud = primitive(np.flipud, lambda g, y, x: np.flipud(g))
+    >>> softsign = mg.primitive(lambda x: x / (1 + abs(x)), lambda g, y, x: g / (1 + abs(x)) ** 2)
+    >>> mg.grad(softsign)(1.0)
+    tensor(0.25)
     """
     if rules and joint is not None:
         raise TypeError("primitive: give `rules`, one per input, or `joint`, one for all inputs, not both")

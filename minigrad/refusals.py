@@ -16,6 +16,10 @@ from .record import Node, Variable
 from .signatures import keywords, most_inputs
 
 
+def _holds_tensors(x: Any) -> bool:
+    return isinstance(x, (list, tuple)) and any(isinstance(part, Variable) or _holds_tensors(part) for part in x)
+
+
 class Refusals:
     """The part of `Primitive` that looks at what it is called with.
 
@@ -55,6 +59,8 @@ class Refusals:
     ) -> Exception:
         """The error for what NumPy raised: of arguments that are not taken, else of operands that do not fit."""
         self.check_arguments(inputs, static)
+        if any([_holds_tensors(x) for x in inputs]):
+            return TypeError(f"{self.name}: a list of Tensors is no Tensor; join them by mg.stack, or mg.concatenate")
         return explained(self.name, error, operands, static)
 
     def with_static(self, inputs: Sequence[Any], operands: list[Any], static: dict[str, Any]) -> Any:

@@ -33,7 +33,7 @@ def tap(y: Any, e: Any) -> Any:
     Example:
         >>> import minigrad as mg
         >>> x, e = mg.tensor(3.0, requires_grad=True), mg.tensor(0.0, requires_grad=True)
-        >>> (tap(x * x, e) * 5).backward()
+        >>> (mg.tap(x * x, e) * 5).backward()
         >>> float(e.grad)
         5.0
     """

@@ -20,10 +20,11 @@ from .numpy_functions import OURS, array_function, array_ufunc
 from .operators import Operators
 from .primitive import Primitive
 from .record import Node, Variable, clock
-from .values import Values, name_elsewhere
+from .values import Values
+from .words import WordsOfOthers
 
 
-class Tensor(Operators, Methods, Values):
+class Tensor(Operators, Methods, Values, WordsOfOthers):
     """An array that remembers how it was computed.
 
     Args:
@@ -307,9 +308,6 @@ def _copied(cls: type[Tensor], data: np.ndarray, requires_grad: bool, role: str 
     if role is not None:
         t.role = role
     return t
-
-
-name_elsewhere(Tensor)
 
 
 def tensor(data: Any, dtype: npt.DTypeLike | None = None, requires_grad: bool = False) -> Tensor:

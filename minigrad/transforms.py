@@ -36,13 +36,19 @@ Build = Callable[[list[Any]], Any]
 _OF_A_LOSS = "for the gradient of a loss that is computed already, call loss.backward() and read x.grad"
 
 
-def _fresh(x: Any) -> Tensor:
+def _fresh(name: str, x: Any) -> Tensor:
     """A tensor that a transform differentiates with respect to; connected to x if x requires a gradient itself."""
     if isinstance(x, Variable) and x.node is not None:
         copied: Tensor = positive(x)
         return copied
     cls = type(x) if isinstance(x, Tensor) else Tensor
-    return cls(x, requires_grad=True)
+    try:
+        return cls(x, requires_grad=True)
+    except TypeError:
+        if np.asarray(x if not isinstance(x, Variable) else x._array).dtype.kind not in "iub":
+            raise
+    remedy = "write 1.0 instead of 1, or x.astype(float)"
+    raise TypeError(f"{name}: a derivative needs floating-point arguments, got {describe(x)}; {remedy}")
 
 
 def _pulled(outputs: list[Tensor], cotangents: list[Any], inputs: list[Tensor]) -> list[Any]:
@@ -64,7 +70,7 @@ def _run(
     leaves, rebuild = flatten(xs)
     start = clock()
     with enable_grad():
-        inputs = [_fresh(x) for x in leaves]
+        inputs = [_fresh(name, x) for x in leaves]
         with Derivation([x.node for x in inputs], start) as derivation:
             try:
                 result = call(*rebuild(inputs))

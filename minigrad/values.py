@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .callers import user_line
 from .derivation import being_differentiated, looked_at
 from .interpretation import interpreted
-from .messages import WORDS, CutError, cut, unknown
+from .messages import CutError, cut
 from .numpy_functions import OURS
 from .record import Variable
 
@@ -85,23 +85,3 @@ class Values(Variable):
                 )
             raise cut("np.asarray(t)", OURS)
         return np.array(array, dtype=dtype, copy=copy)
-
-
-class _Elsewhere:
-    """An attribute that a Tensor has not, and whose error says what it is here.
-
-    A `__getattr__` would do the same for all, but with it Python looks up every attribute of a Tensor more slowly.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: Any = None) -> NoReturn:
-        raise unknown("Tensor", self.name)
-
-
-def name_elsewhere(cls: type[Variable]) -> None:
-    """Give a class of tensors the words of others that it has not itself."""
-    for name in WORDS:
-        if not hasattr(cls, name):
-            setattr(cls, name, _Elsewhere(name))

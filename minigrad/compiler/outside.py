@@ -22,10 +22,9 @@ def _drawn(method: Any, *args: Any, **static: Any) -> Any:
 sample = primitive(
     _drawn,
     name="sample",
-    doc="""method(*args), numbers from a `numpy.random.Generator`'s method; a compiled function draws anew at each call.
+    doc="""The numbers that `method(*args)` draws, a method of a NumPy generator; compiled, it draws anew in each call.
 
-    >>> import numpy as np
-    >>> sample(np.random.default_rng(0).random, (2,)).shape
+    >>> mg.sample(np.random.default_rng(0).random, (2,)).shape
     (2,)
     """,
 )

@@ -164,6 +164,8 @@ class Tape(Sequence[Entry]):
         elif isinstance(key, Variable):
             key = self.aliases[id(key)][1] if id(key) in self.aliases else key.node
         elif not isinstance(key, Node):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"there is no entry {key} on a tape of {len(self)}: the last one is {len(self) - 1}")
             return int(range(len(self))[key])
         if key not in self.numbers:
             raise KeyError("this tensor is not on the tape: it requires no gradient, or nothing that was asked for "

@@ -60,6 +60,14 @@ def test_a_docstring_says_the_same_as_rest(docstring: str, expected: str) -> Non
     assert "\n".join(extension.escaped(docstring.split("\n"))).strip() == expected
 
 
+def test_a_colon_in_the_docstring_of_a_property_makes_no_type() -> None:
+    lines = ["What it is: a name."]
+    extension.rest_of(None, "property", "minigrad.Tensor.role", mg.Tensor.role, None, lines)
+    read = next(line for line in lines if line)  # by napoleon, which leaves out empty lines and splits this one
+    assert ":" not in read
+    assert "What it is: a name." in lines
+
+
 def test_numpys_own_docstring_becomes_a_link_to_it() -> None:
     lines = (mg.equal.__doc__ or "").split("\n")
     extension.rest_of(None, "function", "minigrad.equal", mg.equal, None, lines)

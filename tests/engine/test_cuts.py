@@ -100,6 +100,13 @@ def test_every_transform_refuses_a_record_that_is_cut(transform: Any, f: Any) ->
         transform(f)
 
 
+@pytest.mark.parametrize("f", [mg.sum, lambda xs: mg.sum(mg.exp([xs])), lambda xs: mg.max(tuple(xs))])
+def test_a_list_of_tensors_as_an_operand_is_refused_and_stack_is_named(f: Any) -> None:
+    with pytest.raises(TypeError, match=r"^(sum|exp|max): a list of Tensors is no Tensor; join them by mg\.stack"):
+        mg.grad(lambda xs: f(xs))([1.0, 2.0])
+    assert mg.grad(lambda xs: mg.sum(mg.stack(xs)))([1.0, 2.0])[1].item() == 1
+
+
 def test_a_refusal_that_numpy_would_hide_stays_in_front() -> None:
     with pytest.raises(TypeError, match=r"mg\.stack") as caught:
         mg.grad(filled)(X)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import pydoc
 import re
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.messages import WORDS
+from minigrad.words import WORDS, unknown
 
 X = mg.tensor(np.ones((2, 3)), requires_grad=True)
 
@@ -45,6 +46,27 @@ def test_an_unknown_attribute_has_pythons_own_error() -> None:
     for owner in (X, mg):
         with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
             owner.nonsense  # type: ignore[union-attr]  # noqa: B018
+
+
+def test_a_name_of_linalg_or_of_the_package_for_tests_is_named() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'solve'; here it is mg\.linalg\.solve"):
+        mg.solve  # type: ignore[attr-defined]  # noqa: B018
+    assert "import minigrad.testing" in str(unknown("minigrad", "testing", mg))
+
+
+@pytest.mark.parametrize("owner", [X, mg])
+def test_python_may_ask_did_you_mean(owner: Any) -> None:
+    with pytest.raises(AttributeError) as told:
+        owner.tahn  # noqa: B018
+    assert told.value.name == "tahn"
+    assert told.value.obj is owner
+
+
+def test_completion_and_help_offer_what_is_there() -> None:
+    assert {"tanh", "backward", "shape"} <= set(dir(X))
+    assert not [name for name in dir(X) if not hasattr(mg.Tensor, name)]
+    text = pydoc.plain(pydoc.render_doc(mg.Tensor))
+    assert text.index("|  backward(") < text.index("|  view\n") < text.index("x.reshape(shape)")
 
 
 def test_what_is_not_there_is_not_there() -> None:

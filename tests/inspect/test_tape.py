@@ -170,7 +170,7 @@ def test_what_is_not_on_the_tape_is_not_found() -> None:
     tape, other = mg.tape(product, 0.5), leaf(1.0)
     with pytest.raises(KeyError, match="not on the tape"):
         tape[other]
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="no entry 3 on a tape of 3: the last one is 2"):
         tape[3]
     with pytest.raises(TypeError, match="arguments go with a function"):
         mg.tape(other, other)
