@@ -152,9 +152,7 @@ def packed(x: Any, out: Any = None) -> Any:
 
 def times_transpose(g: Any, b: Any) -> Any:
     """g bᵀ for matrices."""
-    if type(g) is not np.ndarray or type(b) is not np.ndarray:
-        return (b @ g.T).T  # of Tensors; a compiled function arranges products by itself
-    return g.dot(b.T)
+    return g.dot(b.T) if type(g) is np.ndarray is type(b) else g @ b.T
 
 
 def check_affine(y: Any, W: Any, b: Any) -> None:

@@ -120,8 +120,7 @@ def calls_in_turns(steps: Sequence[Step], arrays: Arrays, prepared: bool) -> lis
     None if not all turns have as many calls.
     """
     s = steps[0]
-    out = arrays.column([s.out for s in steps])
-    given = [arrays.column(places) for places in zip(*[s.reads for s in steps])]
+    out, given = arrays.column([s.out for s in steps]), _given_in_turns(steps, arrays)
     if s.kind is not None and prepared and _is_lean(s.kind) and len({s.kind for s in steps}) == 1:
         return [(s.kind.primitive.function, [*given, out])]
     if (found := _like_two(steps, given, out, arrays, prepared)) is not None:
@@ -132,6 +131,12 @@ def calls_in_turns(steps: Sequence[Step], arrays: Arrays, prepared: bool) -> lis
         return None
     made = [zip(*call) for call in zip(*calls)]
     return [(settled(functions), [settled(x) for x in zip(*operands)]) for functions, operands in made]
+
+
+def _given_in_turns(steps: Sequence[Step], arrays: Arrays) -> list[Any]:
+    """The arrays of each Value that a step of each turn reads."""
+    read = [column for column in zip(*[s.inputs for s in steps]) if type(column[0]) is Value]
+    return [arrays.column([x.place for x in column]) for column in read]
 
 
 def _in_turn(x: Any, turn: int) -> Any:

@@ -85,7 +85,8 @@ def repeats(steps: Sequence[Step]) -> list[tuple[int, int, int]]:
     letters: dict[Any, str] = {}
     text = []
     for s in steps:
-        key = s.name if s.kind is None else s.kind.primitive, s.out.layout, len(s.reads)
+        what, read = (s.name, len(s.reads)) if s.kind is None else (s.kind.primitive, len(s.inputs))
+        key = what, s.out.layout, read
         text.append(letters.get(key) or letters.setdefault(key, chr(len(letters))))
     found = [(m.start(), len(m[1]), len(m[0]) // len(m[1])) for m in _REPEATED.finditer("".join(text))]
     enough = max(8, min(STEPS, len(steps) // 8))

@@ -125,24 +125,26 @@ class Step:
     """Call n of the replay: `inputs` and what their kind says are its operands, its result comes to lie at `out`.
 
     `how` says in which way: "out": by out=, "copy": copied; "fill", "move", "add": parts of a collection, of no kind.
-    `reads` are the places of the Values among the inputs. The roots that it touches learn of it, as steps are made in
-    their order; it `begins` that of its result if it is the first.
+    The roots that it touches learn of it, as steps are made in their order; it `begins` that of its result if it is the
+    first.
     """
 
-    __slots__ = ("how", "name", "kind", "inputs", "reads", "out", "begins")
+    __slots__ = ("how", "name", "kind", "inputs", "out", "begins")
 
     def __init__(self, n: int, how: str, name: str, kind: Kind | None, inputs: Sequence[Any], out: Place) -> None:
         self.how, self.name, self.kind, self.inputs, self.out = how, name, kind, inputs, out
-        self.reads: list[Place] = []
         for x in inputs:
             if type(x) is Value:
-                place = x.place
-                place[0].last = n
-                self.reads.append(place)
+                x.place[0].last = n
         root = out[0]
         root.last, self.begins = n, root.first > n
         if self.begins:
             root.first = n
+
+    @property
+    def reads(self) -> list[Place]:
+        """The places of the Values among the inputs."""
+        return [x.place for x in self.inputs if type(x) is Value]
 
     @property
     def elementwise(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .batches import with_batches
 from .instruction import Instruction, Kinds, Value
 from .panels import with_panels
-from .passes import with_direct_products, with_packed_factors, without_dead_code
+from .passes import with_packed_factors, without_dead_code
 from .places import Root, Step
 
 
@@ -25,7 +25,6 @@ class Pass(NamedTuple):
 #: In their order. Not one is needed for right results: they make a program faster, or smaller.
 PASSES = (
     Pass("repeats", "What was computed before from the same Values is not computed again."),
-    Pass("direct_products", "(A Bᵀ)ᵀ becomes B Aᵀ, whose rows lie one after the other.", rounding=True),
     Pass("dead_code", "What no result needs is not computed."),
     Pass(
         "panels",
@@ -71,7 +70,6 @@ class Stages:
     ) -> Sequence[Instruction]:
         """The list after all passes that rewrite lists."""
         run: dict[str, Callable[[Sequence[Instruction]], Sequence[Instruction]]] = {
-            "direct_products": lambda before: with_direct_products(before, kinds),
             "dead_code": lambda before: without_dead_code(before, results),
             "panels": lambda before: with_panels(before, kinds),
             "packed_factors": lambda before: with_packed_factors(before, kinds),
