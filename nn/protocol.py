@@ -107,7 +107,7 @@ class Cell(Module):
         Raises:
             ValueError: if it has not the structure and shapes of the initial state.
         """
-        initial = mg.tree_map(mg.as_tensor, self.initial_state(B))
+        initial = mg.tree_map(self._part, self.initial_state(B))
         if state is None:
             return initial
         found, needed = mg.tree_map(np.shape, state), mg.tree_map(np.shape, initial)
@@ -116,6 +116,18 @@ class Cell(Module):
             single = "; a state without a batch is passed as s[None], part by part" if unbatched else ""
             raise ValueError(f"{self.name}: the state has shapes {found}, the cell needs {needed}{single}")
         return mg.tree_map(lambda s, like: mg.as_tensor(s, like.dtype), state, initial)
+
+    def _part(self, s: Any) -> mg.Tensor:
+        """A part of the initial state as a Tensor."""
+        try:
+            return mg.as_tensor(s)
+        except TypeError as error:
+            if isinstance(s, np.ndarray):
+                raise
+            raise TypeError(
+                f"{self.name}: initial_state(B) must return a Tensor, or a tuple, list or dict of Tensors, () for a "
+                f"cell without a state; there is {'None' if s is None else f'a {type(s).__name__}'} in it"
+            ) from error
 
     def project(self, xs: Any) -> Any:
         """The part of a step that needs no state, for one time (B, ...) or all (T, B, ...): xs itself by default."""

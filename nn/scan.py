@@ -108,12 +108,13 @@ def _with_tensors(cell: Cell, t: int, x: Any, new: State, old: State) -> State:
     if _same_structure(tensors, old):
         return tensors
     arrays = any([isinstance(n, np.ndarray) for n in mg.tree_leaves(new)])
+    of_dtypes = _structure(new) == _structure(old) and mg.tree_map(np.shape, new) == mg.tree_map(np.shape, old)
     raise ValueError(
         f"{cell.name}: step {t} changed the state, but its structure, shapes and dtypes must last"
         f"\n  before: {_described(old)}\n  after:  {_described(new)}\n"
         + ("an array has no gradient: every part of a state must be a Tensor\n" if arrays else "")
-        + "the first state is that of initial_state(B); an input that comes as a Tensor keeps its own dtype"
-        + _about_dtypes(x, old)
+        + "the first state is that of initial_state(B)"
+        + (_about_dtypes(x, old) if of_dtypes else "")
         + _about_integers(x)
     )
 
@@ -124,14 +125,20 @@ def _structure(tree: State) -> Any:
 
 
 def _about_dtypes(x: Any, state: State) -> str:
-    """What to write for an input of another floating-point dtype than the state, as mg.explain and mg.grad make one."""
+    """What to write for an input of another floating-point dtype than the state, as mg.explain and mg.grad make one,
+    or for a counter in the state.
+    """
+    told = "; an input that comes as a Tensor keeps its own dtype"
     dtypes = [s.dtype for s in mg.tree_leaves(state) if s.dtype.kind == "f"]
     other = next(
         (part.dtype for part in mg.tree_leaves(x) if part.dtype.kind == "f" and part.dtype not in dtypes), None
     )
     if other is None or not dtypes:
-        return ""
-    return f"\nthe step got {other}: pass xs.astype(np.{dtypes[0]}), or make the network with dtype=np.{other}"
+        counters = any([s.dtype.kind in "iu" for s in mg.tree_leaves(state)])
+        return told + (
+            "\nfloat32 and integers make float64: write n.astype(h.dtype) for a counter n" if counters else ""
+        )
+    return f"{told}\nthe step got {other}: pass xs.astype(np.{dtypes[0]}), or make the network with dtype=np.{other}"
 
 
 def _about_integers(x: Any) -> str:

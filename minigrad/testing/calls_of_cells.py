@@ -86,7 +86,7 @@ def _raised(error: Exception, name: str, what: str, given: dict[str, Any], hint:
     called = f"{what} raised {type(error).__name__}"
     if not isinstance(error, (TypeError, ValueError, LookupError, AttributeError)):
         hint = ""  # it is not about what the cell was given
-    if type(error).__module__ != "builtins":  # hypothesis' own, say, which others wait for
+    if type(error).__module__.split(".")[0] not in ("builtins", "numpy"):  # hypothesis' own, say, which others wait for
         error.add_note(f"{name}{called}, called with {arguments}{hint}")
         raise error
     raise same_kind(error, f"{name}{called}: {error}\n  called with {arguments}{hint}") from error

@@ -295,6 +295,11 @@ def test_a_strip_shows_the_size_of_the_gradient_at_each_step(opened: Any) -> Non
     assert [bar.get_dom_attribute("aria-pressed") for bar in page.all("#strips .bars button")].index("true") == 2
 
 
+def test_a_strip_without_a_gradient_says_so(opened: Any) -> None:
+    page = opened(mg.tape(lambda x: mg.sum(nn.RNN(2, 3, rng=0)(x)[0][-1] * 0.0), np.ones((3, 1, 2), np.float32)))
+    assert page.text("#strips .note") == "g = 0 at every step"
+
+
 def test_many_entries_are_listed_as_far_as_they_are_seen(opened: Any) -> None:
     x = mg.tensor(0.5, requires_grad=True)
     y, rng = x, np.random.default_rng(0)

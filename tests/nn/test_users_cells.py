@@ -295,3 +295,31 @@ def test_a_checkpoint_draws_the_same_numbers_again_wherever_the_generator_is_hel
 def test_a_class_in_place_of_a_cell_is_refused_by_name(kind: type) -> None:
     with pytest.raises(TypeError, match=rf"got the class {kind.__name__}; make one"):
         nn.Recurrent(kind)
+
+
+# --- states that do not fit ------------------------------------------------------------------------------------------
+
+
+def run_of(initial: Any, step: Any) -> Any:
+    cell = nn.FunctionCell(step)
+    first = type(
+        "Mine", (nn.Cell,), {"initial_state": lambda self, B: initial, "step": lambda self, x, h: cell.f(x, h)}
+    )
+    return nn.Recurrent(first())(np.ones((2, 3, 2), np.float32))
+
+
+@pytest.mark.parametrize(("part", "told"), [(None, "None"), (object(), "a object"), ("zeros", "a str")])
+def test_a_part_of_a_first_state_that_is_no_tensor_is_named(part: Any, told: str) -> None:
+    zeros = np.zeros((3, 2), np.float32)
+    with pytest.raises(TypeError, match=rf"Mine: initial_state\(B\) must return .* there is {told} in it"):
+        run_of((zeros, part), lambda x, h: (x, h))
+
+
+def test_dtypes_are_spoken_of_only_where_a_dtype_has_changed() -> None:
+    zeros, count = mg.tensor(np.zeros((3, 2), np.float32)), mg.tensor(np.zeros((3, 1), int))
+    grows = lambda x, h: (x, mg.concatenate([h, x], axis=1))
+    with pytest.raises(ValueError, match=r"\(3, 4\) float32\nthe first state is that of initial_state\(B\)$"):
+        run_of(zeros, grows)
+    counts = lambda x, s: (x, (s[0] * s[1], s[1] + 1))
+    with pytest.raises(ValueError, match=r"write n\.astype\(h\.dtype\) for a counter n$"):
+        run_of((zeros, count), counts)

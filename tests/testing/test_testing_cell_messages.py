@@ -51,6 +51,11 @@ CANNOT_RUN = {
         rf"(?s)check_cell: Mine: step 0 raised .*{ROWS}",
     ),
     "a tuple": (cell(lambda s, x, h: (h, s.next(x[0], h) * x[1])), ValueError, ROWS),
+    "a tuple that is unpacked": (
+        cell(lambda s, x, h: (h, s.next(mg.concatenate([*x], axis=1), h))),
+        np.exceptions.AxisError,
+        ROWS,
+    ),
     "an attribute": (cell(lambda s, x, h: (h, s.next(x.seen, h))), AttributeError, ROWS),
     "a function of a dict": (lambda I, H: lambda x, h: (h, h * x["a"]), IndexError, ROWS),
     "images": (cell(lambda s, x, h: (h, s.next(x[:, 0, 0], h))), IndexError, ROWS),

@@ -181,6 +181,31 @@ def test_a_wrong_cell_is_refused_with_the_reason(factory: Any) -> None:
         check_cell(factory)
 
 
+class RowsAlone(nn.Cell):
+    """Takes no integers, which x @ W would multiply as a vector where the batch is as large as a row."""
+
+    def __init__(self, I: int, H: int) -> None:
+        self.H, self.W = H, nn.parameter(np.random.default_rng(0).standard_normal((I, H)))
+
+    def step(self, x: Any, h: Any) -> Any:
+        h = mg.tanh(x @ self.W + h)
+        return h, h
+
+
+class Flipped(nn.RNNCell):
+    """Takes integers for other ones."""
+
+    def project(self, xs: Any) -> Any:
+        return super().project(1 - xs if isinstance(xs, np.ndarray) and xs.dtype.kind == "i" else xs)
+
+
+def test_integers_are_told_from_a_vector_where_the_batch_is_as_large_as_a_row() -> None:
+    check_cell(RowsAlone, I=2, H=3, order=1)
+    check_cell(nn.RNNCell, I=2, H=3, order=1)
+    with pytest.raises(GradientError, match="integers and one-hot vectors differ"):
+        check_cell(Flipped, I=2, H=3, order=1)
+
+
 class Reordered(nn.LSTMCell):
     """Returns its state by name, in another order than it begins with, which a run takes."""
 

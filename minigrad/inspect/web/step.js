@@ -148,11 +148,11 @@ function strips() {
 function strip(block, offset, now) {
   const each = Array.from({length: block.turns}, (_, t) => block.start + t * block.period + offset);
   if ((entries[each[0]].step ?? 0) > (entries[each.at(-1)].step ?? 0)) each.reverse();
-  const norms = each.map(k => entries[k].norm ?? 0), high = Math.max(...norms) || 1;
+  const norms = each.map(k => entries[k].norm ?? 0), high = Math.max(...norms);
   const box = element("div", $("strips"), "", "strip"), top = element("div", box);
   const what = entries[each[0]].label || `${entries[each[0]].name} of ${block.path || "a turn"}`;
   element("b", top, plain(what));
-  element("span", top, `‖g‖ up to ${short(high, 3)}`, "note");
+  element("span", top, high ? `‖g‖ up to ${short(high, 3)}` : "g = 0 at every step", "note");
   const bars = element("div", box, "", "bars");
   bars.setAttribute("role", "group");
   bars.setAttribute("aria-label", `Size of the gradient of ${plain(what)} at each of ${each.length} time steps`);
@@ -166,7 +166,7 @@ function strip(block, offset, now) {
     bar.title = label;
     bar.setAttribute("aria-label", label);
     bar.setAttribute("aria-pressed", each.slice(t, t + wide).includes(now));
-    element("u", bar).style.height = `${100 * norms[best] / high}%`;
+    element("u", bar).style.height = `${100 * norms[best] / (high || 1)}%`;
     bar.addEventListener("click", () => move(each[best], true));
   }
   const first = norms[0], last = norms.at(-1), T = norms.length - 1;
