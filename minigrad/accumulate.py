@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .messages import check_operand
+from .messages import check_operand, describe
 from .ops import matmul
 from .record import At, Node, Product, Variable
 from .rule_errors import check_product
@@ -40,9 +40,9 @@ def sum_down(g: Any, shape: tuple[int, ...], output: tuple[int, ...]) -> Any:
 def fitted(term: Any, node: Node, output: tuple[int, ...]) -> Any:
     """A term, an array or a Tensor of real numbers, in the node's shape: summed down to it if need be."""
     check_operand("returned a cotangent that cannot be added", term)
-    term = term if isinstance(term, Variable) else np.asarray(term)
+    g, term = term, term if isinstance(term, Variable) else np.asarray(term)
     if term.dtype.kind not in "fiub":
-        raise TypeError(f"returned a cotangent of dtype {term.dtype} for an input of dtype {node.dtype}")
+        raise TypeError(f"returned {describe(g)}, no cotangent, for an input of dtype {node.dtype}")
     return term if term.shape == node.shape else sum_down(term, node.shape, output)
 
 

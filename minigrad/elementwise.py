@@ -16,9 +16,10 @@ from . import kernels
 from .composed import of_one
 from .interpretation import watched
 from .messages import check_real
-from .ops import _masked, _nonzero, _product, _ratio, equal, exp, isnan, negative, sqrt, square, where
+from .ops import _masked, _nonzero, _product, _ratio, equal, exp, isinf, isnan, negative, sqrt, square, where
 from .primitive import primitive
 from .record import Variable
+from .shapes import astype
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -54,7 +55,9 @@ arcsin = primitive(
 arccos = primitive(
     np.arccos, lambda g, y, x: -_ratio(g, sqrt((1 - x) * (1 + x))), doc="The angle whose cosine is x; slope -∞ at ±1."
 )
-arctan = primitive(np.arctan, lambda g, y, x: g / (1 + square(x)), doc="The angle whose tangent is x.")
+arctan = primitive(  # x² would overflow
+    np.arctan, lambda g, y, x: g / hypot(1.0, x) / hypot(1.0, x), doc="The angle whose tangent is x."
+)
 arctan2 = primitive(
     np.arctan2,
     lambda g, z, y, x: _turned(g, x, hypot(x, y)),
@@ -74,7 +77,7 @@ sinc = primitive(
 
 sinh = primitive(np.sinh, lambda g, y, x: _product(g, cosh(x)), doc="(e^x - e^-x)/2.")
 cosh = primitive(np.cosh, lambda g, y, x: _product(g, sinh(x)), doc="(e^x + e^-x)/2.")
-arcsinh = primitive(np.arcsinh, lambda g, y, x: g / sqrt(1 + square(x)), doc="log(x + √(x² + 1)).")
+arcsinh = primitive(np.arcsinh, lambda g, y, x: g / hypot(1.0, x), doc="log(x + √(x² + 1)).")
 arccosh = primitive(
     np.arccosh, lambda g, y, x: _ratio(_ratio(g, sqrt(x - 1)), sqrt(x + 1)), doc="log(x + √(x² - 1)); slope ∞ at 1."
 )
@@ -106,22 +109,22 @@ hypot = primitive(
 )
 
 
-def _share(g: Any, z: Any, x: Any, power: Any) -> Any:
-    # e^x / (e^x + e^y) = e^(x - z); where x = z both may be infinite
-    level = equal(x, z)
-    return _masked(x, g * power(where(level, 0.0, x) - where(level, 0.0, z)))
+def _share(g: Any, x: Any, y: Any, power: Any, logadd: Any) -> Any:
+    # e^x / (e^x + e^y) = e^-log(1 + e^(y - x)): of x - log(e^x + e^y) as much would be lost as that is rounded
+    level = where(equal(x, y), isinf(x), False)
+    return _masked(x, g * power(-logadd(0.0, where(level, 0.0, y) - where(level, 0.0, x))))
 
 
 logaddexp = primitive(
     np.logaddexp,
-    lambda g, z, x, y: _share(g, z, x, exp),
-    lambda g, z, x, y: _share(g, z, y, exp),
+    lambda g, z, x, y: _share(g, x, y, exp, logaddexp),
+    lambda g, z, x, y: _share(g, y, x, exp, logaddexp),
     doc="log(e^x + e^y) without overflow; an input of -inf has gradient 0.",
 )
 logaddexp2 = primitive(
     np.logaddexp2,
-    lambda g, z, x, y: _share(g, z, x, exp2),
-    lambda g, z, x, y: _share(g, z, y, exp2),
+    lambda g, z, x, y: _share(g, x, y, exp2, logaddexp2),
+    lambda g, z, x, y: _share(g, y, x, exp2, logaddexp2),
     doc="log2(2^x + 2^y) without overflow; an input of -inf has gradient 0.",
 )
 
@@ -172,7 +175,9 @@ def copysign(x: Any, y: Any) -> Any:
     >>> mg.grad(mg.copysign)(3.0, -0.5)
     tensor(-1.)
     """
-    x = x if hasattr(x, "dtype") else np.asarray(watched(x), getattr(y, "dtype", None))
+    ones = [np.ones((), part.dtype) if hasattr(part, "dtype") else part for part in (x, y)]
+    x, dtype = x if hasattr(x, "dtype") else np.asarray(watched(x)), np.copysign(*ones).dtype
+    x = x if x.dtype == dtype else astype(x, dtype)
     return where(equal(signbit(x), signbit(y)), x, negative(x))
 
 

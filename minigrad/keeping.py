@@ -36,10 +36,22 @@ def changeable(name: str, x: Any) -> bool:
     return True
 
 
+def _like_array(x: list[Any]) -> bool:
+    """Whether NumPy reads a list as an array of numbers, and not as words, objects or parts of several lengths."""
+    try:
+        return np.asarray(x).dtype.kind in "fiub"
+    except ValueError:
+        return False
+
+
 def frozen(x: Any) -> Any:
-    """`x` safe from later changes by its owner: arrays and lists that a record keeps are copied."""
+    """`x` safe from later changes by its owner: arrays, lists and dicts that a record keeps are copied."""
     if immutable(x):
         return x
+    if type(x) is dict:
+        return {name: frozen(part) for name, part in x.items()}
+    if type(x) is list and not _like_array(x):
+        return [frozen(part) for part in x]
     if isinstance(x, (np.ndarray, list)):
         return np.array(x) if len(np.shape(x)) != 1 or len(x) else np.array(x, getattr(x, "dtype", np.intp))
     if isinstance(x, Variable):

@@ -88,7 +88,10 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> A
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> Any:
-    if type(x) is not np.ndarray or x.dtype.char not in "fd" or not 0 < x.size <= 1024:
+    if type(x) is not np.ndarray or x.dtype.char not in "fd" or not 0 < x.size <= 1024 or not x.ndim:
+        if out is not None and out.dtype.char == "e":  # into which np.mean would sum, and not in float32
+            out[...] = np.mean(x, axis=axis, keepdims=keepdims)
+            return out
         return np.mean(x, axis=axis, keepdims=keepdims, out=out)
     y = _add(x, axis, None, out, keepdims)  # and so does np.mean, with twice as long around it
     n = x.size // y.size

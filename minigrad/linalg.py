@@ -27,8 +27,9 @@ from .products import vecdot as vecdot
 from .rearrange import array
 from .rearrange import diagonal as _diagonal
 from .record import Variable
+from .reductions import axes_in
 from .reductions import norm as _euclidean
-from .shapes import axis_in, concatenate, expand_dims, flip, getitem, moveaxis, reshape, squeeze, swapaxes, tril
+from .shapes import astype, concatenate, expand_dims, flip, getitem, moveaxis, reshape, squeeze, swapaxes, tril
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -99,7 +100,7 @@ def matrix_power(a: Any, n: int) -> Any:
     a, n = (inv(a), -n) if (n := watched(n).__index__()) < 0 else (array(a), n)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise ValueError(f"matrix_power: needs square matrices, got shape {a.shape}")
-    y = a * 0.0 + np.eye(a.shape[-1], dtype=a.dtype) if n == 0 else None
+    y = where(np.zeros(a.shape, bool), a, np.eye(a.shape[-1], dtype=a.dtype)) if n == 0 else None
     while n:
         if n % 2:
             y = a if y is None else y @ a
@@ -286,10 +287,9 @@ def norm(x: Any, ord: Any = None, axis: int | Sequence[int] | None = None, keepd
     >>> mg.linalg.norm(mg.tensor([3.0, -4.0])), mg.linalg.norm(mg.tensor([3.0, -4.0]), 1)
     (tensor(5.), tensor(7.))
     """
-    x, ord, axis = array(x), watched(ord), watched(axis)
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
-    places = tuple([axis_in("norm", k, x.ndim) for k in axes])
-    if ord is None:
+    x, ord = array(x), watched(ord)
+    x, places = x if x.dtype.kind == "f" else astype(x, float), axes_in("norm", axis, x.ndim)
+    if ord is None and (axis is None or places):
         return _euclidean(x, axis=places, keepdims=keepdims)
     if len(places) not in (1, 2):
         raise ValueError(f"norm: ord={ord!r} needs vectors or matrices, one axis or two, got axis={axis} of {x.shape}")
@@ -303,7 +303,7 @@ def _vector_norm(x: Any, ord: Any, axis: int) -> Any:
     if isinstance(ord, str):
         raise ValueError(f"norm: ord={ord!r} is a norm of matrices, x has one axis here")
     if ord == 0:
-        return sum(not_equal(x, 0), axis=axis, keepdims=True)
+        return sum(astype(not_equal(x, 0), x.dtype), axis=axis, keepdims=True)
     if ord == 1:
         return sum(absolute(x), axis=axis, keepdims=True)
     if ord == 2:
@@ -331,9 +331,8 @@ def vector_norm(x: Any, *, axis: Any = None, keepdims: bool = False, ord: Any = 
     >>> mg.linalg.vector_norm(mg.tensor([[3.0, 0.0], [0.0, 4.0]]))
     tensor(5.)
     """
-    x, axis = array(x), watched(axis)
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
-    places = tuple([axis_in("vector_norm", k, x.ndim) for k in axes])
+    x = array(x)
+    places = axes_in("vector_norm", axis, x.ndim)
     kept = [n for k, n in enumerate(x.shape) if k not in places]
     rows = moveaxis(x, places, tuple(range(-len(places), 0)))
     y = norm(reshape(rows, (*kept, math.prod(x.shape[k] for k in places))), ord, -1)

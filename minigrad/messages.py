@@ -25,7 +25,7 @@ def describe(x: Any) -> str:
 
 def explained(name: str, error: Exception, operands: list[Any], static: dict[str, Any]) -> Exception:
     """An error of the same kind that names the primitive, its operands and its options."""
-    kinds = (np.exceptions.AxisError, np.linalg.LinAlgError, IndexError, TypeError, ValueError)
+    kinds = (np.exceptions.AxisError, np.linalg.LinAlgError, IndexError, TypeError, ValueError, OverflowError)
     kind: type[Exception] = next(k for k in kinds if isinstance(error, k))
     options = "".join(f", {key}={reprlib.repr(x)}" for key, x in static.items())
     return kind(f"{name}: {' and '.join(describe(x) for x in operands)}{options}: {error}")

@@ -76,6 +76,11 @@ class Mode:
     switch: Switch
     value: Any
 
+    def __init__(self, *given: Any) -> None:
+        if given:
+            name = type(self).__name__
+            raise TypeError(f"{name}: takes no arguments, got {given[0]!r}; as a decorator it is @mg.{name}()")
+
     def __enter__(self) -> None:
         innermost.set(_Block(self, innermost.get(), _suspendable(sys._getframe(1))))
 
@@ -96,6 +101,11 @@ class Mode:
     def __call__(self, function: F) -> F:
         mode = type(self)
         wrapper: Any
+        if inspect.isasyncgenfunction(function):  # whose body runs after the call, in turns that nobody hands on
+            raise TypeError(
+                f"{mode.__name__}: decorates functions, generators and coroutines, got {function!r}; write "
+                f"`with mg.{mode.__name__}():` inside of it"
+            )
 
         if inspect.isgeneratorfunction(function):
 

@@ -131,7 +131,7 @@ def array_function(self: Any, function: Any, types: Any, args: tuple[Any, ...], 
         served = FUNCTIONS[function]
         if isinstance(served, Primitive) and not any(isinstance(x, Variable) for x in args):
             raise TypeError(f"{numpy_name(function)}: give a Tensor by position, not by name or inside of a list")
-        inputs, options = _by_name(function, args, static)
+        inputs, options = _by_name(function, *_by_position(function, served, args, static))
         return served(*inputs, **options)
     if function in PLAIN:
         what = f"{numpy_name(function)}(t)"
@@ -143,6 +143,25 @@ def array_function(self: Any, function: Any, types: Any, args: tuple[Any, ...], 
                     raise cut(what, ())
         return function(*[plain(x) for x in args], **{key: plain(x) for key, x in static.items()})
     raise _no_rule(numpy_name(function))
+
+
+def _by_position(
+    function: Any, served: Any, args: tuple[Any, ...], static: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A call in which arguments that NumPy knows by another name than we do are given by position."""
+    if static:
+        ours = _places(served)
+        for name in _places(function)[len(args) :]:
+            if name not in static or name in ours:
+                break
+            args, static = (*args, static[name]), {key: x for key, x in static.items() if key != name}
+    return args, static
+
+
+@functools.cache
+def _places(function: Any) -> list[str]:
+    """The names of what a function takes by position as well as by name."""
+    return [p.name for p in parameters(function) or () if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
 
 
 def _by_name(function: Any, args: tuple[Any, ...], static: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -50,20 +50,13 @@ class Definition:
         self.unread: dict[int, tuple[bool, Sequence[int]]] = {}  # by `lone`, see `unread_by`
 
     def record(
-        self,
-        primitive: Primitive,
-        y: Variable,
-        inputs: Sequence[Any],
-        sources: list[Node | None],
-        wanted: int,  # of the sources are Nodes
-        operands: list[Any],
-        static: dict[str, Any],
-        special: bool = False,
-        origin: Any = None,
-    ) -> Node:
-        """The Node of y, the result of a call: what was called, with what, and which Nodes that came from.
+        self, primitive: Primitive, y: Variable, inputs: Sequence[Any], sources: list[Node | None], wanted: int,
+        operands: list[Any], static: dict[str, Any], special: bool = False, origin: Any = None,
+    ) -> Node | None:  # fmt: skip
+        """The Node of y, the result of a call: what was called, with what, and which Nodes, so many, that came from.
 
         It keeps the arrays that a rule reads; in place of each other one stands its Node, which knows shape and dtype.
+        None if y is of integers, as by `astype`, which have no derivative.
         """
         lone, array = -1, y._array  # or the input that alone requires a gradient
         if wanted == 1:
@@ -84,6 +77,8 @@ class Definition:
                 break
             operands[k] = sources[k] or operands[k]
         if special:
+            if array.dtype.kind != "f":
+                return None
             freeze(primitive.name, operands, inputs, unread)
         node: Node = object.__new__(Node)  # its __init__ would take as long as all the rest
         node.primitive = primitive
@@ -150,7 +145,7 @@ class Primitive(Refusals, Named):
         definition = self.definition
         try:
             y = self.with_static(inputs, operands, static) if static else definition.function(*operands)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise self.explained(error, inputs, operands, static) from error
         if cls is None:
             return y
@@ -174,7 +169,7 @@ class UsersPrimitive(Lending, Primitive):
 
     def __call__(self, *inputs: Any, **static: Any) -> Any:
         inputs, static = lent(inputs, static)
-        y = apart(Primitive.__call__(self, *inputs, **static), inputs)
+        y = self.floating(apart(Primitive.__call__(self, *inputs, **static), inputs), inputs)
         if isinstance(y, Variable) and (node := y.node) is not None:
             frame = caller() if package(sys._getframe(1)) in LIBRARIES else sys._getframe(1)
             node.line = frame.f_code, frame.f_lasti

@@ -108,6 +108,7 @@ def matvec(A: Any, x: Any) -> Any:
     >>> mg.matvec(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), [1.0, 1.0])
     tensor([3., 7.])
     """
+    _check_matrix_and_vector("matvec", A, x)
     return squeeze(matmul(A, expand_dims(x, -1)), axis=-1)
 
 
@@ -118,7 +119,14 @@ def vecmat(x: Any, A: Any) -> Any:
     >>> mg.vecmat(mg.tensor([1.0, 1.0]), [[1.0, 2.0], [3.0, 4.0]])
     tensor([4., 6.])
     """
+    _check_matrix_and_vector("vecmat", A, x)
     return squeeze(matmul(expand_dims(x, -2), A), axis=-2)
+
+
+def _check_matrix_and_vector(name: str, A: Any, x: Any) -> None:
+    if np.ndim(A) < 2 or not np.ndim(x):
+        raise ValueError(f"{name}: needs matrices A (..., n, k) and vectors x, got shapes {np.shape(A)} of A "
+                         f"and {np.shape(x)} of x; of vectors alone mg.vecdot is the product")  # fmt: skip
 
 
 @of_two

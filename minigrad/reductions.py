@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Never, overload
 
 import numpy as np
@@ -50,9 +51,10 @@ _recurrence = primitive(
 
 def _cumprod(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
     # y_k = x_k y_(k-1) is such a recurrence; no division, so that zeros are as good as other numbers
-    rows = [reshape(z, (-1,)) if axis is None else moveaxis(z, axis, -1) for z in (g, y, x)]
+    flat = axis is None or not x.shape
+    rows = [reshape(z, (-1,)) if flat else moveaxis(z, axis, -1) for z in (g, y, x)]
     slope = _onward(rows[2], rows[0]) * _before(1.0, rows[1])
-    return reshape(slope, x.shape) if axis is None else moveaxis(slope, -1, axis)
+    return reshape(slope, x.shape) if flat else moveaxis(slope, -1, axis)
 
 
 cumprod = primitive(
@@ -63,13 +65,19 @@ cumprod = primitive(
 )
 
 
-def _gathered(name: str, x: Any, axis: Axis) -> tuple[Any, tuple[int, ...]]:
-    """x with the entries of `axis`, several or all, along one last axis; and where these axes were."""
+def axes_in(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
+    """The axes of an array of so many, several or one or (None) all, counted from the front."""
     axis = watched(axis)
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
-    places = tuple([axis_in(name, k, x.ndim) for k in axes])
+    axes = range(ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
+    places = tuple([axis_in(name, k, ndim) for k in axes])
     if len(set(places)) < len(places):
         raise ValueError(f"{name}: axis={axis!r} names an axis twice")
+    return places
+
+
+def _gathered(name: str, x: Any, axis: Axis) -> tuple[Any, tuple[int, ...]]:
+    """x with the entries of `axis`, several or all, along one last axis; and where these axes were."""
+    places = axes_in(name, axis, x.ndim)
     x = moveaxis(x, places, tuple(range(-len(places), 0)))
     kept = x.shape[: x.ndim - len(places)]
     return reshape(x, (*kept, math.prod(x.shape[len(kept) :]))), places
@@ -77,7 +85,7 @@ def _gathered(name: str, x: Any, axis: Axis) -> tuple[Any, tuple[int, ...]]:
 
 def _prod(g: Any, y: Any, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     # the product of all entries but one's own: of those before it and those after it, without a division
-    rows, places = _gathered("prod", x, axis)
+    rows, places = _gathered("prod", x, axis if x.shape else None)  # NumPy lets a number have an axis 0
     others = cumprod(_before(1.0, rows), -1) * flip(cumprod(_before(1.0, flip(rows, -1)), -1), -1)
     kept = [n for k, n in enumerate(x.shape) if k not in places]
     others = moveaxis(reshape(others, (*kept, *[x.shape[k] for k in places])), tuple(range(-len(places), 0)), places)
@@ -184,7 +192,8 @@ def nansum(x: Any, axis: Axis = None, *, keepdims: bool = False, **unknown: Neve
     """
     if unknown:
         raise not_taken("nansum", unknown, ("axis", "keepdims"))
-    return sum(where(isnan(x), 0.0, x), axis=axis, keepdims=keepdims)
+    x = array(x)
+    return sum(where(isnan(x), 0.0, x) if x.dtype.kind == "f" else x, axis=axis, keepdims=keepdims)
 
 
 @overload
@@ -271,7 +280,8 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 
 
 def _end(part: Any, x: Any, axis: int) -> Any:
-    part = part if hasattr(part, "dtype") else np.asarray(watched(part), x.dtype)
+    if not hasattr(part, "dtype"):
+        part = np.asarray(watched(part), x.dtype if x.dtype.kind == "f" else None)
     return part if part.ndim else broadcast_to(part, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .callers import user_line
 from .derivation import being_differentiated, running
-from .messages import MASKABLE, check_operand, check_unmasked, explained, lost, not_taken, numpy_name
+from .messages import MASKABLE, check_operand, check_unmasked, describe, explained, lost, not_taken, numpy_name
 from .modes import recording
 from .record import Node, Variable
 from .signatures import keywords, most_inputs
@@ -29,6 +29,7 @@ class Refusals:
     function: Any
     name: str
     definition: Any
+    differentiable: Any
     rules: Any
     joint: Any
     piecewise_constant: bool
@@ -119,6 +120,17 @@ class Refusals:
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{self.name}: a Tensor holds real numbers or booleans, this would be {array.dtype}")
         return array
+
+    def floating(self, y: Any, inputs: Sequence[Any]) -> Any:
+        """The result y of a user's function; TypeError for integers whose cotangent, an integer as well, is rounded."""
+        if not isinstance(y, Variable) or y._array.dtype.kind == "f" or not self.differentiable or not recording():
+            return y
+        if any([isinstance(x, Variable) and x.node is not None for x in inputs]):
+            raise TypeError(
+                f"{self.name}: the function returned {describe(y)} for an input that requires a gradient, but integers "
+                "and booleans take none; return y.astype(x.dtype), or pass `x.detach()` for a constant result"
+            )
+        return y
 
     def check_differentiable(self, sources: Sequence[Node | None]) -> None:
         """Raise TypeError for an input that requires a gradient and has no rule."""

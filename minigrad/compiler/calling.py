@@ -198,7 +198,7 @@ class Calling(Listing):
         out._array, out.node = y, None
         if not definition.differentiable:
             plain = True
-        elif wanted and recording():
+        elif wanted and recording() and y.dtype.kind == "f":
             out.node = definition.record(p, out, inputs, sources, wanted, arrays, static)
         self.name(out, plain, self.add(kind, reads, plain) if p is not ops.positive else reads[0])
         if self.noted is not None:
@@ -218,7 +218,7 @@ class Calling(Listing):
             self._keep_generator(inputs)
         try:
             y = p.function(*[read_only(x) for x in arrays] if isinstance(p, Lending) else arrays, **static)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise p.explained(error, inputs, arrays, static) from error
         if picked:
             self._check_index(inputs[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -54,3 +55,32 @@ def test_counts_that_are_no_integers_are_refused(count: Any) -> None:
         mg.rot90(square, count)
     with pytest.raises(TypeError, match=f"matrix_power: n must be an integer, got {count!r}"):
         mg.linalg.matrix_power(square, count)
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "mean", "max", "var", "cumsum", "cumprod"])
+@pytest.mark.parametrize("axis", [0, -1])
+def test_a_number_has_an_axis_0_where_numpy_lets_it_have_one(name: str, axis: int) -> None:
+    x = mg.tensor(3.0, requires_grad=True)
+    try:
+        expected = getattr(np, name)(3.0, axis=axis)
+    except np.exceptions.AxisError:
+        with pytest.raises(np.exceptions.AxisError, match=name):
+            getattr(mg, name)(x, axis=axis)
+        return
+    y = getattr(mg, name)(x, axis=axis)
+    assert y.shape == np.shape(expected)
+    y.backward()
+    assert x.grad == 1
+
+
+@pytest.mark.parametrize("ord", [None, 1, "fro"])
+@pytest.mark.parametrize("axis", [(0, 0), (), (0, 1, -3)])
+def test_norms_refuse_axes_that_make_no_vector_or_matrix(ord: Any, axis: Any) -> None:
+    with pytest.raises(ValueError, match=r"^norm: "):
+        mg.linalg.norm(mg.tensor(X), ord, axis)
+
+
+@pytest.mark.parametrize(("name", "x", "y"), [("matvec", X[0, 0], X[0, 0]), ("matvec", X, 3.0), ("vecmat", X, X[0, 0])])
+def test_products_of_a_matrix_and_a_vector_refuse_other_shapes(name: str, x: Any, y: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^{name}: needs matrices A .*{re.escape(str(np.shape(y)))}"):
+        getattr(mg, name)(mg.tensor(x), y)

@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,21 @@ def test_one_no_grad_object_may_be_entered_again_inside_itself() -> None:
             assert not recording()
         assert not recording()
     assert recording()
+
+
+def test_a_mode_without_brackets_says_how_to_write_it() -> None:
+    with pytest.raises(
+        TypeError, match=r"no_grad: takes no arguments, got <function .*; as a decorator .* @mg.no_grad\(\)"
+    ):
+        mg.no_grad(lambda: None)  # type: ignore[call-arg]
+
+
+def test_a_mode_refuses_to_decorate_an_asynchronous_generator() -> None:
+    async def steps() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(TypeError, match=r"detect_anomaly: decorates functions.* `with mg.detect_anomaly\(\):` inside"):
+        mg.detect_anomaly()(steps)
 
 
 def test_as_a_decorator_no_grad_covers_each_call() -> None:

@@ -92,7 +92,8 @@ def test_derivatives_of_sinc_at_0_and_near_it_are_those_of_its_series() -> None:
 def test_large_numbers_have_finite_slopes(dtype: Any) -> None:
     large = float(np.finfo(dtype).max) / 4
     with np.errstate(over="ignore"):
-        assert gradient(mg.arctan, large, dtype) == gradient(mg.arcsinh, large, dtype) == 0  # from x² = ∞
+        assert gradient(mg.arctan, large, dtype) == 0
+    np.testing.assert_allclose(gradient(mg.arcsinh, large, dtype), 1 / large, rtol=1e-6)
     np.testing.assert_allclose(gradient(mg.arccosh, large, dtype), 1 / large, rtol=1e-6)
     np.testing.assert_allclose(gradient(lambda x: mg.hypot(x, x), large, dtype), math.sqrt(2), rtol=1e-6)
     assert gradient(lambda x: mg.arctan2(x, x), large, dtype) == 0
@@ -110,6 +111,24 @@ def test_logarithms_of_sums_of_exponentials_have_exact_slopes_at_extremes(
 ) -> None:
     for a, b, expected in [(x, y, slopes), (y, x, slopes[::-1])]:
         assert [g.item() for g in mg.grad(f, (0, 1))(a, b)] == list(expected)
+
+
+@pytest.mark.parametrize("f", [mg.logaddexp, mg.logaddexp2], ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    ("dtype", "large"), [(np.float16, 3000.0), (np.float16, 100.03), (np.float32, 1e8), (np.float64, -1e17)], ids=str
+)
+def test_equal_numbers_share_the_slope_of_their_sum_of_exponentials_however_large(
+    f: Any, dtype: Any, large: float
+) -> None:
+    x = np.full((), large, dtype)
+    assert [g.item() for g in mg.grad(f, (0, 1))(x, x)] == [0.5, 0.5]
+    second = math.log(2) / 4 if f is mg.logaddexp2 else 1 / 4
+    np.testing.assert_allclose(mg.hessian(lambda z: f(*z))([x, x])[1][1].data, second, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("f", "slope"), [(mg.arctan, 1 / 90001), (mg.arcsinh, 1 / 300)], ids=["arctan", "arcsinh"])
+def test_slopes_of_large_half_floats_do_not_vanish_where_their_square_overflows(f: Any, slope: float) -> None:
+    np.testing.assert_allclose(gradient(f, 300.0, np.float16), slope, rtol=0.01)
 
 
 # --- zeros among factors, NaN among numbers --------------------------------------------------------------------------

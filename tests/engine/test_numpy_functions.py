@@ -219,3 +219,55 @@ def test_reductions_refuse_other_keywords_with_the_word_to_use(name: str) -> Non
         getattr(mg, name)(leaf(X), dim=1)
     with pytest.raises(TypeError, match=rf"{name}: does not take dtype=; convert with x\.astype"):
         getattr(mg, name)(leaf(X), dtype=np.float32)
+
+
+INTEGERS = np.array([[3, -4], [1, 2]])
+#: Calls on integers, which NumPy answers in floating-point numbers, or in integers.
+OF_INTEGERS: dict[str, Any] = {
+    "copysign of unsigned": lambda m, x: m.copysign(x.astype(np.uint8), [-1, 1]),
+    "copysign of a number": lambda m, x: m.copysign(0.5, x),
+    "copysign of booleans": lambda m, x: m.copysign(x > 1, -1),
+    "copysign by a wider sign": lambda m, x: m.copysign(x.astype(np.float32), np.array(-1.0)),
+    "diff that ends in a fraction": lambda m, x: m.diff(x, append=1.5),
+    "nansum": lambda m, x: m.nansum(x, axis=0),
+    "norm of order 0": lambda m, x: m.linalg.norm(x[0], 0),
+    "norm of order -1": lambda m, x: m.linalg.norm(x[0], -1),
+    "norm of columns": lambda m, x: m.linalg.matrix_norm(x, ord=1),
+    "power 0": lambda m, x: m.linalg.matrix_power(x, 0),
+}
+
+
+@pytest.mark.parametrize("call", OF_INTEGERS.values(), ids=OF_INTEGERS)
+def test_integers_give_what_numpy_makes_of_them(call: Any) -> None:
+    expected = call(np, INTEGERS)
+    for y in (call(mg, INTEGERS), call(mg, mg.tensor(INTEGERS))):
+        found = y.data if isinstance(y, Tensor) else np.asarray(y)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == np.asarray(expected).dtype
+
+
+def test_power_0_of_a_matrix_that_is_not_finite_is_the_identity_with_gradient_0() -> None:
+    a = leaf([[np.nan, 1.0], [np.inf, 2.0]])
+    y = mg.linalg.matrix_power(a, 0)
+    np.testing.assert_array_equal(y.data, np.eye(2))
+    (y * 3.0).sum().backward()
+    np.testing.assert_array_equal(a.grad, np.zeros((2, 2)))
+
+
+BY_NAME: dict[str, Any] = {
+    "split": lambda t: np.stack(np.split(ary=t, indices_or_sections=3, axis=1)),
+    "array_split": lambda t: np.array_split(t, indices_or_sections=2, axis=1)[0],
+    "vstack": lambda t: np.vstack(tup=[t, t]),
+    "tile": lambda t: np.tile(A=t, reps=2),
+    "repeat": lambda t: np.repeat(a=t, repeats=2, axis=0),
+    "ravel": lambda t: np.ravel(a=t),
+    "append": lambda t: np.append(arr=t, values=t, axis=0),
+    "take_along_axis": lambda t: np.take_along_axis(arr=t, indices=np.zeros((2, 1), int), axis=1),
+}
+
+
+@pytest.mark.parametrize("call", BY_NAME.values(), ids=BY_NAME)
+def test_arguments_go_by_numpys_names_for_them(call: Any) -> None:
+    y = call(leaf(X))
+    assert isinstance(y, Tensor)
+    np.testing.assert_array_equal(y.data, call(X))

@@ -207,3 +207,37 @@ def test_a_result_that_is_an_array_of_the_users_is_a_copy(part: Any, recorded: b
     if recorded:
         mg.sum(y).backward()
         np.testing.assert_array_equal(x.grad, [2.0, 3.0])
+
+
+FACTORS: dict[str, Callable[[], Any]] = {
+    "dict": lambda: {"k": np.array([2.0, 3.0, 4.0])},
+    "list of dicts": lambda: {"k": [{"k": np.array([2.0, 3.0, 4.0])}, "words"]},
+    "list of several lengths": lambda: [np.array([2.0, 3.0, 4.0]), np.ones(2)],
+    "tuple in a dict": lambda: {"k": (np.array([2.0, 3.0, 4.0]),)},
+}
+
+
+def innermost(x: Any) -> Any:
+    while isinstance(x, (dict, list, tuple)):
+        x = x["k"] if isinstance(x, dict) else x[0]
+    return x
+
+
+@pytest.mark.parametrize("make", FACTORS.values(), ids=FACTORS)
+@pytest.mark.parametrize("named", [False, True])
+def test_arrays_within_an_argument_may_change_after_the_call(make: Any, named: bool) -> None:
+    scaled = mg.primitive(lambda x, o: x * innermost(o), lambda g, y, x, o: g * innermost(o), None, name="scaled")
+    x, factors = leaf(), make()
+    y = scaled(x, o=factors) if named else scaled(x, factors)
+    innermost(factors)[:] = 100.0
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, [[2.0, 3.0, 4.0]] * 2)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_tensor_within_a_dict_that_would_lose_its_gradient_is_refused(named: bool) -> None:
+    values = lambda o: o["k"].data
+    scaled = mg.primitive(lambda x, o: x * values(o), lambda g, y, x, o: g * values(o), None, name="scaled")
+    x, o = leaf(), {"k": leaf()}
+    with pytest.raises(TypeError, match="requires a gradient is given by keyword or inside of a list"):
+        scaled(x, o=o) if named else scaled(x, o)

@@ -96,3 +96,39 @@ def test_a_joint_rule_that_returns_no_sequence_is_refused(found: Any) -> None:
     bad = primitive(lambda x: 2.0 * x, joint=lambda g, y, x: found, name="bad")
     with pytest.raises(ValueError, match=rf"bad: the joint rule returned .*, no sequence, for 1 inputs.*{__file__}"):
         bad(leaf()).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"), [(None, "NoneType None"), (1j, "complex 1j"), ("1", "str '1'"), ({}, "dict {}")], ids=str
+)
+def test_what_a_rule_returns_that_is_no_cotangent_is_shown(returned: Any, told: str) -> None:
+    y = primitive(np.sin, lambda g, y, x: returned, name="bad")(leaf())
+    with pytest.raises(ValueError, match=f"^bad: the rule for input 0 returned {told}, no cotangent"):
+        y.sum().backward()
+
+
+def step(x: Any) -> Any:
+    return x > 1
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.uint8])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_integers_of_a_function_with_rules_are_refused_since_their_cotangent_would_be_rounded(
+    dtype: Any, compiled: bool
+) -> None:
+    straight = primitive(lambda x: step(x).astype(dtype), lambda g, y, x: g, name="straight")
+    gradient = mg.grad(lambda x: (straight(x) * 0.3).sum())
+    name = f"straight: the function returned \\(2,\\) {np.dtype(dtype)} .* return y.astype\\(x.dtype\\)"
+    with pytest.raises(TypeError, match=name):
+        (mg.compile(gradient) if compiled else gradient)(X)
+    assert straight(mg.tensor(X)).dtype == dtype  # nothing is differentiated here
+    through = primitive(lambda x: step(x).astype(x.dtype), lambda g, y, x: g)
+    assert mg.grad(lambda x: (through(x) * 0.3).sum())(X).data.tolist() == [0.3, 0.3]
+
+
+@pytest.mark.parametrize("convert", [lambda x: mg.astype(x, int), lambda x: x.astype(int)], ids=["mg", "method"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_integers_made_of_a_tensor_are_constants(convert: Any, compiled: bool) -> None:
+    assert not convert(leaf()).requires_grad
+    gradient = mg.grad(lambda x: (convert(x) * x * 3).sum())
+    assert (mg.compile(gradient) if compiled else gradient)(X).data.tolist() == [0.0, 6.0]
