@@ -6,10 +6,9 @@ gradients without a word. So would who returns an array twice while the first re
 
 from __future__ import annotations
 
-import functools
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,15 +66,23 @@ def _is_part(x: np.ndarray, arrays: Sequence[Any]) -> bool:
     return any([type(array) is np.ndarray and _owner(array) is owner for array in arrays])
 
 
+_BOX = [object()]
+# The count of references to what a box alone holds, as `sys.getrefcount(box[k])` has it. There is no such number for a
+# variable: from Python 3.14 on, whether the call itself holds the value, too, depends on its place in the function.
+_BOXED = sys.getrefcount(_BOX[0])
+
+
+def shared(box: Sequence[Any], k: int = 0, known: int = 0) -> bool:
+    """Whether anybody holds the array or list `box[k]`, or its memory, besides the box and so many as are known."""
+    if sys.getrefcount(box[k]) > _BOXED + known:
+        return True
+    base = getattr(box[k], "base", None)
+    if type(base) is not np.ndarray or base.base is not None:
+        return base is not None  # memory of no array, whose holders cannot be counted
+    return sys.getrefcount(box[k].base) > _BOXED + 1  # by `base`, here
+
+
 # --- functions --------------------------------------------------------------------------------------------------------
-
-
-def _holders_of_new() -> int:
-    term = np.zeros(1)
-    return sys.getrefcount(term)
-
-
-_OF_NEW = _holders_of_new()  # references to an array that only a variable holds, as this Python counts them
 
 
 def apart(y: Any, inputs: Sequence[Any]) -> Any:
@@ -85,10 +92,9 @@ def apart(y: Any, inputs: Sequence[Any]) -> Any:
     """
     if not isinstance(y, Variable) or hasattr(y, "stands_for"):
         return y
-    owner, node = _owner(y._array), y.node
-    kept = owner is y._array and node is not None and node.value is not None
-    foreign = owner.base is not None  # memory of no array, whose holders cannot be counted
-    if not foreign and sys.getrefcount(owner) - kept <= _OF_NEW + 1:
+    node = y.node
+    by_tensor = 1 + (node is not None and node.value is y._array)
+    if not shared((y._array,), known=by_tensor):
         return y
     if not _is_part(y._array, [x._array for x in inputs if isinstance(x, Variable)]):
         y._array = y._array.copy()
@@ -99,35 +105,44 @@ def apart(y: Any, inputs: Sequence[Any]) -> Any:
 
 # --- rules ------------------------------------------------------------------------------------------------------------
 
-#: What rules have returned, until it is freed, by id and how it was returned: with how many references there were.
-_returned: dict[tuple[int, bool, bool], tuple[weakref.ref[np.ndarray], int]] = {}
+#: What is in use of arrays that rules have returned and hold, by the id of the array that owns the memory.
+_in_use: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
 
 
-def _arrays_of(term: Any) -> Iterator[np.ndarray]:
-    """The arrays in what a rule returned: itself, those of an `At` or a `Product`, those of each input."""
-    if type(term) is np.ndarray:
-        yield term
-    elif isinstance(term, (tuple, list)):
-        for part in term:
-            yield from _arrays_of(part)
+def _followed(parts: Any, operands: Sequence[Any], owners: set[int]) -> Any:
+    """What a rule returned, an `At`, a `Product` or several, with the view of `_view` in place of what is not new."""
+    found: list[Any] = []
+    for k in range(len(parts)):
+        if isinstance(parts[k], (tuple, list)):
+            found.append(_followed(parts[k], operands, owners))
+        else:
+            new = type(parts[k]) is not np.ndarray or not shared(parts, k)
+            found.append(parts[k] if new else _view(parts[k], operands, owners))
+    return found if isinstance(parts, list) else tuple.__new__(type(parts), found)
 
 
-def _check_returned(term: Any, operands: Sequence[Any]) -> None:
-    """Raise ValueError if an array was returned before, and what was returned of it then is still read."""
-    for array in _arrays_of(term):
-        owner = _owner(array)
-        if not owner.flags.writeable or _is_part(array, operands):
-            continue
-        key = id(owner), array is owner, array is term
-        count, before = sys.getrefcount(owner), _returned.get(key)
-        if before is None or before[0]() is not owner:
-            # a weak reference calls `pop(key, itself)` once the array is freed
-            _returned[key] = weakref.ref(owner, functools.partial(_returned.pop, key)), count
-        elif count > before[1]:
-            raise ValueError(
-                f"returned an array {array.shape} that was returned before and is still in use, so that writing into "
-                "it changed another cotangent; return a new array, or a copy"
-            )
+def _view(array: np.ndarray, operands: Sequence[Any], owners: set[int]) -> np.ndarray:
+    """A view that lives as long as anything made of it: its base is a buffer, and so it is itself the base of these.
+
+    Copied instead: memory of no array, and of several arrays of one result that have the same memory, whose `owners`
+    are noted, all but the first.
+
+    Raises:
+        ValueError: if memory of this array was returned before, and is still in use.
+    """
+    owner = _owner(array)
+    if not owner.flags.writeable or _is_part(array, operands):
+        return array
+    if owner.base is not None or id(owner) in owners:
+        return array.copy()
+    if id(owner) in _in_use:
+        raise ValueError(
+            f"returned an array {array.shape} that was returned before and is still in use, so that writing into "
+            "it changed another cotangent; return a new array, or a copy"
+        )
+    owners.add(id(owner))
+    view = _in_use[id(owner)] = np.asarray(array.data)
+    return view
 
 
 def lending(rule: Callable[..., Any] | None) -> Any:
@@ -138,7 +153,7 @@ def lending(rule: Callable[..., Any] | None) -> Any:
     def called(*operands: Any, **static: Any) -> Any:
         views = [read_only(x) if type(x) is np.ndarray else x for x in operands]
         try:
-            term = rule(*views, **{name: read_only(x) for name, x in static.items()})
+            returned: Any = (rule(*views, **{name: read_only(x) for name, x in static.items()}),)
         except (ValueError, TypeError) as error:
             if not _written(error):
                 raise
@@ -146,9 +161,9 @@ def lending(rule: Callable[..., Any] | None) -> Any:
                 f"{error}: a rule must not change its cotangent, the output or an input in place, since others read "
                 "them too; write g = 2 * g, not g *= 2"
             ) from error
-        if type(term) is not np.ndarray or term.base is not None or sys.getrefcount(term) > _OF_NEW:
-            _check_returned(term, views)  # it may not be new
-        return term
+        if type(returned[0]) is not np.ndarray:
+            return _followed(returned, views, set())[0]
+        return _view(returned[0], views, set()) if shared(returned) else returned[0]
 
     called.__wrapped__ = rule  # type: ignore[attr-defined]  # whose text is that of this rule
     return called

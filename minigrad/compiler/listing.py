@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ..callers import user_line
+from ..lending import shared
 from ..primitive import Primitive
 from ..record import Variable
 from ..tensor import Tensor
@@ -32,17 +32,9 @@ def contents(x: Any) -> Any:
     return (type(x), *map(contents, x)) if isinstance(x, (list, tuple)) else identity(x)
 
 
-def _of_others(settings: Iterable[tuple[Any, Any]], alone: int) -> list[tuple[Any, Any]]:
-    """Those that more than the settings hold, or that hold or are parts of others: the rest can change no more."""
-    return [(x, held) for x, held in settings if sys.getrefcount(x) > alone or not _is_whole(x)]
-
-
-def _is_whole(x: Any) -> bool:
-    return x.base is None if isinstance(x, np.ndarray) else all([type(part) in (int, float, bool) for part in x])
-
-
-# the count of references to what the settings alone hold
-_ALONE = next(n for n in range(9) if not _of_others({0: ([], ())}.values(), n))
+def _is_flat(x: Any) -> bool:
+    """Whether a list holds numbers alone, or this is an array."""
+    return isinstance(x, np.ndarray) or all([type(part) in (int, float, bool) for part in x])
 
 
 class Listing:
@@ -178,7 +170,8 @@ class Listing:
 
     def lasting_settings(self) -> list[tuple[Any, Any]]:
         """Those that others may change and the function itself did not, with what they held."""
-        return [(x, held) for x, held in _of_others(self.settings.values(), _ALONE) if contents(x) == held]
+        of_others = [pair for pair in self.settings.values() if shared(pair) or not _is_flat(pair[0])]
+        return [(x, held) for x, held in of_others if contents(x) == held]
 
     def follow_copies(self) -> None:
         """Have the program read arrays again that tensors were made of, but for those that the function changed."""
