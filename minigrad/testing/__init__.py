@@ -10,8 +10,8 @@ Where to read: `differences` (slopes of any function, with their error), `proble
 `comparison` (rule against differences), `derivative` and `structure` (shape, dtype, purity, linearity, copies of the
 inputs), `recorded` (functions of Tensors), `blame` (who is at fault), `check`, `plain`, `primitives`; `unrolled`,
 `contract` and `cell` for cells; `sameness` and `suspects` (where two networks part, and why); `report`, `reproduction`
-and `written` (what a failure says); `grid`, `strategies`, `given`; `mutation` (wrong rules), `mutate` (the command that
-tries them on a suite).
+and `written` (what a failure says); `grid`, `strategies`, `recurrent`, `given`; `mutation` (wrong rules), `mutate` (the
+command that tries them on a suite).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -27,21 +27,18 @@ from .sameness import DifferenceError, same
 
 if TYPE_CHECKING:
     from .given import given_grad
+    from .recurrent import CellCase, Padded, cells, sequences
     from .strategies import (
-        CellCase,
-        Padded,
         arrays,
         away_from,
         axes_of,
         axis_of,
         broadcastable,
         broadcastable_shapes,
-        cells,
         indices_of,
         integers_within,
         matmul_operands,
         probabilities,
-        sequences,
         shapes,
         tensors,
         well_separated,
@@ -85,6 +82,6 @@ def __getattr__(name: str) -> Any:
     """The names that need hypothesis, imported when they are asked for: the checkers work without it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import given, strategies
+    from . import given, recurrent, strategies
 
-    return getattr(given if name == "given_grad" else strategies, name)
+    return next(getattr(module, name) for module in (given, recurrent, strategies) if name in vars(module))

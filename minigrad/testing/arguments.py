@@ -32,7 +32,7 @@ def options_of(
     ):
         if value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
-    if not _is_whole(order) or order < 1:
+    if not is_whole(order) or order < 1:
         raise ValueError(f"order must be an integer of at least 1, got {order!r}")
     for what, number in (("rtol", rtol), ("atol", atol), ("eps", 1.0 if eps is None else eps)):
         check_number(what, number)
@@ -44,7 +44,20 @@ def options_of(
         raise ValueError(f"atol must be a finite number of at least 0, got {atol!r}")
     if eps is not None and not 0 < eps < math.inf:
         raise ValueError(f"eps must be a positive number, got {eps!r}")
+    check_flag("copies", copies)
     return Options(rtol, atol, eps, mode, on_kink, bool(copies))
+
+
+def generator(seed: Any) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed must be an integer of at least 0, got {seed!r}") from None
+
+
+def check_flag(name: str, value: Any) -> None:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
 def check_number(name: str, value: Any) -> None:
@@ -63,7 +76,7 @@ def chosen_inputs(name: str, inputs: Sequence[Any], wrt: Sequence[int] | None) -
     for k, x in enumerate(inputs):
         for leaf in tree_leaves(x):
             check_unmasked(f"{name}: input {k}", leaf)
-    if wrt is not None and not (isinstance(wrt, Sequence) and all(map(_is_whole, wrt))):
+    if wrt is not None and not (isinstance(wrt, Sequence) and all(map(is_whole, wrt))):
         raise TypeError(f"{name}: wrt must be a sequence of positions of inputs, as (0,), got {wrt!r}")
     chosen = list(range(len(inputs)) if wrt is None else wrt)
     if not chosen:
@@ -75,7 +88,7 @@ def chosen_inputs(name: str, inputs: Sequence[Any], wrt: Sequence[int] | None) -
     return sorted({k % len(inputs) for k in chosen})
 
 
-def _is_whole(k: Any) -> bool:
+def is_whole(k: Any) -> bool:
     return isinstance(k, (int, np.integer)) and not isinstance(k, bool)
 
 

@@ -17,7 +17,7 @@ from ..messages import check_unmasked
 from ..record import Variable
 from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
-from .arguments import changed, check_number, options_of
+from .arguments import changed, check_flag, generator, is_whole, options_of
 from .calls_of_cells import call, check_signature, described, shown
 from .check import check_tensors
 from .contract import Contract
@@ -84,7 +84,9 @@ def check_cell(
         >>> check_cell(lambda I, H: nn.GRUCell(I, H, rng=0, dtype=np.float64))
     """
     options = options_of(order, rtol, on_kink=on_kink, copies=copies)
-    rng = np.random.default_rng(seed)
+    if integers is not None:
+        check_flag("check_cell: integers", integers)
+    rng = generator(seed)
     a_cell = not isinstance(factory, type) and hasattr(factory, "step")
     if a_cell or not callable(factory):
         which = ", which is one" if a_cell else ""
@@ -144,7 +146,8 @@ def check_cell(
 
 
 def _at_least(least: int, name: str, value: int) -> int:
-    check_number(f"check_cell: {name}", value)
+    if not is_whole(value):
+        raise TypeError(f"check_cell: {name} must be an integer, got {value!r}")
     if value < least:
         raise ValueError(f"check_cell: {name} must be at least {least}, got {value}")
     return value

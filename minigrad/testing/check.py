@@ -10,7 +10,7 @@ import numpy as np
 from ..messages import describe
 from ..record import Variable
 from ..tree import flatten
-from .arguments import changed, chosen_inputs, options_of, own_dtype, reject
+from .arguments import changed, chosen_inputs, generator, options_of, own_dtype, reject
 from .blame import Locate, culprit
 from .comparison import Comparison
 from .problem import Arrays, GradientError, KinkError, Options, Problem, random_signs
@@ -128,7 +128,7 @@ def check_tensors(
     locate: Locate | None = None,
 ) -> None:
     """`check_grad` for a function of Tensors only; failures are reported with `reproduce()` and blame."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     function, map, magnitude = f, tensor_map(f), None
     level = 1
     try:

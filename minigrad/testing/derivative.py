@@ -14,7 +14,7 @@ __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 SAME = 1e-10  # two computations of one number agree to this share of the largest term
 
 
-def _differs(a: np.ndarray, b: np.ndarray, tolerance: float | np.ndarray = 0.0) -> tuple[int, ...] | None:
+def differs(a: np.ndarray, b: np.ndarray, tolerance: float | np.ndarray = 0.0) -> tuple[int, ...] | None:
     """The first index at which two arrays of one shape differ by more than rounding; NaN equals NaN."""
     with np.errstate(all="ignore"):
         largest = max(np.max(np.abs(c), initial=0.0, where=np.isfinite(c)) for c in (a, b))
@@ -31,7 +31,7 @@ def check_function_of(problem: Problem) -> None:
     if [y.shape for y in outputs] != [y.shape for y in problem.outputs]:
         raise GradientError("two calls with the same inputs gave outputs of different shapes; does f keep state?")
     for k, (y, before) in enumerate(zip(outputs, problem.outputs)):
-        at = _differs(np.asarray(y, np.float64), before)
+        at = differs(np.asarray(y, np.float64), before)
         if at is not None:
             raise GradientError(
                 f"two calls with the same inputs gave different results, {before[at]:.10g} and {float(y[at]):.10g} at "
@@ -116,10 +116,10 @@ class Derivative:
         floors = [floor * (1.0 if eps == EPS else 0.01) for floor in self.problem.rounding]
         for k, (result, value, floor) in enumerate(zip(results, expected, floors)):
             result = np.asarray(result, np.float64)
-            if _differs(result, value, floor * (eps / EPS)) is None:
+            if differs(result, value, floor * (eps / EPS)) is None:
                 continue
             safety = 100 if eps == EPS else 10
-            index = _differs(result, value, floor * (eps / EPS) + safety * self._sensitivity(eps)[k])
+            index = differs(result, value, floor * (eps / EPS) + safety * self._sensitivity(eps)[k])
             if index is not None:
                 raise self._fault(k, text(f"at index {index}", float(result[index]), float(value[index])))
 
@@ -155,7 +155,7 @@ class Derivative:
             "random, or does it keep state between calls?"
         )
         for k, (again, before) in enumerate(zip(self._pure(self.given, interrupted=True), self.values)):
-            index = _differs(np.asarray(again, np.float64), before)
+            index = differs(np.asarray(again, np.float64), before)
             if index is not None:
                 raise self._fault(k, text.format(f"at index {index}", float(before[index]), float(again[index])))
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..messages import describe
 from ..record import Variable
 from ..tree import flatten, tree_leaves, tree_map
-from .arguments import changed, chosen_inputs, options_of, own_dtype, reject
+from .arguments import changed, chosen_inputs, generator, options_of, own_dtype, reject
 from .comparison import Comparison
 from .problem import Arrays, GradientError, KinkError, Map, Options, Problem, nothing_in
 from .progress import watched
@@ -168,7 +168,7 @@ def check_plain(
         return pushforward if forward else pullback
 
     xs = [np.array(leaf, np.float64) for *_, leaf in places]
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     try:
         with watched(name):
             problem = Problem(Map(value, linearize, forward), xs, [label for _, _, label, _ in places])

@@ -11,7 +11,7 @@ from ..compiler.table import takes_out
 from ..primitive import Primitive
 from ..record import Variable
 from ..tensor import Tensor
-from .arguments import changed, options_of
+from .arguments import changed, generator, options_of
 from .check import check_tensors
 from .problem import Arrays, GradientError, random_signs
 from .progress import watched
@@ -63,7 +63,7 @@ def check_primitive(
         raise TypeError(f"check_primitive: {p.name} has no rule for any of these inputs that is floating-point")
     for k in places:
         values[k] = np.array(values[k], np.float64)
-    case = _Case(p, values, places, static, np.random.default_rng(seed))
+    case = _Case(p, values, places, static, generator(seed))
     options = options_of(order, on_kink=on_kink, copies=copies)
     given = static | changed(options, order=(order, 2), seed=(seed, 0))
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..modes import no_grad
 from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
+from .arguments import generator
 from .suspects import Suspect, check_biases, check_numbers, combinations, gates_of, suspects
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
@@ -133,7 +134,7 @@ def _taken(theirs: Callable[..., Any]) -> tuple[str, ...]:
 def _cases(
     ours: Any, first: Any, takes: Sequence[str], I: int | None, T: int, B: int, min_length: int, seed: int
 ) -> Iterator[_Case]:
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     width = I if I is not None else getattr(first, "I", None)
     if width is None:
         raise TypeError(f"same: {_name(first)} does not say how wide its inputs are; pass I=")

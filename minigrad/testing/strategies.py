@@ -1,4 +1,4 @@
-"""Hypothesis strategies for gradient tests: arrays, shapes, axes, indices and sequences to try a derivative on.
+"""Hypothesis strategies for gradient tests: arrays, shapes, axes and indices to try a derivative on.
 
 Values are multiples of 0.01, a few units large: finite differences converge, and a counterexample is short to read.
 They shrink to few axes, few entries, and values near 0.
@@ -7,15 +7,13 @@ They shrink to few axes, few entries, and values near 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..tensor import Tensor
-from ..tree import tree_map
-from .arguments import check_gap, check_number
-from .cell import named_parameters
+from .arguments import check_gap, check_number, is_whole
 
 try:
     from hypothesis import strategies as st
@@ -25,7 +23,7 @@ except ImportError as error:  # pragma: no cover
         "minigrad.testing's strategies and given_grad need the package hypothesis: pip install hypothesis"
     ) from error
 
-from .grid import GRAIN, Shape, free, made
+from .grid import Shape, free, grid, made, shape_of
 
 Shapes = Shape | st.SearchStrategy[Shape]
 
@@ -57,18 +55,17 @@ def arrays(
     Args:
         shape: of the array, or a strategy for it; `shapes()` by default.
         low, high: bounds, both included.
-        dtype: of the array.
+        dtype: of the array; of integers or booleans it has those that lie in [low, high].
 
     Raises:
-        ValueError: if no multiple of 0.01 lies in [low, high].
+        TypeError: if a bound or the shape is none, or the dtype is not one of real numbers.
+        ValueError: if no multiple of 0.01 lies in [low, high], or a bound beyond what the dtype holds.
 
     >>> hypothesis.find(arrays((3,)), lambda x: x.min() > 0.5)
     array([0.51, 0.51, 0.51])
     """
-    least, most = math.ceil(low * GRAIN), math.floor(high * GRAIN)
-    if least > most:
-        raise ValueError(f"arrays: low = {low} and high = {high} hold no multiple of 1/{GRAIN} between them")
-    return made(_shaped(shape), st.integers(least, most), lambda k: np.asarray(k / GRAIN, dtype))
+    numbers = grid("arrays", low, high, dtype)
+    return made(_shaped(shape), st.integers(numbers.least, numbers.most), numbers.values)
 
 
 def tensors(
@@ -232,21 +229,30 @@ def away_from(
     """Arrays with no entry nearer than `gap` to any of the kinks (or poles).
 
     Raises:
-        ValueError: if the kinks leave no room in [low, high].
+        TypeError, ValueError: as `arrays`; if a kink is no finite number, or they leave no room in [low, high].
 
     >>> float(abs(hypothesis.find(away_from(0.0, (2,), gap=0.5), lambda x: True)).min())
     0.5
     """
     check_gap("away_from", gap)
-    entries = free(tuple(np.ravel(kinks).tolist()), gap, low, high)
-    return made(_shaped(shape), entries, lambda k: np.asarray(k / GRAIN, dtype))
+    places = np.ravel(kinks).tolist()
+    for kink in places:
+        check_number("away_from: kinks", kink)
+        if not math.isfinite(kink):
+            raise ValueError(f"away_from: kinks must be finite numbers, got {kink}")
+    numbers = grid("away_from", low, high, dtype)
+    entries = free(tuple(places), gap, numbers)
+    if entries is None:
+        raise ValueError(f"away_from: kinks {places} with gap {gap} leave no room in [{low}, {high}]")
+    return made(_shaped(shape), entries, numbers.values)
 
 
 def probabilities(shape: Shapes | None = None, axis: int = -1, least: float = 0.01) -> st.SearchStrategy[np.ndarray]:
     """Arrays of entries of `least` or more that sum to 1 along `axis`.
 
     Raises:
-        ValueError: if `least` is too large for the size of the axis.
+        TypeError: if `axis` is no integer.
+        ValueError: if there is no such axis, or `least` is too large for its size.
 
     >>> hypothesis.find(probabilities((2,)), lambda p: True)
     array([0.5, 0.5])
@@ -255,7 +261,12 @@ def probabilities(shape: Shapes | None = None, axis: int = -1, least: float = 0.
     if not 0 <= least < 1:
         raise ValueError(f"probabilities: least must lie within [0, 1), got {least}")
 
+    if not is_whole(axis):
+        raise TypeError(f"probabilities: axis must be an integer, got {axis!r}")
+
     def normalised(w: np.ndarray) -> np.ndarray:
+        if not -w.ndim <= axis < w.ndim:
+            raise ValueError(f"probabilities: shape {w.shape} has no axis {axis}")
         n = w.shape[axis]
         if least * n >= 1:
             raise ValueError(f"probabilities: {n} entries of least = {least} sum to more than 1")
@@ -264,82 +275,7 @@ def probabilities(shape: Shapes | None = None, axis: int = -1, least: float = 0.
     return made(shapes(min_dims=1) if shape is None else _shaped(shape), st.integers(1, 9), normalised)
 
 
-# --- recurrent networks ----------------------------------------------------------------------------------------------
-
-
-class Padded(NamedTuple):
-    """A batch of sequences: `xs` (T, B, I), and `lengths` (B,), of which the longest is T. Padding holds any values.
-
-    >>> batch = hypothesis.find(sequences(), lambda batch: True)
-    >>> batch.xs.shape, batch.lengths
-    ((1, 2, 1), array([1, 1]))
-    """
-
-    xs: np.ndarray
-    lengths: np.ndarray
-
-
-@st.composite
-def sequences(
-    draw: Any,
-    lengths: st.SearchStrategy[int] | None = None,
-    batch: st.SearchStrategy[int] | None = None,
-    features: st.SearchStrategy[int] | None = None,
-) -> Padded:
-    """Batches of sequences of different lengths, padded: `Padded(xs, lengths)`.
-
-    Args:
-        lengths: of each sequence, 1 to 5 by default; `st.just(T)` for sequences of one length.
-        batch: how many sequences, 2 or 3 by default.
-        features: the size I of each x[t], 1 to 3 by default.
-
-    >>> @given_grad(batch=sequences(lengths=hypothesis.strategies.just(2)))
-    ... def test_sum_over_time(batch):
-    ...     return mg.sum(batch.xs, axis=0)
-    >>> test_sum_over_time()
-    """
-    B = draw(st.integers(2, 3) if batch is None else batch)
-    drawn = draw(st.lists(st.integers(1, 5) if lengths is None else lengths, min_size=B, max_size=B))
-    I = draw(st.integers(1, 3) if features is None else features)
-    return Padded(draw(arrays((max(drawn, default=0), B, I))), np.array(drawn, np.int64))
-
-
-class CellCase(NamedTuple):
-    """A cell with float64 parameters, a sequence `xs` (T, B, I), and a state to start from.
-
-    >>> case = hypothesis.find(cells(lambda I, H: nn.RNNCell(I, H, rng=0)), lambda case: True)
-    >>> case.cell(case.xs[0], case.state)[0].shape == case.state.shape
-    True
-    """
-
-    cell: Any
-    xs: np.ndarray
-    state: Any
-
-
-@st.composite
-def cells(draw: Any, factory: Callable[[int, int], Any]) -> CellCase:
-    """Cells that `factory(I, H)` makes, with random weights, a sequence and a state: `CellCase(cell, xs, state)`.
-
-    I and H differ, T >= 3 and B >= 2, and no weight is symmetric or diagonal: a transposed matrix, a wrong order of
-    products, or rows that mix cannot hide.
-
-    >>> cell, xs, state = hypothesis.find(cells(lambda I, H: nn.LSTMCell(I, H, rng=0)), lambda case: True)
-    >>> len(xs) >= 3, len(state)
-    (True, 2)
-    """
-    I, H = draw(st.sampled_from([(1, 2), (2, 1), (2, 3), (3, 2)]))
-    T, B = draw(st.integers(3, 4)), draw(st.integers(2, 3))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    cell = factory(I, H)
-    for p in named_parameters(cell).values():
-        p.data = rng.uniform(-1, 1, p.shape)
-    xs = draw(arrays((T, B, I)))
-    state = tree_map(lambda s: Tensor(rng.uniform(-1, 1, s.shape)), cell.initial_state(B))
-    return CellCase(cell, xs, state)
-
-
 def _shaped(shape: Shapes | None) -> st.SearchStrategy[Shape]:
     if shape is None:
         return shapes()
-    return shape if isinstance(shape, st.SearchStrategy) else st.just(tuple(shape))
+    return shape if isinstance(shape, st.SearchStrategy) else st.just(shape_of(shape))

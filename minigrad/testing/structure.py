@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .derivative import Derivative, check_function_of
+from .derivative import Derivative, check_function_of, differs
 from .differences import EPS
-from .problem import Arrays, GradientError, Problem, equal_pairs
+from .problem import Arrays, GradientError, Problem, equal_pairs, nudged
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -80,6 +80,8 @@ class _Copied(Derivative):
         for name, layout in layouts.items():
             if all(x.size < 2 for x in arrays) or (name == "column-major" and all(x.ndim < 2 for x in arrays)):
                 continue
+            if self.problem.order == 1:
+                self._check_same_values(layout, name)
             self._expect(
                 self._derivative_of([layout(x) for x in self.problem.inputs], [layout(g) for g in self.given], name),
                 self.values,
@@ -88,6 +90,23 @@ class _Copied(Derivative):
                 ),
                 EPS,
             )
+
+    def _check_same_values(self, layout: Callable[[np.ndarray], np.ndarray], name: str) -> None:
+        """The function's own results are the same for copies of another layout, if it takes them."""
+        p = self.problem
+        try:
+            found = [np.asarray(y, np.float64) for y in p.map.value([layout(x) for x in p.inputs])]
+        except Exception:
+            return
+        for k, (y, expected) in enumerate(zip(found, p.outputs)):
+            if y.shape == expected.shape and differs(y, expected) is not None:
+                near = [p.map.value([nudged(x, 2 * EPS, self.rng) for x in p.inputs])[k] for _ in range(3)]
+                at = differs(y, expected, 100 * np.max(np.abs(np.array(near) - expected), initial=0.0))
+                if at is not None:
+                    raise GradientError(
+                        f"at index {at} output {k} of the function is {expected[at]:.10g}, and for {name} copies of "
+                        f"the inputs {y[at]:.10g}; does it read their memory as it lies?"
+                    )
 
     def check_one_array_twice(self) -> None:
         """The derivative for one array in the places of two inputs is that for two equal arrays."""

@@ -193,3 +193,20 @@ def test_one_array_or_tensor_is_tried_as_any_two_of_three_inputs(pair: tuple[int
     one = "it" if 2 in pair else "input 1"
     with pytest.raises(GradientError, match=f"input 2, .* the same tensor for {one} and for input {pair[0]}, "):
         check_grad(product, X, X + 1, X + 2)
+
+
+def test_a_function_whose_results_depend_on_the_layout_of_its_inputs_is_rejected() -> None:
+    flat = lambda x: x.ravel("K") * np.arange(6.0)
+    pullback = lambda g, x: (g * np.arange(6.0)).reshape(x.shape)
+    check_vjp(flat, pullback, X, copies=False)
+    with pytest.raises(GradientError, match=r"output 0 of the function is .* for column-major copies of the inputs"):
+        check_vjp(flat, pullback, X)
+    lies = mg.primitive(lambda x: np.sin(x if x.flags.forc else 2 * x), lambda g, y, x: g * mg.cos(x), name="lies")
+    with pytest.raises(GradientError, match="for strided copies of the inputs"):
+        check_primitive(lies, X)
+
+
+def test_the_order_of_a_sum_is_no_fault() -> None:
+    x = np.random.default_rng(0).standard_normal((40, 30)) * 1e8
+    x[0, 0] -= x.sum()  # what is left is rounding alone, and another sum for another layout
+    check_vjp(np.sum, lambda g, x: np.full(x.shape, g), x)
