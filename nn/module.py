@@ -168,7 +168,7 @@ class Module:
         own = dict(self._named(_SAVED))
         faults = [f"missing: {name} {p.shape} {p.dtype}" for name, p in own.items() if name not in state]
         for name, value in state.items():
-            found = np.asarray(value.data if isinstance(value, mg.Tensor) else array(value))
+            found = native(np.asarray(value.data if isinstance(value, mg.Tensor) else array(value)))
             if name not in own:
                 faults.append(f"unexpected: {name} {found.shape} {found.dtype}")
             elif (found.shape, found.dtype) != (own[name].shape, own[name].dtype):
@@ -220,6 +220,11 @@ def array(x: Any) -> Any:
             "padded sequences, or ignore_index=value for targets that do not count"
         )
     return np.asarray(mg.watched(x))
+
+
+def native(a: np.ndarray) -> np.ndarray:
+    """a in the byte order of the machine, as the data of a Tensor are: files and other tools may have the other one."""
+    return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
 
 
 def examined(look: Any, *inputs: Any) -> Any:

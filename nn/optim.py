@@ -13,7 +13,7 @@ import numpy as np
 
 import minigrad as mg
 
-from .module import check_mapping
+from .module import check_mapping, native
 from .options import Entry, Group, flag, options_of, rate_or_schedule, read_groups, schedules_in, within
 from .schedules import Schedule
 from .words import OF_OPTIMIZERS, check_keywords, is_ours, missing_of
@@ -277,7 +277,7 @@ class Optimizer:
         faults = [f"missing: {name}" for name in own if name not in state]
         faults += [f"unexpected: {name}" for name in state if name not in own]
         for name in own.keys() & state.keys():
-            found, wanted = np.asarray(state[name]), own[name]
+            found, wanted = native(np.asarray(state[name])), own[name]
             if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
                 faults.append(
                     f"mismatched: {name} is {found.shape} {found.dtype}, "

@@ -63,7 +63,24 @@ def scan(
     if reverse:
         outputs.reverse()
         states.reverse()
-    return mg.stack(outputs), state, mg.tree_map(lambda *s: mg.stack(s), *states) if keep else None
+    return _stacked(cell, start, outputs, active), state, mg.tree_map(lambda *s: mg.stack(s), *states) if keep else None
+
+
+def _stacked(cell: Cell, start: int, outputs: list[Any], active: Any) -> Any:
+    """The outputs (T, B, ...); with lengths, which choose among rows, they must have these."""
+    try:
+        ys = mg.stack(outputs)
+    except ValueError as error:
+        shapes = [y.shape for y in outputs]
+        t = next((t for t, shape in enumerate(shapes) if shape != shapes[0]), None)
+        if t is None:
+            raise
+        raise ValueError(f"{cell.name}: all steps must return outputs of one shape, step {start} returned {shapes[0]} "
+                         f"and step {start + t} {shapes[t]}") from error  # fmt: skip
+    if active is not None and ys.shape[:2] != active.shape:
+        raise ValueError(f"{cell.name}: with lengths= an output must have the batch of {active.shape[1]} along its "
+                         f"first axis, this one has shape {ys.shape[1:]}")  # fmt: skip
+    return ys
 
 
 def _tapped(output: Any, new: State, taps: Any) -> tuple[Any, State]:

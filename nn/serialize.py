@@ -19,7 +19,7 @@ import numpy as np
 
 import minigrad as mg
 
-from .module import Module, array
+from .module import Module, array, native
 
 METADATA = "__metadata__.json"
 _CHECKSUM = "__crc32__"
@@ -58,7 +58,7 @@ def save(path: str | os.PathLike[str], arrays: Any, metadata: Mapping[str, str] 
     for name, value in _named(arrays, ""):
         if name in plain:
             raise ValueError(f"save: two arrays have the name {name!r}")
-        plain[name] = np.array(array(value), order="C")
+        plain[name] = native(np.array(array(value), order="C"))
     for name, a in plain.items():
         if a.dtype.hasobject:
             raise ValueError(
@@ -175,7 +175,7 @@ def _from_npy(raw: bytes) -> np.ndarray:
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(raw) - stream.tell():
         raise ValueError(f"an array is declared as {shape} {dtype}, but has {len(raw) - stream.tell()} bytes")
     stream.seek(0)
-    return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+    return native(np.lib.format.read_array(stream, allow_pickle=False))
 
 
 def _checksum(arrays: dict[str, np.ndarray], text: dict[str, str]) -> str:

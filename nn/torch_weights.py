@@ -26,7 +26,7 @@ from .conv import Conv2d
 from .convert.modules import read, to_tool
 from .convert.table import find
 from .layers import Embedding, LayerNorm, Linear
-from .module import Module
+from .module import Module, native
 from .protocol import Cell
 from .recurrent import Recurrent
 from .variants import IRNNCell, ProjectedLSTMCell
@@ -153,7 +153,7 @@ def _filled(**entries: Any) -> Arrays:
 def _array(value: Any) -> np.ndarray:
     if isinstance(value, mg.Tensor):
         return value.data
-    return np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+    return native(np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value))
 
 
 def _kind(arrays: Arrays) -> str:

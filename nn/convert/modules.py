@@ -9,7 +9,7 @@ import numpy as np
 
 import minigrad as mg
 
-from ..module import Module
+from ..module import Module, native
 from ..protocol import Cell
 from ..recurrent import Recurrent
 from . import table
@@ -163,7 +163,7 @@ def _array(name: str, value: Any) -> np.ndarray:
     for method in ("detach", "cpu", "numpy", "asnumpy"):
         if not isinstance(value, np.ndarray) and hasattr(value, method):
             value = getattr(value, method)()
-    a = np.asarray(value)
+    a = native(np.asarray(value))
     if a.dtype.kind != "f":
         raise ValueError(f"nn.convert: {name!r} is {a.dtype}, weights must be of a floating-point dtype of NumPy's")
     return a

@@ -186,3 +186,24 @@ def test_returned_states_are_those_after_each_step(kind: Any, options: Any, leng
     top = [mg.tree_leaves(s)[0].data for s in states[-net.directions :]]  # h is the output
     outputs = np.concatenate(top, axis=-1) * (ys.data != 0)
     np.testing.assert_array_equal(ys.data, outputs)
+
+
+@pytest.mark.parametrize("rows", [0, 1, slice(0, 1)], ids=str)
+def test_an_output_without_the_batch_is_refused_with_lengths_and_not_spread_over_it(rows: Any) -> None:
+    cell = nn.FunctionCell(lambda x, h: (h[rows], h), initial_state=lambda B: mg.tensor(np.zeros((B, 4))))
+    xs = np.ones((3, 2, 4))
+    nn.Recurrent(cell)(xs)
+    for options in ({}, {"checkpoint": 2}):
+        with pytest.raises(ValueError, match=r"an output must have the batch of 2 along its first axis, .* shape"):
+            nn.Recurrent(cell, **options)(xs, lengths=[2, 3])
+
+
+def test_outputs_of_different_shapes_are_refused_by_the_cells_name_and_the_steps() -> None:
+    class Growing(nn.Cell):
+        H = 4
+
+        def step(self, x: Any, h: Any, t: int) -> Any:
+            return h[:, : 1 + t // 2], h
+
+    with pytest.raises(ValueError, match=r"Growing: .* one shape, step 0 returned \(2, 1\) and step 2 \(2, 2\)"):
+        nn.Recurrent(Growing())(np.ones((3, 2, 4)))

@@ -261,3 +261,31 @@ def test_a_saved_file_has_the_permissions_of_any_new_file(suffix: str, tmp_path:
     nn.save(tmp_path / f"a{suffix}", {})
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", f"a{suffix}")]
     assert modes[0] == modes[1]
+
+
+@each_format
+def test_numbers_of_the_other_byte_order_are_saved_and_loaded_as_the_machines_own(tmp_path: Path, suffix: str) -> None:
+    arrays = {"W": np.array([1.5, 2.0], ">f4"), "k": np.array([[1, 2]], ">i8"), "s": np.array(3.0, "<f8")}
+    nn.save(tmp_path / f"a{suffix}", arrays)
+    found, _ = nn.load(tmp_path / f"a{suffix}")
+    assert {name: (a.dtype, a.tolist()) for name, a in found.items()} == {
+        "W": (np.dtype(np.float32), [1.5, 2.0]),
+        "k": (np.dtype(np.int64), [[1, 2]]),
+        "s": (np.dtype(np.float64), 3.0),
+    }
+
+
+def test_weights_and_states_of_the_other_byte_order_are_taken() -> None:
+    def swapped(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: a.astype(a.dtype.newbyteorder()) for name, a in state.items()}
+
+    net, other = nn.Linear(3, 2, rng=0), nn.Linear(3, 2, rng=1)
+    other.load_state_dict(swapped(net.state_dict()))
+    assert np.array_equal(other.W.data, net.W.data)
+    assert nn.from_torch(swapped(nn.to_torch(net))).W.dtype == np.float32
+    net(np.ones((1, 3), "f")).sum().backward()
+    optimizer = nn.Adam(net.parameters())
+    optimizer.step()
+    resumed = nn.Adam(other.parameters())
+    resumed.load_state_dict(swapped(optimizer.state_dict()))
+    assert same(resumed.state_dict(), optimizer.state_dict())
