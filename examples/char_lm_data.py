@@ -16,7 +16,9 @@ from .common import UserError, number
 
 
 def read_text(names: Sequence[str]) -> str:
-    """The texts of some files (- is standard input), or Python's own language reference, about 465 000 characters.
+    """The texts of some files (- is standard input), or Python's own language reference.
+
+    That has 465 000 characters in Python 3.11, 599 000 in 3.14.
 
     Raises:
         UserError: if a file cannot be read, is empty or not UTF-8.
