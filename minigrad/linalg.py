@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from . import products
+from .axes import axes_in, integer
 from .composed import of_one, of_two
 from .determinants import det as det
 from .determinants import inv as inv
@@ -27,7 +28,6 @@ from .products import vecdot as vecdot
 from .rearrange import array
 from .rearrange import diagonal as _diagonal
 from .record import Variable
-from .reductions import axes_in
 from .reductions import norm as _euclidean
 from .shapes import astype, concatenate, expand_dims, flip, getitem, moveaxis, reshape, squeeze, swapaxes, tril
 
@@ -95,9 +95,8 @@ def matrix_power(a: Any, n: int) -> Any:
     tensor([[1., 3.],
             [0., 1.]])
     """
-    if not hasattr(n, "__index__") or np.ndim(n):
-        raise TypeError(f"matrix_power: n must be an integer, got {n!r}")
-    a, n = (inv(a), -n) if (n := watched(n).__index__()) < 0 else (array(a), n)
+    n = integer("matrix_power", "n", n)
+    a, n = (inv(a), -n) if n < 0 else (array(a), n)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise ValueError(f"matrix_power: needs square matrices, got shape {a.shape}")
     y = where(np.zeros(a.shape, bool), a, np.eye(a.shape[-1], dtype=a.dtype)) if n == 0 else None

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from .axes import axis_in, integer
 from .composed import of_one, of_two
 from .interpretation import watched
 from .ops import matmul, multiply, sum
 from .primitive import primitive
 from .rearrange import array, diagonal, ravel
-from .shapes import axis_in, expand_dims, flip, moveaxis, reshape, squeeze, transpose
+from .shapes import expand_dims, flip, moveaxis, reshape, squeeze, transpose
 
 __all__ = ["convolve", "dot", "inner", "kron", "matvec", "outer", "tensordot", "trace", "vdot", "vecdot", "vecmat"]
 
@@ -28,7 +29,8 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     tensor(10.)
     """
     a, b, axes = array(a), array(b), watched(axes)
-    if isinstance(axes, (int, np.integer)):
+    if not isinstance(axes, (tuple, list)) and not np.ndim(axes):
+        axes = integer("tensordot", "axes", axes)
         if not 0 <= axes <= min(a.ndim, b.ndim):
             raise ValueError(f"tensordot: there are no {axes} axes to sum over in shapes {a.shape} and {b.shape}")
         axes = range(a.ndim - axes, a.ndim), range(axes)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from .axes import axis_in, integer
 from .composed import of_each, of_one, of_sequence, of_two
 from .interpretation import watched
 from .messages import check_unmasked
 from .ops import argsort
 from .primitive import primitive
 from .record import Variable
-from .shapes import axis_in, broadcast_to, concatenate, expand_dims, getitem, moveaxis, place, reshape, split, take
+from .shapes import broadcast_to, concatenate, expand_dims, getitem, moveaxis, place, reshape, split, take
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -120,7 +121,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     >>> mg.diagonal(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), 1)
     tensor([2.])
     """
-    x, offset = array(x), watched(offset)
+    x, offset = array(x), integer("diagonal", "offset", offset)
     if x.ndim < 2 or axis_in("diagonal", axis1, x.ndim) == axis_in("diagonal", axis2, x.ndim):
         raise ValueError(f"diagonal: needs two different axes, got {axis1} and {axis2} of shape {x.shape}")
     x = moveaxis(x, (axis1, axis2), (-2, -1))
@@ -139,7 +140,7 @@ def diag(x: Any, k: int = 0) -> Any:
     tensor([[1., 0.],
             [0., 2.]])
     """
-    x, k = array(x), watched(k)
+    x, k = array(x), integer("diag", "k", k)
     if x.ndim == 2:
         return diagonal(x, k)
     if x.ndim != 1:
@@ -259,7 +260,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     n = x.shape[axis]
     if np.size(watched(repeats)) != 1:
         return take(x, np.repeat(np.arange(n), repeats), axis)
-    times = int(np.reshape(repeats, ()))
+    times = integer("repeat", "repeats", repeats if not np.ndim(repeats) else np.reshape(repeats, ()))
     if times < 0:
         raise ValueError(f"repeat: repeats must not be negative, got {times}")
     before, after = x.shape[:axis], x.shape[axis + 1 :]
@@ -276,7 +277,7 @@ def tile(x: Any, reps: int | Sequence[int]) -> Any:
             [1., 2., 1., 2.]])
     """
     x = array(x)
-    times = tuple(np.atleast_1d(watched(reps)).tolist())
+    times = tuple([integer("tile", "reps", n) for n in (watched(reps) if np.ndim(reps) else (reps,))])
     ndim = max(len(times), x.ndim)
     shape, times = (1,) * (ndim - x.ndim) + x.shape, (1,) * (ndim - len(times)) + times
     apart = reshape(x, tuple([k for n in shape for k in (1, n)]))

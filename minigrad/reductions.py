@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Never, overload
 
 import numpy as np
 
 from . import kernels, ops
+from .axes import axes_in, axis_in, integer
 from .composed import of_one
 from .interpretation import watched
 from .kernels import Axis
@@ -17,7 +17,7 @@ from .ops import _kept, isnan, logical_not, mean, sqrt, square, sum, var, where
 from .primitive import primitive
 from .rearrange import array, sort
 from .record import Variable
-from .shapes import astype, axis_in, broadcast_to, concatenate, flip, getitem, moveaxis, reshape
+from .shapes import astype, broadcast_to, concatenate, flip, getitem, moveaxis, reshape
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -63,16 +63,6 @@ cumprod = primitive(
     name="cumprod",
     doc="y_k = x_0 x_1 ... x_k along `axis`; None runs over the flattened array. Zeros among x do no harm.",
 )
-
-
-def axes_in(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
-    """The axes of an array of so many, several or one or (None) all, counted from the front."""
-    axis = watched(axis)
-    axes = range(ndim) if axis is None else axis if isinstance(axis, Sequence) else (axis,)
-    places = tuple([axis_in(name, k, ndim) for k in axes])
-    if len(set(places)) < len(places):
-        raise ValueError(f"{name}: axis={axis!r} names an axis twice")
-    return places
 
 
 def _gathered(name: str, x: Any, axis: Axis) -> tuple[Any, tuple[int, ...]]:
@@ -269,7 +259,8 @@ def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     """
     x = array(x)
     axis = axis_in("diff", axis, x.ndim)
-    if watched(n) < 0:
+    n = integer("diff", "n", n)
+    if n < 0:
         raise ValueError(f"diff: n must not be negative, got {n}")
     if n and (prepend is not None or append is not None):
         whole = [x if part is x else _end(part, x, axis) for part in (prepend, x, append) if part is not None]

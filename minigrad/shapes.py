@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
 
+from .axes import axis_in, integer
 from .interpretation import watched
 from .messages import check_operand, check_real, not_taken
 from .primitive import primitive
@@ -23,15 +24,6 @@ __all__ = [
     "astype", "broadcast_to", "concatenate", "expand_dims", "flip", "getitem", "moveaxis", "pad", "place",
     "reshape", "split", "squeeze", "stack", "swapaxes", "take", "transpose", "tril", "triu",
 ]  # fmt: skip
-
-
-def axis_in(name: str, axis: Any, ndim: int) -> int:
-    """The axis counted from the front; raises AxisError, with the function's name, if there is no such axis."""
-    if isinstance(axis, (bool, np.bool_)) or not hasattr(axis, "__index__") or np.ndim(axis):
-        raise TypeError(f"{name}: an axis is an integer, got {axis!r}")
-    if not -ndim <= axis < ndim:
-        raise np.exceptions.AxisError(f"{name}: there is no axis {axis} in an array of {ndim} axes")
-    return int(watched(axis)) % ndim
 
 
 # --- shapes ---------------------------------------------------------------------------------------------------------
@@ -299,6 +291,8 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0, **unknown: Never) -
     arrays = tuple(arrays)
     if axis is None:
         arrays, axis = tuple([reshape(x, (-1,)) for x in arrays]), 0
+    elif type(axis) is not int:
+        axis = integer("concatenate", "axis", axis)
     shapes = [x._array.shape if isinstance(x, Variable) else np.shape(x) for x in arrays]
     ends = tuple(accumulate([shape[axis] if -len(shape) <= axis < len(shape) else 0 for shape in shapes]))
     return _concatenate(*arrays, axis=axis, ends=ends)
@@ -345,6 +339,6 @@ def split(x: Any, sections: int | Sequence[int], axis: int = 0, **unknown: Never
             raise ValueError(f"split: axis {axis} of size {n} does not divide into {sections} equal sections")
         cuts = list(range(0, n, n // sections))[1:] if n else [0] * (sections - 1)
     else:
-        cuts = [slice(None, c).indices(n)[1] for c in sections]
+        cuts = [slice(None, integer("split", "a position", c)).indices(n)[1] for c in sections]
     lead = (slice(None),) * (axis % np.ndim(x))
     return [getitem(x, (*lead, slice(a, b))) for a, b in zip([0, *cuts], [*cuts, n], strict=True)]

@@ -48,6 +48,36 @@ def test_concatenate_without_an_axis_joins_the_flattened_arrays() -> None:
     np.testing.assert_array_equal(mg.compile(mg.grad(f))(X).data, expected)
 
 
+COUNTS: dict[str, Callable[[Any, Any], Any]] = {
+    "diagonal: offset": lambda x, n: mg.trace(x, n),
+    "diag: k": lambda x, n: mg.diag(x[0, 0], n),
+    "repeat: repeats": lambda x, n: mg.repeat(x, n, 0),
+    "tile: reps": lambda x, n: mg.tile(x, (1, n)),
+    "diff: n": lambda x, n: mg.diff(x, n),
+    "split: a position": lambda x, n: mg.split(x, [n]),
+    "tensordot: axes": lambda x, n: mg.tensordot(x, x.T, n),
+    "concatenate: axis": lambda x, n: mg.concatenate([x, x], n),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("count", [1.5, "2", np.float64(1.0), mg.tensor(1.0)], ids=repr)
+def test_a_count_that_is_no_integer_is_refused_by_name_and_value(name: str, count: Any) -> None:
+    with pytest.raises(TypeError, match=f"^{name} must be an integer, got {re.escape(repr(count))}"):
+        COUNTS[name](mg.tensor(X, requires_grad=True), count)
+    COUNTS[name](mg.tensor(X, requires_grad=True), np.array(1))
+
+
+def test_a_count_in_an_array_may_change_after_the_call() -> None:
+    x, offset = mg.tensor(X, requires_grad=True), np.array(1)
+    y = mg.diagonal(x, offset).sum()
+    offset[()] = 0
+    y.backward()
+    expected = np.zeros(X.shape)
+    expected[[0, 1], [1, 2]] = 1
+    np.testing.assert_array_equal(x.grad, expected)
+
+
 @pytest.mark.parametrize("count", [1.5, "2", None])
 def test_counts_that_are_no_integers_are_refused(count: Any) -> None:
     square = mg.tensor(X[0, :, :3], requires_grad=True)
