@@ -183,17 +183,22 @@ def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
 
 def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:
     """Raise RuntimeError unless the outputs are those of the first time, but for rounding."""
-    before = y._array if isinstance(y, Variable) else y
-    if [(t.shape, t.dtype) for t in outputs] == part.layout:
-        again = _joined(outputs)
-        tolerance = float(np.sqrt(np.finfo(before.dtype).eps) * np.max(np.abs(before), initial=1.0))
-        if np.allclose(again, before, rtol=0, atol=tolerance, equal_nan=True):
-            return
+    before = part.cut(y._array if isinstance(y, Variable) else y)
+    same = [(t.shape, t.dtype) for t in outputs] == part.layout
+    if same and all([_are_alike(t._array, x) for t, x in zip(outputs, before, strict=True)]):
+        return
     raise RuntimeError(
         "checkpoint: run again for its derivative, the function gave another result than the first time; "
         "draw random numbers by mg.sample, which draws the same again, or name the generator in checkpoint(f, "
         "generators=[...]), or draw outside of the function and pass the numbers as arguments"
     )
+
+
+def _are_alike(x: Any, y: Any) -> bool:
+    root = float(np.sqrt(np.finfo(x.dtype).eps))
+    # a result's own scale, in which an infinity does not count; where all cancels, rounding is left
+    scale = float(np.max(np.abs(y[np.isfinite(y)]), initial=root))
+    return np.allclose(x, y, rtol=0, atol=root * scale, equal_nan=True)
 
 
 _checkpointed = primitive(_computed, joint=_recomputed, name="checkpoint")
@@ -229,10 +234,17 @@ def checkpoint(f: Callable[P, R], generators: Sequence[np.random.Generator] = ()
     check_callable("checkpoint", f)
 
     @functools.wraps(f)
-    def wrapped(*args: Any) -> Any:
-        return without_record(f, args, generators)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs:
+            return without_record(f, args, generators)
 
-    return wrapped  # type: ignore[return-value]
+        @functools.wraps(f)
+        def by_position(*given: Any) -> Any:
+            return f(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
+
+        return without_record(by_position, (*args, *kwargs.values()), generators)
+
+    return wrapped
 
 
 @interpreted

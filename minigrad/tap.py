@@ -29,6 +29,7 @@ def tap(y: Any, e: Any) -> Any:
     Raises:
         TypeError: if e is no Tensor, or a transform differentiates with respect to it and no record of y is kept.
         ValueError: if their shapes or dtypes differ.
+        RuntimeError: if y comes out of a function under `checkpoint` that reads it as well.
 
     Example:
         >>> import minigrad as mg
@@ -48,6 +49,11 @@ def tap(y: Any, e: Any) -> Any:
                 "differentiate with respect to what y is made of as well, for instance mg.grad(f, argnums=(0, 1))"
             )
         return y
+    if getattr(y.node, "collector", y.node) is None:
+        raise RuntimeError(
+            f"tap: y, {describe(y)}, is a result of a function under checkpoint that is read in there as well, so that "
+            "a part of its gradient would be missing; call mg.tap(y, e) in that function, with e among its arguments"
+        )
     if y.node.primitive is None or y.node.order < e.node.order:  # the record runs from older to newer
         y = positive(y)
         if y.node is None:

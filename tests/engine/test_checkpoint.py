@@ -210,3 +210,32 @@ def test_constants_in_a_result_come_back_as_they_are() -> None:
     assert [a is b for a, b in zip(found, constants, strict=True)] == [True] * len(constants)
     y.backward([1.0, 1.0])
     np.testing.assert_array_equal(x.grad, [2.0, 4.0])
+
+
+CHANGES: dict[str, Any] = {
+    "beside an infinity": (lambda x, a: x * a, [np.inf, 1.0]),
+    "beside NaN": (lambda x, a: x * a, [np.nan, 1.0]),
+    "in small numbers": (lambda x, a: x * a * 1e-10, [2.0, 1.0]),
+    "beside another, larger result": (lambda x, a: (x * 1e12, x * a), [2.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize(("f", "start"), CHANGES.values(), ids=CHANGES)
+def test_an_array_that_changed_is_seen_by_each_result(f: Any, start: list[float]) -> None:
+    x, a = mg.tensor([1.0, 1.0], requires_grad=True), np.array(start)
+    results = mg.tree_leaves(mg.checkpoint(lambda x: f(x, a))(x))
+    results[-1].sum().backward()  # as nothing changed
+    a[1] = 3.0
+    with pytest.raises(RuntimeError, match="the function gave another result than the first time"):
+        results[-1].sum().backward()
+
+
+def test_arguments_may_be_given_by_name() -> None:
+    def f(x: Any, y: Any = 2.0, *, z: Any) -> Any:
+        return x * y + z
+
+    x, y = mg.tensor(2.0, requires_grad=True), mg.tensor(3.0, requires_grad=True)
+    mg.checkpoint(f)(x, y=y, z=1.0).backward()
+    assert (x.grad, y.grad) == (3.0, 2.0)
+    assert mg.grad(mg.checkpoint(lambda x: mg.checkpoint(f)(x, z=x)))(2.0).item() == 3.0
+    assert mg.compile(mg.grad(lambda x: mg.checkpoint(f)(x, z=x)))(2.0).item() == 3.0

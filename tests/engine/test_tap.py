@@ -240,3 +240,24 @@ def test_the_gradient_of_a_tap_of_what_is_not_recorded_is_refused_in_a_transform
 def test_a_tap_into_an_array_is_refused() -> None:
     with pytest.raises(TypeError, match="tap: e must be a Tensor"):
         mg.tap(mg.tensor(X, requires_grad=True) * 2.0, np.zeros_like(X))
+
+
+def test_a_result_that_its_function_under_checkpoint_reads_is_refused_since_a_part_would_be_missing() -> None:
+    def both(x: Any) -> Any:
+        y = mg.tanh(x)
+        return y, y * y
+
+    def within(x: Any, e: Any) -> Any:
+        y = mg.tap(mg.tanh(x), e)
+        return y, y * y
+
+    x, e = leaf(0.5), leaf(0.0)
+    y, z = mg.checkpoint(both)(x)
+    with pytest.raises(RuntimeError, match=r"tap: y, \(\) float64, is a result of a function under checkpoint that is"):
+        mg.tap(y, e)
+    mg.tap(z, e).backward()  # which nothing in there reads
+    assert e.grad == 1
+    e.grad = None
+    y, z = mg.checkpoint(within)(x, e)
+    (y * 2 + z).backward()
+    np.testing.assert_allclose(e.grad, 2 + 2 * np.tanh(0.5))
