@@ -137,14 +137,15 @@ class Derivative:
             raise GradientError(f"the derivative gave {len(self.results)} arrays where {len(self.like)} belong")
         for k, (result, like) in enumerate(zip(self.results, self.like)):
             if result.shape != like.shape or result.dtype != like.dtype:
-                raise self._fault(
-                    k, f"the gradient is {result.shape} {result.dtype}, it belongs to {like.shape} {like.dtype}"
-                )
+                text = f"the gradient is {result.shape} {result.dtype}, it belongs to {like.shape} {like.dtype}"
+                if result.shape == like.shape and like.dtype == np.float64:
+                    text += ": what is checked is given float64, and has to compute in it (JAX: jax_enable_x64)"
+                raise self._fault(k, text)
 
     def check_aliases(self) -> None:
         for k, result in enumerate(self.results):
             if not result.flags.writeable:
-                raise self._fault(k, "the gradient is a read-only view; return a copy")
+                raise self._fault(k, "the gradient is a read-only view; return a copy, np.array(g)")
             for j in range(k):
                 if result.size and np.shares_memory(result, self.results[j]):
                     raise self._fault(k, f"the gradient shares memory with that of {self._name(j)}; return copies")

@@ -15,7 +15,7 @@ from .plain import check_plain
 from .reproduction import Written, reproduction
 
 try:
-    from hypothesis import given, settings
+    from hypothesis import Phase, given, settings
     from hypothesis.strategies import SearchStrategy
 except ImportError as error:  # pragma: no cover
     raise ImportError(
@@ -41,7 +41,8 @@ def given_grad(
     """Turn a function into a test of its gradient, at arguments that hypothesis draws.
 
     The function itself is the test's attribute `function` (and its pullback `vjp`). hypothesis' `@settings` may stand
-    above or below; there is no deadline unless they, or a profile, set one.
+    above or below. Unless they, or a profile, set these, there is no deadline, and no phase `explain`: it would run a
+    failing example some hundred times more, each line traced, and then list lines of the checkers.
 
     Args:
         strategies: one for each parameter of the function, by name. A parameter without one is pytest's, a fixture.
@@ -108,25 +109,29 @@ def given_grad(
         code = getattr(f, "__code__", test.__code__)  # so that pytest shows the user's function
         test.__code__ = test.__code__.replace(co_filename=code.co_filename, co_firstlineno=code.co_firstlineno)
         test.__signature__ = signature  # type: ignore[attr-defined]
-        return _without_deadline(given(**strategies)(test), {"function": f, "vjp": vjp})
+        return _with_presets(given(**strategies)(test), {"function": f, "vjp": vjp})
 
     return decorate
 
 
-def _without_deadline(test: Any, attributes: dict[str, Any]) -> Callable[..., None]:
-    """A test of hypothesis with no deadline but one that somebody has set, above or below or in a profile.
+def _with_presets(test: Any, attributes: dict[str, Any]) -> Callable[..., None]:
+    """A test of hypothesis without a deadline, and without `explain`, if nobody has set these.
 
-    What decorators above set is seen when the test is called.
+    They may be set above or below, or in a profile. What decorators above set is seen when the test is called.
     """
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
         vars(test).update(vars(run))
         own = test._hypothesis_internal_use_settings
-        # hypothesis hands its own default on as the very object that it is
-        preset = settings.get_profile("default").deadline
-        if own.deadline is preset and preset == datetime.timedelta(milliseconds=200):
-            test._hypothesis_internal_use_settings = settings(own, deadline=None)
+        preset = settings.get_profile("default")  # hypothesis hands its values on as the very objects that they are
+        ours: dict[str, Any] = {}
+        if own.deadline is preset.deadline and own.deadline == datetime.timedelta(milliseconds=200):
+            ours["deadline"] = None
+        if own.phases is preset.phases:
+            ours["phases"] = [phase for phase in own.phases if phase is not Phase.explain]
+        if ours:
+            test._hypothesis_internal_use_settings = settings(own, **ours)
         test(*args, **kwargs)
 
     del run.__wrapped__

@@ -194,4 +194,5 @@ def _result(rule: Rule, place: str, r: Any) -> np.ndarray:
         raise GradientError(f"{rule} returned None for {place}, which is differentiated; is a `return` missing?{hint}")
     if np.asarray(r).dtype.kind not in "fiubc":
         raise GradientError(f"{rule} returned a {type(r).__name__} where an array belongs, for {place}")
-    return np.asarray(r)
+    array = np.asarray(r)
+    return array if array.flags.writeable or isinstance(r, np.ndarray) else array.copy()  # JAX's arrays never change

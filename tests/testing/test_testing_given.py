@@ -1,4 +1,4 @@
-"""given_grad leaves the settings of hypothesis to the user, and sets no deadline of its own."""
+"""given_grad leaves the settings of hypothesis to the user, but for a deadline and a phase that nobody asked for."""
 
 from __future__ import annotations
 
@@ -74,6 +74,33 @@ def test_a_deadline_of_a_profile_is_kept(presets: None) -> None:
         return slow(x)
 
     too_slow(test)
+
+
+def test_a_failing_example_is_not_run_some_hundred_times_more_to_explain_it(presets: None) -> None:
+    calls = []
+
+    @settings(max_examples=1, derandomize=True, database=None)
+    @given_grad(x=hypothesis.strategies.floats(1, 2), vjp=lambda g, x: calls.append(x) or -g * np.cos(x))
+    def test(x: Any) -> Any:
+        return np.sin(x)
+
+    with pytest.raises(GradientError):
+        test()
+    assert len(calls) < 400  # 156, and 1 248 with `explain`
+
+
+def test_phases_that_somebody_sets_are_kept(presets: None) -> None:
+    points = []
+
+    @settings(phases=[hypothesis.Phase.explicit])
+    @given_grad(x=arrays(()))
+    @example(x=np.array(7.0))
+    def test(x: Any) -> Any:
+        points.append(float(np.asarray(x.data)))
+        return mg.sin(x)
+
+    test()
+    assert {round(x) for x in points} == {7}
 
 
 @pytest.mark.parametrize("above", [True, False])

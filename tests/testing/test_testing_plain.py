@@ -105,3 +105,28 @@ def test_a_wrong_forward_rule_is_rejected(jvp: Any) -> None:
     check_jvp(lambda x: x**3, lambda v, x: 3 * v * x**2, X)
     with pytest.raises(GradientError):
         check_jvp(lambda x: x**3, jvp, X)
+
+
+class Unchanging:
+    """An array that nobody can write to, as JAX's are."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = np.array(array)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        view = self.array.astype(self.array.dtype if dtype is None else dtype)
+        view.flags.writeable = False
+        return view
+
+
+def test_arrays_of_another_library_that_never_change_are_results_like_others() -> None:
+    check_vjp(lambda x: Unchanging(np.sin(x)), lambda g, x: Unchanging(np.asarray(g) * np.cos(x)), X)
+    with pytest.raises(GradientError, match=r"a read-only view; return a copy, np\.array\(g\)"):
+        check_vjp(np.sin, lambda g, x: np.asarray(Unchanging(g * np.cos(x))), X)
+
+
+def test_a_derivative_in_float32_alone_is_told_to_compute_in_float64() -> None:
+    with pytest.raises(
+        GradientError, match=r"belongs to .* float64: what is checked is given float64, and has to comp"
+    ):
+        check_vjp(np.sin, lambda g, x: (g * np.cos(x)).astype(np.float32), X.astype(np.float32))
