@@ -27,10 +27,11 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
     turns: list[int] = []  # the numbers of candidates and views
     for n, (kind, reads, out) in enumerate(instructions):
         numbers[out.number] = n
-        if kind.small:  # most read one or two Values that are computed: the Kind is all that they have to share
-            plain = kind.few and reads[0].source is None is reads[-1].source
-            keys[n] = kind if plain and (len(reads) == 1 or reads[0] is not reads[1]) else _key(kind, reads)
-        if kind.base is not None or keys[n] is not None:
+        if kind.small:
+            key = keys[n] = _key(kind, reads)
+            if key is not None:
+                turns.append(n)
+        elif kind.base is not None:
             turns.append(n)
     while True:  # members of a group that is too small are computed where they were, and what reads them waits longer
         made = numbers.copy()
@@ -46,7 +47,12 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
 
 
 def _key(kind: Kind, reads: Sequence[Value]) -> Any:
-    """What instructions that are computed together share: (which of their reads may differ, ...); None if none may."""
+    """What instructions that are computed together share: (which of their reads may differ, ...); None if none may.
+
+    Most read one or two Values that are computed: the Kind is all that they share, its id if they read one twice.
+    """
+    if kind.few and reads[0].source is None is reads[-1].source:
+        return kind if len(reads) == 1 or reads[0] is not reads[1] else id(kind)
     varied = tuple([k for k, x in enumerate(reads) if x.source is None and x.layout.shape == kind.layout.shape])
     same = [reads.index(reads[k]) for k in varied]
     return (varied, kind, *same, *[x for k, x in enumerate(reads) if k not in varied]) if varied else None
@@ -64,16 +70,16 @@ def _grouped(
     for n in turns:
         kind, reads, out = instructions[n]
         key = keys[n]
-        if key is kind or key is None:
-            there = made[reads[0].number]
-            for x in reads[1:]:
+        if type(key) is tuple:
+            there = max([made[reads[k].number] for k in key[0]])
+        else:
+            there = -1
+            for x in reads:
                 if made[x.number] > there:
                     there = made[x.number]
             if key is None:
                 made[out.number] = there
                 continue
-        else:
-            there = max([made[reads[k].number] for k in key[0]])
         open_ = waiting[key]
         if open_ and there < open_[-1][0]:
             group = next(group for group in open_ if there < group[0])
@@ -122,7 +128,7 @@ class _Rewriting:
     def _write_group(self, i: Instruction, group: list[int]) -> None:
         members = [self.instructions[n] for n in group]
         kind, key, size, made, rank = i.kind, self.keys[self.at], len(members), self.made, self.rank
-        varied = range(len(i.reads)) if key is kind else key[0]
+        varied = key[0] if type(key) is tuple else range(len(i.reads))
         first = [member[1][varied[0]] for member in members]
         order = [(made[x.number], rank.get(x, x.number)) for x in first]
         members = [members[k] for k in sorted(range(size), key=order.__getitem__)]
