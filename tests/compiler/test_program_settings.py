@@ -157,6 +157,48 @@ def test_lists_and_arrays_that_a_function_makes_itself_are_not_looked_at_again()
     assert [x is n for x, _ in f.program.settings] == [True]
 
 
+def of_a_try() -> Any:
+    try:
+        shape = [2, 3]
+    finally:
+        pass
+    return shape
+
+
+def of_a_closure() -> Any:
+    shape = [2, 3]
+    return (lambda: shape)()
+
+
+NEW = [lambda: [2, 3], of_a_try, of_a_closure, lambda: next([2, n] for n in (3, 4)), lambda: [n for n in (2, 3)]]
+
+
+@pytest.mark.parametrize("make", NEW)
+def test_a_list_that_nobody_else_holds_is_not_looked_at_again(make: Callable[[], Any]) -> None:
+    f = mg.compile(lambda x: mg.reshape(x, make()))
+    f(mg.tensor(V))
+    assert f.program.settings == []
+
+
+def waiting() -> Iterator[Any]:
+    shape = [2, 3]
+    while True:
+        yield shape
+
+
+def held() -> list[Callable[[], Any]]:
+    shapes, view, whole = [[2, 3]], np.array([9, 2, 3])[1:], np.array([2, 3])
+    return [lambda: shapes[0], waiting().__next__, lambda: view, lambda: whole[:]]
+
+
+@pytest.mark.parametrize("make", held())
+def test_a_list_or_an_array_that_somebody_else_holds_is_looked_at_again(make: Callable[[], Any]) -> None:
+    f = mg.compile(lambda x: mg.reshape(x, make()))
+    assert f(mg.tensor(V)).shape == (2, 3)
+    make()[:] = 3, 2
+    assert f(mg.tensor(V)).shape == (3, 2)
+
+
 def test_an_array_that_is_computed_with_is_read_again_and_needs_no_other_trace() -> None:
     a, rows, traces = V.copy(), np.array([0, 1]), []
     f = mg.compile(mg.grad(lambda x: traces.append(0) or mg.sum(x[rows] * a[rows] + mg.clip(x, low=a)[0])))
