@@ -70,7 +70,7 @@ tanh = Primitive(np.tanh, lambda g, y, x: g * (1 - y * y))
 exp = Primitive(np.exp, lambda g, y, x: g * y)
 log = Primitive(np.log, lambda g, y, x: g * exp(-y))  # 1 / x
 transpose = Primitive(np.transpose, lambda g, y, x: g.T)
-reshape = Primitive(np.reshape, lambda g, y, x, shape: reshape(g, shape=x.shape))
+reshape = Primitive(lambda x, shape: np.reshape(x, shape), lambda g, y, x, shape: reshape(g, shape=x.shape))
 broadcast_to = Primitive(np.broadcast_to, lambda g, y, x, shape: g)
 sum = Primitive(lambda x, axis: np.sum(x, axis, keepdims=True), lambda g, y, x, axis: broadcast_to(g, shape=x.shape))
 getitem = Primitive(lambda x, index: x[index], lambda g, y, x, index: place(g, index=index, shape=x.shape))

@@ -62,7 +62,7 @@ def rule_of(function: Callable[..., Any] | None) -> Rule:
 
 def _whole(function: Any, inner: Any) -> Rule:
     """The source of a function that is no lambda, or what there is to say instead."""
-    name = getattr(inner, "__qualname__", type(inner).__name__)
+    name = getattr(inner, "__qualname__", getattr(inner, "__name__", type(inner).__name__))
     if not isinstance(inner, FunctionType):  # an object that can be called
         inner = vars(type(inner)).get("__call__")
     if not isinstance(inner, FunctionType):

@@ -6,6 +6,7 @@ import copy
 import math
 import pickle
 import statistics
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -65,7 +66,6 @@ NUMBERS = {
     "t.data = x": (assigned, "t.data = ..."),
     "in another thread": (lambda x: elsewhere(lambda: float(x[0])) * x[0], "float(t)"),
     "np.asarray": (lambda x: np.asarray(x).sum(), "np.asarray(t)"),
-    "percent format": (lambda x: ("%.2f" % x[0], x.sum())[1], "t.item()"),  # noqa: UP031
     "np.unique": (lambda x: np.unique(x).sum() * x[0], "np.unique(t)"),
     "np.full_like": (lambda x: (np.full_like(x, x[0]) * x).sum(), "np.full_like(t)"),
     "mg.tensor": (lambda x: (mg.tensor(x) * x).sum(), "t.detach()"),
@@ -83,6 +83,13 @@ TRANSFORMS = {
     "hvp": lambda f: mg.hvp(f, (X,), (X,)),
 }
 each_transform = pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+
+
+def test_the_percent_format_of_a_differentiated_tensor_is_refused() -> None:
+    with pytest.raises(TypeError) as caught:
+        mg.grad(lambda x: ("%.2f" % x[0], x.sum())[1])(X)  # noqa: UP031
+    told = ["t.item()", __file__] if sys.version_info < (3, 15) else ["%f requires a real number"]  # Python's own words
+    assert all([words in str(caught.value) for words in told])
 
 
 @pytest.mark.parametrize(("f", "named"), NUMBERS.values(), ids=NUMBERS)

@@ -179,5 +179,5 @@ def test_a_cell_without_a_state_is_checked() -> None:
 def test_inputs_that_are_no_numbers_are_told(inputs: Any) -> None:
     with pytest.raises(TypeError, match="inputs must be numbers, in an array or a tree of them, got"):
         check_cell(nn.GRUCell, inputs=inputs)
-    with pytest.raises(TypeError, match="B must be a number, got '2'"):
+    with pytest.raises(TypeError, match="B must be an integer, got '2'"):
         check_cell(nn.GRUCell, B="2")  # type: ignore[arg-type]
