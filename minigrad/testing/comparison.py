@@ -8,67 +8,25 @@ with E the error of the rule, uᵀ E d is zero for hardly any u and d, however f
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
-from .differences import EPS, FINER, QUICK, Line, Slopes, scales, slopes, unit
+from .differences import EPS, FINER, QUICK, Line, Slopes, scales, sharper, slopes, unit
 from .problem import GradientError, KinkError, Options, Problem, random_signs
 from .progress import tell
 from .report import count, side_by_side
+from .seen import SHARP, Seen
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 PROJECTIONS = 3
 ENTRIES = {1: (64, 40), 2: (12, 8)}  # inputs, outputs up to which every entry is compared: by order
 SAFETY = 10.0  # times the estimated error of the differences
-SHARP = 1e-5  # an error of this share of the slope leaves nothing to wish for
 TOGETHER = 4096  # slopes that are found at once: more would only take memory
 GROSS = 1000.0  # tolerances by which a slope may be off before better steps are needless
 SHOWN = 64  # entries of a Jacobian that a report shows
 TRIED = 32  # entries of a larger input that a report tries
 SAME = 1e200  # more than any fault: the verdict is the same
-
-
-class Seen(NamedTuple):
-    """Numbers uᵀ J d for rows u and one direction d, each (rows,): by the rule, and by differences within `error`.
-
-    `error` is inf at a kink, and `jump` then the most by which one-sided slopes differ. `tolerance` is how far both may
-    be apart, `clear` how large `error` may be for a verdict.
-    """
-
-    rule: np.ndarray
-    numeric: np.ndarray
-    error: np.ndarray
-    jump: np.ndarray
-    tolerance: np.ndarray
-    clear: np.ndarray
-
-    def verdicts(self, on_kink: str) -> np.ndarray:
-        """For each row "right", "wrong", or "kink": no verdict."""
-        with np.errstate(invalid="ignore"):
-            close = np.abs(self.rule - self.numeric) <= self.tolerance  # false for NaN
-        kinked = ~np.isfinite(self.error)
-        verdict = (self.error <= self.clear) | (kinked & np.isfinite(self.jump) & (on_kink == "subgradient"))
-        return np.where(verdict, np.where(close, "right", "wrong"), "kink")
-
-    def settles(self, least: np.ndarray) -> bool:
-        """Whether every row is right, and seen so sharply that nothing else need be tried; `least` is no slope."""
-        sharp = self.error <= np.maximum(0.1 * SHARP * np.abs(self.numeric), least)
-        return bool(((self.verdicts("raise") == "right") & sharp).all())
-
-    def is_wrong(self, times: float = 1.0) -> bool:
-        """Whether a row is sharp and yet off by more than so many tolerances."""
-        return bool(((self.error <= SHARP * np.abs(self.numeric)) & (self.excess() > times)).any())
-
-    def excess(self) -> np.ndarray:
-        """How far each row is off, in tolerances: more than 1 is wrong, and NaN is infinitely far."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            return np.asarray(np.nan_to_num(np.abs(self.rule - self.numeric) / self.tolerance, nan=np.inf))
-
-    def per(self, length: float) -> Seen:
-        with np.errstate(over="ignore"):
-            return Seen(*[part / length for part in self])
 
 
 class Comparison:
@@ -147,6 +105,7 @@ class Comparison:
         lines = {size.tobytes(): Line(p.f, p.x, p.y, size, p.noise) for size in [s * v for s in self.sizes]}
         lines[line.d.tobytes()] = line
         best: Seen | None = None
+        length = np.full(len(rows), np.inf)  # of the steps that showed each row best
         for one in lines.values():
             if not one.d.any():
                 continue
@@ -157,11 +116,13 @@ class Comparison:
             if not gross:
                 first = 0 if self.options.eps is None else QUICK
                 found = self._look(rows, slopes, one.d, one.careful(first), beside)
-            found = found.per(float(np.max(np.abs(one.d))))
+            own = np.full(len(rows), np.max(np.abs(one.d)))
+            found = found.per(float(own[0]))
             if best is not None:
-                sharper = (found.error < best.error) | np.isnan(best.numeric)
-                found = Seen(*[np.where(sharper, new, old) for new, old in zip(found, best)])
-            best = found
+                near = sharper(found.numeric, found.error, best.numeric, best.error, own < length)
+                found = Seen(*[np.where(near, new, old) for new, old in zip(found, best)])
+                own = np.where(near, own, length)
+            best, length = found, own
             if gross or (best.error <= SHARP * np.abs(best.numeric)).all():
                 break
         assert best is not None
@@ -301,6 +262,9 @@ class Comparison:
         if len(mine) > SHOWN:
             return self._counted(j, mine, rows, slopes)
         seen = [self._entries(np.array([i]), rows, slopes) for i in mine]
+        if not any((part.excess() > 1).any() for part in seen):  # seen by other steps alone
+            v = np.eye(1, p.n, j)[0]
+            seen[int(np.flatnonzero(mine == j)[0])] = self._careful(self._line(v), v, rows, slopes)
         rule, numeric = (np.array(part).T for part in list(zip(*seen))[:2])
         wrong = np.array([part.excess() > 1 for part in seen]).T
         text = f"{count(int(wrong.any(axis=0).sum()), len(mine))} wrong"

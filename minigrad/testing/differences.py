@@ -63,7 +63,8 @@ def scales(x: np.ndarray, typical: np.ndarray, eps: float | None = None) -> list
     if eps is not None:
         return [np.where(finite, np.maximum(size, 1.0) * eps / LADDER[QUICK], 0.0)]
     around = np.where(typical == 0, 1.0, typical)
-    choices = [np.where(size < 1e-3, 1.0, size), np.where(size == 0, around, size), np.ones_like(size)]
+    least = np.maximum(1.0, 1e-12 * size)  # or nothing moves
+    choices = [np.where(size < 1e-3, 1.0, size), np.where(size == 0, around, size), least]
     different = [choices[0]]
     different += [choice for choice in choices[1:] if not any(np.array_equal(choice, other) for other in different)]
     return [np.where(finite, choice, 0.0) for choice in different]
@@ -72,6 +73,18 @@ def scales(x: np.ndarray, typical: np.ndarray, eps: float | None = None) -> list
 def unit(d: np.ndarray) -> float:
     """What rounding errors are measured by where f shows no size of its own: terms of size 1, or as large as x."""
     return float(np.max(np.abs(d), initial=1.0))
+
+
+def sharper(value: Any, error: Any, old_value: Any, old_error: Any, shorter: Any) -> np.ndarray:
+    """Where a slope is to be believed rather than an old one, from longer steps, or from `shorter` ones.
+
+    That is the one of less error. But where two are quite different, it is that of the shorter steps, if this one knows
+    its size: a wave that longer steps leap over looks flat to them.
+    """
+    near, near_error = np.where(shorter, (value, error), (old_value, old_error))
+    apart = np.abs(value - old_value)  # NaN compares as false
+    other = (apart > 0.1 * np.abs(near)) & (apart > 10 * (error + old_error)) & (near_error <= 0.01 * np.abs(near))
+    return np.asarray(np.where(other, shorter, (error < old_error) | np.isnan(old_value)))
 
 
 def _stair(sides: np.ndarray, f0: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -136,8 +149,12 @@ class Line:
     def __init__(self, f: Function, x: np.ndarray, f0: np.ndarray, d: np.ndarray, noise: np.ndarray) -> None:
         self.f, self.x, self.f0, self.d, self.noise = f, x, f0, d, noise
         self._sides: dict[int, list[np.ndarray]] = {}
+        moved = d != 0
+        self.far = float(np.max(np.abs(x[moved] / d[moved]), initial=1.0))  # how much larger than its step x is
 
     def _at(self, t: float) -> np.ndarray:
+        if abs(t) < 50 * EPS * self.far:  # x swallows it
+            return np.full_like(self.f0, np.nan)
         return _safely(self.f, self.x + t * self.d, self.f0)
 
     @cached_property
@@ -195,7 +212,8 @@ def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> list[S
         if careful or len(steps) > 4:
             units = np.array([[unit(line.d)] for line in lines])
             noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), units)))
-        rounding = noise / t + EPS * size / t  # of f's result, and of x + t d
+        far = np.array([[line.far] for line in lines])
+        rounding = noise / t + EPS * far * size / t  # of f's result, and of x + t d
         typical = np.nan_to_num(size[np.argmin(np.abs(numbers - QUICK))], posinf=0.0)
         table = (central, gaps, size, rounding, typical)
         blocks = [[part[..., k : k + BLOCK] for part in table] for k in range(0, max(f0.size, 1), BLOCK)]
@@ -246,15 +264,16 @@ def numeric_gradient(
     typical = np.full(x.size, np.max(np.abs(flat), initial=0.0, where=np.isfinite(flat)))
     sizes = scales(flat, typical, eps)
     for i in np.flatnonzero(np.isfinite(flat)):
-        best = np.inf
+        best = length = np.inf
         for n, d in enumerate({float(size[i]): size * (np.arange(x.size) == i) for size in sizes}.values()):
             line = Line(F, flat, f0, d, noise)
             found = line.near(QUICK)
             if not found.error[0] <= 1e-9 * np.abs(found.value[0]) + 8 * noise[0]:
                 found = line.careful(0 if eps is None else QUICK)
             value, bound, jump, _ = (float(part[0]) / d[i] for part in found)
-            if n == 0 or bound < best or np.isnan(gradient[i]):
+            if n == 0 or sharper(value, bound, gradient[i], best, d[i] < length):
                 gradient[i], error[i], best = value, abs(jump) / 2 if np.isinf(bound) else bound, bound
+                length = d[i]
             if best <= 1e-7 * abs(gradient[i]):
                 break
     return gradient.reshape(x.shape), error.reshape(x.shape)

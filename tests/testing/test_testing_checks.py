@@ -190,6 +190,21 @@ def test_right_derivatives_at_the_ends_of_the_range_pass() -> None:
     check_grad(lambda x: x * 1e-300, np.array([1.0]))
 
 
+@pytest.mark.parametrize("x", [4.7e7, 1e8, 1e10])
+def test_a_wave_that_long_steps_leap_over_is_not_taken_for_flat(x: float) -> None:
+    value, error = testing.numeric_gradient(lambda x: float(np.sin(x).sum()), np.array([x]))
+    assert abs(value[0] - np.cos(x)) <= error[0] < 1e-3
+    check_vjp(np.sin, lambda g, x: g * np.cos(x), np.array([x]))
+    with pytest.raises(GradientError, match="1 of 1 entries is wrong"):
+        check_vjp(np.sin, lambda g, x: -g * np.cos(x), np.array([x]))
+
+
+def test_the_entry_that_is_refused_counts_as_wrong_whatever_steps_saw_it() -> None:
+    stair = lambda x: np.round(np.sin(x), 7)  # flat to the finest steps alone
+    with pytest.raises(GradientError, match=r"differences give 0 .* 1 of 3 entries are wrong"):
+        check_vjp(stair, lambda g, x: g * np.cos(x), np.array([0.31, 1.0, 0.2]))
+
+
 def test_what_is_no_function_and_no_strategy_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match="check_grad: the first argument must be a function of the inputs, got int 3"):
         check_grad(3, A)  # type: ignore[arg-type]

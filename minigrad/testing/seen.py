@@ -1,0 +1,52 @@
+"""A derivative rule beside finite differences, along one direction: whether both agree, as far as that can be seen."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+__tracebackhide__ = True  # pytest leaves this page's frames out of its report
+
+SHARP = 1e-5  # an error of this share of the slope leaves nothing to wish for
+
+
+class Seen(NamedTuple):
+    """Numbers uᵀ J d for rows u and one direction d, each (rows,): by the rule, and by differences within `error`.
+
+    `error` is inf at a kink, and `jump` then the most by which one-sided slopes differ. `tolerance` is how far both may
+    be apart, `clear` how large `error` may be for a verdict.
+    """
+
+    rule: np.ndarray
+    numeric: np.ndarray
+    error: np.ndarray
+    jump: np.ndarray
+    tolerance: np.ndarray
+    clear: np.ndarray
+
+    def verdicts(self, on_kink: str) -> np.ndarray:
+        """For each row "right", "wrong", or "kink": no verdict."""
+        with np.errstate(invalid="ignore"):
+            close = np.abs(self.rule - self.numeric) <= self.tolerance  # false for NaN
+        kinked = ~np.isfinite(self.error)
+        verdict = (self.error <= self.clear) | (kinked & np.isfinite(self.jump) & (on_kink == "subgradient"))
+        return np.where(verdict, np.where(close, "right", "wrong"), "kink")
+
+    def settles(self, least: np.ndarray) -> bool:
+        """Whether every row is right, and seen so sharply that nothing else need be tried; `least` is no slope."""
+        sharp = self.error <= np.maximum(0.1 * SHARP * np.abs(self.numeric), least)
+        return bool(((self.verdicts("raise") == "right") & sharp).all())
+
+    def is_wrong(self, times: float = 1.0) -> bool:
+        """Whether a row is sharp and yet off by more than so many tolerances."""
+        return bool(((self.error <= SHARP * np.abs(self.numeric)) & (self.excess() > times)).any())
+
+    def excess(self) -> np.ndarray:
+        """How far each row is off, in tolerances: more than 1 is wrong, and NaN is infinitely far."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.asarray(np.nan_to_num(np.abs(self.rule - self.numeric) / self.tolerance, nan=np.inf))
+
+    def per(self, length: float) -> Seen:
+        with np.errstate(over="ignore"):
+            return Seen(*[part / length for part in self])
