@@ -15,7 +15,7 @@ from .differences import EPS, FINER, QUICK, Line, Slopes, scales, sharper, slope
 from .problem import GradientError, KinkError, Options, Problem, random_signs
 from .progress import tell
 from .report import count, side_by_side
-from .seen import SHARP, Seen
+from .seen import MOST, SHARP, Seen
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -38,13 +38,17 @@ class Comparison:
         full = {"full": (True, True), "project": (False, False), "auto": (problem.n <= inputs, problem.m <= outputs)}
         all_inputs, all_outputs = full[options.mode]
         self.rows = np.eye(problem.m) if all_outputs else self._random_rows(rng)
-        self.slopes = None if problem.map.forward else self._pulled(self.rows)
+        self.slopes = self._pulled(self.rows)
         self.sizes = scales(problem.x, problem.typical, options.eps)
         weights = np.eye(problem.n) if all_inputs else self._random_weights(rng)
         self.weights = weights[[bool(self.sizes[0][v != 0].any()) for v in weights]]
 
-    def _pulled(self, rows: np.ndarray) -> np.ndarray:
-        return np.array([self.problem.row(self.problem.derivative, u) for u in rows]).reshape(len(rows), self.problem.n)
+    def _pulled(self, rows: np.ndarray) -> np.ndarray | None:
+        """The rows' uᵀ J; None if the rule is a forward one, which gives J d."""
+        p = self.problem
+        if p.map.forward:
+            return None
+        return np.array([p.row(p.derivative, u) for u in rows]).reshape(len(rows), p.n)
 
     def _random_weights(self, rng: np.random.Generator) -> np.ndarray:
         """Directions: several for each group of entries, none of which moves less than a tenth of the group's size."""
@@ -71,10 +75,8 @@ class Comparison:
         """Rule and differences along d; `slopes` are the rows' uᵀ J if known, `known` a size of slopes for `clear`."""
         p = self.problem
         with np.errstate(invalid="ignore", over="ignore"):
-            if p.map.forward:
-                rule = rows @ p.column(p.derivative, d)
-            else:
-                rule = np.where(d == 0, 0.0, self._pulled(rows) if slopes is None else slopes) @ d
+            slopes = self._pulled(rows) if slopes is None else slopes
+            rule = rows @ p.column(p.derivative, d) if slopes is None else np.where(d == 0, 0.0, slopes) @ d
             share = np.abs(rows)
             numeric, jump = (_times(r, part) for r, part in ((rows, found.value), (share, np.abs(found.jump))))
             error = _times(share, found.error)
@@ -83,7 +85,8 @@ class Comparison:
             options = self.options
             tolerance = options.atol * np.max(np.abs(d)) + options.rtol * np.abs(numeric) + 64 * EPS * scale + 1e-300
             tolerance = tolerance + np.where(np.isfinite(error), SAFETY * error, 0.5 * jump + 1e-5 * np.abs(jump))
-            clear = np.maximum(1e-3 * np.maximum(np.abs(numeric), np.nan_to_num(np.abs(rule))), 1e-6 * scale)
+            largest = np.fmin(np.fmax(np.abs(rule), 0.0), MOST)
+            clear = np.maximum(1e-3 * np.maximum(np.abs(numeric), largest), 1e-6 * scale)
             clear = np.maximum(clear, _nothing(rows, d))
         return Seen(rule, numeric, error, jump, tolerance, clear)
 
@@ -195,15 +198,15 @@ class Comparison:
 
     def _refuse(self, u: np.ndarray, v: np.ndarray, line: Line, verdict: str, size: float) -> None:
         """Raise with the entry of u and that of v at which the fault lies, which along u and v is so large."""
-        p = self.problem
-        j = self._bisected(v, lambda part: self._fault(u, part, self._line(part), verdict, size))
+        p, row = self.problem, self._pulled(u[None])
+        j = self._bisected(v, lambda part: self._fault(u, row, part, self._line(part), verdict, size))
         unit = np.eye(1, p.n, j)[0]
         whole, line = line, line if np.array_equal(unit, v) else self._line(unit)
-        i = self._bisected(u, lambda part: self._fault(part, unit, line, verdict, size))
+        i = self._bisected(u, lambda part: self._fault(part, self._pulled(part[None]), unit, line, verdict, size))
         entry = self._careful(line, unit, np.eye(1, p.m, i), None)
         alone = entry.verdicts(self.options.on_kink)[0] == verdict
         if not alone:
-            entry = self._careful(whole, v, u[None], None)
+            entry = self._careful(whole, v, u[None], row)
         rule, numeric, _, jump, tolerance, _ = (float(part[0]) for part in entry)
         label, index = p.place(j)
         head = f"{label}, derivative of order {p.order}: "
@@ -225,16 +228,18 @@ class Comparison:
             f"{self._overview(j, u)}"
         )
 
-    def _fault(self, u: np.ndarray, v: np.ndarray, line: Line, verdict: str, size: float) -> float:
-        """How bad it looks along the line of v; more than anything if the verdict is the same."""
+    def _fault(
+        self, u: np.ndarray, row: np.ndarray | None, v: np.ndarray, line: Line, verdict: str, size: float
+    ) -> float:
+        """How bad it looks along the line of v, where `row` is uᵀ J; more than anything if the verdict is the same."""
         for first in (QUICK, *(FINER if self.options.eps is None else ())):
-            seen = self._from(first, line, u[None], None)
+            seen = self._from(first, line, u[None], row)
             sharp = seen.error[0] <= 1e-6 * max(abs(seen.rule[0]), abs(seen.numeric[0]), np.nan_to_num(size))
             if sharp and (first == QUICK or not seen.excess()[0] > 1):
                 break
         else:
             if verdict == "wrong":
-                seen = self._careful(line, v, u[None], None)
+                seen = self._careful(line, v, u[None], row)
         same = SAME if seen.verdicts(self.options.on_kink)[0] == verdict else 0.0
         with np.errstate(invalid="ignore", divide="ignore"):
             part = np.abs(seen.rule - seen.numeric) / seen.tolerance if verdict == "wrong" else seen.error + seen.jump
@@ -258,7 +263,7 @@ class Comparison:
         mine = np.flatnonzero(p.owner == k)
         small = len(mine) * p.m <= SHOWN
         rows = np.eye(p.m) if small else u[None]
-        slopes = None if p.map.forward else self._pulled(rows)
+        slopes = self._pulled(rows)
         if len(mine) > SHOWN:
             return self._counted(j, mine, rows, slopes)
         seen = [self._entries(np.array([i]), rows, slopes) for i in mine]

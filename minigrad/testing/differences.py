@@ -13,7 +13,7 @@ Source: Ridders 1982 (the table and its error estimate); Moré & Wild 2011 (the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -29,7 +29,8 @@ LADDER = RATIO ** np.arange(1, 31)  # steps relative to the direction, 0.5 ... 1
 QUICK = 4  # the first of those four that suit most functions; the others are tried when these do not settle it
 FINER = (8, 12, 16, 20, 24)  # the first of each four that are tried next
 PROBES = np.array([3e-9, 4e-8, 3e-7, 2e-6])  # spacings at which the noise of f is measured
-BLOCK = 4096  # entries of a result that are extrapolated at once: the tables of so many stay in a cache
+BLOCK = 4096  # numbers of a table that are extrapolated at once: so many stay in a cache
+GROWTH = np.array([[RATIO**-p, RATIO ** -(p - 1)] for p in (2, 4, 6, 8)])[:, :, None, None]  # column by column
 KINK = 1e-4  # a gap of this share of the one-sided slopes is a kink
 NO_KINK = 1e-9  # but one of this share of the slope seen from a typical step is nothing
 
@@ -112,32 +113,28 @@ def _safely(f: Function, x: np.ndarray, like: np.ndarray) -> np.ndarray:
     return y if np.isfinite(y).all() else np.where(np.isfinite(y), y, np.nan)
 
 
-def _extrapolated(rows: np.ndarray, powers: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The columns j >= 1 of the table that removes t^powers[0], t^powers[1], ... from rows at steps of one RATIO.
-
-    Column j has a row for each step from the j-th on. With it come the distances from the cells before the last power
-    was removed, safe estimates of its errors.
-    """
-    column = rows
-    for p in powers[: len(rows) - 1]:
-        change, growth = column[1:] - column[:-1], RATIO**-p
-        column = column[1:] + change / (growth - 1)
-        yield column, np.abs(change) * (growth / (growth - 1))
-
-
 def _smoothest(
     central: np.ndarray, gaps: np.ndarray, size: np.ndarray, rounding: np.ndarray, typical: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The cell of least error among those without a gap, and that error, inf (and NaN) where none is without."""
-    value, error = np.full(typical.shape, np.nan), np.full(typical.shape, np.inf)
-    columns = zip(_extrapolated(central, (2, 4, 6, 8)), _extrapolated(gaps, (1, 3, 5, 7)), strict=True)
-    for j, ((cells, change), (gap, gap_change)) in enumerate(columns, 1):
-        limit = np.maximum(KINK * size[:-j], NO_KINK * typical) + 40 * rounding[j:]
-        bounds = np.where(np.abs(gap) + gap_change <= limit, change + 2 * rounding[j:], np.inf)
-        for slope, bound in zip(cells, bounds):
-            better = bound < error
-            value, error = np.where(better, slope, value), np.where(better, bound, error)
-    return value, error
+    """The cell of least error among those without a gap, and that error, inf (and NaN) where none is without.
+
+    From rows at steps of one RATIO, the columns of both tables remove one power of t after the other: column j has a
+    row for each step from the j-th on. Its distances from the cells before are safe estimates of its errors.
+    """
+    table = np.array([central, gaps])  # (2, K, n)
+    limit, noise, least = np.maximum(KINK * size, NO_KINK * typical), 40 * rounding, 2 * rounding
+    slopes, bounds = [], []
+    for j, growth in enumerate(GROWTH[: len(central) - 1], 1):
+        change = table[:, 1:] - table[:, :-1]
+        table = table[:, 1:] + change / (growth - 1)
+        change = np.abs(change) * (growth / (growth - 1))
+        smooth = np.abs(table[1]) + change[1] <= limit[:-j] + noise[j:]
+        slopes.append(table[0])
+        bounds.append(np.where(smooth, change[0] + least[j:], np.inf))
+    errors = np.fmin(np.concatenate(bounds), np.inf)  # (cells, n), with inf for NaN
+    best = errors.argmin(axis=0), np.arange(len(typical))
+    error = errors[best]
+    return np.where(error < np.inf, np.concatenate(slopes)[best], np.nan), error
 
 
 class Line:
@@ -161,7 +158,7 @@ class Line:
     def measured(self) -> np.ndarray:
         """The rounding errors of F, measured; a kink within the largest probe's reach looks like noise."""
         with np.errstate(invalid="ignore", over="ignore"):
-            return np.fmax.reduce([self.noise, *[self._noise(probe) for probe in PROBES]])  # type: ignore[no-any-return]
+            return np.fmax.reduce([self.noise, *self._noise()])  # type: ignore[no-any-return]
 
     def near(self, first: int, careful: bool = False) -> Slopes:
         """Slopes (m,) from four steps of the ladder, the first of this number, and from those known beside them.
@@ -186,38 +183,41 @@ class Line:
                 self._sides[k] = [self._at(LADDER[k]), self._at(-LADDER[k])]
         return [self._sides[k] for k in steps]
 
-    def _noise(self, probe: float) -> np.ndarray:
-        """The standard deviation of F's rounding errors: those of fourth differences have 70 times the variance.
+    def _noise(self) -> np.ndarray:
+        """The standard deviations (probes, m) of F's rounding errors: those of fourth differences have 70 times the
+        variance.
 
         Of both sides the lesser, and without F(0): noise is on both sides, a jump nearby on one.
         """
-        sides = []
-        for s in (1, -1):
-            values = np.array([self._at(k * s * probe) for k in range(1, 8)])
-            sides.append(np.sqrt(np.mean(np.diff(values, 4, axis=0) ** 2, axis=0) / 70))
-        least: np.ndarray = np.fmin(*sides)
-        return least
+        values = np.array([[[self._at(k * s * probe) for k in range(1, 8)] for s in (1, -1)] for probe in PROBES])
+        for _ in range(4):
+            values = values[:, :, 1:] - values[:, :, :-1]
+        return np.fmin.reduce(np.sqrt(np.mean(values**2, axis=2) / 70), axis=1)  # type: ignore[no-any-return]
 
 
 def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> list[Slopes]:
     """The best cell at which F looks smooth, for each of some lines through one x: at once, as each (m,) is small."""
-    f0, numbers, t = lines[0].f0, np.array(steps), LADDER[steps.start : steps.stop, None, None]
+    f0, t = lines[0].f0, LADDER[steps.start : steps.stop, None, None]
     sides = np.array([line.sides(steps) for line in lines]).reshape(len(lines), len(steps), 2, f0.size)
-    sides = np.moveaxis(sides, 0, 2)  # (K, 2, lines, m)
+    sides = sides.transpose(1, 2, 0, 3)  # (K, 2, lines, m)
     with np.errstate(all="ignore"):
         right, left = (sides[:, 0] - f0) / t, (f0 - sides[:, 1]) / t  # (K, lines, m)
         central, gaps, size = (right + left) / 2, right - left, np.maximum(np.abs(right), np.abs(left))
         noise = np.array([line.measured if careful else line.noise for line in lines])
-        noise = np.maximum(noise, EPS * np.max(np.abs(sides), axis=1))
+        largest = np.abs(sides)
+        noise = np.maximum(noise, EPS * np.maximum(largest[:, 0], largest[:, 1]))
         if careful or len(steps) > 4:
             units = np.array([[unit(line.d)] for line in lines])
             noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), units)))
         far = np.array([[line.far] for line in lines])
         rounding = noise / t + EPS * far * size / t  # of f's result, and of x + t d
-        typical = np.nan_to_num(size[np.argmin(np.abs(numbers - QUICK))], posinf=0.0)
-        table = (central, gaps, size, rounding, typical)
-        blocks = [[part[..., k : k + BLOCK] for part in table] for k in range(0, max(f0.size, 1), BLOCK)]
-        value, error = (np.concatenate(parts, axis=-1) for parts in zip(*[_smoothest(*block) for block in blocks]))
+        typical = size[min(max(QUICK, steps.start), steps.stop - 1) - steps.start]
+        typical = np.where(typical < np.inf, typical, 0.0)  # NaN is 0 too
+        tables = [part.reshape(len(steps), -1) for part in (central, gaps, size, rounding)] + [typical.reshape(-1)]
+        width = BLOCK // len(steps)
+        blocks = [[part[..., k : k + width] for part in tables] for k in range(0, max(typical.size, 1), width)]
+        found = [_smoothest(*block) for block in blocks]
+        value, error = (np.concatenate(parts).reshape(typical.shape) for parts in zip(*found))
         jump = np.zeros(typical.shape)
         kinked = ~np.isfinite(error)
         if kinked.any():  # no such cell: one-sided slopes where they change least from one step to the next

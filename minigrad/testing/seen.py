@@ -9,6 +9,7 @@ import numpy as np
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 SHARP = 1e-5  # an error of this share of the slope leaves nothing to wish for
+MOST = float(np.finfo(np.float64).max)  # in place of an infinite number, beside which any error would be clear
 
 
 class Seen(NamedTuple):
@@ -45,7 +46,8 @@ class Seen(NamedTuple):
     def excess(self) -> np.ndarray:
         """How far each row is off, in tolerances: more than 1 is wrong, and NaN is infinitely far."""
         with np.errstate(invalid="ignore", over="ignore"):
-            return np.asarray(np.nan_to_num(np.abs(self.rule - self.numeric) / self.tolerance, nan=np.inf))
+            times = np.abs(self.rule - self.numeric) / self.tolerance
+            return np.asarray(np.where(np.isnan(times), np.inf, np.minimum(times, MOST)))
 
     def per(self, length: float) -> Seen:
         with np.errstate(over="ignore"):

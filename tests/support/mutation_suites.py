@@ -72,7 +72,7 @@ class Suite:
 
         root = str(Path(__file__).parents[2])
         own = {"TMPDIR": str(self.scratch), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": ""}
-        self.environment = {"PYTHONPATH": root} | own
+        self.environment = {"PYTHONPATH": root, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | own  # none of which they need
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -114,6 +114,7 @@ if __name__ == "__main__":
     from freezing import freeze
 
     import minigrad.testing.mutate  # noqa: F401
+    import nn  # noqa: F401
 
     for plugin in _pytest.config.default_plugins:  # which pytest would import in each fork
         importlib.import_module(f"_pytest.{plugin}")
