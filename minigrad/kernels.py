@@ -84,6 +84,7 @@ def _short_rows(x: Any, axis: Axis) -> bool:
 _add: Any = np.add.reduce
 _largest: Any = np.maximum.reduce
 _smallest: Any = np.minimum.reduce
+_mean: Any = np.mean  # whose types in NumPy 2.5 take no bool for keepdims
 
 
 def sum(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> Any:
@@ -96,9 +97,9 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> A
 def mean(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> Any:
     if type(x) is not np.ndarray or x.dtype.char not in "fd" or not 0 < x.size <= 1024 or not x.ndim:
         if out is not None and out.dtype.char == "e":  # into which np.mean would sum, and not in float32
-            out[...] = np.mean(x, axis=axis, keepdims=keepdims)
+            out[...] = _mean(x, axis=axis, keepdims=keepdims)
             return out
-        return np.mean(x, axis=axis, keepdims=keepdims, out=out)
+        return _mean(x, axis=axis, keepdims=keepdims, out=out)
     y = _add(x, axis, None, out, keepdims)  # and so does np.mean, with twice as long around it
     n = x.size // y.size
     return np.divide(y, n, out=y) if type(y) is np.ndarray else y / n

@@ -9,7 +9,7 @@ import keyword
 import linecache
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
@@ -28,7 +28,7 @@ class Caller:
 
     def __init__(self, checker: str, names: dict[str, Any] | None = None) -> None:
         self.call: ast.Call | None = None
-        self.scopes: list[dict[str, Any]] = [] if names is None else [names]
+        self.scopes: list[Mapping[str, Any]] = [] if names is None else [names]
         if names is not None:
             return
         outside = list(_outside(sys._getframe(1)))
