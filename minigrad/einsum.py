@@ -75,6 +75,8 @@ def einsum(subscripts: Any, *operands: Any) -> Any: ...
 def einsum(subscripts: Any, *operands: Any, **unknown: Never) -> Any:
     """The sum of products that `subscripts` spells, as np.einsum has it (implicit output and `...` included).
 
+    The cotangent of an operand is such a sum as well, of g and the other operands.
+
     In its other form each operand is followed by a list of numbers for its axes, and one more list is the output's:
     `einsum(a, [0, 1], b, [1, 2], [0, 2])` is `einsum("ij,jk->ik", a, b)`.
 

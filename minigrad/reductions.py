@@ -112,7 +112,9 @@ def norm(x: Variable, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
 @overload
 def norm(x: Any, axis: Axis = None, keepdims: bool = False) -> Any: ...
 def norm(x: Any, axis: Axis = None, keepdims: bool = False, **unknown: Never) -> Any:
-    """The Euclidean norm √Σx² over `axis` (an int, a tuple, or None for all); subgradient 0 at 0.
+    """The Euclidean norm y = √Σx² over `axis` (an int, a tuple, or None for all); subgradient 0 at 0.
+
+    dL/dx = g x / y.
 
     >>> mg.norm(mg.tensor([3.0, 4.0]))
     tensor(5.)

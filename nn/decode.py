@@ -112,8 +112,12 @@ def sample(
     """`length` tokens drawn one after the other, each with its `probabilities` given those before.
 
     Args:
-        step: see the module's head.
+        step: a function (tokens (B,), state) -> (logits (B, V), state), as a cell is whose outputs are logits.
         tokens: (B,) integers, read first.
+        length: how many tokens are drawn.
+        state: before the first step; None lets `step` begin.
+        rng: of the draws.
+        temperature, top_k, top_p: as for `nn.decode.probabilities`.
 
     Returns:
         The tokens (length, B), without those read first, and the state before the last of them is read.
@@ -155,7 +159,7 @@ def beam_search(
     """The most probable sequences that a beam of `width` finds: (tokens, log-probability), the best first.
 
     Args:
-        step: see the module's head; it is called with up to `width` tokens at a time.
+        step: a function (tokens (B,), state) -> (logits (B, V), state), called with up to `width` tokens at a time.
         token: read first, and not part of the results.
         length: the largest number of tokens.
         state: of a batch of one.
