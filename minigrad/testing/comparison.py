@@ -212,7 +212,7 @@ class Comparison:
         head = f"{label}, derivative of order {p.order}: "
         low, high = numeric - jump / 2, numeric + jump / 2
         if verdict == "kink":
-            sides = f": the slopes on either side differ, they are {low:.6g} and {high:.6g}" if jump else ""
+            sides = f": the slopes on either side differ, they are {low:.6g} and {high:.6g}" if abs(jump) > 0 else ""
             raise KinkError(
                 f"{head}finite differences do not converge at index {index} (value {p.x[j]:.10g}){sides}; is there a "
                 "kink or a pole within a step of it, or are f's rounding errors large? No verdict is possible here: "

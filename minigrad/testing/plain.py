@@ -16,7 +16,7 @@ from .problem import Arrays, GradientError, KinkError, Map, Options, Problem, no
 from .progress import watched
 from .recorded import dtype_of, paths
 from .reproduction import reproduction
-from .returned import Rule, array_of_numbers, leaves_of, of_inputs, of_result
+from .returned import Rule, array_of_numbers, counted, leaves_of, of_inputs, of_result
 from .structure import check_structure
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
@@ -142,7 +142,12 @@ def check_plain(
 
     def value(xs: Arrays) -> Arrays:
         nonlocal result_like
-        y = f(*full(xs))
+        given = full(xs)
+        try:
+            y = f(*given)
+        except Exception as error:
+            error.add_note(f"raised by the function that is checked, called with {counted(len(given), 'input')}")
+            raise
         parts = [np.asarray(part) for part in tree_leaves(y)]
         if not any(part.dtype.kind in "fc" for part in parts) or any(part.dtype.kind not in "fcbiu" for part in parts):
             raise nothing_in(y, "a floating-point array, or a tree of arrays that holds one")

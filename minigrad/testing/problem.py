@@ -83,13 +83,15 @@ class Problem:
         self.map, self.inputs, self.labels, self.order = map, inputs, labels, order
         for x, label in zip(inputs, labels, strict=True):
             if np.isnan(x).any():
-                raise ValueError(f"{label} is NaN at index {np.argwhere(np.isnan(x))[0].tolist()}")
+                raise ValueError(f"{label} is NaN at index {tuple(np.argwhere(np.isnan(x))[0].tolist())}")
         evaluate_elsewhere(map, inputs)  # what a function or a rule keeps of its first call is of another point now
         outputs = map.value([x.copy() for x in inputs])
         self.outputs = [np.array(y, np.float64) for y in outputs]
         for k, y in enumerate(self.outputs):
             if np.isnan(y).any():
-                raise ValueError(f"output {k} is NaN at index {np.argwhere(np.isnan(y))[0].tolist()} for these inputs")
+                raise ValueError(
+                    f"output {k} is NaN at index {tuple(np.argwhere(np.isnan(y))[0].tolist())} for these inputs"
+                )
         self.x = flattened(inputs)
         whole = flattened(self.outputs)
         self.kept = np.flatnonzero(np.isfinite(whole))

@@ -29,7 +29,7 @@ class Rule(NamedTuple):
             return self.function(given, *inputs)
         except Exception as error:
             noun = "the cotangent" if self.role == "vjp" else "the tangent"
-            error.add_note(f"raised by {self}, called with {noun}, {_kind(given)}, and {_number(len(inputs), 'input')}")
+            error.add_note(f"raised by {self}, called with {noun}, {_kind(given)}, and {counted(len(inputs), 'input')}")
             raise
 
 
@@ -55,11 +55,11 @@ def of_inputs(rule: Rule, result: Any, inputs: Sequence[Any], chosen: Sequence[i
         return readings[wrong.index("")]
     if wrong and (not several or len(result) == len(inputs) or isinstance(like[0], (tuple, list, dict))):
         raise GradientError(f"{rule} returned {wrong[0]}")
-    found = _number(len(result), "cotangent") if several else _kind(result)
+    found = counted(len(result), "cotangent") if several else _kind(result)
     wanted = "one array like it" if len(inputs) == 1 else f"a tuple of {len(inputs)}, one for each"
     missing = "; is a `return` missing?" if result is None else ""
     raise GradientError(
-        f"{rule} returned {found} for {_number(len(inputs), 'input')}; return {wanted}, None where there is no "
+        f"{rule} returned {found} for {counted(len(inputs), 'input')}; return {wanted}, None where there is no "
         f"derivative{missing}"
     )
 
@@ -128,5 +128,5 @@ def _kind(x: Any) -> str:
     return "None" if x is None else f"one array {np.shape(x)}"
 
 
-def _number(n: int, noun: str) -> str:
+def counted(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"

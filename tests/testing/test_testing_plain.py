@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_testing_faults import X
 
-from minigrad.testing import GradientError, check_jvp, check_vjp
+from minigrad.testing import GradientError, KinkError, check_jvp, check_vjp
 
 
 class Layer:
@@ -130,3 +130,23 @@ def test_a_derivative_in_float32_alone_is_told_to_compute_in_float64() -> None:
         GradientError, match=r"belongs to .* float64: what is checked is given float64, and has to comp"
     ):
         check_vjp(np.sin, lambda g, x: (g * np.cos(x)).astype(np.float32), X.astype(np.float32))
+
+
+def test_what_the_function_raises_tells_how_it_was_called() -> None:
+    with pytest.raises(TypeError, match="missing 1 required positional argument") as caught:
+        check_vjp(lambda g, x: g * np.cos(x), np.sin, X)  # in the wrong order
+    assert caught.value.__notes__ == ["raised by the function that is checked, called with 1 input"]
+
+
+def test_an_infinite_slope_is_a_kink_and_not_a_fault_of_linearity() -> None:
+    slope = lambda g, x: g / (2 * np.sqrt(x))
+    with np.errstate(all="ignore"):
+        with pytest.raises(KinkError, match=r"do not converge at index \(0,\) \(value 0\); is there a kink or a pole"):
+            check_vjp(np.sqrt, slope, np.array([0.0]))
+        with pytest.raises(GradientError, match=r"at index \(0,\) .* is inf, finite differences give 0\.35"):
+            check_vjp(np.sqrt, lambda g, x: slope(g, x - 2), np.array([2.0]))
+
+
+def test_an_index_is_told_as_python_writes_it() -> None:
+    with np.errstate(invalid="ignore"), pytest.raises(ValueError, match=r"output 0 is NaN at index \(0,\) for these"):
+        check_vjp(np.log, lambda g, x: g / x, np.array([-1.0, 2.0]))
