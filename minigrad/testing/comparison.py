@@ -48,7 +48,8 @@ class Comparison:
         p = self.problem
         if p.map.forward:
             return None
-        return np.array([p.row(p.derivative, u) for u in rows]).reshape(len(rows), p.n)
+        with np.errstate(invalid="ignore"):  # an infinite slope times an entry of u that is 0
+            return np.array([p.row(p.derivative, u) for u in rows]).reshape(len(rows), p.n)
 
     def _random_weights(self, rng: np.random.Generator) -> np.ndarray:
         """Directions: several for each group of entries, none of which moves less than a tenth of the group's size."""
