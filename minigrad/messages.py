@@ -175,13 +175,18 @@ def cut(what: str, ours: Collection[str]) -> CutError:
 
 # --- keywords --------------------------------------------------------------------------------------------------------
 
-_OTHER_WORDS = {"dim": "axis", "dims": "axis", "axes": "axis", "keepdim": "keepdims", "keep_dims": "keepdims"}
+_OTHER_WORDS = {
+    "dim": "axis", "dims": "axis", "axes": "axis", "keepdim": "keepdims", "keep_dims": "keepdims",
+    "min": "low", "max": "high", "a_min": "low", "a_max": "high",
+}  # fmt: skip
 _INSTEAD = {
     "where": "choose with mg.where",
     "out": "results are new tensors",
     "dtype": "convert with x.astype(dtype)",
     "casting": "convert with x.astype(dtype)",
     "initial": "add or compare it afterwards",
+    "order": 'transpose before and afterwards, for another than "C"',
+    "copy": "results are new tensors",
 }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 import numpy.typing as npt
 
 from . import ops, products, rearrange, reductions, shapes
-from .modes import no_grad
+from .messages import not_taken
 from .operators import method
 from .record import Variable
 
@@ -69,21 +69,22 @@ class Methods(Variable):
     sort, partition, diagonal = _tensors(rearrange.sort, rearrange.partition, rearrange.diagonal)
     argmax, argmin, argsort, argpartition = map(method, (ops.argmax, ops.argmin, ops.argsort, rearrange.argpartition))
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *shape: Any, **unknown: Never) -> Tensor:
         """The same entries in another shape: `t.reshape(2, 3)` or `t.reshape((2, 3))`; one size may be -1."""
+        if unknown:
+            raise not_taken("reshape", unknown, ())
         return shapes.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order: `t.transpose(1, 0)` or `t.transpose((1, 0))`; reversed by default."""
         return shapes.transpose(self, *(axes if len(axes) < 2 else (axes,)))
 
-    def astype(self, dtype: npt.DTypeLike) -> Tensor:
+    def astype(self, dtype: npt.DTypeLike, **unknown: Never) -> Tensor:
         """The same values in another dtype; a dtype without fractions ends the record."""
+        if unknown:
+            raise not_taken("astype", unknown, ("dtype",))
         if np.dtype(dtype).kind not in "fiub":
             raise TypeError(f"astype: a Tensor holds real numbers or booleans, not {np.dtype(dtype)}")
-        if np.dtype(dtype).kind != "f":
-            with no_grad():
-                return shapes.astype(self, np.dtype(dtype))
         return shapes.astype(self, np.dtype(dtype))
 
     def take(self, indices: Any, axis: int | None = None) -> Tensor:

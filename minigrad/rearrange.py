@@ -14,7 +14,7 @@ from .messages import check_unmasked
 from .ops import argsort
 from .primitive import primitive
 from .record import Variable
-from .shapes import broadcast_to, concatenate, expand_dims, getitem, moveaxis, place, reshape, split, take
+from .shapes import broadcast_to, concatenate, expand_dims, getitem, moveaxis, place, reshape, split, take, transpose
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -70,12 +70,15 @@ rot90 = primitive(
 
 
 @of_one
-def ravel(x: Any) -> Any:
-    """The entries one after the other, row by row: shape (n,).
+def ravel(x: Any, order: str = "C") -> Any:
+    """The entries one after the other, row by row, or with order="F" column by column: shape (n,).
 
     >>> mg.ravel(mg.tensor([[1.0, 2.0], [3.0, 4.0]]))
     tensor([1., 2., 3., 4.])
     """
+    if order not in ("C", "F"):
+        raise ValueError(f'ravel: order must be "C" or "F", got {order!r}')
+    x = x if order == "C" else transpose(x)
     return reshape(x, (-1,) if np.size(x) else (0,))
 
 

@@ -36,10 +36,10 @@ class Values(Variable):
             raise cut(what, OURS)
         return self._value(what)
 
-    def item(self) -> Any:
-        """The one entry, as a Python number."""
+    def item(self, *index: Any) -> Any:
+        """The one entry, or that at an index, as a Python number."""
         looked_at(self)
-        return self._value("t.item()").item()
+        return self._value("t.item()").item(*index)
 
     def __repr__(self) -> str:
         looked_at(self)

@@ -284,3 +284,32 @@ def test_astype_hands_the_gradient_back_in_the_first_dtype() -> None:
     x = leaf(X, np.float32)
     (x.astype(np.float64) * np.pi).sum().backward()
     np.testing.assert_array_equal(x.grad, np.full(X.shape, np.pi, np.float32), strict=True)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_entries_are_flattened_by_rows_or_by_columns(order: Any) -> None:
+    t = leaf(X)
+    for y in (t.ravel(order), t.flatten(order), mg.ravel(t, order), np.ravel(t, order)):
+        np.testing.assert_array_equal(y.data, X.ravel(order))
+    check_grad(lambda x: mg.ravel(x, order), X)
+    with pytest.raises(ValueError, match='ravel: order must be "C" or "F", got \'K\''):
+        t.flatten("K")
+
+
+KEYWORDS: dict[str, Any] = {
+    "reshape: does not take order=": lambda t: t.reshape(3, 2, order="F"),
+    "astype: does not take copy=": lambda t: t.astype(float, copy=False),
+    "clip: does not take min=; it is called low=": lambda t: t.clip(min=1),
+    "clip: does not take a_max=; it is called high=": lambda t: t.clip(0, a_max=1),
+}
+
+
+@pytest.mark.parametrize("message", KEYWORDS)
+def test_keywords_of_numpys_methods_are_refused_with_the_remedy(message: str) -> None:
+    with pytest.raises(TypeError, match=f"^{message}"):
+        KEYWORDS[message](leaf([[1.0, 2.0]] * 3))
+
+
+def test_item_takes_an_index_as_numpys_does() -> None:
+    t = leaf([[1.0, 2.0], [3.0, 4.0]])
+    assert (t.item(1), t.item(1, 0), t.item((0, 1))) == (2.0, 3.0, 2.0)
