@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .differences import EPS, FINER, QUICK, Line, Slopes, scales, sharper, slopes, unit
-from .problem import GradientError, KinkError, Options, Problem, random_signs
+from .problem import GradientError, KinkError, Options, Problem, groups, random_signs
 from .progress import tell
 from .report import count, side_by_side
 from .seen import MOST, SHARP, Seen
@@ -56,7 +56,7 @@ class Comparison:
         p = self.problem
         size = np.where(p.size == 0, 1.0, p.size)
         weights = []
-        for mask in _groups(p.owner, size, 4):
+        for mask in groups(p.owner, size, 4):
             least = 0.1 * float(np.sqrt(np.mean(size[mask] ** 2)))
             enough = np.where(mask, np.maximum(1.0, least / size), 0.0)
             weights += [random_signs(rng, p.n) * enough for _ in range(PROJECTIONS)]
@@ -66,7 +66,7 @@ class Comparison:
         """Several for each output: for entries that rounding errors of the largest would hide, their own."""
         p = self.problem
         owner = np.repeat(np.arange(len(p.outputs)), [y.size for y in p.outputs])[p.kept]
-        masks = _groups(owner, np.abs(p.y), 8)
+        masks = groups(owner, np.abs(p.y), 8)
         rows = [random_signs(rng, p.m) * mask for mask in masks for _ in range(PROJECTIONS)]
         return np.array(rows).reshape(len(rows), p.m)
 
@@ -309,14 +309,3 @@ def _times(rows: np.ndarray, part: np.ndarray) -> np.ndarray:
     if np.isfinite(part).all():
         return np.asarray(rows @ part)
     return np.asarray(np.where(rows == 0, 0.0, rows * part).sum(axis=1))
-
-
-def _groups(owner: np.ndarray, size: np.ndarray, decades: int) -> list[np.ndarray]:
-    """Masks of the entries, by owner and by so many decades of size: others vanish beside larger; 0 is with these."""
-    masks = []
-    for k in np.unique(owner):
-        mine = owner == k
-        largest = np.max(size[mine]) or 1.0
-        below = np.floor(np.log10(largest / np.where(mine & (size > 0), size, largest)) / decades)
-        masks += [mine & (below == n) for n in np.unique(below[mine])]
-    return masks

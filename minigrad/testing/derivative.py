@@ -46,19 +46,28 @@ def sensitivity(
     rng: np.random.Generator,
     eps: float = EPS,
 ) -> list[float]:
-    """How far each result moves when all that is given moves by a few units in its last place, as rounding may do."""
-    expected = linearize([x.copy() for x in inputs])([g.copy() for g in given])
-    moves = [0.0] * len(expected)
-    for _ in range(3):
+    """How far each result moves when all that is given moves by a few units in its last place, as rounding may do.
+
+    And how far c J(g) and J(c g) are apart, where that is no more than rounding errors of terms as large as g: in
+    g - p g, with p nearly 1, those of neighbouring g are the same.
+    """
+    derivative = linearize([x.copy() for x in inputs])
+    expected = derivative([g.copy() for g in given])
+    moves, terms = [0.0] * len(expected), 4 * eps * max([largest_of(g) for g in given], default=0.0)
+    for c in rng.uniform(1, 2, 3):
         try:
             with np.errstate(all="ignore"):
                 moved = linearize([nudged(x, 2 * eps, rng) for x in inputs])
-                changes = [np.abs(a - b) for a, b in zip(moved([nudged(g, 2 * eps, rng) for g in given]), expected)]
+                near = [largest_of(a - b) for a, b in zip(moved([nudged(g, 2 * eps, rng) for g in given]), expected)]
+                scaled = [largest_of(a / c - b) for a, b in zip(derivative([c * g for g in given]), expected)]
         except (ArithmeticError, ValueError, AssertionError):
             continue
-        largest = [float(np.max(c, initial=0.0, where=np.isfinite(c))) for c in changes]
-        moves = [max(pair) for pair in zip(moves, largest)]
+        moves = [max(m, a, min(b, terms)) for m, a, b in zip(moves, near, scaled)]
     return moves
+
+
+def largest_of(x: np.ndarray) -> float:
+    return float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
 
 
 SMALL = 2.0**-40  # a power of 2: numbers are scaled by it without an error
@@ -161,9 +170,10 @@ class Derivative:
                 raise self._fault(k, text.format(f"at index {index}", float(before[index]), float(again[index])))
 
     def check_linear(self) -> None:
-        """J(0) = 0 and J(a g + b h) = a J(g) + b J(h), for h and a g + b h that are 1e12 times less and more.
+        """J(0) = 0 and J(a g + b h) = a J(g) + b J(h), for h and a g + b h that are ± 1e12 times less and more.
 
-        So a cotangent that is clipped, or dropped where it is small, is found, at any limit between these.
+        So a cotangent that is cut, dropped where it is small, or loses its sign, is found; where it is but one number,
+        as for a loss, too.
         """
         derivative = self.problem.derivative
         for k, result in enumerate(derivative([np.zeros(g.shape) for g in self.given])):
@@ -175,20 +185,29 @@ class Derivative:
         other = self._random()
         sizes = np.concatenate([np.abs(v[np.isfinite(v) & (v != 0)]) for v in self.values] or [np.ones(1)])
         small = SMALL if np.all((sizes > 1e-290) & (sizes < 1e290)) else 1.0  # unless that leaves the range of float64
+        for sign in (1.0, -1.0):
+            found, expected = self._mixed(other, sign * small)
+            if small < 1 and any(np.any(np.isfinite(v) & ~np.isfinite(m)) for v, m in zip(self.values, found)):
+                found, expected = self._mixed(other, sign)  # or a number on the way does
+            self._expect(
+                found,
+                expected,
+                lambda where, found, expected: (
+                    f"{where} the gradient is not linear in the {self.noun}: "
+                    f"J(a g + b h) is {found:.10g}, a J(g) + b J(h) is {expected:.10g}"
+                ),
+                EPS,
+            )
+
+    def _mixed(self, other: Arrays, small: float) -> tuple[Arrays, Arrays]:
+        """J(a g + b h) from what is 1 / small times as large, and a J(g) + b J(h), with J(h) from small h."""
+        derivative = self.problem.derivative
         second = [np.asarray(h, np.float64) / small for h in derivative([small * h for h in other])]
         mixed = derivative([(-0.75 * g + 1.5 * h) / small for g, h in zip(self.given, other)])
         with np.errstate(invalid="ignore"):  # where a slope is infinite, both sides are, or NaN
             expected = [-0.75 * a + 1.5 * b for a, b in zip(self.values, second)]
         found = [small * np.asarray(m, np.float64) for m in mixed]
-        self._expect(
-            [np.where(np.isfinite(e) | np.isfinite(m), m, e) for m, e in zip(found, expected)],
-            expected,
-            lambda where, found, expected: (
-                f"{where} the gradient is not linear in the {self.noun}: "
-                f"J(a g + b h) is {found:.10g}, a J(g) + b J(h) is {expected:.10g}"
-            ),
-            EPS,
-        )
+        return [np.where(np.isfinite(e) | np.isfinite(m), m, e) for m, e in zip(found, expected)], expected
 
     def check_results_last(self) -> None:
         for k, (result, value) in enumerate(zip(self.results, self.values)):

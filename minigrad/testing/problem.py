@@ -191,6 +191,17 @@ def position(j: int, arrays: Arrays) -> tuple[int, tuple[int, ...]]:
     raise IndexError(j)
 
 
+def groups(owner: np.ndarray, size: np.ndarray, decades: int) -> list[np.ndarray]:
+    """Masks of the entries, by owner and by so many decades of size: others vanish beside larger; 0 is with these."""
+    masks = []
+    for k in np.unique(owner):
+        mine = owner == k
+        largest = np.max(size[mine]) or 1.0
+        below = np.floor(np.log10(largest / np.where(mine & (size > 0), size, largest)) / decades)
+        masks += [mine & (below == n) for n in np.unique(below[mine])]
+    return masks
+
+
 def equal_pairs(inputs: Arrays) -> list[tuple[int, int]]:
     """Pairs of inputs that one array could be: of one shape, and not empty; of many pairs the first."""
     pairs = [(a, b) for b, x in enumerate(inputs) for a in range(b) if inputs[a].shape == x.shape and x.size]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .derivative import Derivative, check_function_of, differs
+from .derivative import Derivative, check_function_of, differs, largest_of
 from .differences import EPS
 from .problem import Arrays, GradientError, Problem, equal_pairs, nudged
 
@@ -195,7 +195,7 @@ class _Copied(Derivative):
             expected = self.problem.map.value(exact)
         except Exception:
             return False
-        sizes = [_largest(y) for y in (*exact, *expected, *self.values)]
+        sizes = [largest_of(y) for y in (*exact, *expected, *self.values)]
         return all(size == 0 or 1e-9 < size < 1e9 for size in sizes) and _is_close(outputs, expected, eps)
 
     def _expect_about(self, results: Arrays, expected: Arrays, dtype: str, eps: float) -> None:
@@ -210,11 +210,7 @@ class _Copied(Derivative):
 
 def _allowed(expected: np.ndarray, eps: float) -> float:
     """How far a result of precision eps may be off."""
-    return float(10 * eps**0.5 * _largest(expected))
-
-
-def _largest(x: np.ndarray) -> float:
-    return float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
+    return float(10 * eps**0.5 * largest_of(expected))
 
 
 def _is_close(found: Arrays, expected: Arrays, eps: float) -> bool:

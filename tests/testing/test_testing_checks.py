@@ -214,3 +214,55 @@ def test_what_is_no_function_and_no_strategy_is_refused_by_name() -> None:
         testing.given_grad(x=A)
     with pytest.raises(TypeError, match=r"check_cell: factory must be a function of .I, H. .* got a GRUCell"):
         testing.check_cell(nn.GRUCell(4, 3, rng=0))
+
+
+@pytest.mark.parametrize("logit", [20.0, 30.0, 40.0, 700.0])
+@pytest.mark.parametrize("V", [3, 40])
+def test_the_loss_of_a_confident_prediction_passes_though_its_gradient_is_all_rounding(logit: float, V: int) -> None:
+    x = 0.1 * np.random.default_rng(0).standard_normal(V)
+    x[0] += logit  # the gradient p - 1 there is a difference of terms of size 1
+    check_grad(lambda x: nn.cross_entropy(x, 0), x, order=2)
+    check_grad(lambda x: mg.log(mg.softmax(x)), x)  # with numbers on the way that 1e12 times as much would overflow
+
+
+def test_a_limited_cotangent_is_found_where_the_gradient_is_a_difference_of_large_terms() -> None:
+    loss = lambda x: np.log(np.sum(np.exp(x - x[0])))
+    slope = lambda x: np.exp(x) / np.exp(x).sum() - np.eye(3)[0]
+    x = np.array([15.0, 0.0, 0.3])
+    check_vjp(loss, lambda g, x: g * slope(x), x)
+    for limit in (*LIMITED.values(), *SIGNS.values()):
+        with pytest.raises(GradientError, match="not linear"):
+            check_vjp(loss, lambda g, x: limit(g) * slope(x), x)  # noqa: B023
+
+
+SIGNS: dict[str, Any] = {
+    "its absolute value": np.abs,
+    "negative ones dropped": lambda g: np.maximum(g, 0),
+    "positive ones dropped": lambda g: np.minimum(g, 0),
+    "negative ones halved": lambda g: np.where(g > 0, g, 0.5 * g),
+    "large negative ones dropped": lambda g: np.where(g < -1e5, 0.0, g),
+    "small negative ones dropped": lambda g: np.where((g < 0) & (g > -1e-5), 0.0, g),
+    "large positive ones dropped": lambda g: np.where(g > 1e5, 0.0, g),
+    "small positive ones dropped": lambda g: np.where((g > 0) & (g < 1e-5), 0.0, g),
+}
+
+
+@pytest.mark.parametrize("fault", SIGNS)
+def test_a_cotangent_that_loses_its_sign_is_found_for_a_loss_of_one_number_at_every_seed(fault: str) -> None:
+    change = SIGNS[fault]
+    total = mg.primitive(lambda x: np.sin(x).sum(), lambda g, y, x: change(g) * np.cos(x), name="total")
+    for seed in range(6):
+        with pytest.raises(GradientError):
+            check_vjp(lambda x: np.sin(x).sum(), lambda g, x: change(g) * np.cos(x), A, seed=seed)
+        with pytest.raises(GradientError):
+            check_jvp(np.sin, lambda v, x: change(v) * np.cos(x), np.array(0.3), seed=seed)
+        with pytest.raises(GradientError):
+            check_grad(total, A, seed=seed)
+
+
+def test_an_entry_that_is_called_wrong_is_counted_among_the_wrong_ones() -> None:
+    x = np.array([30.0, 0.3, -0.6])
+    slope = lambda x: -np.exp(-x) / (1 + np.exp(-x))
+    check_vjp(lambda x: np.log1p(np.exp(-x)), lambda g, x: g * slope(x), x)
+    with pytest.raises(GradientError, match=r"index \(0,\) .*; 1 of 3 entries are wrong"):
+        check_vjp(lambda x: np.log1p(np.exp(-x)), lambda g, x: g * slope(x) * (1 + 1e-4 * (x > 10)), x)
