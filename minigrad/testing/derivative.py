@@ -182,10 +182,13 @@ class Derivative:
                 index = tuple(int(i) for i in wrong[0])
                 value = float(np.asarray(result)[index])
                 raise self._fault(k, f"at index {index} the gradient is {value:.10g} for a {self.noun} of zeros")
-        other = self._random()
+        other = [
+            -np.abs(h) * np.sign(g) for g, h in zip(self.given, self._random())
+        ]  # so g has one sign, g + h the other
+        signs = {float(sign) for g in self.given for sign in np.unique(np.sign(g))} - {0.0}
         sizes = np.concatenate([np.abs(v[np.isfinite(v) & (v != 0)]) for v in self.values] or [np.ones(1)])
         small = SMALL if np.all((sizes > 1e-290) & (sizes < 1e290)) else 1.0  # unless that leaves the range of float64
-        for sign in (1.0, -1.0):
+        for sign in (1.0, -1.0)[: 3 - len(signs)]:  # of several numbers some have either sign
             found, expected = self._mixed(other, sign * small)
             if small < 1 and any(np.any(np.isfinite(v) & ~np.isfinite(m)) for v, m in zip(self.values, found)):
                 found, expected = self._mixed(other, sign)  # or a number on the way does
