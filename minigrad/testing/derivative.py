@@ -182,9 +182,8 @@ class Derivative:
                 index = tuple(int(i) for i in wrong[0])
                 value = float(np.asarray(result)[index])
                 raise self._fault(k, f"at index {index} the gradient is {value:.10g} for a {self.noun} of zeros")
-        other = [
-            -np.abs(h) * np.sign(g) for g, h in zip(self.given, self._random())
-        ]  # so g has one sign, g + h the other
+        # what was given has one sign, and all that is tried beside it the other: |g| for g is seen at every entry
+        other = [-np.abs(h) * np.sign(g) for g, h in zip(self.given, self._random())]
         signs = {float(sign) for g in self.given for sign in np.unique(np.sign(g))} - {0.0}
         sizes = np.concatenate([np.abs(v[np.isfinite(v) & (v != 0)]) for v in self.values] or [np.ones(1)])
         small = SMALL if np.all((sizes > 1e-290) & (sizes < 1e290)) else 1.0  # unless that leaves the range of float64
