@@ -89,7 +89,7 @@ class Recurrent(Module):
     ) -> None:
         name, self.directions = type(self).__name__, 2 if bidirectional else 1
         if num_layers is not None:
-            if len(cells) != 1 or isinstance(cells[0], Module) or not callable(cells[0]):
+            if len(cells) != 1 or isinstance(cells[0], (Module, type)) or not callable(cells[0]):
                 raise TypeError(f"{name}: with num_layers= give one function that makes the cell of a layer: "
                                 "Recurrent(lambda layer: nn.LSTMCell(H if layer else I, H), num_layers=2)")  # fmt: skip
             cells = tuple(cells[0](layer) for layer in range(num_layers) for _ in range(self.directions))

@@ -131,7 +131,7 @@ def _with_tensors(cell: Cell, t: int, x: Any, new: State, old: State) -> State:
         f"\n  before: {_described(old)}\n  after:  {_described(new)}\n"
         + ("an array has no gradient: every part of a state must be a Tensor\n" if arrays else "")
         + "the first state is that of initial_state(B)"
-        + (_about_dtypes(x, old) if of_dtypes else "")
+        + (_about_dtypes(cell, x, old) if of_dtypes else "")
         + _about_integers(x)
     )
 
@@ -141,21 +141,22 @@ def _structure(tree: State) -> Any:
     return mg.tree_map(lambda _: None, tree)
 
 
-def _about_dtypes(x: Any, state: State) -> str:
-    """What to write for an input of another floating-point dtype than the state, as mg.explain and mg.grad make one,
-    or for a counter in the state.
-    """
+def _about_dtypes(cell: Cell, x: Any, state: State) -> str:
+    """What to write where an input, a weight or a counter has another dtype than the state, the likeliest first."""
     told = "; an input that comes as a Tensor keeps its own dtype"
     dtypes = [s.dtype for s in mg.tree_leaves(state) if s.dtype.kind == "f"]
-    other = next(
-        (part.dtype for part in mg.tree_leaves(x) if part.dtype.kind == "f" and part.dtype not in dtypes), None
-    )
-    if other is None or not dtypes:
-        counters = any([s.dtype.kind in "iu" for s in mg.tree_leaves(state)])
-        return told + (
-            "\nfloat32 and integers make float64: write n.astype(h.dtype) for a counter n" if counters else ""
-        )
-    return f"{told}\nthe step got {other}: pass xs.astype(np.{dtypes[0]}), or make the network with dtype=np.{other}"
+    if not dtypes:
+        return told
+    for part in mg.tree_leaves(x):
+        if part.dtype.kind == "f" and part.dtype not in dtypes:
+            own, other = dtypes[0], part.dtype
+            return f"{told}\nthe step got {other}: pass xs.astype(np.{own}), or make the network with dtype=np.{other}"
+    for name, w in cell.named_parameters(frozen=True):
+        if w.dtype not in dtypes:
+            return f"{told}\nthe weight {name} is {w.dtype}: make it with nn.parameter(array.astype(np.{dtypes[0]}))"
+    if any([s.dtype.kind in "iu" for s in mg.tree_leaves(state)]):
+        return f"{told}\n{dtypes[0]} and integers make float64: write n.astype(h.dtype) for a counter n"
+    return told
 
 
 def _about_integers(x: Any) -> str:

@@ -34,7 +34,10 @@ def _remedy(new: Any, old: Tensor) -> str:
     if isinstance(new, np.ndarray):
         return "; an array has no gradient: compute it from Tensors"
     if isinstance(new, Tensor) and new.shape == old.shape and new.dtype.kind == old.dtype.kind == "f":
-        return f"; integers and float64 beside {old.dtype} change its dtype: write n.astype(h.dtype) for them"
+        own = old.dtype
+        return (
+            f"; integers and float64 beside {own} change its dtype: write n.astype(h.dtype), and make weights of {own}"
+        )
     return ""
 
 

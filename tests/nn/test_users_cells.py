@@ -323,3 +323,22 @@ def test_dtypes_are_spoken_of_only_where_a_dtype_has_changed() -> None:
     counts = lambda x, s: (x, (s[0] * s[1], s[1] + 1))
     with pytest.raises(ValueError, match=r"write n\.astype\(h\.dtype\) for a counter n$"):
         run_of((zeros, count), counts)
+
+
+def test_a_weight_of_another_dtype_than_the_state_is_named() -> None:
+    class Scaled(nn.RNNCell):
+        def __init__(self, I: int, H: int) -> None:
+            super().__init__(I, H, rng=0)
+            self.scale = nn.parameter(np.ones(H))
+
+        def step(self, x: Any, h: Any) -> Any:
+            h = super().step(x, h)[0] * self.scale
+            return h, h
+
+    with pytest.raises(ValueError, match=r"the weight scale is float64: make it with nn\.parameter\(.*float32"):
+        nn.Recurrent(Scaled(2, 3))(XS)
+
+
+def test_a_class_in_place_of_a_function_that_makes_layers_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"give one function that makes the cell of a layer: Recurrent\(lambda layer"):
+        nn.Recurrent(nn.GRUCell, num_layers=2)
