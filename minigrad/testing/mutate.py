@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = cli.parse_args(arguments)
     if not hasattr(os, "fork"):
         cli.error("this system has no fork(); run it on Linux or macOS")
-    if options.jobs < 1 or options.time_limit <= 0:
+    if options.jobs < 1 or not options.time_limit > 0:  # NaN seconds would be over at once, and kill all
         cli.error(f"--jobs and --time-limit must be positive, got {options.jobs} and {options.time_limit}")
     directory = tempfile.mkdtemp(prefix="minigrad-mutate-")
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = os.path.join(directory, "hypothesis")

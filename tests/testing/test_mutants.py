@@ -284,6 +284,7 @@ def test_paths_of_a_cells_weights_that_no_test_differentiates_are_named(tmp_path
         (["--cell", "own:cube"], "is no class of recurrent cells"),
         (["--primitive", "own:cube", "--only", "nothing"], "there is no mutant to try"),
         (["--jobs", "0"], "must be positive"),
+        (["--time-limit", "nan"], "must be positive"),
         (["--", "absent.py"], "file or directory not found: absent.py"),
     ],
     ids=" ".join,
