@@ -56,11 +56,11 @@ def compare(argv: Sequence[str]) -> None:
         "single-character frequencies": frequency_loss(corpus.training, corpus.validation, len(corpus.vocabulary)),
         "all characters alike": math.log(len(corpus.vocabulary)),
     }
-    draw(folder / "compare.png", runs, baselines)
     rows = [figures(run) for run in runs]
     for row, loss in zip(rows, tests):
         row["test loss"] = loss
     write_json(folder / "result.json", {"networks": rows, "baselines": baselines})
+    draw(folder / "compare.png", runs, baselines)
     print_table(rows, baselines)
     print(f"losses in nats per character, of training the mean of its last 100 steps; {number(runs[0].step)} steps")
     print(f"picture: {folder / 'compare.png'}")

@@ -217,8 +217,8 @@ def main(argv: list[str]) -> None:
             found[title] = {name: scores(of, captions) for name, of in both.items()}
             figures = (f"{name} {of['exact']:.3f} ({of['words']:.3f})" for name, of in found[title].items())
             progress.say(f"result: {title}: captions (words) right: {', '.join(figures)}")
-    draw(folder / "captions.png", tests, said)
     common.write_json(folder / "result.json", found)
+    draw(folder / "captions.png", tests, said)
     print(f"picture: {folder / 'captions.png'}")
 
 

@@ -234,10 +234,10 @@ def main(argv: list[str]) -> None:
                 run = cell, view
                 models[run], curves[run], found[run] = train(cell, view, data, o, progress)
                 progress.say(f"{cell.upper()} by {view}: held-out accuracy {found[run]:.3f}")
-    draw(folder / "accuracy.png", curves, found, baseline, models, data[1], names)
     figures = {f"{cell} {view}": accuracy for (cell, view), accuracy in found.items()}
     figures["logistic regression"] = baseline
     common.write_json(folder / "result.json", figures)
+    draw(folder / "accuracy.png", curves, found, baseline, models, data[1], names)
     print("result: held-out accuracy " + ", ".join(f"{name} {accuracy:.3f}" for name, accuracy in figures.items()))
     print(f"picture: {folder / 'accuracy.png'}")
 

@@ -200,8 +200,8 @@ def main(argv: list[str]) -> None:
             best = max((T for T, accuracy in zip(lengths, found) if accuracy >= 0.95), default=0)
             at = f"right at length {o.length}: {found[1]:.3f}, {lengths[-1]}: {found[-1]:.3f}"
             progress.say(f"{task:9}{cell:5} {at}; 95 % right up to length {best}")
-    draw(folder / "lengths.png", curves, lengths, o)
     common.write_json(folder / "result.json", {"lengths": lengths, **curves})
+    draw(folder / "lengths.png", curves, lengths, o)
     for task, of in curves.items():
         figures = ", ".join(f"{name} {curve[-1]:.3f}" for name, curve in of.items())
         print(f"result: {task} at length {lengths[-1]}, all answers right: {figures}")

@@ -207,8 +207,8 @@ def main(argv: list[str]) -> None:
             network, errors[f"{task} {length} {name}"] = train(task, length, name, o, progress, done)
             if task == "adding" and name in CELLS:  # the networks of the greatest length stay
                 norms["after"][name] = gradient_norms(network, rng).tolist()
-    draw(folder / "memory.png", norms, errors, sizes, middle)
     common.write_json(folder / "result.json", {"errors": errors, "gradient norms": norms})
+    draw(folder / "memory.png", norms, errors, sizes, middle)
     figures = ", ".join(f"{name} {errors[f'adding {longest} {name}'][-1]:.1e}" for name in CELLS)
     print(f"result: adding problem at T = {longest}, mean squared error {figures}; a guess {TASKS['adding'][-1]:.3f}")
     print(f"picture: {folder / 'memory.png'}")

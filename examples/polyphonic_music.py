@@ -68,7 +68,7 @@ def read(path: str) -> dict[str, list[np.ndarray]]:
     try:
         parts = json.loads("\n".join(common.read_lines("--data", path)))
         pieces = {part: [roll([midi(frame) for frame in piece]) for piece in parts[part]] for part in PARTS}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise UserError(f"--data: {path} is not JSON of pieces as --help says ({error})") from error
     for part, found in pieces.items():
         if not found or not all(map(len, found)):
@@ -164,7 +164,8 @@ def draw(path: Path, model: Listener, piece: np.ndarray) -> None:
     with mg.no_grad():
         p = mg.sigmoid(model.eval()(piece[:, None])).data[:, 0]
     with picture(path, 9.2, 4.2) as figure:
-        low, high = np.flatnonzero(piece.any(axis=0))[[0, -1]]
+        keys = np.flatnonzero(piece.any(axis=0)) if piece.any() else np.arange(KEYS)  # all of a piece that is silent
+        low, high = keys[[0, -1]]
         for axes, (title, shown) in zip(
             figure.subplots(1, 2, sharey=True), {"the piece": piece, "probabilities": p}.items()
         ):
@@ -198,8 +199,8 @@ def main(argv: list[str]) -> None:
         part: {o.cell.upper(): nats_a_frame(model, pieces[part]),
                "shares of the keys": nats_a_frame(np.log(shares / (1 - shares)), pieces[part])} for part in PARTS
     }  # fmt: skip
-    draw(folder / "notes.png", model, pieces["test"][0])
     common.write_json(folder / "result.json", found)
+    draw(folder / "notes.png", model, pieces["test"][0])
     for part, of in found.items():
         print(f"result: {part} nats a frame: " + ", ".join(f"{title} {value:.3f}" for title, value in of.items()))
     print(f"picture: {folder / 'notes.png'}")

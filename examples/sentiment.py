@@ -282,8 +282,8 @@ def main(argv: list[str]) -> None:
     lengths = np.array([len(" ".join(words[n])) for n in new])
     short = lengths < max(120, sorted(lengths)[:9][-1] + 1)
     shown = [*new[short & hit][:6], *new[short & ~hit][:3]]
-    draw(folder / "sentiment.png", title, model, [words[n] for n in shown], names[labels[shown]])
     common.write_json(folder / "result.json", right)
+    draw(folder / "sentiment.png", title, model, [words[n] for n in shown], names[labels[shown]])
     print(f"result: accuracy {tested}: {figures}")
     print(f"picture: {folder / 'sentiment.png'}")
 

@@ -296,8 +296,8 @@ def main(argv: list[str]) -> None:
             progress.say(f"result: {name}: {what}: " + ", ".join(f"{at} {of:.3f}" for at, of in figures[name].items()))
     # the longest that is right and fits into the picture
     n = max(range(len(test)), key=lambda n: lengths[n] * (lengths[n] <= 24) * exact([results[n]]))
-    draw(folder / "translation.png", test[n][0], *found[n], curves, what, max(len(source) for source, _ in training))
     common.write_json(folder / "result.json", figures)
+    draw(folder / "translation.png", test[n][0], *found[n], curves, what, max(len(source) for source, _ in training))
     print(f"picture: {folder / 'translation.png'}")
 
 

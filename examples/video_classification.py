@@ -85,10 +85,14 @@ def read_video(option: str, path: str) -> tuple[np.ndarray, np.ndarray]:
             frames = np.stack(columns, axis=1).astype(np.float64)
         except (ValueError, csv.Error) as error:
             raise UserError(f"cannot read {path}: not frames and labels as --help says ({error})") from error
-    if labels.shape != frames.shape[:1] or labels.size < 2 or not np.isfinite(frames).all():
+    if labels.shape != frames.shape[:1] or labels.size < 2 or not frames.size or not np.isfinite(frames).all():
         raise UserError(f"{path}: at least two frames of finite numbers with a label each are needed")
     frames = frames.reshape(len(frames), -1)
-    return ((frames - frames.mean(axis=0)) / np.maximum(frames.std(axis=0), 1e-6)).astype(np.float32), labels
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = frames.std(axis=0)
+    if not np.isfinite(spread).all():
+        raise UserError(f"{path}: numbers as large as {np.abs(frames).max():.3g} cannot be scaled; divide them first")
+    return ((frames - frames.mean(axis=0)) / np.maximum(spread, 1e-6)).astype(np.float32), labels
 
 
 # --- model ----------------------------------------------------------------------------------------------------------
@@ -207,6 +211,10 @@ def main(argv: list[str]) -> None:
     xs, truth = (np.concatenate(of) for of in zip(*test))
     with Progress() as progress:
         progress.say(f"{number(len(training))} videos to learn from, {len(test)} to test on, {len(names)} labels")
+        if new := {*truth.tolist()} - {*names.tolist()}:
+            count = np.isin(truth, [*new]).sum()
+            progress.say(f"{number(int(count))} of {number(len(truth))} frames to test on count as wrong: no video to "
+                         f"learn from has their label, {' or '.join(sorted(new)[:5])}")  # fmt: skip
         single = logistic_regression(training, xs, o.seed)
         model = train(training, held, names, o, progress)
     network = answers(model, test)
@@ -214,8 +222,8 @@ def main(argv: list[str]) -> None:
     right = {title: names[of.argmax(axis=1)] == truth for title, of in p.items()}
     places = {"all frames": truth == truth} | ({} if o.train else {"behind the wall": ~xs.any(axis=1)})
     found = {where: {title: float(hit[at].mean()) for title, hit in right.items()} for where, at in places.items()}
-    draw(folder / "video.png", *test[0], names, p, not o.train)
     common.write_json(folder / "result.json", found)
+    draw(folder / "video.png", *test[0], names, p, not o.train)
     for where, of in found.items():
         print(f"result: {where} labelled right: " + ", ".join(f"{title} {share:.3f}" for title, share in of.items()))
     print(f"picture: {folder / 'video.png'}")

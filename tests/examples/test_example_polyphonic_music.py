@@ -80,7 +80,8 @@ def test_a_frame_holds_the_keys_of_its_midi_numbers_and_no_voice_at_rest(tmp_pat
     ("parts", "message"),
     [({"test": [[[20]]]}, "20 is no MIDI number of 21 to 108"), ({"test": [[[60.5]]]}, "60.5 is no MIDI number"),
      ({"valid": []}, "valid needs a piece"), ({"train": [[C], []]}, "train needs a piece, and each piece a frame"),
-     ({"test": [[60]]}, "is not JSON of pieces"), ({"test": "abc"}, "is not JSON of pieces")],
+     ({"test": [[[float("inf")]]]}, "is not JSON of pieces"), ({"test": [[60]]}, "is not JSON of pieces"),
+     ({"test": "abc"}, "is not JSON of pieces")],
     ids=str,
 )  # fmt: skip
 def test_a_file_that_holds_other_than_pieces_is_refused(
@@ -91,8 +92,26 @@ def test_a_file_that_holds_other_than_pieces_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"train": []}', "{"])
+@pytest.mark.parametrize("text", ["", "[1]", '{"train": []}', "{", "[" * 100_000])
 def test_a_file_without_the_parts_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "p.json").write_text(text)
     assert example.main(["--data", str(tmp_path / "p.json"), "--out", str(tmp_path / "out")]) == 2
     assert "p.json is not JSON of pieces as --help says" in refusal(capsys)
+
+
+def test_a_silent_piece_is_drawn_and_figures_are_kept_where_no_picture_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = str(write(tmp_path / "p.json", test=[[[], []]]))
+    arguments = ["--data", pieces, "--epochs", "1", "--hidden", "2", "--out", str(tmp_path / "out")]
+    assert example.main(arguments) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["notes.png", "result.json"]
+    (tmp_path / "out" / "result.json").unlink()
+
+    def fails(*arguments: Any) -> None:
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr(example, "draw", fails)
+    with pytest.raises(RuntimeError, match="no picture"):
+        example.main(arguments)
+    assert (tmp_path / "out" / "result.json").exists()

@@ -261,6 +261,16 @@ BAD = {
     "words for numbers": ("video_classification", "--train {folder}/word.csv --test {folder}/word.csv", "'high'"),
     "lines cut short": ("video_classification", "--train {folder}/cut.csv --test {folder}/cut.csv", "shorter"),
     "a number for frames": ("video_classification", "--train {folder}/0.npz --test {folder}/0.npz", "0.npz: at least"),
+    "frames without numbers": (
+        "video_classification",
+        "--train {folder}/no.npz --test {folder}/no.npz",
+        "at least two",
+    ),
+    "too large numbers": (
+        "video_classification",
+        "--train {folder}/big.csv --test {folder}/big.csv",
+        "as large as 1e+308",
+    ),
     "no npz file of a video": (
         "video_classification",
         "--train {folder}/text.npz --test {folder}/text.npz",
@@ -292,6 +302,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(folder / "words.npz", images=np.full((9, 2, 2), "dark"), labels=labels)
     np.savez(folder / "nan.npz", images=images * np.nan, labels=labels)
     np.savez(folder / "0.npz", frames=1.0, labels=labels)
+    np.savez(folder / "no.npz", frames=np.zeros((9, 0)), labels=labels)
     for name in ("sizes/a", "texts/a", "empty"):
         (folder / name).mkdir(parents=True)
     for size in (2, 3):
@@ -299,7 +310,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     videos = {
         "none": "x,label\n", "empty": "", "word": "x,label\nhigh,a\n1,b\n", "cut": "x,y,label\n1,2,a\n1\n",
         "nan": "x,label\nnan,a\n1,b\n", "one": "x,label\n2,a\n1,a\n", "two": "x,label\n2,a\n1,b\n",
-        "wide": "x,y,label\n2,2,a\n1,1,b\n",
+        "wide": "x,y,label\n2,2,a\n1,1,b\n", "big": "x,label\n1e308,a\n-1e308,b\n",
     }  # fmt: skip
     for name, text in videos.items():
         (folder / f"{name}.csv").write_text(text)

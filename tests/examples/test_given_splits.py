@@ -292,3 +292,15 @@ def test_what_does_not_go_together_gets_one_line(
     assert run(name, "--quick", *arguments.format(**names).split(), "--out", tmp_path / "out") == 2
     assert expected in refusal(capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_only_a_test_video_has_are_told_to_count_as_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.csv").write_text("x,label\n" + "1,a\n2,b\n" * 6)
+    (tmp_path / "b.csv").write_text("x,label\n" + "1,a\n2,c\n" * 6)
+    files = ["--train", str(tmp_path / "a.csv"), "--test", str(tmp_path / "b.csv"), "--out", str(tmp_path / "out")]
+    assert video_classification.main([*files, "--steps", "2", "--hidden", "2"]) == 0
+    assert (
+        "6 of 12 frames to test on count as wrong: no video to learn from has their label, c" in capsys.readouterr().out
+    )
