@@ -61,8 +61,10 @@ def _minors_of(h: Any, a: Any) -> Any:
 
 
 def _bases(a: Any) -> tuple[Any, Any, Any, Any]:
-    """|U||V|, U, s and Vᵀ."""
-    u, s, vt = np.linalg.svd(a)
+    """|U||V|, U, s and Vᵀ; s is NaN where an entry is not finite, for which LAPACK's search may never end."""
+    finite = np.isfinite(a).all(axis=(-2, -1))
+    u, s, vt = np.linalg.svd(np.where(finite[..., None, None], a, 0))
+    s = np.where(finite[..., None], s, np.nan)
     return np.sign(np.linalg.det(u) * np.linalg.det(vt))[..., None, None], u, s, vt
 
 

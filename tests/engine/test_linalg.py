@@ -159,3 +159,21 @@ def test_the_number_of_entries_that_are_not_0_is_a_plain_array() -> None:
 def test_misuse_names_the_argument_its_value_and_what_is_possible(call: Any, message: str) -> None:
     with pytest.raises((ValueError, IndexError), match=message):
         call(leaf([[2.0, 1.0], [1.0, 3.0]]))
+
+
+@pytest.mark.parametrize("entry", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_slopes_of_determinants_of_matrices_that_are_not_finite_are_nan_in_a_batch_alone(
+    entry: float, dtype: Any
+) -> None:
+    regular = np.array([[2.0, 1.0, 0.5], [0.0, 3.0, 1.0], [1.0, -1.0, 2.0]], dtype)
+    broken = regular.copy()
+    broken[0, 0] = entry
+    gradient = mg.grad(lambda a: mg.linalg.det(a).sum())
+    with np.errstate(invalid="ignore"):
+        found = gradient(np.stack([broken, regular])).data
+        second = mg.grad(lambda a: (gradient(a)[1] ** 2).sum())(np.stack([broken, regular])).data
+    assert found.dtype == dtype
+    assert np.isnan(found[0]).all()
+    np.testing.assert_allclose(found[1], gradient(regular).data)
+    np.testing.assert_allclose(second[1], mg.grad(lambda a: (gradient(a) ** 2).sum())(regular).data, rtol=1e-5)
