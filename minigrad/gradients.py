@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 import numpy as np
 
 from .interpretation import interpreted
 from .record import Node
+
+
+_adding = Lock()  # threads may walk back to the same leaves, and NumPy adds without the interpreter's lock
 
 
 @interpreted
@@ -23,7 +28,8 @@ def set_gradient(node: Node, value: np.ndarray | None) -> None:
 @interpreted
 def add_gradient(node: Node, g: np.ndarray) -> None:
     """Add to `.grad` what a walk has found; g belongs to nobody else."""
-    if node.grad is None:
-        node.grad = g
-    else:
-        node.grad += g
+    with _adding:
+        if node.grad is None:
+            node.grad = g
+        else:
+            node.grad += g

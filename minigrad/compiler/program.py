@@ -266,10 +266,10 @@ class Program:
     def _add_gradient(t: Node, reset: bool, g: Any) -> None:
         if g is None:
             t.grad = None
-        elif reset or t.grad is None:
+        elif reset:
             t.grad = np.array(g, t.dtype, order="C")
         else:
-            add_gradient(t, g)
+            add_gradient(t, np.array(g, t.dtype, order="C") if t.grad is None else g)
 
     def _returned(self, x: Any, kind: Any, requires_grad: bool, leaves: Sequence[Any]) -> Any:
         if kind is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 import minigrad as mg
 import nn
+from minigrad.gradients import add_gradient
 
 
 def leaf(dtype: Any = np.float64) -> mg.Tensor:
@@ -101,3 +104,29 @@ def test_a_transposed_gradient_of_another_tensor_is_copied() -> None:
     b.grad = a.grad.T
     b.sum().backward()
     np.testing.assert_array_equal(a.grad, np.full((3, 2), 3.0))
+
+
+class SlowLeaf:
+    """In place of a leaf's Node: whoever asks for its gradient waits, so that another thread asks meanwhile."""
+
+    found: np.ndarray | None = None
+
+    @property
+    def grad(self) -> np.ndarray | None:
+        found = self.found
+        time.sleep(0.005)
+        return found
+
+    @grad.setter
+    def grad(self, value: np.ndarray) -> None:
+        self.found = value
+
+
+def test_threads_that_add_to_one_gradient_lose_nothing() -> None:
+    node: Any = SlowLeaf()
+    threads = [threading.Thread(target=add_gradient, args=(node, np.ones(3))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(node.found, [4.0, 4.0, 4.0])
