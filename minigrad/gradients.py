@@ -9,7 +9,6 @@ import numpy as np
 from .interpretation import interpreted
 from .record import Node
 
-
 _adding = Lock()  # threads may walk back to the same leaves, and NumPy adds without the interpreter's lock
 
 
