@@ -15,7 +15,7 @@ from _pytest.runner import runtestprotocol
 from browser import driver  # noqa: F401 - for the pages of several rooms
 from freezing import freeze
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.internal import reflection
+from hypothesis.internal import entropy, reflection
 from profiles import long_profile
 from ranks import SharedRanks
 from reports import tells_something
@@ -38,6 +38,8 @@ if hasattr(reflection, "_clean_source"):  # each row of a test read and parsed i
     reflection._clean_source = cache(reflection._clean_source)
     kept = {"getsource": lru_cache(maxsize=1)(inspect.getsource)}
     reflection.inspect = SimpleNamespace(**vars(inspect) | kept)
+    # No test draws from NumPy's generator of its module, whose state took 0.1 ms to put aside and back at each example.
+    entropy.NP_RANDOM = SimpleNamespace()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

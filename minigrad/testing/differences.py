@@ -104,8 +104,7 @@ def _stair(sides: np.ndarray, f0: np.ndarray, size: np.ndarray) -> np.ndarray:
 def _safely(f: Function, x: np.ndarray, like: np.ndarray) -> np.ndarray:
     """f(x), or NaN where x lies outside of f's domain: a step may lead there although the point is inside."""
     try:
-        with np.errstate(all="ignore"):
-            y = f(x)
+        y = f(x)
     except Exception:  # every framework has its own for this
         return np.full_like(like, np.nan)
     if y.shape != like.shape:
@@ -157,7 +156,7 @@ class Line:
     @cached_property
     def measured(self) -> np.ndarray:
         """The rounding errors of F, measured; a kink within the largest probe's reach looks like noise."""
-        with np.errstate(invalid="ignore", over="ignore"):
+        with np.errstate(all="ignore"):
             return np.fmax.reduce([self.noise, *self._noise()])  # type: ignore[no-any-return]
 
     def near(self, first: int, careful: bool = False) -> Slopes:
@@ -178,9 +177,10 @@ class Line:
 
     def sides(self, steps: range) -> list[list[np.ndarray]]:
         """F(t) and F(-t), each (m,), for these steps t of the ladder."""
-        for k in steps:
-            if k not in self._sides:
-                self._sides[k] = [self._at(LADDER[k]), self._at(-LADDER[k])]
+        with np.errstate(all="ignore"):
+            for k in steps:
+                if k not in self._sides:
+                    self._sides[k] = [self._at(LADDER[k]), self._at(-LADDER[k])]
         return [self._sides[k] for k in steps]
 
     def _noise(self) -> np.ndarray:

@@ -95,6 +95,7 @@ class Problem:
         self.x = flattened(inputs)
         whole = flattened(self.outputs)
         self.kept = np.flatnonzero(np.isfinite(whole))
+        self.keeps_all = len(self.kept) == len(whole)
         self.y = whole[self.kept]
         precision = max([EPS, *[float(np.finfo(y.dtype).eps) for y in outputs]])
         self.noise = precision * (
@@ -127,7 +128,8 @@ class Problem:
 
     def f(self, x: np.ndarray) -> np.ndarray:
         """The function itself, (n,) -> (m,)."""
-        return flattened(self.map.value(split(x, self.inputs)))[self.kept]
+        y = flattened(self.map.value(split(x, self.inputs)))
+        return y if self.keeps_all else y[self.kept]
 
     def row(self, derivative: Callable[[Arrays], Arrays], u: np.ndarray) -> np.ndarray:
         """Jᵀ u (n,) from a pullback."""
@@ -168,7 +170,9 @@ def nothing_in(result: Any, wanted: str) -> TypeError:
 
 
 def flattened(arrays: Arrays) -> np.ndarray:
-    """All entries as one float64 vector."""
+    """All entries as one new float64 vector."""
+    if len(arrays) == 1:
+        return np.array(arrays[0], np.float64).reshape(-1)
     parts = [np.ravel(a) for a in arrays] or [np.zeros(0)]
     return np.concatenate(parts, dtype=np.float64, casting="unsafe")
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1300,900"]
+ARGUMENTS += ["--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 #: A number in each address: with that of the page before, only the place within that page would change.
 OPENED = itertools.count()
 
