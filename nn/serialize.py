@@ -23,9 +23,8 @@ from .module import Module, array, native
 
 METADATA = "__metadata__.json"
 _CHECKSUM = "__crc32__"
-_NO_BRACKETS = re.compile(
-    r'"(?:[^"\\]|\\.)*+"?|[^][{}"]+', re.DOTALL
-)  # strings, one cut short too; all else but brackets
+# of JSON: strings, which may hold brackets, also one that does not end; and all else but brackets
+_NO_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^][{}"]+', re.DOTALL)
 _BRANCHES = (np.ndarray, mg.Tensor, Module, Mapping)
 
 

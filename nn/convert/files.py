@@ -24,7 +24,8 @@ from .layout import Arrays
 SUFFIXES = (".npz", ".safetensors", ".h5", ".keras")
 #: How many times longer than a file its unpacked contents may be: numbers that were learnt hardly shrink at all.
 UNPACKED = 20
-NESTED = 200  #: How deep a configuration of Keras may nest: a model within a model takes some six levels.
+#: How deep a configuration of Keras may nest: a model within a model is three levels deeper, `{"config": {"layers": [`.
+NESTED = 200
 _CELL = re.compile(r"(.*\bcell(?:s/\w+)?)/vars/([012])")
 _NAMES = ("kernel", "recurrent_kernel", "bias")
 
