@@ -114,6 +114,13 @@ def test_a_list_of_tensors_as_an_operand_is_refused_and_stack_is_named(f: Any) -
     assert mg.grad(lambda xs: mg.sum(mg.stack(xs)))([1.0, 2.0])[1].item() == 1
 
 
+@pytest.mark.parametrize("name", ["grad", "jacobian"])
+def test_an_integer_argument_of_a_transform_is_told_of_by_the_transforms_name(name: str) -> None:
+    for x, told in ((1, "int 1"), (np.array([1, 2]), r"\(2,\) int64"), (mg.tensor([True]), r"\(1,\) bool")):
+        with pytest.raises(TypeError, match=rf"^{name}: a derivative needs floating-point arguments, got {told}"):
+            getattr(mg, name)(mg.sum)(x)
+
+
 def test_a_refusal_that_numpy_would_hide_stays_in_front() -> None:
     with pytest.raises(TypeError, match=r"mg\.stack") as caught:
         mg.grad(filled)(X)

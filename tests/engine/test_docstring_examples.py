@@ -103,6 +103,12 @@ def test_help_on_a_primitive_fits_a_screen_and_offers_what_it_takes_alone(name: 
     assert f"{p.name}{inspect.signature(p)}\n" in text
 
 
+def test_the_lines_of_a_primitives_docstring_begin_at_one_margin() -> None:
+    odd = [name for name, p in PRIMITIVES.items() if inspect.cleandoc(p.__doc__ or "") != (p.__doc__ or "").strip()]
+    assert not odd
+    assert not [name for name, p in PRIMITIVES.items() if "\n    >>> " in (p.__doc__ or "")]
+
+
 @pytest.mark.parametrize("name", PRIMITIVES)
 def test_a_primitive_belongs_to_minigrad_as_a_function_does(name: str) -> None:
     p = PRIMITIVES[name]

@@ -190,7 +190,7 @@ def test_right_derivatives_at_the_ends_of_the_range_pass() -> None:
     check_grad(lambda x: x * 1e-300, np.array([1.0]))
 
 
-@pytest.mark.parametrize("x", [4.7e7, 1e8, 1e10])
+@pytest.mark.parametrize("x", [4.7e7, 1e10, 137438953500.0])
 def test_a_wave_that_long_steps_leap_over_is_not_taken_for_flat(x: float) -> None:
     value, error = testing.numeric_gradient(lambda x: float(np.sin(x).sum()), np.array([x]))
     assert abs(value[0] - np.cos(x)) <= error[0] < 1e-3
