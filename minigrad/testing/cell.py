@@ -17,7 +17,7 @@ from ..messages import check_unmasked
 from ..record import Variable
 from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
-from .arguments import changed, check_flag, check_number, generator, is_whole, options_of
+from .arguments import changed, check_flag, generator, is_whole, options_of
 from .calls_of_cells import call, check_signature, described, shown
 from .check import check_tensors
 from .contract import Contract
@@ -146,7 +146,6 @@ def check_cell(
 
 
 def _at_least(least: int, name: str, value: int) -> int:
-    check_number(f"check_cell: {name}", value)
     if not is_whole(value):
         raise TypeError(f"check_cell: {name} must be an integer, got {value!r}")
     if value < least:

@@ -206,10 +206,9 @@ class Derivative:
         derivative = self.problem.derivative
         second = [np.asarray(h, np.float64) / small for h in derivative([small * h for h in other])]
         mixed = derivative([(-0.75 * g + 1.5 * h) / small for g, h in zip(self.given, other)])
-        with np.errstate(invalid="ignore"):  # where a slope is infinite, both sides are, or NaN
+        with np.errstate(invalid="ignore"):  # where slopes are infinite
             expected = [-0.75 * a + 1.5 * b for a, b in zip(self.values, second)]
-        found = [small * np.asarray(m, np.float64) for m in mixed]
-        return [np.where(np.isfinite(e) | np.isfinite(m), m, e) for m, e in zip(found, expected)], expected
+        return [small * np.asarray(m, np.float64) for m in mixed], expected
 
     def check_results_last(self) -> None:
         for k, (result, value) in enumerate(zip(self.results, self.values)):

@@ -64,8 +64,7 @@ def scales(x: np.ndarray, typical: np.ndarray, eps: float | None = None) -> list
     if eps is not None:
         return [np.where(finite, np.maximum(size, 1.0) * eps / LADDER[QUICK], 0.0)]
     around = np.where(typical == 0, 1.0, typical)
-    least = np.maximum(1.0, 1e-12 * size)  # or nothing moves
-    choices = [np.where(size < 1e-3, 1.0, size), np.where(size == 0, around, size), least]
+    choices = [np.where(size < 1e-3, 1.0, size), np.where(size == 0, around, size), np.ones_like(size)]
     different = [choices[0]]
     different += [choice for choice in choices[1:] if not any(np.array_equal(choice, other) for other in different)]
     return [np.where(finite, choice, 0.0) for choice in different]
