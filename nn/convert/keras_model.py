@@ -89,7 +89,8 @@ class KerasModel(Module):
     """Layers of a Keras model in a row: x (T, B, I) or integers (T, B), time first -> (T, B, O) or (B, O).
 
     A mask that Embedding or Masking makes is taken as lengths; with `return_sequences` the outputs of the padding are
-    0, as with Keras' `zero_output_for_mask`. `parts` has the modules by Keras' names of their layers.
+    0, as with Keras' `zero_output_for_mask`; without, this option makes the output 0 of each sequence that is shorter
+    than T, as in Keras. `parts` has the modules by Keras' names of their layers.
     """
 
     def __init__(self, steps: list[Step], parts: dict[str, Module]) -> None:
@@ -122,6 +123,9 @@ def _run(net: Recurrent, config: Mapping[str, Any], x: Any, lengths: Any) -> tup
     ys, finals = net(x, lengths=lengths)
     if not config["return_sequences"]:
         last = [mg.tree_leaves(final)[0] for final in finals[-net.directions :]]
+        if config.get("zero_output_for_mask") and lengths is not None and not net.reverse:
+            # what Keras returns is the output of the last step, which is 0 where that is left out
+            last[0] = mg.where(mg.expand_dims(mg.equal(lengths, len(ys)), -1), last[0], 0.0)
         return (last[0] if len(last) == 1 else mg.concatenate(last, axis=-1)), None
     if net.reverse:
         if lengths is not None and (np.asarray(lengths) != len(ys)).any():

@@ -233,3 +233,15 @@ def test_arrays_of_no_layer_and_missing_ones_are_listed(tmp_path: Path) -> None:
     path = changed(keras_file("stacked", tmp_path), lambda layers: layers.append(layers[1]))
     with pytest.raises(ValueError, match=r"layer 'enc'.*'kernel'.*missing"):
         nn.convert.from_keras(path)
+
+
+@pytest.mark.parametrize("name", ["cells", "functional", "functional_masking", "masked"])
+def test_zero_output_for_mask_makes_the_last_output_of_a_shorter_sequence_0(name: str, tmp_path: Path) -> None:
+    x = np.swapaxes(MODELS[name]["x"], 0, 1)
+    plain = nn.convert.from_keras(keras_file(name, tmp_path))(x).data
+    path = changed(tmp_path / f"{name}.keras", lambda layers: layers[-1]["config"].update(zero_output_for_mask=True))
+    whole = (x != (0 if x.ndim == 2 else -1)).reshape(*x.shape[:2], -1).any(axis=-1).all(axis=0)
+    assert 0 < whole.sum() < len(whole)
+    if name == "masked":  # read from the end: its last step is the first
+        whole[:] = True
+    assert np.array_equal(nn.convert.from_keras(path)(x).data, np.where(whole[:, None], plain, 0))
