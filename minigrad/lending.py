@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .interpretation import interpreted
-from .record import Variable
+from .record import At, Variable
 
 
 class InPlaceError(ValueError):
@@ -109,11 +109,21 @@ def apart(y: Any, inputs: Sequence[Any]) -> Any:
 _in_use: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
 
 
+@interpreted
+def own_index(index: Any) -> Any:
+    """An index, with copies of the arrays in it, which may be the rule's own: no cotangent is added into them."""
+    if type(index) is tuple:
+        return tuple([own_index(part) for part in index])
+    return index.copy() if type(index) in (np.ndarray, list) else index
+
+
 def _followed(parts: Any, operands: Sequence[Any], owners: set[int]) -> Any:
     """What a rule returned, an `At`, a `Product` or several, with the view of `_view` in place of what is not new."""
     found: list[Any] = []
     for k in range(len(parts)):
-        if isinstance(parts[k], (tuple, list)):
+        if k == 0 and type(parts) is At:
+            found.append(own_index(parts[k]))
+        elif isinstance(parts[k], (tuple, list)):
             found.append(_followed(parts[k], operands, owners))
         else:
             new = type(parts[k]) is not np.ndarray or not shared(parts, k)

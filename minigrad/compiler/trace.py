@@ -16,7 +16,7 @@ from ..backward import walk, walk_arrays
 from ..checkpoint import without_record
 from ..gradients import add_gradient, gradient, set_gradient
 from ..interpretation import Interpretation, watched
-from ..lending import lent
+from ..lending import lent, own_index
 from ..modes import no_grad
 from ..numpy_functions import array_ufunc
 from ..primitive import Primitive
@@ -165,8 +165,12 @@ class Trace(Calling, Interpretation):
     def _lent(self, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         return inputs, static  # the function is called later, see `_called`
 
+    def _own_index(self, index: Any) -> Any:
+        return index  # arrays in it are read anew at each call
+
     instead: ClassVar = {
         lent: _lent,
+        own_index: _own_index,
         Tensor._value: _refuse_value,
         Tensor._begin: _begin,
         Tensor.detach: _detached,

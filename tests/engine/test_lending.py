@@ -209,3 +209,32 @@ def test_a_new_result_of_a_function_is_not_copied() -> None:
 
     y = primitive(double, lambda g, y, x: g * y)(leaf())
     assert y.data.__array_interface__["data"][0] == made[0]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(
+    "index", [np.array([1, 0, 1]), np.array([True, False]), (slice(None), np.array([0, 0])), [1, 1]], ids=repr
+)
+def test_an_index_of_ones_own_may_be_returned_any_number_of_times(index: Any, order: int, compiled: bool) -> None:
+    part = primitive(lambda x: x[index], lambda g, y, x: mg.At(index, g), name="part")
+    f = lambda x, part: mg.sum(part(x) ** 3 + 2.0 * part(x * x) ** 2)
+    for _ in range(order):
+        f = lambda x, part, f=f: mg.sum(mg.grad(f)(x, part))
+    gradient = lambda part: mg.compile(lambda x: f(x, part)) if compiled else lambda x: f(x, part)
+    x = np.array([[0.5, 1.5], [2.5, -1.0]])
+    np.testing.assert_allclose(gradient(part)(x).data, gradient(lambda x: x[index])(x).data)
+
+
+def test_an_index_that_a_rule_fills_anew_is_not_that_of_its_earlier_cotangents() -> None:
+    index = np.zeros(1, int)
+
+    def rule(g: Any, y: Any, x: Any, k: int) -> Any:
+        index[:] = k
+        return mg.At(index, g)
+
+    part = primitive(lambda x, k: x[[k]], rule, name="part")
+    f = lambda x: mg.sum(part(x, 0) + 10.0 * part(x, 1))
+    slope = mg.grad(lambda x: mg.sum(mg.grad(lambda x: f(x * x))(x)))
+    assert mg.grad(f)(np.ones(2)).data.tolist() == [1.0, 10.0]
+    assert slope(np.ones(2)).data.tolist() == [2.0, 20.0]
