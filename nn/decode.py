@@ -65,7 +65,7 @@ def _probabilities(name: str, logits: Any, temperature: float, top_k: int | None
         raise ValueError(f"{name}: the logits have a row of nothing but -inf: no token is possible")
     if temperature == 0:
         top_k, temperature = 1, 1.0
-    p = np.exp((z - largest) / temperature)
+    p = np.exp((z - largest) / max(temperature, 1e-200))  # of the smallest, quotients would overflow
     p /= p.sum(axis=-1, keepdims=True)
     if top_k is None and top_p is None:
         return p

@@ -10,6 +10,7 @@ import numpy as np
 import minigrad as mg
 
 from . import init
+from .arguments import is_whole
 from .module import array, examined
 
 
@@ -50,12 +51,17 @@ def bucket_by_length(lengths: Any, batch_size: int, rng: init.Rng = None) -> lis
     Sequences of equal length, and the batches, come in random order. Every sequence is in one batch; one batch may be
     smaller than `batch_size`.
 
+    Raises:
+        TypeError, ValueError: if `batch_size` is no integer of at least 1, or the lengths are no integers (B,).
+
     >>> [batch.tolist() for batch in nn.bucket_by_length([3, 9, 2, 8], 2, rng=0)]
     [[3, 1], [2, 0]]
     """
-    if batch_size < 1:
-        raise ValueError(f"bucket_by_length: batch_size must be at least 1, got {batch_size}")
+    _check_count("bucket_by_length: batch_size", batch_size)
     rng, lengths = np.random.default_rng(rng), np.asarray(array(lengths))
+    if lengths.ndim != 1 or (lengths.size and lengths.dtype.kind not in "iu"):
+        raise ValueError("bucket_by_length: lengths must be integers (B,), one for each sequence, got "
+                         f"{lengths.dtype} of shape {lengths.shape}")  # fmt: skip
     shuffled = rng.permutation(len(lengths))
     by_length = shuffled[np.argsort(lengths[shuffled], kind="stable")]
     batches = [by_length[k : k + batch_size] for k in range(0, len(by_length), batch_size)]
@@ -68,17 +74,18 @@ def batchify(sequence: Any, B: int) -> np.ndarray:
     Row t of the next chunk follows row t - 1 of this one in every column, so that a state can be carried.
 
     Raises:
-        ValueError: if there are fewer than B entries.
+        TypeError, ValueError: if B is no integer of at least 1, or there are fewer than B entries.
 
     >>> nn.batchify(np.arange(7), 2)
     array([[0, 3],
            [1, 4],
            [2, 5]])
     """
+    _check_count("batchify: B", B)
     a = np.asarray(array(sequence))
-    T = len(a) // B if B > 0 else 0
+    T = a.shape[0] // B if a.ndim else 0
     if not T:
-        raise ValueError(f"batchify: {len(a)} entries do not fill {B} columns")
+        raise ValueError(f"batchify: {len(a) if a.ndim else 0} entries do not fill {B} columns")
     return np.ascontiguousarray(np.swapaxes(a[: T * B].reshape(B, T, *a.shape[1:]), 0, 1))
 
 
@@ -91,12 +98,21 @@ def tbptt_chunks(sequences: Any, length: int) -> Iterator[Any]:
             outputs, state = net(x, nn.detach(state))
 
     Raises:
-        ValueError: if the length is below 1, or the sequences differ in T.
+        TypeError, ValueError: if the length is no integer of at least 1, or the sequences differ in T.
 
     >>> [chunk.tolist() for chunk in nn.tbptt_chunks(np.arange(5), 2)]
     [[0, 1], [2, 3], [4]]
     """
+    _check_count("tbptt_chunks: length", length)
     sizes = {len(a) for a in mg.tree_leaves(sequences)}
-    if length < 1 or len(sizes) != 1:
-        raise ValueError(f"tbptt_chunks: length {length} must be at least 1, and all T the same, got {sorted(sizes)}")
+    if len(sizes) != 1:
+        raise ValueError(f"tbptt_chunks: length {length} is of all sequences, so these must have one T, got "
+                         f"{sorted(sizes)}")  # fmt: skip
     return (mg.tree_map(lambda a, s=s: a[s : s + length], sequences) for s in range(0, sizes.pop(), length))
+
+
+def _check_count(name: str, n: Any) -> None:
+    if not is_whole(n):
+        raise TypeError(f"{name} must be an integer, got {n!r}")
+    if n < 1:
+        raise ValueError(f"{name} must be at least 1, got {n}")

@@ -98,3 +98,20 @@ def test_memory_stays_constant_over_hundreds_of_chunks() -> None:
         tracemalloc.stop()
     assert held[1] - held[0] < 10_000
     assert all(isinstance(s, mg.Tensor) for s in mg.tree_leaves(state))
+
+
+MISTAKES: dict[str, Any] = {
+    "bucket_by_length: batch_size must be an integer, got 2.5": lambda: nn.bucket_by_length([1, 2], 2.5),
+    "bucket_by_length: batch_size must be at least 1": lambda: nn.bucket_by_length([1, 2], 0),
+    r"integers \(B,\), one for each sequence, got int64 of shape \(2, 1\)": lambda: nn.bucket_by_length([[1], [2]], 2),
+    "got float64 of shape": lambda: nn.bucket_by_length([1.0, np.nan], 2),
+    "batchify: B must be an integer, got 2.0": lambda: nn.batchify(np.arange(9), 2.0),
+    "batchify: 0 entries": lambda: nn.batchify(3, 2),
+    "tbptt_chunks: length must be an integer, got 1.5": lambda: nn.tbptt_chunks(np.arange(9), 1.5),
+}
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_what_is_no_count_or_no_row_of_lengths_is_named(message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        MISTAKES[message]()
