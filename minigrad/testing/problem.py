@@ -159,13 +159,15 @@ class Problem:
         return GradientError(f"{self.labels[k]}, derivative of order {self.order}: {text}")
 
 
-def nothing_in(result: Any, wanted: str) -> TypeError:
+_MISSING = "is a `return` missing? (Integers, comparisons and argmax have no derivative.)"
+
+
+def nothing_in(result: Any, wanted: str, remedy: str = _MISSING) -> TypeError:
     """What to raise for a result of a user's function that holds nothing whose derivative could be compared."""
     text = repr(result)
     text = text if len(text) <= 60 and "\n" not in text else f"a {type(result).__name__}"
     return TypeError(
-        f"the function returned {text}, and it must return {wanted}, or there is nothing to compare; is a `return` "
-        "missing? (Integers, comparisons and argmax have no derivative.)"
+        f"the function returned {text}, and it must return {wanted}, or there is nothing to compare; {remedy}"
     )
 
 

@@ -56,7 +56,15 @@ def tensor_map(f: TensorFunction) -> Map:
         if isinstance(result, Variable) and result._array.dtype.kind == "f":
             return [result._array]
         if not any(isinstance(y, Variable) and y._array.dtype.kind == "f" for y in tree_leaves(result)):
-            raise nothing_in(result, "a floating-point Tensor or a tree that holds one")
+            wanted = "a floating-point Tensor or a tree that holds one"
+            if any([np.asarray(y).dtype.kind == "f" for y in tree_leaves(result)]):
+                raise nothing_in(
+                    result,
+                    wanted,
+                    "is a `return` missing? Plain numbers have no record: write mg.sin(x), not math.sin(x) or "
+                    "np.sin(x.data), or call check_vjp for a function of arrays",
+                )
+            raise nothing_in(result, wanted)
         return [y._array for y in floating_parts(result)]
 
     def linearize(xs: Arrays) -> Callable[[Arrays], Arrays]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +236,9 @@ def test_nan_on_both_sides_is_not_the_same() -> None:
 def test_a_result_of_three_is_refused() -> None:
     with pytest.raises(TypeError, match="returned 3 results"):
         same(plain_gru(), lambda xs: (xs, xs, xs))
+
+
+@pytest.mark.parametrize("f", [lambda x: math.sin(x[0]), lambda x: np.sin(x.data), lambda x: {"a": float(x.sum())}])
+def test_plain_numbers_of_a_function_of_tensors_are_told_how_they_lost_their_record(f: Any) -> None:
+    with pytest.raises(TypeError, match=r"Plain numbers have no record: write mg\.sin\(x\), not math\.sin"):
+        check_grad(f, X)
