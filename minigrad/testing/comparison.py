@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .differences import EPS, FINER, QUICK, Line, Slopes, scales, sharper, slopes, unit
+from .differences import EPS, FINER, QUICK, Line, Slopes, scales, sharper, slopes
 from .problem import GradientError, KinkError, Options, Problem, groups, random_signs
 from .progress import tell
 from .report import count, side_by_side
@@ -73,18 +73,21 @@ class Comparison:
     def _look(
         self, rows: np.ndarray, slopes: np.ndarray | None, d: np.ndarray, found: Slopes, known: np.ndarray | float
     ) -> Seen:
-        """Rule and differences along d; `slopes` are the rows' uᵀ J if known, `known` a size of slopes for `clear`."""
+        """Rule and differences along d (n,), or along each of several; `slopes` are the rows' uᵀ J if known.
+
+        `known` is a size of slopes for `clear`.
+        """
         p = self.problem
         with np.errstate(invalid="ignore", over="ignore"):
             slopes = self._pulled(rows) if slopes is None else slopes
-            rule = rows @ p.column(p.derivative, d) if slopes is None else np.where(d == 0, 0.0, slopes) @ d
+            rule = _each(lambda one: rows @ p.column(p.derivative, one), d) if slopes is None else _along(slopes, d)
             share = np.abs(rows)
             numeric, jump = (_times(r, part) for r, part in ((rows, found.value), (share, np.abs(found.jump))))
             error = _times(share, found.error)
             # f's own size, the largest slope that is known, and how much f moves at all: beside these no slope is seen
-            scale = np.maximum(share @ np.maximum(p.noise / EPS, found.reach), known)
-            options = self.options
-            tolerance = options.atol * np.max(np.abs(d)) + options.rtol * np.abs(numeric) + 64 * EPS * scale + 1e-300
+            scale = np.maximum(_dot(share, np.maximum(p.noise / EPS, found.reach)), known)
+            options, step = self.options, np.max(np.abs(d), axis=-1, keepdims=True)
+            tolerance = options.atol * step + options.rtol * np.abs(numeric) + 64 * EPS * scale + 1e-300
             tolerance = tolerance + np.where(np.isfinite(error), SAFETY * error, 0.5 * jump + 1e-5 * np.abs(jump))
             largest = np.fmin(np.fmax(np.abs(rule), 0.0), MOST)
             clear = np.maximum(1e-3 * np.maximum(np.abs(numeric), largest), 1e-6 * scale)
@@ -142,22 +145,27 @@ class Comparison:
         self._check_infinite_entries()
         self._check_something_is_finite()
         lines = [self._line(v) for v in self.weights]
+        if not lines:
+            return
         for k, line in enumerate(lines):
             tell(f"derivative of order {self.problem.order}, {k} of {len(lines)} directions")
             line.sides(range(QUICK, QUICK + 4))
         some = max(1, TOGETHER // max(1, self.problem.m))  # of the lines
-        parts = [slopes(lines[k : k + some], range(QUICK, QUICK + 4)) for k in range(0, len(lines), some)]
-        found = [one for part in parts for one in part]
-        quick = [self._look(self.rows, self.slopes, line.d, one, 0.0) for line, one in zip(lines, found)]
-        sharp = [np.where(seen.error <= SHARP * np.abs(seen.numeric), np.abs(seen.numeric), 0.0) for seen in quick]
-        known = np.max(sharp, axis=0, initial=0.0)
+        parts = [lines[k : k + some] for k in range(0, len(lines), some)]
+        looks = [
+            self._look(
+                self.rows, self.slopes, np.array([line.d for line in part]), slopes(part, range(QUICK, QUICK + 4)), 0.0
+            )
+            for part in parts
+        ]
+        quick = Seen(*[np.concatenate(part) for part in zip(*looks)])  # each (lines, rows)
+        known = np.max(np.where(quick.error <= SHARP * np.abs(quick.numeric), np.abs(quick.numeric), 0.0), axis=0)
         least = np.maximum(1e-9 * known, 1e-12 * np.abs(self.rows) @ self.problem.noise / EPS)
         least = np.maximum(least, _nothing(self.rows, self.sizes[0]))
         kinks = []
         latest = FINER[0]
-        for seen, line, v in zip(quick, lines, self.weights):
-            if seen.settles(least):
-                continue
+        for n in np.flatnonzero(~quick.settles(least)):
+            seen, line, v = Seen(*[part[n] for part in quick]), lines[n], self.weights[n]
             tell(f"derivative of order {self.problem.order}, finer steps along some of {len(lines)} directions")
             nearest = sorted(FINER, key=lambda first: abs(first - latest))
             for first in nearest if self.options.eps is None and not seen.is_wrong() else ():
@@ -301,11 +309,30 @@ class Comparison:
 
 def _nothing(rows: np.ndarray, d: np.ndarray) -> np.ndarray:
     """What rounding alone may make of the rows' slopes along d, whatever f: (rows,)."""
-    return np.asarray(256 * EPS * unit(d) * np.abs(rows).sum(axis=1))
+    unit = np.max(np.abs(d), axis=-1, keepdims=True, initial=1.0)
+    return np.asarray(256 * EPS * unit * np.abs(rows).sum(axis=1))
+
+
+def _dot(rows: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """rows @ part for one part (n,), or for each of several."""
+    return np.asarray(rows @ part if part.ndim == 1 else part @ rows.T)
+
+
+def _each(f: Callable[[np.ndarray], np.ndarray], part: np.ndarray) -> np.ndarray:
+    return f(part) if part.ndim == 1 else np.array([f(one) for one in part])
 
 
 def _times(rows: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """rows @ part, in which 0 times inf or NaN is 0."""
+    """rows @ part, in which 0 in a row times inf or NaN is 0."""
     if np.isfinite(part).all():
-        return np.asarray(rows @ part)
+        return _dot(rows, part)
+    if part.ndim > 1:
+        return np.array([_times(rows, one) for one in part])
     return np.asarray(np.where(rows == 0, 0.0, rows * part).sum(axis=1))
+
+
+def _along(slopes: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """slopes @ d, in which 0 in d times inf or NaN is 0."""
+    if np.isfinite(slopes).all():
+        return _dot(slopes, d)
+    return _each(lambda one: np.where(one == 0, 0.0, slopes) @ one, d)

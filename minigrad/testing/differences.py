@@ -47,6 +47,10 @@ class Slopes(NamedTuple):
     jump: np.ndarray
     reach: np.ndarray
 
+    def of(self, k: int) -> Slopes:
+        """Those of one of several lines."""
+        return Slopes(*[part[k] for part in self])
+
 
 def scales(x: np.ndarray, typical: np.ndarray, eps: float | None = None) -> list[np.ndarray]:
     """Sizes of steps for each entry of x, the likeliest first: of |x|, of the `typical` |x| around it, of 1.
@@ -168,11 +172,11 @@ class Line:
             least -= 1
         while most in self._sides:
             most += 1
-        return slopes([self], range(least, most), careful)[0]
+        return slopes([self], range(least, most), careful).of(0)
 
     def careful(self, first: int = 0) -> Slopes:
         """Slopes (m,) from steps of every size, with the noise of F measured."""
-        return slopes([self], range(first, len(LADDER)), True)[0]
+        return slopes([self], range(first, len(LADDER)), True).of(0)
 
     def sides(self, steps: range) -> list[list[np.ndarray]]:
         """F(t) and F(-t), each (m,), for these steps t of the ladder."""
@@ -194,7 +198,7 @@ class Line:
         return np.fmin.reduce(np.sqrt(np.mean(values**2, axis=2) / 70), axis=1)  # type: ignore[no-any-return]
 
 
-def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> list[Slopes]:
+def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> Slopes:
     """The best cell at which F looks smooth, for each of some lines through one x: at once, as each (m,) is small."""
     f0, t = lines[0].f0, LADDER[steps.start : steps.stop, None, None]
     sides = np.array([line.sides(steps) for line in lines]).reshape(len(lines), len(steps), 2, f0.size)
@@ -224,7 +228,7 @@ def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> list[S
             best = np.argmin(np.where(np.isnan(change), np.inf, change), axis=0)[None] + 1
             right, left = (np.take_along_axis(side, best, axis=0)[0] for side in (right, left))
             value, jump = np.where(kinked, (right + left) / 2, value), np.where(kinked, right - left, jump)
-    return [Slopes(*parts) for parts in zip(value, error, jump, typical)]
+    return Slopes(value, error, jump, typical)
 
 
 def numeric_gradient(

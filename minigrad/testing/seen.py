@@ -34,10 +34,10 @@ class Seen(NamedTuple):
         verdict = (self.error <= self.clear) | (kinked & np.isfinite(self.jump) & (on_kink == "subgradient"))
         return np.where(verdict, np.where(close, "right", "wrong"), "kink")
 
-    def settles(self, least: np.ndarray) -> bool:
-        """Whether every row is right, and seen so sharply that nothing else need be tried; `least` is no slope."""
+    def settles(self, least: np.ndarray) -> np.ndarray:
+        """Whether all rows are right, and seen so sharply that nothing else need be tried; `least` is no slope."""
         sharp = self.error <= np.maximum(0.1 * SHARP * np.abs(self.numeric), least)
-        return bool(((self.verdicts("raise") == "right") & sharp).all())
+        return np.asarray(((self.verdicts("raise") == "right") & sharp).all(axis=-1))
 
     def is_wrong(self, times: float = 1.0) -> bool:
         """Whether a row is sharp and yet off by more than so many tolerances."""
