@@ -12,7 +12,7 @@ import minigrad as mg
 
 from . import init
 from .arguments import is_whole
-from .layers import as_input, parameter
+from .layers import parameter
 from .module import Module
 
 Pair = int | tuple[int, int]
@@ -71,7 +71,7 @@ class Conv2d(Module):
         self.b = parameter(init.zeros((O,), dtype)) if bias else None
 
     def forward(self, x: Any) -> mg.Tensor:
-        x = as_input(x, self.W.dtype)
+        x = mg.as_tensor(x, self.W.dtype)
         O, I, K, L = self.W.shape  # I of one group
         G, (s, t), (d, e) = self.groups, self.stride, self.dilation
         reach = d * (K - 1) + 1, e * (L - 1) + 1  # of the kernel, from its first to its last row and column

@@ -261,7 +261,7 @@ class LayerNorm(Module):
         self.shift = parameter(np.zeros(sizes, dtype)) if elementwise_affine and bias else None
 
     def forward(self, x: Any) -> Any:
-        x = as_input(x, self.input_dtype if self.scale is None else self.scale.dtype)
+        x = mg.as_tensor(x, self.input_dtype if self.scale is None else self.scale.dtype)
         count = len(self.sizes)
         if x.shape[-count:] != self.sizes:
             wanted = f"size must be {self.sizes[0]}" if count == 1 else f"sizes must be {self.sizes}"

@@ -93,6 +93,8 @@ def cross_entropy(
     """
     targets = array(targets)
     check_range("label_smoothing", label_smoothing, 0, 1, "[]")
+    if not np.ndim(logits):
+        raise ValueError("cross_entropy: logits must be (..., V), a number for each class, got one number")
     soft = targets.dtype.kind == "f" and targets.shape == np.shape(logits)
     if soft and ignore_index is not None:
         raise ValueError("ignore_index: the targets are probabilities, which have no index; pass lengths= or multiply "
@@ -154,8 +156,9 @@ def _of_classes(
                         f"{targets.shape}; as probabilities, which cross_entropy takes, they have the outputs' shape "
                         f"{log_probs.shape}")  # fmt: skip
     if targets.shape != log_probs.shape[:-1]:
+        soft = "; as probabilities they are floating-point" if targets.shape == log_probs.shape else ""
         raise ValueError(f"targets have shape {targets.shape}, outputs of shape {log_probs.shape} need "
-                         f"{log_probs.shape[:-1]}")  # fmt: skip
+                         f"{log_probs.shape[:-1]}{soft}")  # fmt: skip
     if mask is not None:
         targets = mg.where(mask, targets, 0)
     if not (ignore_index is None or is_whole(ignore_index)):
@@ -257,6 +260,7 @@ def mse_loss(y: Any, targets: Any, reduction: str = "mean", lengths: Any = None)
     tensor(2.66666667)
     """
     y = array(y)
+    y = y if y.dtype.kind == "f" else mg.astype(y, np.float64)  # differences and squares of small integers overflow
     if np.shape(y) != np.shape(targets):
         raise ValueError(f"mse_loss: outputs have shape {np.shape(y)}, targets {np.shape(targets)}")
     targets, mask = _as_data(targets, y), None

@@ -222,3 +222,12 @@ def test_parameter_is_a_leaf_that_requires_a_gradient_and_copies_its_data() -> N
     data[:] = 5
     assert (p.requires_grad, p.primitive, p.dtype) == (True, None, np.float32)
     np.testing.assert_array_equal(p.data, [1, 1])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool, np.float64])
+def test_plain_numbers_are_read_in_the_dtype_of_the_layer_integers_too(dtype: Any) -> None:
+    x = (np.arange(18).reshape(1, 2, 3, 3) % 5).astype(dtype)
+    for layer in (nn.Conv2d(2, 2, 2, rng=0), nn.LayerNorm(3), nn.LayerNorm(3, elementwise_affine=False)):
+        y = layer(x)
+        assert y.dtype == np.float32
+        np.testing.assert_array_equal(y.data, layer(x.astype(np.float32)).data)

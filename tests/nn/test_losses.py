@@ -254,3 +254,18 @@ def test_float32_stays_float32_in_loss_and_gradient(loss: Any, targets: Any, red
 def test_an_unknown_reduction_raises_and_names_the_known_ones(loss: Any, targets: Any) -> None:
     with pytest.raises(ValueError, match="must be 'mean', 'sum' or 'none', got 'average'"):
         loss(mg.tensor(np.zeros((2, 3))), targets, reduction="average")
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, bool])
+def test_squared_differences_of_small_integers_do_not_wrap_around(dtype: Any) -> None:
+    y, targets = np.array([1, 0, 100], dtype), np.array([0, 1, 0], dtype)
+    expected = ((y.astype(float) - targets) ** 2).mean()
+    assert nn.mse_loss(y, targets).item() == expected
+    assert nn.mse_loss(mg.tensor(y), targets).item() == expected
+
+
+def test_what_is_no_row_of_classes_is_told_and_what_one_hot_integers_lack() -> None:
+    with pytest.raises(ValueError, match=r"cross_entropy: logits must be \(\.\.\., V\)"):
+        nn.cross_entropy(mg.tensor(1.0), 0)
+    with pytest.raises(ValueError, match="as probabilities they are floating-point"):
+        nn.cross_entropy(mg.tensor(np.zeros((2, 3))), np.eye(3, dtype=int)[:2])
