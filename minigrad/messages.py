@@ -28,7 +28,8 @@ def explained(name: str, error: Exception, operands: list[Any], static: dict[str
     kinds = (np.exceptions.AxisError, np.linalg.LinAlgError, IndexError, TypeError, ValueError, OverflowError)
     kind: type[Exception] = next(k for k in kinds if isinstance(error, k))
     options = "".join(f", {key}={reprlib.repr(x)}" for key, x in static.items())
-    return kind(f"{name}: {' and '.join(describe(x) for x in operands)}{options}: {error}")
+    called = " and ".join(describe(x) for x in operands) or "no inputs"
+    return kind(f"{name}: {called}{options}: {error}")
 
 
 def of_rule(name: str, which: str, error: Exception, line: str | None) -> Exception:

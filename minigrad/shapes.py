@@ -311,7 +311,7 @@ def stack(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
     """
     if unknown:
         raise not_taken("stack", unknown, ("axis",))
-    return _stack(*arrays, axis=axis)
+    return _stack(*arrays, axis=axis if type(axis) is int else integer("stack", "axis", axis))
 
 
 @overload

@@ -70,7 +70,9 @@ class Trace(Calling, Interpretation):
     def argument(self, x: Any, number: int) -> Any:
         """What stands for the array or Tensor `x` while the function runs."""
         kind: Any = type(x) if isinstance(x, Variable) else Tensor
-        t = kind._sharing(np.array(plain_data(x)), requires_grad=isinstance(x, Variable) and x.node is not None)
+        data = plain_data(x)
+        array = np.array(data, data.dtype.newbyteorder("="))  # as NumPy's results are
+        t = kind._sharing(array, requires_grad=isinstance(x, Variable) and x.node is not None)
         self.arrays[self.name(t, not isinstance(x, Variable), source=number)] = t._array
         return t
 

@@ -131,3 +131,13 @@ def test_what_numpy_reads_as_an_array_is_an_operand_of_a_compiled_function(of: A
     x = mg.tensor(X + 0.5)
     np.testing.assert_array_equal(mg.compile(f)(x).data, f(x).data)
     np.testing.assert_allclose(mg.compile(slopes)(x).data, slopes(x).data, rtol=1e-15)
+
+
+@pytest.mark.parametrize("f", [mg.softmax, mg.tanh, lambda x: mg.stack([x, x]), mg.grad(lambda x: mg.sum(x * x))])
+@pytest.mark.parametrize("dtype", [">f8", ">f4"])
+def test_big_endian_arguments_give_native_results_as_in_a_plain_run(f: Any, dtype: str) -> None:
+    x = np.array([0.5, -2.0, 1.5], dtype)
+    expected, found = f(x), mg.compile(f)(x)
+    assert found.dtype == expected.dtype
+    assert found.dtype.isnative
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))

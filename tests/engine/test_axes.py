@@ -57,6 +57,7 @@ COUNTS: dict[str, Callable[[Any, Any], Any]] = {
     "split: a position": lambda x, n: mg.split(x, [n]),
     "tensordot: axes": lambda x, n: mg.tensordot(x, x.T, n),
     "concatenate: axis": lambda x, n: mg.concatenate([x, x], n),
+    "stack: axis": lambda x, n: mg.stack([x, x], n),
 }
 
 
@@ -114,3 +115,9 @@ def test_norms_refuse_axes_that_make_no_vector_or_matrix(ord: Any, axis: Any) ->
 def test_products_of_a_matrix_and_a_vector_refuse_other_shapes(name: str, x: Any, y: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{name}: needs matrices A .*{re.escape(str(np.shape(y)))}"):
         getattr(mg, name)(mg.tensor(x), y)
+
+
+@pytest.mark.parametrize("join", [mg.stack, mg.concatenate])
+def test_arrays_that_are_not_in_one_list_are_taken_for_an_axis_and_shown(join: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^{join.__name__}: axis must be an integer, got tensor\(\[1\.\]\)"):
+        join(mg.tensor([[1.0]]), mg.tensor([1.0]))
