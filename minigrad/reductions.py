@@ -165,7 +165,7 @@ def average(
                     tuple([n if k in places else 1 for k, n in enumerate(x.shape)]))  # fmt: skip
     if weights is None:
         y = mean(x, axis=axis, keepdims=keepdims)
-        total = np.asarray(x.size / np.size(y) if np.size(y) else 0, x.dtype)
+        total = np.asarray(x.size / np.size(y) if np.size(y) else 0, y.dtype)
     else:
         total = sum(broadcast_to(w, x.shape), axis=axis, keepdims=keepdims)
         y = sum(x * w, axis=axis, keepdims=keepdims) / total

@@ -235,6 +235,7 @@ OF_INTEGERS: dict[str, Any] = {
     "copysign by a wider sign": lambda m, x: m.copysign(x.astype(np.float32), np.array(-1.0)),
     "diff that ends in a fraction": lambda m, x: m.diff(x, append=1.5),
     "nansum": lambda m, x: m.nansum(x, axis=0),
+    "average of many": lambda m, x: m.average(m.tile(x.astype(np.int8), 50)),
     "norm of order 0": lambda m, x: m.linalg.norm(x[0], 0),
     "norm of order -1": lambda m, x: m.linalg.norm(x[0], -1),
     "norm of columns": lambda m, x: m.linalg.matrix_norm(x, ord=1),
