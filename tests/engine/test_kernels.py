@@ -50,7 +50,9 @@ def test_reductions_are_numpys_to_the_bit(ours: Any, numpys: Any, data: Any) -> 
     assert (y.dtype, y.tobytes()) == (expected.dtype, expected.tobytes())
     out, place = (np.empty(expected.shape, expected.dtype) for _ in range(2))
     assert ours(x, **options, out=out) is out
-    assert out.tobytes() == numpys(x, **options, out=place).tobytes()
+    if ours is not kernels.mean or dtype != "f2":  # which np.mean sums in half precision, into `out` alone
+        assert numpys(x, **options, out=place).tobytes() == expected.tobytes()
+    assert out.tobytes() == expected.tobytes()
 
 
 def test_a_mean_in_half_precision_is_not_lost_with_its_sum() -> None:

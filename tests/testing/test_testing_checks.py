@@ -266,3 +266,12 @@ def test_an_entry_that_is_called_wrong_is_counted_among_the_wrong_ones() -> None
     check_vjp(lambda x: np.log1p(np.exp(-x)), lambda g, x: g * slope(x), x)
     with pytest.raises(GradientError, match=r"index \(0,\) .*; 1 of 3 entries are wrong"):
         check_vjp(lambda x: np.log1p(np.exp(-x)), lambda g, x: g * slope(x) * (1 + 1e-4 * (x > 10)), x)
+
+
+MOVES = [(mg.flip, {}), (mg.flip, {"axis": None}), (mg.roll, {"shift": 1}), (mg.cumsum, {"axis": 0})]
+
+
+@pytest.mark.parametrize(("p", "static"), MOVES)
+@pytest.mark.parametrize("entry", [0.0, 1.5])
+def test_what_moves_equal_entries_is_not_taken_for_elementwise(p: Any, static: Any, entry: float) -> None:
+    check_primitive(p, np.full((2, 2), entry), **static)
