@@ -52,5 +52,5 @@ for name, (f, right) in cases.items():
     errors = [abs(found - slopes).max() for found in (reverse, forward)]
     print(f"{name}: reverse {errors[0]:.2f}, forward {errors[1]:.2f}")
     if (errors[0] < 1e-6) != right or errors[1] > 1e-6:
-        sys.exit(f"CHANGED: AlgoPy's gradient of {name} is {'wrong' if right else 'right'} now, or its forward mode is not")
+        sys.exit(f"CHANGED: AlgoPy's gradient of {name} is {'wrong' if right else 'right'}, or its forward mode not")
 PYTHON

@@ -51,9 +51,9 @@ def by_hand(rate=0.1, beta1=0.9, beta2=0.999, epsilon=1e-8):
 
 
 def run(backend):
-    command = [sys.executable, "-W", "ignore", "steps.py"]
-    done = subprocess.run(command, env=os.environ | {"KERAS_BACKEND": backend}, check=True, capture_output=True, text=True)
-    return np.array([float(line) for line in done.stdout.split()])
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    lines = subprocess.check_output([sys.executable, "-W", "ignore", "steps.py"], env=environment, text=True)
+    return np.array([float(line) for line in lines.split()])
 
 
 paths = {"by hand": by_hand(), "jax": run("jax"), "torch": run("torch")}
