@@ -171,7 +171,7 @@ def minimal_gated_unit(V: int, H: int, num_layers: int, rng: Any, dtype: str) ->
             h = h + f * (mg.tanh(x[:, H:] + (f * h) @ self.W_h) - h)
             return h, h
 
-    return nn.Recurrent(MGU, num_layers=num_layers)
+    return nn.Recurrent(lambda layer: MGU(layer), num_layers=num_layers)
 
 
 class Minigrad:
