@@ -56,7 +56,7 @@ def test_probabilities_are_cut_and_scaled_as_told(options: Any, expected: Any) -
     np.testing.assert_allclose(probabilities(LOGITS, **options), expected, rtol=1e-12, atol=1e-15)
 
 
-@given(scale=st.sampled_from([1e-3, 1.0, 1e4]), temperature=st.sampled_from([1e-300, 0.1, 1.0, 1e9]))
+@given(scale=st.sampled_from([1e-3, 1.0, 1e4]), temperature=st.sampled_from([5e-324, 1e-300, 0.1, 1.0, 1e9]))
 def test_probabilities_are_finite_and_sum_to_1_at_any_temperature(scale: float, temperature: float) -> None:
     z = scale * np.random.default_rng(0).standard_normal((3, 7))
     p = probabilities(z, temperature)  # and without a warning

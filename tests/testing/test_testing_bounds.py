@@ -40,6 +40,15 @@ def test_both_bounds_occur_though_a_hundred_times_them_is_rounded(bound: float) 
     assert smallest(away_from(bound + 1, (1,), low=bound, high=bound)) == bound
 
 
+@pytest.mark.parametrize("multiple", [1.87, 0.67, -0.17])
+def test_no_multiple_beyond_a_bound_next_to_it_is_drawn(multiple: float) -> None:
+    below, above = np.nextafter(multiple, -9), np.nextafter(multiple, 9)
+    with pytest.raises(ValueError, match="hold no multiple"):
+        arrays((), below, below)
+    with pytest.raises(ValueError, match="hold no multiple"):
+        arrays((), above, above)
+
+
 @given(
     arrays((3,), low=0.5, high=2.5, dtype=np.int32),
     arrays((3,), dtype=np.uint8),

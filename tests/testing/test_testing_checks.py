@@ -260,6 +260,15 @@ def test_a_cotangent_that_loses_its_sign_is_found_for_a_loss_of_one_number_at_ev
             check_grad(total, A, seed=seed)
 
 
+def test_a_cotangent_that_loses_its_sign_at_one_entry_is_found_at_every_seed() -> None:
+    only = np.arange(5) == 3
+    for change in (SIGNS["its absolute value"], SIGNS["negative ones dropped"], SIGNS["positive ones dropped"]):
+        rule = lambda g, x: np.where(only, change(g), g) * np.cos(x)  # noqa: B023
+        for seed in range(8):
+            with pytest.raises(GradientError):
+                check_vjp(np.sin, rule, np.linspace(0.1, 1, 5), seed=seed)
+
+
 def test_an_entry_that_is_called_wrong_is_counted_among_the_wrong_ones() -> None:
     x = np.array([30.0, 0.3, -0.6])
     slope = lambda x: -np.exp(-x) / (1 + np.exp(-x))
