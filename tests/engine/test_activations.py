@@ -88,3 +88,11 @@ def test_exact_gelu_keeps_its_relative_accuracy_far_out_on_the_left() -> None:
 def test_gelu_names_its_two_forms() -> None:
     with pytest.raises(ValueError, match='"none" or "tanh", got True'):
         mg.gelu(np.ones(2), True)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("x", [-700.0, -40.0, -30.0, 0.3, 30.0, 700.0])
+def test_slopes_of_softplus_and_log_sigmoid_are_right_to_the_last_digits_where_they_are_small(x: float) -> None:
+    exact = math.exp(min(x, 0)) / (1 + math.exp(-abs(x)))  # σ(x)
+    assert float(mg.grad(mg.softplus)(x).data) == pytest.approx(exact, rel=1e-14)
+    assert float(mg.grad(mg.log_sigmoid)(-x).data) == pytest.approx(exact, rel=1e-14)
+    check_grad(lambda x: (mg.softplus(x), mg.log_sigmoid(x)), np.array([x, 0.5]), order=2)
