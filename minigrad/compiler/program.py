@@ -21,6 +21,7 @@ from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
 from .listing import contents
 from .loops import Loop, prepared_calls
+from .outside import Draws
 from .places import Root, address, fresh, plan
 from .stages import Stages, memory_map
 from .table import IMPURE
@@ -84,7 +85,7 @@ class Program:
 
     def _run(self, function: Any, leaves: list[Any], rebuild: Any, trace: Trace) -> tuple[list[Any], Any]:
         """Trace the function; what stood for the arrays among the arguments' leaves, and what was returned."""
-        with trace:
+        with Draws(function, leaves), trace:
             inner = list(leaves)
             for k in self.arguments:
                 inner[k] = trace.argument(leaves[k], k)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 import statistics
 from typing import Any
 
@@ -182,3 +183,45 @@ def test_a_tensor_that_comes_in_twice_is_refused_where_its_gradient_is_reset() -
     v.grad = w.grad = None
     g(v, w)
     np.testing.assert_allclose(w.grad, 2 * X**2)
+
+
+GENERATOR = np.random.default_rng(0)
+
+
+class Noisy:
+    def __init__(self) -> None:
+        self.parts = [{"rng": np.random.default_rng(0)}]
+
+    def __call__(self, x: Any) -> Any:
+        return x + self.parts[0]["rng"].random()
+
+
+def noise() -> float:
+    return GENERATOR.random()
+
+
+def closing_over(rng: Any) -> Any:
+    return lambda x: x * rng.standard_normal()
+
+
+DRAWS: dict[str, tuple[Any, ...]] = {
+    "a generator that it closes over": (closing_over(np.random.default_rng(0)),),
+    "within a transform": (mg.grad(closing_over(np.random.default_rng(0))),),
+    "by a function that it calls": (lambda x: x + noise(),),
+    "an argument": (lambda x, rng: x + rng.random(), np.random.default_rng(0)),
+    "an object's": (Noisy().__call__,),
+    "Python's": (lambda x: x * random.random(),),
+    "NumPy's": (lambda x: x * np.random.rand(),),
+}
+
+
+@pytest.mark.parametrize(("f", "given"), [(f, given) for f, *given in DRAWS.values()], ids=DRAWS)
+def test_numbers_that_a_function_draws_by_itself_are_refused_since_they_would_be_constants(f: Any, given: Any) -> None:
+    with pytest.raises(TypeError, match=r"compile: .* draws random numbers, .* write mg\.sample\(rng\.random, shape\)"):
+        mg.compile(f)(0.5, *given)
+
+
+def test_a_generator_that_is_drawn_from_by_sample_or_not_at_all_is_not_in_the_way() -> None:
+    rng, other = np.random.default_rng(0), np.random.default_rng(1)
+    f = mg.compile(lambda x: x * mg.sample(rng.random, ()) if other is not rng else x)
+    assert [f(np.array(1.0)).item() for _ in range(3)] == np.random.default_rng(0).random(3).tolist()
