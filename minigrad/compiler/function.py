@@ -126,8 +126,8 @@ def compile(
 
     Raises:
         ValueError: for the name of a pass that does not exist.
-        TypeError: while tracing, for `float(t)`, `if t:`, `t.data`, a draw of random numbers other than by `sample`, and
-            what else would make a value a constant.
+        TypeError: while tracing, for `float(t)`, `if t:`, `t.data`, random numbers that are not drawn by `sample`,
+            and what else would make a value a constant.
         RuntimeError: while tracing, if an array is changed after it was used; or for a derivative of the results.
 
     >>> f = mg.compile(lambda x: mg.tanh(x) * x)
