@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -39,8 +40,8 @@ compile_as(sample, pure=False)
 class Draws:
     """A block in which a function is traced: refuses what it draws by itself, which would be the same in each call.
 
-    Seen are Python's and NumPy's own generators, and those that the function or what it calls is given, closes over,
-    names as a global, or finds in an object's attributes. What `sample` draws is drawn again.
+    Seen are generators that the function, or what it calls, is given, closes over, names as a global, or finds in an
+    object's attributes, and if there are no other threads Python's and NumPy's own. What `sample` draws is drawn again.
     """
 
     def __init__(self, function: Callable[..., Any], given: Iterable[Any]) -> None:
@@ -60,11 +61,13 @@ class Draws:
 def _states(waiting: list[Any]) -> list[Callable[[], Any]]:
     """What gives the state of each generator that is found, which is changed by a draw."""
     found: list[Callable[[], Any]] = []
-    if "random" in sys.modules:
+    alone = threading.active_count() == 1  # else another thread may draw from what all share
+    if "random" in sys.modules and alone:
         found.append(sys.modules["random"].getstate)
     if "numpy.random" not in sys.modules:
         return found  # then there are none of NumPy's
-    found.append(lambda: _comparable(np.random.get_state(legacy=False)))
+    if alone:
+        found.append(lambda: _comparable(np.random.get_state(legacy=False)))
     seen: set[int] = set()
     while waiting:
         x = waiting.pop()
