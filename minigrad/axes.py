@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from .interpretation import watched
+from .record import Variable
 
 
 def integer(name: str, argument: str, value: Any) -> int:
-    """An argument that is one integer, for a 0-d array the int that it holds now; TypeError if it is none."""
+    """An argument that is one integer, for a 0-d array or Tensor the int that it holds now; TypeError if it is none."""
+    if isinstance(value, Variable) and value._array.dtype.kind in "iu" and not value._array.ndim:
+        return int(value)  # type: ignore[call-overload, no-any-return]
     try:
         return operator.index(watched(value))
     except TypeError:

@@ -66,7 +66,8 @@ COUNTS: dict[str, Callable[[Any, Any], Any]] = {
 def test_a_count_that_is_no_integer_is_refused_by_name_and_value(name: str, count: Any) -> None:
     with pytest.raises(TypeError, match=f"^{name} must be an integer, got {re.escape(repr(count))}"):
         COUNTS[name](mg.tensor(X, requires_grad=True), count)
-    COUNTS[name](mg.tensor(X, requires_grad=True), np.array(1))
+    for one in (np.array(1), np.int8(1), mg.tensor(1)):
+        COUNTS[name](mg.tensor(X, requires_grad=True), one)
 
 
 def test_a_count_in_an_array_may_change_after_the_call() -> None:
