@@ -153,3 +153,30 @@ def test_an_infinite_slope_is_a_kink_and_not_a_fault_of_linearity() -> None:
 def test_an_index_is_told_as_python_writes_it() -> None:
     with np.errstate(invalid="ignore"), pytest.raises(ValueError, match=r"output 0 is NaN at index \(0,\) for these"):
         check_vjp(np.log, lambda g, x: g / x, np.array([-1.0, 2.0]))
+
+
+def test_an_infinite_result_is_left_out_and_the_others_are_compared() -> None:
+    f = lambda x: np.append(np.sin(x), np.inf)
+    check_vjp(f, lambda g, x: g[:-1] * np.cos(x), np.array([0.3, 2.0]))
+    with pytest.raises(GradientError, match="1 of 2 entries"):
+        check_vjp(f, lambda g, x: g[:-1] * np.cos(x) * [1.0, 1.01], np.array([0.3, 2.0]))
+
+
+def test_an_infinite_slope_by_one_entry_is_no_fault_of_the_slopes_by_others() -> None:
+    slope = lambda x: np.where(x == 0, np.inf, 0.5 / np.sqrt(np.where(x == 0, 1.0, x)))
+    with pytest.raises(KinkError, match=r"at index \(0,\)"):
+        check_vjp(
+            np.sqrt, lambda g, x: np.where(g == 0, 0.0, g) * np.where(g == 0, 1.0, slope(x)), np.array([0.0, 2.0])
+        )
+
+
+def test_a_fault_beside_an_entry_that_needs_finer_steps_is_found() -> None:
+    f = lambda x: np.array([abs(x[0] - 0.3004), x[1] ** 2])
+    vjp = lambda g, x: np.array([g[0] * np.sign(x[0] - 0.3004), 2.02 * g[1] * x[1]])
+    with pytest.raises(GradientError, match=r"at index \(1,\) .* is 4.04, finite differences give 4 "):
+        check_vjp(f, vjp, np.array([0.3, 2.0]))
+
+
+def test_an_entry_that_is_nan_is_counted_among_the_wrong_ones() -> None:
+    with pytest.raises(GradientError, match="1 of 3 entries"):
+        check_vjp(np.sin, lambda g, x: g * np.cos(x) * [1.0, np.nan, 1.0], np.array([0.3, 2.0, 1.0]))
