@@ -68,7 +68,7 @@ the first two turns and the last are shown. v0 is `W`, v1 is `b`, v2 is `h`.
 ### As traced
 
 The loop is gone: Python ran it, and the list has what each turn called. Behind the sum comes the way back: for each
-`tanh` its rule `g * (1 - y * y)`, for each product `(W gᵀ)ᵀ`. The gradient of W is one product, of all h and all g.
+`tanh` its rule `g * (1 - y * y)`, for each product `g Wᵀ`. The gradient of W is one product, of all h and all g.
 
 {as_traced}
 """

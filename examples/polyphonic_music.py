@@ -164,7 +164,7 @@ def draw(path: Path, model: Listener, piece: np.ndarray) -> None:
     with mg.no_grad():
         p = mg.sigmoid(model.eval()(piece[:, None])).data[:, 0]
     with picture(path, 9.2, 4.2) as figure:
-        keys = np.flatnonzero(piece.any(axis=0)) if piece.any() else np.arange(KEYS)  # all of a piece that is silent
+        keys = np.flatnonzero(piece.any(axis=0)) if piece.any() else np.arange(KEYS)  # a silent piece has all
         low, high = keys[[0, -1]]
         for axes, (title, shown) in zip(
             figure.subplots(1, 2, sharey=True), {"the piece": piece, "probabilities": p}.items()

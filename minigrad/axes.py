@@ -1,4 +1,4 @@
-"""Axes and counts: what must be an integer is asked to be one, by the name of the function and of the argument."""
+"""Axes and counts: integers, or else an error that names the function and the argument."""
 
 from __future__ import annotations
 

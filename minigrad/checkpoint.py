@@ -196,7 +196,7 @@ def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:
 
 def _are_alike(x: Any, y: Any) -> bool:
     root = float(np.sqrt(np.finfo(x.dtype).eps))
-    # a result's own scale, in which an infinity does not count; where all cancels, rounding is left
+    # the largest finite entry of this result; at least the root, since where all cancels, rounding is left
     scale = float(np.max(np.abs(y[np.isfinite(y)]), initial=root))
     return np.allclose(x, y, rtol=0, atol=root * scale, equal_nan=True)
 

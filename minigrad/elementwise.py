@@ -110,7 +110,7 @@ hypot = primitive(
 
 
 def _share(g: Any, x: Any, y: Any, power: Any, logadd: Any) -> Any:
-    # e^x / (e^x + e^y) = e^-log(1 + e^(y - x)): of x - log(e^x + e^y) as much would be lost as that is rounded
+    # e^x / (e^x + e^y) = e^-log(1 + e^(y - x)); x - log(e^x + e^y) has the rounding error of the logarithm
     level = where(equal(x, y), isinf(x), False)
     return _masked(x, g * power(-logadd(0.0, where(level, 0.0, y) - where(level, 0.0, x))))
 
@@ -176,7 +176,8 @@ def copysign(x: Any, y: Any) -> Any:
     tensor(-1.)
     """
     ones = [np.ones((), part.dtype) if hasattr(part, "dtype") else part for part in (x, y)]
-    x, dtype = x if hasattr(x, "dtype") else np.asarray(watched(x)), np.copysign(*ones).dtype
+    dtype = np.copysign(*ones).dtype  # NumPy's, of what is an array and what a number
+    x = x if hasattr(x, "dtype") else np.asarray(watched(x))
     x = x if x.dtype == dtype else astype(x, dtype)
     return where(equal(signbit(x), signbit(y)), x, negative(x))
 

@@ -105,13 +105,13 @@ def apart(y: Any, inputs: Sequence[Any]) -> Any:
 
 # --- rules ------------------------------------------------------------------------------------------------------------
 
-#: What is in use of arrays that rules have returned and hold, by the id of the array that owns the memory.
+#: The views that are in use of arrays that rules have returned and hold, by the id of the array that owns the memory.
 _in_use: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
 
 
 @interpreted
 def own_index(index: Any) -> Any:
-    """An index, with copies of the arrays in it, which may be the rule's own: no cotangent is added into them."""
+    """An index with copies of its arrays, which a rule may keep, return again and change."""
     if type(index) is tuple:
         return tuple([own_index(part) for part in index])
     return index.copy() if type(index) in (np.ndarray, list) else index
@@ -132,10 +132,10 @@ def _followed(parts: Any, operands: Sequence[Any], owners: set[int]) -> Any:
 
 
 def _view(array: np.ndarray, operands: Sequence[Any], owners: set[int]) -> np.ndarray:
-    """A view that lives as long as anything made of it: its base is a buffer, and so it is itself the base of these.
+    """A view of the array, in use for as long as the view lives.
 
-    Copied instead: memory of no array, and of several arrays of one result that have the same memory, whose `owners`
-    are noted, all but the first.
+    Whatever is made of the view refers to it: NumPy hands on the base of a view that is an array, and this one's is a
+    buffer. Copied instead is memory of no array, and memory that the same result has a view of already: see `owners`.
 
     Raises:
         ValueError: if memory of this array was returned before, and is still in use.

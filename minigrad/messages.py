@@ -186,7 +186,7 @@ _INSTEAD = {
     "dtype": "convert with x.astype(dtype)",
     "casting": "convert with x.astype(dtype)",
     "initial": "add or compare it afterwards",
-    "order": 'transpose before and afterwards, for another than "C"',
+    "order": 'for order="F" transpose before and afterwards',
     "copy": "results are new tensors",
 }
 

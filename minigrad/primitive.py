@@ -53,7 +53,7 @@ class Definition:
         self, primitive: Primitive, y: Variable, inputs: Sequence[Any], sources: list[Node | None], wanted: int,
         operands: list[Any], static: dict[str, Any], special: bool = False, origin: Any = None,
     ) -> Node | None:  # fmt: skip
-        """The Node of y, the result of a call: what was called, with what, and which Nodes, so many, that came from.
+        """The Node of y, the result of a call: what was called, with what, and the `wanted` Nodes in `sources`.
 
         It keeps the arrays that a rule reads; in place of each other one stands its Node, which knows shape and dtype.
         None if y is of integers, as by `astype`, which have no derivative.

@@ -122,7 +122,7 @@ class Refusals:
         return array
 
     def floating(self, y: Any, inputs: Sequence[Any]) -> Any:
-        """The result y of a user's function; TypeError for integers whose cotangent, an integer as well, is rounded."""
+        """The result y of a user's function; TypeError for integers, to which its cotangent would be rounded."""
         if not isinstance(y, Variable) or y._array.dtype.kind == "f" or not self.differentiable or not recording():
             return y
         if any([isinstance(x, Variable) and x.node is not None for x in inputs]):

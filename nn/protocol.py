@@ -126,7 +126,7 @@ class Cell(Module):
                 raise
             raise TypeError(
                 f"{self.name}: initial_state(B) must return a Tensor, or a tuple, list or dict of Tensors, () for a "
-                f"cell without a state; there is {'None' if s is None else f'a {type(s).__name__}'} in it"
+                f"cell without a state, got {s!r} as a part"
             ) from error
 
     def project(self, xs: Any) -> Any:

@@ -67,7 +67,7 @@ def scan(
 
 
 def _stacked(cell: Cell, start: int, outputs: list[Any], active: Any) -> Any:
-    """The outputs (T, B, ...); with lengths, which choose among rows, they must have these."""
+    """The outputs (T, ...); with lengths, which choose among the rows of a batch, (T, B, ...)."""
     try:
         ys = mg.stack(outputs)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Random numbers: what a compiled function draws anew at each call."""
+"""Random numbers: what a compiled function draws anew at each call, and what it must not draw."""
 
 from __future__ import annotations
 
@@ -102,4 +102,4 @@ def _reached(x: Any) -> list[Any]:
     return [] if isinstance(x, (type, ModuleType)) else list(getattr(x, "__dict__", {}).values())
 
 
-_EMPTY = CellType()
+_EMPTY = CellType()  # as of a name that has no value yet; all such cells are equal

@@ -125,8 +125,8 @@ class Step:
     """Call n of the replay: `inputs` and what their kind says are its operands, its result comes to lie at `out`.
 
     `how` says in which way: "out": by out=, "copy": copied; "fill", "move", "add": parts of a collection, of no kind.
-    The roots that it touches learn of it, as steps are made in their order; it `begins` that of its result if it is the
-    first.
+    Steps are made in their order, and each is noted in the roots that it touches as their last; `begins` is whether it
+    is the first that writes into the root of its result.
     """
 
     __slots__ = ("how", "name", "kind", "inputs", "out", "begins")

@@ -49,6 +49,7 @@ def options_of(
 
 
 def generator(seed: Any) -> np.random.Generator:
+    """What a checker draws from; TypeError or ValueError for what is no seed."""
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:

@@ -308,7 +308,7 @@ class Comparison:
 
 
 def _nothing(rows: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """What rounding alone may make of the rows' slopes along d, whatever f: (rows,)."""
+    """What rounding alone may make of the rows' slopes along d, whatever f: (rows,), or so for each of several d."""
     unit = np.max(np.abs(d), axis=-1, keepdims=True, initial=1.0)
     return np.asarray(256 * EPS * unit * np.abs(rows).sum(axis=1))
 

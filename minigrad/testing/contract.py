@@ -202,7 +202,7 @@ class Contract(Unrolled):
     def check_integers(self, I: int, wanted: bool | None) -> None:
         if wanted is False:
             return
-        # as many integers as a weight has rows, x @ W of a cell that takes none would be their sum of rows
+        # I integers would be a vector to x @ W of a cell that takes none, and no error: one row less
         rows = slice(0, self.B - 1 if self.B == I > 1 else self.B)
         numbers = self.rng.integers(0, I, (self.T, self.B))[:, rows]
         state = self.state(rows)

@@ -74,6 +74,7 @@ def sensitivity(
 
 
 def largest_of(x: np.ndarray) -> float:
+    """The largest |entry| that is finite, or 0."""
     return float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
 
 

@@ -30,7 +30,7 @@ QUICK = 4  # the first of those four that suit most functions; the others are tr
 FINER = (8, 12, 16, 20, 24)  # the first of each four that are tried next
 PROBES = np.array([3e-9, 4e-8, 3e-7, 2e-6])  # spacings at which the noise of f is measured
 BLOCK = 4096  # numbers of a table that are extrapolated at once: so many stay in a cache
-GROWTH = np.array([[RATIO**-p, RATIO ** -(p - 1)] for p in (2, 4, 6, 8)])[:, :, None, None]  # column by column
+GROWTH = np.array([[RATIO**-p, RATIO ** -(p - 1)] for p in (2, 4, 6, 8)])[:, :, None, None]  # of slopes, of gaps
 KINK = 1e-4  # a gap of this share of the one-sided slopes is a kink
 NO_KINK = 1e-9  # but one of this share of the slope seen from a typical step is nothing
 
@@ -187,10 +187,10 @@ class Line:
         return [self._sides[k] for k in steps]
 
     def _noise(self) -> np.ndarray:
-        """The standard deviations (probes, m) of F's rounding errors: those of fourth differences have 70 times the
-        variance.
+        """The standard deviations (probes, m) of F's rounding errors.
 
-        Of both sides the lesser, and without F(0): noise is on both sides, a jump nearby on one.
+        Those of fourth differences have 70 times the variance. Of both sides the lesser, and without F(0): noise is on
+        both sides, a jump nearby on one.
         """
         values = np.array([[[self._at(k * s * probe) for k in range(1, 8)] for s in (1, -1)] for probe in PROBES])
         for _ in range(4):

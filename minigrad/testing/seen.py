@@ -15,6 +15,7 @@ MOST = float(np.finfo(np.float64).max)  # in place of an infinite number, beside
 class Seen(NamedTuple):
     """Numbers uᵀ J d for rows u and one direction d, each (rows,): by the rule, and by differences within `error`.
 
+    Of several directions they are (directions, rows).
     `error` is inf at a kink, and `jump` then the most by which one-sided slopes differ. `tolerance` is how far both may
     be apart, `clear` how large `error` may be for a verdict.
     """
@@ -35,7 +36,10 @@ class Seen(NamedTuple):
         return np.where(verdict, np.where(close, "right", "wrong"), "kink")
 
     def settles(self, least: np.ndarray) -> np.ndarray:
-        """Whether all rows are right, and seen so sharply that nothing else need be tried; `least` is no slope."""
+        """Whether all rows are right, and seen so sharply that nothing else need be tried: for each direction.
+
+        What is smaller than `least` is no slope.
+        """
         sharp = self.error <= np.maximum(0.1 * SHARP * np.abs(self.numeric), least)
         return np.asarray(((self.verdicts("raise") == "right") & sharp).all(axis=-1))
 

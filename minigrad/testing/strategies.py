@@ -58,7 +58,7 @@ def arrays(
         dtype: of the array; of integers or booleans it has those that lie in [low, high].
 
     Raises:
-        TypeError: if a bound or the shape is none, or the dtype is not one of real numbers.
+        TypeError: if a bound is no number, the shape no shape, or the dtype not one of real numbers.
         ValueError: if no multiple of 0.01 lies in [low, high], or a bound beyond what the dtype holds.
 
     >>> hypothesis.find(arrays((3,)), lambda x: x.min() > 0.5)

@@ -308,10 +308,10 @@ def run_of(initial: Any, step: Any) -> Any:
     return nn.Recurrent(first())(np.ones((2, 3, 2), np.float32))
 
 
-@pytest.mark.parametrize(("part", "told"), [(None, "None"), (object(), "a object"), ("zeros", "a str")])
+@pytest.mark.parametrize(("part", "told"), [(None, "None"), (object, "<class 'object'>"), ("zeros", "'zeros'")])
 def test_a_part_of_a_first_state_that_is_no_tensor_is_named(part: Any, told: str) -> None:
     zeros = np.zeros((3, 2), np.float32)
-    with pytest.raises(TypeError, match=rf"Mine: initial_state\(B\) must return .* there is {told} in it"):
+    with pytest.raises(TypeError, match=rf"Mine: initial_state\(B\) must return .*, got {told} as a part"):
         run_of((zeros, part), lambda x, h: (x, h))
 
 

@@ -148,9 +148,8 @@ class Run:
                     "the right suite, and do its tests compute gradients (`check_grad`, `backward()`)? Is a `return` "
                     "missing in a function that they check?"
                 )
-            inspect.getmodule(
-                _last_line.__code__
-            )  # fills a table, which each report of a failure would fill anew: 25 ms
+            # fills a table, in 25 ms, which each report of a failure would fill anew
+            inspect.getmodule(_last_line.__code__)
             self.progress.start([m.primitive.name for m in every])
             self._run_mutants(tests, every)
 
