@@ -24,6 +24,7 @@ from ..tree import tree_leaves, tree_map
 from .instruction import Kind, Kinds, Value, identity, layout
 from .listing import CONSTANT, Listing, is_constant
 from .outline import SHAPED, outline
+from .outside import state_of
 from .rules import Noted
 from .table import COMPOSED, IMPURE
 
@@ -279,8 +280,8 @@ class Calling(Listing):
     def _keep_generator(self, inputs: tuple[Any, ...]) -> None:
         for x in inputs:
             generator = getattr(x, "__self__", x)
-            if isinstance(generator, np.random.Generator):
-                self.generators.setdefault(id(generator), (generator, generator.bit_generator.state))
+            if id(generator) not in self.generators and (state := state_of(generator)) is not None:
+                self.generators[id(generator)] = generator, state
 
 
 def _as_arrays(p: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import random
 import statistics
 import threading
@@ -197,12 +198,37 @@ class Noisy:
         return x + self.parts[0]["rng"].random()
 
 
+class Layered:
+    rng = np.random.default_rng(0)
+
+    def __call__(self, x: Any) -> Any:
+        return x + self.rng.random()
+
+
+class Property:
+    @property
+    def drawn(self) -> float:
+        return noise()
+
+
 def noise() -> float:
     return GENERATOR.random()
 
 
+def by_default(x: Any, rng: Any = np.random.default_rng(0)) -> Any:  # noqa: B008
+    return x + rng.random()
+
+
+def by_keyword(x: Any, *, rng: Any = np.random.default_rng(0)) -> Any:  # noqa: B008
+    return x + rng.random()
+
+
 def closing_over(rng: Any) -> Any:
     return lambda x: x * rng.standard_normal()
+
+
+def closing_over_a_method(draw: Any) -> Any:
+    return lambda x: x * draw()
 
 
 DRAWS: dict[str, tuple[Any, ...]] = {
@@ -211,6 +237,16 @@ DRAWS: dict[str, tuple[Any, ...]] = {
     "by a function that it calls": (lambda x: x + noise(),),
     "an argument": (lambda x, rng: x + rng.random(), np.random.default_rng(0)),
     "an object's": (Noisy().__call__,),
+    "of its class": (Layered().__call__,),
+    "by a property of an argument": (lambda x, of: x + of.drawn, Property()),
+    "a default": (by_default,),
+    "a default by name": (by_keyword,),
+    "an argument that is given already": (
+        functools.partial(lambda rng, x: x + rng.random(), np.random.default_rng(0)),
+    ),
+    "in a function within": (lambda x: (lambda: x + GENERATOR.random())(),),
+    "by a method of Python's": (closing_over_a_method(random.Random(0).random),),
+    "one of NumPy's older kind": (closing_over(np.random.RandomState(0)),),
     "Python's": (lambda x: x * random.random(),),
     "NumPy's": (lambda x: x * np.random.rand(),),
 }
@@ -229,6 +265,14 @@ def test_a_generator_that_is_drawn_from_by_sample_or_not_at_all_is_not_in_the_wa
     rng, other = np.random.default_rng(0), np.random.default_rng(1)
     f = mg.compile(lambda x: x * mg.sample(rng.random, ()) if other is not rng else x)
     assert [f(np.array(1.0)).item() for _ in range(3)] == np.random.default_rng(0).random(3).tolist()
+
+
+@pytest.mark.parametrize("make", [np.random.default_rng, np.random.RandomState, random.Random])
+def test_what_sample_draws_from_any_generator_goes_on_from_call_to_call(make: Any) -> None:
+    rng, alike = make(0), make(0)
+    draw = {random.Random: "random"}.get(make, "standard_normal")
+    f = mg.compile(lambda x: x * mg.sample(getattr(rng, draw)))
+    assert [f(np.array(1.0)).item() for _ in range(3)] == [getattr(alike, draw)() for _ in range(3)]
 
 
 def test_another_thread_may_draw_from_what_all_share_while_a_function_is_traced() -> None:
