@@ -217,7 +217,7 @@ def test_what_is_no_function_and_no_strategy_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("logit", [20.0, 30.0, 40.0, 700.0])
-@pytest.mark.parametrize("V", [3, 40])
+@pytest.mark.parametrize("V", [3, 12])
 def test_the_loss_of_a_confident_prediction_passes_though_its_gradient_is_all_rounding(logit: float, V: int) -> None:
     x = 0.1 * np.random.default_rng(0).standard_normal(V)
     x[0] += logit  # the gradient p - 1 there is a difference of terms of size 1
