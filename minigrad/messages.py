@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import re
 import reprlib
@@ -132,8 +133,10 @@ def numpy_name(function: Any) -> str:
 
 
 def defined(function: Any) -> str:
-    """`name (file:line)` of a function, as far as these are known."""
-    name = getattr(function, "__name__", None) or repr(function)
+    """`name (file:line)` of a function, as far as these are known; of another object the name of its class."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", None) or type(function).__name__
     code = getattr(function, "__code__", None)
     return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code is not None else name
 

@@ -108,11 +108,11 @@ def _generators(waiting: list[Any]) -> list[tuple[Any, Any]]:
 def _reached(x: Any) -> Iterable[Any]:
     """What a function uses, or what an object, a class of the user's or a short list holds."""
     if isinstance(x, FunctionType):
-        enclosed = [cell.cell_contents for cell in x.__closure__ or () if cell != _EMPTY]
+        own = [cell.cell_contents for cell in x.__closure__ or () if cell != _EMPTY]
+        own += [*(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).values()]
         if _is_librarys(x.__globals__.get("__name__")):  # as a transform, which closes over the function
-            return enclosed
-        named = [x.__globals__.get(name) for name in _names(x.__code__)]
-        return [*enclosed, *(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).values(), *named]
+            return own
+        return own + [x.__globals__.get(name) for name in _names(x.__code__)]
     if isinstance(x, (MethodType, BuiltinMethodType)):
         return [getattr(x, "__func__", None), x.__self__]
     if isinstance(x, partial):

@@ -13,6 +13,7 @@ from ..primitive import Primitive
 from ..record import Variable
 from ..tree import flatten, tree_leaves, tree_map
 from .instruction import Value
+from .outside import Draws
 from .passes import without_dead_code
 from .trace import Trace
 
@@ -61,7 +62,8 @@ def traced(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Traced:
     are left out, but for those that do more than compute, as draws of random numbers.
 
     Raises:
-        TypeError: for `float(t)`, `if t:`, `t.data` and what else would make a value a constant.
+        TypeError: for `float(t)`, `if t:`, `t.data`, random numbers that are not drawn by `sample`, and what else would
+            make a value a constant.
 
     >>> import minigrad as mg
     >>> print(mg.traced(lambda x: mg.tanh(x * 2.0), np.ones(3)))
@@ -76,11 +78,11 @@ def traced(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Traced:
     if isinstance(around, Trace):  # whose Tensors may be read, and looked at by those whose results have no outline
         trace.arrays.update(around.arrays)
     try:
-        with trace:
+        with Draws(check_callable("traced", function), leaves), trace:
             for number, k in enumerate(arrays):
                 leaves[k] = trace.argument(leaves[k], number)
             inner_args, inner_kwargs = rebuild(leaves)
-            returned = check_callable("traced", function)(*inner_args, **inner_kwargs)
+            returned = function(*inner_args, **inner_kwargs)
             results = tree_map(lambda x: trace.value_of(x) if isinstance(x, Variable) else x, returned)
         trace.check_constants()
         arguments = [trace.value_of(leaves[k]) for k in arrays]

@@ -259,6 +259,16 @@ def test_numbers_that_a_function_draws_by_itself_are_refused_since_they_would_be
     monkeypatch.setattr(threading, "active_count", lambda: 1)  # whoever runs the tests may have some
     with pytest.raises(TypeError, match=r"compile: .* draws random numbers, .* write mg\.sample\(rng\.random, shape\)"):
         mg.compile(f)(0.5, *given)
+    with pytest.raises(TypeError, match="draws random numbers"):
+        mg.traced(f, np.float64(0.5), *given)
+
+
+def test_what_draws_is_named_by_its_function_or_class() -> None:
+    rng = np.random.default_rng(0)
+    for f in (functools.partial(functools.partial(lambda x, rng: x + rng.random()), rng=rng), Noisy(), Layered()):
+        name = type(f).__name__ if not isinstance(f, functools.partial) else rf"<lambda> \({__file__}:\d+\)"
+        with pytest.raises(TypeError, match=f"^compile: {name} draws random numbers"):
+            mg.compile(f)(0.5)
 
 
 def test_a_generator_that_is_drawn_from_by_sample_or_not_at_all_is_not_in_the_way() -> None:

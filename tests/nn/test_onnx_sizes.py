@@ -41,6 +41,20 @@ def test_a_number_that_follows_from_sizes_does_so_in_the_file(tmp_path, name):
     agree(session(tmp_path / "a.onnx")({"x": x}), SIZED[name](mg.tensor(x)))
 
 
+class Noisy:
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+
+    def __call__(self, x: Any) -> Any:
+        return x + np.float32(self.rng.random())
+
+    def step(self, x: Any, h: Any) -> Any:
+        return self(x), h
+
+
+NOISY_STEPS = nn.Recurrent(nn.FunctionCell(Noisy().step))
+
+
 class Loop(nn.Module):
     def __init__(self) -> None:
         self.cell = nn.RNNCell(3, 4, rng=0)
@@ -64,6 +78,12 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "lengths of its own": (lambda x: nn.GRU(3, 4, rng=0)(x, lengths=np.arange(x.shape[1]))[0], ValueError, "argument"),
     "no array": (lambda x: (x, "word"), TypeError, "must be arrays or Tensors"),
     "a draw": (nn.Dropout(0.5, 0).forward, TypeError, "the primitive sample has no ONNX operator"),
+    "a draw of its own": (Noisy(), TypeError, r"cannot be traced: .*draws random numbers"),
+    "a draw of a cell's own": (
+        lambda x: NOISY_STEPS(x, (np.zeros((x.shape[1], 3), np.float32),))[0],
+        TypeError,
+        r"cannot be traced: .*draws random numbers",
+    ),
 }
 
 
