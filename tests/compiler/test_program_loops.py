@@ -232,6 +232,11 @@ def test_turns_that_read_another_number_of_arrays_are_no_loop() -> None:
     assert not loops(both(f, X)[1])
 
 
+def test_a_stack_of_values_and_numbers_in_no_order_is_no_loop() -> None:
+    f = lambda x: mg.stack([x[k % 3] if value else 1.5 for k, value in enumerate((1, *IRREGULAR[1:]) * 3)])
+    assert not loops(both(f, np.arange(3.0))[1])
+
+
 @pytest.mark.parametrize("word", ["shift", "lambda", "a b"])
 @pytest.mark.parametrize("turns", [IRREGULAR, (1,) * 12])
 def test_turns_with_other_keywords_and_words_that_are_no_names_are_no_loop(word: str, turns: Any) -> None:
