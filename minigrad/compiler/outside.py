@@ -71,7 +71,7 @@ def state_of(x: Any) -> Any:
 
 
 def set_state(generator: Any, state: Any) -> None:
-    """Have a generator go on from a state that `state_of` returned."""
+    """Have a generator of NumPy's or Python's go on from a state that it had."""
     if isinstance(generator, np.random.Generator):
         generator.bit_generator.state = state
     elif isinstance(generator, np.random.RandomState):

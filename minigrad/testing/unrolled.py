@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..compiler.outside import set_state
 from ..modes import no_grad
 from ..record import Node, clock
 from ..tensor import Tensor
@@ -104,12 +105,7 @@ class Unrolled:
     def draw_again(generators: list[Any], states: list[Any]) -> None:
         """Put generators (and those of the modules `random` and `np.random`) back into a state."""
         for generator, state in zip(generators, states):
-            if isinstance(generator, np.random.Generator):
-                generator.bit_generator.state = state
-            elif isinstance(generator, np.random.RandomState):
-                generator.set_state(state)
-            else:
-                generator.setstate(state)
+            set_state(generator, state)
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
