@@ -8,8 +8,9 @@ Where to read: `primitive` (what is recorded), `ops` and `shapes` (the table of 
 `elementwise`, `rearrange`, `reductions`, `products`, `activations`, `linalg`), `accumulate` (how cotangents are
 summed), `backward` (the walk), `tensor` and `operators`, `values` (what Python sees of a Tensor), `transforms` (grad
 and its relatives), `derivation` (what these differentiate), `signatures` and `messages` (refusals), `checkpoint` (less
-memory for one more forward pass), `interpretation` (what `compile` is to the engine), `compiler` (a record that is kept
-and replayed), `inspect` (`tape` and `explain`: a record that is looked at).
+memory for one more forward pass), `generators` (random numbers that are drawn again), `interpretation` (what `compile`
+is to the engine), `compiler` (a record that is kept and replayed), `inspect` (`tape` and `explain`: a record that is
+looked at).
 """
 
 import sys

@@ -12,6 +12,7 @@ from .backward import lineage, walk
 from .composed import P, R
 from .derivation import Derivation, being_differentiated, looked_at
 from .details import detailed, remark
+from .generators import States, reached
 from .interpretation import interpreted
 from .keeping import frozen
 from .messages import check_callable, defined, describe
@@ -33,9 +34,7 @@ class _Part:
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], generators: Sequence[Any]) -> None:
         self.f = f
-        self.generators: dict[int, tuple[Any, Any]] = {}  # that it draws from, with their states before
-        for generator in generators:
-            self.drawn_from(generator)
+        self.generators = States(generators)  # that it draws from, as they were before
         leaves, self.rebuild = flatten(args)
         self.leaves = [_OPEN if _differentiable(x) else x if isinstance(x, Variable) else frozen(x) for x in leaves]
         self.inputs = [x for x in leaves if _differentiable(x)]
@@ -76,11 +75,6 @@ class _Part:
         given = iter(inputs)
         return self.rebuild([next(given) if x is _OPEN else x for x in self.leaves])
 
-    def drawn_from(self, generator: Any) -> None:
-        """Note that the function draws from this random generator, unless it is known to."""
-        if id(generator) not in self.generators:
-            self.generators[id(generator)] = generator, generator.bit_generator.state
-
     def drop(self) -> None:
         """Keep the outputs as one array, and of their record nothing."""
         self.layout = [(y.shape, y.dtype) for y in self.outputs]
@@ -90,14 +84,12 @@ class _Part:
 
     def again(self, inputs: Sequence[Any]) -> list[Any]:
         """The outputs that need gradients, computed once more, with the same random numbers."""
-        now = [(generator, generator.bit_generator.state) for generator, _ in self.generators.values()]
-        for generator, state in self.generators.values():
-            generator.bit_generator.state = state
+        now = self.generators.now()
+        self.generators.put_back()
         try:
             results = flatten(self.f(*self._arguments(inputs)))[0]
         finally:
-            for generator, state in now:
-                generator.bit_generator.state = state
+            now.put_back()
         return [results[k] for k in self.chosen]
 
     def cut(self, joined: Any) -> list[Any]:
@@ -204,7 +196,7 @@ def _are_alike(x: Any, y: Any) -> bool:
 _checkpointed = primitive(_computed, joint=_recomputed, name="checkpoint")
 
 
-def checkpoint(f: Callable[P, R], generators: Sequence[np.random.Generator] = ()) -> Callable[P, R]:
+def checkpoint(f: Callable[P, R], generators: Sequence[Any] = ()) -> Callable[P, R]:
     """f, whose record is dropped after the call and made anew, by a second call, when a derivative is asked for.
 
     Values and derivatives of every order are those of f. A chain of T equal parts, each of them checkpointed in runs of
@@ -215,10 +207,12 @@ def checkpoint(f: Callable[P, R], generators: Sequence[np.random.Generator] = ()
         f: a function of Tensors, or trees of them and of constants, that returns a Tensor or a tree of them. It may use
             other tensors (parameters), which get their gradients as well. What it draws by `minigrad.sample` it draws
             again. A result that is no Tensor must be a constant: numbers, arrays, strings, None.
-        generators: random generators that it draws from in other ways; they give the same numbers again.
+        generators: random generators that it draws from in other ways, or functions and objects that hold some, as
+            `[net]`; they give the same numbers again.
 
     Raises:
-        TypeError: if a result of f may hold Tensors that would be lost: a generator, a function, an object of a class.
+        TypeError: if a result of f may hold Tensors that would be lost: a generator, a function, an object of a class;
+            if `generators` is no list or tuple.
         RuntimeError: (the derivative) if f, run again, gives another result or uses other tensors: it is random, or
             what it closes over was replaced. An array that changed is seen by the result alone.
 
@@ -232,17 +226,20 @@ def checkpoint(f: Callable[P, R], generators: Sequence[np.random.Generator] = ()
     """
 
     check_callable("checkpoint", f)
+    if not isinstance(generators, (list, tuple)):
+        raise TypeError(f"checkpoint: generators must be a list, as [rng] or [net], got {describe(generators)}")
+    found = reached(generators)
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if not kwargs:
-            return without_record(f, args, generators)
+            return without_record(f, args, found)
 
         @functools.wraps(f)
         def by_position(*given: Any) -> Any:
             return f(*given[: len(args)], **dict(zip(kwargs, given[len(args) :], strict=True)))
 
-        return without_record(by_position, (*args, *kwargs.values()), generators)
+        return without_record(by_position, (*args, *kwargs.values()), found)
 
     return wrapped
 

@@ -14,7 +14,6 @@ import minigrad as mg
 from . import init
 from .arguments import is_whole
 from .cells import GRUCell, LSTMCell, RNNCell
-from .draws import generators
 from .layers import Dropout
 from .module import Module, inside
 from .options import check_range
@@ -220,14 +219,13 @@ class Recurrent(Module):
             ys, final, states = scan(cell, 0, reverse, active, xs, state, mask, taps)
             return ys, final, _with_gradients(states, taps)
         length = max(1, round(math.sqrt(T))) if self.checkpoint is True else self.checkpoint
-        drawn_from, parts = generators(cell), []
+        run, parts = mg.checkpoint(held(functools.partial(scan, cell)), [cell]), []  # which may draw random numbers
         starts = range(0, T, length)
         for start in starts[::-1] if reverse else starts:
             chosen = slice(start, start + length)
             here = None if active is None else active[chosen]
             part, collect = mg.tree_map(lambda x, chosen=chosen: x if x is None else x[chosen], (xs, taps))
-            run = mg.checkpoint(held(functools.partial(scan, cell, start, reverse, here)), drawn_from)
-            ys, state, history = run(part, state, mask, collect)
+            ys, state, history = run(start, reverse, here, part, state, mask, collect)
             parts.append((ys, history))
         ys, histories = zip(*parts[::-1] if reverse else parts, strict=True)
         history = mg.tree_map(lambda *h: mg.concatenate(h), *histories) if keep else None

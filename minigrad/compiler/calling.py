@@ -13,6 +13,7 @@ import numpy as np
 from .. import ops, shapes
 from ..callers import user_line
 from ..derivation import running
+from ..generators import States, is_generator
 from ..keeping import LIKE_ARRAYS
 from ..lending import Lending, read_only
 from ..messages import MASKABLE, check_unmasked
@@ -24,7 +25,6 @@ from ..tree import tree_leaves, tree_map
 from .instruction import Kind, Kinds, Value, identity, layout
 from .listing import CONSTANT, Listing, is_constant
 from .outline import SHAPED, outline
-from .outside import state_of
 from .rules import Noted
 from .table import COMPOSED, IMPURE
 
@@ -37,7 +37,7 @@ class Calling(Listing):
     def __init__(self, repeats: bool, kinds: Kinds | None) -> None:
         super().__init__(repeats, kinds)
         self.tensors: dict[int, Variable] = {}  # Tensors that share the memory of constants, by the ids of these
-        self.generators: dict[int, tuple[Any, Any]] = {}  # random generators, with their state before the trace
+        self.generators = States()  # random generators, as they were before the trace
         self.ruleless: list[tuple[Primitive, Node]] = []  # what has no rule, and what it was called on
 
     def call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
@@ -280,8 +280,8 @@ class Calling(Listing):
     def _keep_generator(self, inputs: tuple[Any, ...]) -> None:
         for x in inputs:
             generator = getattr(x, "__self__", x)
-            if id(generator) not in self.generators and (state := state_of(generator)) is not None:
-                self.generators[id(generator)] = generator, state
+            if is_generator(generator):
+                self.generators.add(generator)
 
 
 def _as_arrays(p: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:

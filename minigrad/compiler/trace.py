@@ -26,7 +26,6 @@ from ..served import by_ufunc
 from ..tensor import Tensor, is_tensor
 from .calling import Calling, plain_data
 from .instruction import Kinds, Value, layout
-from .outside import set_state
 from .rules import TracedWalk
 
 
@@ -58,8 +57,7 @@ class Trace(Calling, Interpretation):
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        for generator, state in self.generators.values():
-            set_state(generator, state)  # the first replay draws the same numbers again
+        self.generators.put_back()  # the first replay draws the same numbers again
 
     def forget(self) -> None:
         """Make the tensors of this trace unusable, if any is kept: their values are of the traced call alone."""

@@ -142,7 +142,7 @@ def check_cell(
         except KinkError as error:
             raise KinkError(name + str(error)) from None
         finally:
-            run.draw_again(run.shared, run.drawn)
+            run.generators.put_back()
 
 
 def _at_least(least: int, name: str, value: int) -> int:

@@ -16,7 +16,7 @@ from ..tree import tree_leaves, tree_map
 from .calls_of_cells import call, check_times, described, takes_time
 from .problem import Arrays, GradientError
 from .recorded import paths
-from .unrolled import Unrolled, at, ordered, states_of, structure_of
+from .unrolled import Unrolled, at, ordered, structure_of
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -108,16 +108,15 @@ class Contract(Unrolled):
     def check_repeatable(self) -> None:
         """The same cell twice, its generators put back in between."""
         cell = self.cell()
-        generators = self.generators(cell)
-        begun = states_of(generators)
+        begun = self.drawn_from(cell)
         with no_grad():
             self.project(cell, self.tensors(self.xs))
-        self.projects_at_random = repr(states_of(generators)) != repr(begun)
-        self.draw_again(generators, begun)
+        self.projects_at_random = begun.moved()
+        begun.put_back()
         first = self.run(cell, self.xs, self.state())
-        self.random = repr(states_of(generators)) != repr(begun)
+        self.random = begun.moved()
         self.run(cell, tree_map(lambda x: x[::-1], self.xs), self.state())
-        self.draw_again(generators, begun)
+        begun.put_back()
         text = (
             "two runs from the same state differ; does the cell keep state of its own, or is it random? (Let it hold "
             "its random generator as an attribute, which is then put back.)"

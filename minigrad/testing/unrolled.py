@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..compiler.outside import set_state
+from ..generators import States, reached, shared
 from ..modes import no_grad
 from ..record import Node, clock
 from ..tensor import Tensor
@@ -64,8 +63,7 @@ class Unrolled:
         leaves, self.rebuild_xs = flatten(xs)
         self.T, self.B = leaves[0].shape[:2]
         self.floating = [x.dtype.kind == "f" for x in leaves]
-        self.shared = list(_generators_around(made))
-        self.drawn = states_of(self.shared)
+        self.generators = self.drawn_from(made)
         whose = parameters or [s for s in tree_leaves(made.initial_state(self.B)) if isinstance(s, Tensor)]
         self.dtype = next((s.dtype for s in whose if s.dtype.kind == "f"), np.dtype(np.float64))
         for B in (self.B + 1, self.B):
@@ -87,25 +85,17 @@ class Unrolled:
 
     def with_parameters(self, values: list[Any]) -> Any:
         """The cell as it was made, with other tensors in the places of its parameters; they may be recorded ones."""
-        self.draw_again(self.shared, self.drawn)
+        self.generators.put_back()
         return copy.deepcopy(self.made, {id(p): v for p, v in zip(self.parameters, values, strict=True)})
 
     def cell(self) -> Any:
         """The cell as it was made, with the random parameters."""
         return self.with_parameters([Tensor(v) for v in self.values])
 
-    def generators(self, cell: Any) -> list[Any]:
-        """The random generators that the cell holds, or that its functions can see."""
-        memo: dict[int, Any] = {}
-        copy.deepcopy(cell, memo)
-        held = memo.get(id(memo), [])  # where deepcopy keeps alive what it has copied
-        return [*self.shared, *[x for x in held if isinstance(x, GENERATORS)]]
-
     @staticmethod
-    def draw_again(generators: list[Any], states: list[Any]) -> None:
-        """Put generators (and those of the modules `random` and `np.random`) back into a state."""
-        for generator, state in zip(generators, states):
-            set_state(generator, state)
+    def drawn_from(cell: Any) -> States:
+        """The random generators that a cell can draw from, and those of the modules `random` and `np.random`."""
+        return States([*reached([cell]), *shared()])
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
@@ -180,7 +170,7 @@ class Unrolled:
         """The state that the random start makes of the initial state, or some rows of it."""
         with no_grad():
             whole = self.moved(self.first(self.cell(), self.B), self.start)
-        self.draw_again(self.shared, self.drawn)
+        self.generators.put_back()
         return tree_map(lambda s: Tensor(s._array[rows]), whole)
 
 
@@ -197,39 +187,3 @@ def ordered(new: Any, old: Any) -> Any:
 def structure_of(tree: Any) -> Any:
     """A tree without its leaves; a list is another structure than a tuple."""
     return tree_map(lambda _: None, tree)
-
-
-GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
-
-
-def _generators_around(made: Any) -> Iterator[Any]:
-    """Generators that are no part of the cell: those that its functions name or enclose, and the modules' own."""
-    yield np.random.mtrand._rand
-    yield random._inst
-    found = []
-    for f in [x for owner in (made, *type(made).__mro__) for x in getattr(owner, "__dict__", {}).values()]:
-        found.append(f)  # a generator that is the class's
-        f = getattr(f, "__func__", f)
-        code = getattr(f, "__code__", None)
-        if code is not None:
-            found += [f.__globals__.get(word) for word in code.co_names]
-            found += [*map(_contents, f.__closure__ or ()), *(f.__defaults__ or ())]
-    yield from {id(x): x for x in found if isinstance(x, GENERATORS)}.values()
-
-
-def _contents(variable: Any) -> Any:
-    try:
-        return variable.cell_contents
-    except ValueError:  # it is not bound yet
-        return None
-
-
-def states_of(generators: list[Any]) -> list[Any]:
-    """The state of each."""
-    states = []
-    for generator in generators:
-        if isinstance(generator, np.random.Generator):
-            states.append(generator.bit_generator.state)
-        else:
-            states.append(generator.get_state() if hasattr(generator, "get_state") else generator.getstate())
-    return states

@@ -1,0 +1,196 @@
+"""Random generators: which ones a function or an object can draw from, and the states that they are put back into."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from contextvars import ContextVar
+from functools import partial
+from types import (
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    FunctionType,
+    GeneratorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+)
+from typing import Any
+
+import numpy as np
+
+from .callers import LIBRARIES
+from .record import Variable
+
+MOST = 4000  # objects that are looked into: what is farther away is a library
+MANY = 1000  # in a container of more is data
+
+
+class States:
+    """Random generators, each with the state that it was in when it was added."""
+
+    def __init__(self, generators: Iterable[Any] = ()) -> None:
+        self.before: dict[int, tuple[Any, Any]] = {}  # by id
+        for generator in generators:
+            self.add(generator)
+
+    def add(self, generator: Any) -> None:
+        if id(generator) not in self.before:
+            self.before[id(generator)] = generator, _state(generator)
+
+    def now(self) -> States:
+        """The same generators, with the states that they are in now."""
+        return States([generator for generator, _ in self.before.values()])
+
+    def moved(self) -> bool:
+        """Whether one of them was drawn from since."""
+        return any([_comparable(_state(x)) != _comparable(state) for x, state in self.before.values()])
+
+    def put_back(self) -> None:
+        """Have all go on from the states that they had: they draw the same numbers again."""
+        for generator, state in self.before.values():
+            if _is_numpys(generator, "RandomState"):
+                generator.set_state(state)
+            elif _is_numpys(generator, "Generator"):
+                generator.bit_generator.state = state
+            elif _is_numpys(generator, "BitGenerator"):
+                generator.state = state
+            else:
+                generator.setstate(state)
+
+
+def is_generator(x: Any) -> bool:
+    """Whether this is a random generator, of NumPy's or Python's, whose state can be read and put back."""
+    if _is_numpys(x, "Generator", "RandomState", "BitGenerator"):
+        return True
+    random: Any = sys.modules.get("random")
+    return random is not None and isinstance(x, random.Random) and not isinstance(x, random.SystemRandom)
+
+
+def _is_numpys(x: Any, *names: str) -> bool:
+    """Whether this is one of numpy.random's, of which there are none before that is imported."""
+    random = sys.modules.get("numpy.random")
+    return random is not None and isinstance(x, tuple([getattr(random, name) for name in names]))
+
+
+def _state(generator: Any) -> Any:
+    if _is_numpys(generator, "RandomState"):
+        return generator.get_state(legacy=False)
+    if _is_numpys(generator, "Generator"):
+        return generator.bit_generator.state
+    return generator.state if _is_numpys(generator, "BitGenerator") else generator.getstate()
+
+
+def _comparable(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {name: _comparable(part) for name, part in state.items()}
+    return state.tobytes() if isinstance(state, np.ndarray) else state
+
+
+def shared() -> list[Any]:
+    """Python's own generator and NumPy's, which all share; if they are imported."""
+    own = ("random", "_inst"), ("numpy.random.mtrand", "_rand")
+    return [getattr(sys.modules[module], name) for module, name in own if module in sys.modules]
+
+
+# --- where they are held ----------------------------------------------------------------------------------------------
+
+
+def reached(roots: Iterable[Any]) -> list[Any]:
+    """The random generators that functions and objects can draw from, each once, the nearest first.
+
+    Seen are those that a function closes over, has as a default, or names (as a global, or an attribute of a module);
+    that an object holds in an attribute, a slot, or its class; and so on from each of these.
+    """
+    found, waiting = [], list(roots)
+    seen: dict[int, Any] = {}  # by id, and kept alive, since the id of what is gone may be another's
+    for x in waiting:  # which grows
+        if isinstance(x, _PLAIN) or id(x) in seen:
+            continue
+        if len(seen) == MOST:
+            break
+        seen[id(x)] = x
+        if is_generator(x):
+            found.append(x)
+        else:
+            waiting += _parts(x)
+    return found
+
+
+def _parts(x: Any) -> list[Any]:
+    """What an object holds, or a function uses."""
+    if isinstance(x, type):
+        return [] if is_librarys(x.__module__) else [type(x), *vars(x).values(), *x.__bases__]
+    parts = next((list(of(x)) for kinds, of in _PARTS if isinstance(x, kinds)), [])
+    with suppress(AttributeError):  # it has none
+        parts += object.__getattribute__(x, "__dict__").values()
+    for cls in type(x).__mro__:
+        for slot in () if is_librarys(cls.__module__) else vars(cls).values():
+            if type(slot) is MemberDescriptorType:
+                with suppress(AttributeError):  # it is empty
+                    parts.append(slot.__get__(x))
+    return [*parts, type(x)]
+
+
+def _used(f: FunctionType) -> list[Any]:
+    """What a function closes over and has as defaults; one of the user's, what it names as well."""
+    used = [cell.cell_contents for cell in f.__closure__ or () if cell != _EMPTY]
+    used += [*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
+    if is_librarys(f.__globals__.get("__name__")):  # as a transform, which closes over the function
+        return used
+    return used + _named(f.__code__, f.__globals__)
+
+
+def _resumed(generator: GeneratorType[Any, Any, Any]) -> list[Any]:
+    """What the rest of a suspended function uses."""
+    if generator.gi_frame is None:
+        return []
+    return [*generator.gi_frame.f_locals.values(), *_named(generator.gi_code, generator.gi_frame.f_globals)]
+
+
+def _current(variable: ContextVar[Any]) -> list[Any]:
+    with suppress(LookupError):  # it has no value here
+        return [variable.get()]
+    return []
+
+
+def _named(code: CodeType, space: dict[str, Any]) -> list[Any]:
+    """What a function names: globals, modules that it imports itself, and what these hold under the names it reads."""
+    names = _names(code)
+    found = [space[name] if name in space else sys.modules.get(name) for name in names]
+    modules = [x for x in found if isinstance(x, ModuleType)]
+    for module in modules:  # which grow
+        if not is_librarys(module.__name__):
+            parts = [vars(module)[name] for name in names if name in vars(module)]
+            modules += [x for x in parts if isinstance(x, ModuleType) and all(x is not m for m in modules)]
+            found += parts
+    return found
+
+
+def _names(code: CodeType) -> set[str]:
+    """The names of globals, or of attributes, that a function reads, or a function within it."""
+    return {*code.co_names}.union(*[_names(inner) for inner in code.co_consts if isinstance(inner, CodeType)])
+
+
+def is_librarys(module: Any) -> bool:
+    return str(module).split(".")[0] in LIBRARIES
+
+
+_EMPTY = CellType()  # as of a name that has no value yet; all such cells are equal
+_PLAIN = (Variable, np.ndarray, np.generic, np.ufunc, int, float, complex, str, bytes, type(None), ModuleType, CodeType)
+_PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
+    (FunctionType, _used),
+    ((MethodType, BuiltinMethodType, MethodWrapperType), lambda x: (x.__self__, getattr(x, "__func__", None))),
+    (partial, lambda x: (x.func, x.args, x.keywords)),
+    ((dict, MappingProxyType), lambda x: () if len(x) > MANY else x.values()),
+    ((list, tuple, set, frozenset, deque), lambda x: () if len(x) > MANY else x),
+    ((staticmethod, classmethod), lambda x: (x.__func__,)),
+    (property, lambda x: (x.fget,)),
+    (ContextVar, _current),
+    (GeneratorType, _resumed),
+)
