@@ -74,6 +74,13 @@ class Tensor(Operators, Methods, Values, WordsOfOthers):
             t.node = Node(cls, t._array)
         return t
 
+    @classmethod
+    def _like(cls, data: Any, requires_grad: bool = False) -> Tensor:
+        """A leaf of a copy of the data, of a subclass as well, whatever that one is made from."""
+        t = object.__new__(cls)
+        Tensor.__init__(t, data, None, requires_grad)
+        return t
+
     @interpreted
     def _begin(self, array: np.ndarray, source: Any) -> None:
         """Make this a tensor of `array` without a record; `source` is what that was read from."""
@@ -276,7 +283,11 @@ class Tensor(Operators, Methods, Values, WordsOfOthers):
     # --- Python's protocols ----------------------------------------------------------------------------------------
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _copied, (type(self), self._taken("copying t"), self.requires_grad, self.role)
+        copied = type(self), self._taken("copying t"), self.requires_grad, self.role
+        if type(self) is Tensor:
+            return _copied, copied
+        named, slots = object.__getstate__(self)  # type: ignore[attr-defined]
+        return _copied, copied, (named, {key: x for key, x in slots.items() if key not in Variable.__slots__})
 
     def __len__(self) -> int:
         return len(self._array)
@@ -304,7 +315,7 @@ class Tensor(Operators, Methods, Values, WordsOfOthers):
 
 def _copied(cls: type[Tensor], data: np.ndarray, requires_grad: bool, role: str | None) -> Tensor:
     """What a copy or a pickle is read as: a leaf."""
-    t = cls(data, None, requires_grad)
+    t = cls._like(data, requires_grad)
     if role is not None:
         t.role = role
     return t

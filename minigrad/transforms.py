@@ -43,7 +43,7 @@ def _fresh(name: str, x: Any) -> Tensor:
         return copied
     cls = type(x) if isinstance(x, Tensor) else Tensor
     try:
-        return cls(x, requires_grad=True)
+        return cls._like(x, requires_grad=True)
     except TypeError:
         if np.asarray(x if not isinstance(x, Variable) else x._array).dtype.kind not in "iub":
             raise
@@ -236,7 +236,7 @@ def jvp(f: Callable[..., R], xs: Sequence[Any], vs: Sequence[Any]) -> tuple[R, R
     check_callable("jvp", f, _OF_A_LOSS)
     _check_directions("jvp", xs, vs)
     inputs, _, outputs, rebuild_y = _run("jvp", f, f, tuple(xs))
-    probes = [type(y)(np.zeros_like(y._array), requires_grad=True) for y in outputs]
+    probes = [type(y)._like(np.zeros_like(y._array), requires_grad=True) for y in outputs]
     vectors = leaves_like(tuple(xs), tuple(vs))
     with enable_grad():
         pulled = _pulled(outputs, probes, inputs)
