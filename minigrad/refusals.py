@@ -60,7 +60,7 @@ class Refusals:
     ) -> Exception:
         """The error for what NumPy raised: of arguments that are not taken, else of operands that do not fit."""
         self.check_arguments(inputs, static)
-        if any([_holds_tensors(x) for x in inputs]):
+        if not isinstance(error, IndexError) and any([_holds_tensors(x) for x in inputs]):  # an index may hold some
             return TypeError(f"{self.name}: a list of Tensors is no Tensor; join them by mg.stack, or mg.concatenate")
         return explained(self.name, error, operands, static)
 

@@ -57,7 +57,16 @@ class Layout:
 
 @functools.lru_cache(4096)
 def layout(shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...] | None = None) -> Layout:
-    """The Layout of arrays like this; without strides of those whose entries lie in C's order."""
+    """The Layout of arrays like this; without strides of those whose entries lie in C's order.
+
+    Raises:
+        TypeError: if the entries are Python's objects: the memory of a program holds no references.
+    """
+    if dtype.hasobject:
+        raise TypeError(
+            f"compile: an argument, or an array that the function reads, {shape} {dtype}, holds Python's objects, not "
+            "numbers; pass x.astype(float), or what is no number as a Python value or a tuple of these"
+        )
     if strides is None:
         return layout(shape, dtype, tuple([dtype.itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape))]))
     return Layout(shape, dtype, strides)

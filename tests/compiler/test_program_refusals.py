@@ -111,6 +111,20 @@ def test_an_argument_that_cannot_be_compared_is_refused() -> None:
         mg.compile(lambda x: X)({1, 2})
 
 
+OBJECTS = np.array([1.5, None], dtype=object)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda: mg.compile(lambda x: X)(OBJECTS), lambda: mg.compile(lambda x: x)(np.zeros(2, [("a", "O")])),
+     lambda: mg.compile(lambda x: x[0] * OBJECTS)(X), lambda: mg.traced(mg.tanh, [OBJECTS])],
+    ids=["an argument", "a field", "closed over", "traced"],
+)  # fmt: skip
+def test_pythons_objects_are_refused_since_a_programs_memory_holds_numbers(call: Any) -> None:
+    with pytest.raises(TypeError, match=r"\(2,\).* holds Python's objects, not numbers; pass x.astype\(float\)"):
+        call()
+
+
 def test_a_result_of_another_shape_than_traced_is_refused() -> None:
     odd = mg.primitive(lambda x: x[: int(x[0])] + 1, name="odd")
     f = mg.compile(lambda x: odd(x) * 1)
