@@ -78,7 +78,8 @@ def _along(x: np.ndarray, axis: Any = -1) -> np.ndarray | None:
 def _reduced(x: np.ndarray, axis: Any = None, keepdims: Any = False) -> np.ndarray | None:
     """The outline of what takes x to one entry along axes."""
     axes = tuple(range(x.ndim)) if axis is None else axis if type(axis) is tuple else (axis,)
-    if type(keepdims) is not bool or any([_along(x, k) is None for k in axes]):
+    known = x.dtype.kind == "f" and type(keepdims) is bool  # sums and means of booleans are numbers
+    if not known or any([_along(x, k) is None for k in axes]):
         return None
     gone = {k % x.ndim for k in axes}
     if len(gone) < len(axes):

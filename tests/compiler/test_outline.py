@@ -35,7 +35,8 @@ def test_shape_and_dtype_of_an_outline_are_those_of_the_result(p: Any, arrays: A
 CALLED: list[tuple[Any, list[Any], dict[str, Any]]] = [
     *[(ops.sum, [X], {"axis": axis}) for axis in (3, (0, 0), (0, -3), [0, 1], True, 1.0)],
     (ops.max, [X[:0]], {}),
-    (ops.sum, [X > 0], {}),
+    *[(p, [x > 0], {"axis": axis}) for p in (ops.sum, ops.mean, ops.logsumexp) for x, axis in ((X, None), (X, ()))],
+    *[(p, [np.array(True)], {}) for p in (ops.sum, ops.mean, ops.logsumexp, ops.max)],
     (ops.sum, [X], {"keepdims": 1}),
     (ops.softmax, [X], {"axis": -4}),
     (ops.softmax, [X], {"axis": None}),
