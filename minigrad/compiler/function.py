@@ -51,7 +51,7 @@ class Compiled(Generic[P, R]):
         if kwargs:
             kwargs = dict(sorted(kwargs.items()))  # type: ignore[assignment]
         leaves: list[Any] = []
-        key: list[Any] = [recording()]
+        key: list[Any] = [bool(recording())]  # which is an object in a `checkpoint`
         read((args, kwargs), leaves, key)
         with self.lock:
             for program in self.programs.get(tuple(key), ()):

@@ -239,3 +239,16 @@ def test_arguments_may_be_given_by_name() -> None:
     assert (x.grad, y.grad) == (3.0, 2.0)
     assert mg.grad(mg.checkpoint(lambda x: mg.checkpoint(f)(x, z=x)))(2.0).item() == 3.0
     assert mg.compile(mg.grad(lambda x: mg.checkpoint(f)(x, z=x)))(2.0).item() == 3.0
+
+
+def test_a_compiled_function_inside_is_traced_once_for_all_calls() -> None:
+    traces = []
+    f = mg.compile(lambda x: traces.append(x.shape) or x * 2.0)
+    part = mg.checkpoint(lambda x: x * f(x.detach()))
+    x = mg.tensor([1.0, 3.0], requires_grad=True)
+    for _ in range(3):
+        part(x).sum().backward()
+    assert (traces, x.grad.tolist()) == ([(2,)], [6.0, 18.0])
+    with mg.no_grad():
+        part(x)
+    assert len(traces) == 2  # without a record it is another program
