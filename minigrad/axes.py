@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .interpretation import watched
+from .messages import describe
 from .record import Variable
 
 
@@ -20,6 +21,16 @@ def integer(name: str, argument: str, value: Any) -> int:
         return operator.index(watched(value))
     except TypeError:
         raise TypeError(f"{name}: {argument} must be an integer, got {value!r}") from None
+
+
+def plain_number(name: str, argument: str, value: Any, differentiable: str) -> Any:
+    """An argument that decides what is computed; TypeError for a Tensor, whose gradient would be lost or in part."""
+    if isinstance(value, Variable):
+        raise TypeError(
+            f"{name}: {argument} must be a number, got a Tensor, {describe(value)}; write {differentiable} for a "
+            f"gradient of p, or give {argument}=p.item()"
+        )
+    return watched(value)
 
 
 def axis_in(name: str, axis: Any, ndim: int) -> int:

@@ -104,6 +104,8 @@ def einsum(subscripts: Any, *operands: Any, **unknown: Never) -> Any:
         dots = "".join(spare[-extra:]) if extra else ""  # aligned from the right, as broadcasting is
         inputs[k] = term.replace("...", dots)
         longest = max(longest, dots, key=len)
+        if len(set(zip(inputs[k], np.shape(x)))) > len(set(inputs[k])):  # NumPy reads beyond an empty axis
+            raise ValueError(f"einsum: {term!r} names axes of different sizes alike, of operand {k}, {np.shape(x)}")
     if not arrow:
         letters = terms.replace(",", "").replace("...", "")
         output = "..." + "".join(c for c in sorted(set(letters)) if letters.count(c) == 1)

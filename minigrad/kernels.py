@@ -64,6 +64,13 @@ def passed(g: Any, y: Any, c: Any = None, out: Any = None) -> Any:
     return out
 
 
+def symmetric(a: Any) -> Any:
+    """(a + aᵀ)/2; what is not square would be broadcast, and goes to LAPACK, which says so."""
+    a = np.asarray(a)
+    square = a.ndim > 1 and a.shape[-1] == a.shape[-2]
+    return 0.5 * (a + np.swapaxes(a, -1, -2)) if square else a
+
+
 def clip(x: Any, low: Any = None, high: Any = None, out: Any = None) -> Any:
     if low is None and high is None:  # which NumPy refuses before 2.1
         return np.positive(x, out=out)

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from . import products
-from .axes import axes_in, integer
+from . import kernels, products
+from .axes import axes_in, integer, plain_number
 from .composed import of_one, of_two
 from .determinants import det as det
 from .determinants import inv as inv
 from .determinants import slogdet as slogdet
-from .interpretation import watched
 from .ops import _ratio, absolute, max, min, not_equal, sum, where
 from .ops import matmul as matmul
 from .primitive import primitive
@@ -118,7 +117,7 @@ def _cholesky_rule(g: Any, L: Any, a: Any) -> Any:
     return _symmetric(_solve(_t(L), _t(_solve(_t(L), _t(phi)))))
 
 
-_cholesky = primitive(lambda a: np.linalg.cholesky(_symmetric(np.asarray(a))), _cholesky_rule, name="cholesky")
+_cholesky = primitive(lambda a: np.linalg.cholesky(kernels.symmetric(a)), _cholesky_rule, name="cholesky")
 
 
 @of_one
@@ -182,7 +181,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 
 
 def _eigh_joined(a: Any) -> Any:
-    w, v = np.linalg.eigh(_symmetric(np.asarray(a)))
+    w, v = np.linalg.eigh(kernels.symmetric(a))
     return np.concatenate([w[..., None], v], axis=-1)
 
 
@@ -216,7 +215,7 @@ def eigh(a: Any) -> Any:
 
 
 eigvalsh = primitive(
-    lambda a: np.linalg.eigvalsh(_symmetric(np.asarray(a))),
+    lambda a: np.linalg.eigvalsh(kernels.symmetric(a)),
     lambda g, w, a: _weighted(_eigh(a)[..., 1:], g, _eigh(a)[..., 1:]),
     name="eigvalsh",
     doc="A symmetric matrix's eigenvalues w in ascending order: slopes v vᵀ, and higher ones where w is not repeated.",
@@ -286,7 +285,7 @@ def norm(x: Any, ord: Any = None, axis: int | Sequence[int] | None = None, keepd
     >>> mg.linalg.norm(mg.tensor([3.0, -4.0])), mg.linalg.norm(mg.tensor([3.0, -4.0]), 1)
     (tensor(5.), tensor(7.))
     """
-    x, ord = array(x), watched(ord)
+    x, ord = array(x), plain_number("norm", "ord", ord, "mg.sum(mg.abs(x) ** p) ** (1 / p)")
     x, places = x if x.dtype.kind == "f" else astype(x, float), axes_in("norm", axis, x.ndim)
     if ord is None and (axis is None or places):
         return _euclidean(x, axis=places, keepdims=keepdims)

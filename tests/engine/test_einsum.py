@@ -74,8 +74,9 @@ def test_einsum_takes_numbers_and_lists() -> None:
 
 @pytest.mark.parametrize(
     ("equation", "shapes"),
-    [("ij,jk->ik", [(2, 3)]), ("ij", [(2, 3, 4)]), ("ijk->i", [(2, 3)]), ("ij,jk", [(2, 3), (4, 5)])],
-)
+    [("ij,jk->ik", [(2, 3)]), ("ij", [(2, 3, 4)]), ("ijk->i", [(2, 3)]), ("ij,jk", [(2, 3), (4, 5)]),
+     ("ii->i", [(0, 3)]), ("ii->i", [(3, 1)]), ("ii", [(2, 3)]), ("i...i->i", [(0, 2, 3)])],
+)  # fmt: skip
 def test_einsum_refuses_operands_that_do_not_fit_its_subscripts(equation: str, shapes: Any) -> None:
     with pytest.raises(ValueError, match="einsum"):
         mg.einsum(equation, *[mg.tensor(np.ones(s), requires_grad=True) for s in shapes])

@@ -161,6 +161,21 @@ def test_misuse_names_the_argument_its_value_and_what_is_possible(call: Any, mes
         call(leaf([[2.0, 1.0], [1.0, 3.0]]))
 
 
+@pytest.mark.parametrize("f", [linalg.eigh, linalg.eigvalsh, linalg.cholesky])
+@pytest.mark.parametrize("shape", [(1, 3), (3, 1), (2, 1, 3), (0, 1), (2, 3), (3,)])
+def test_what_is_no_square_matrix_is_refused_and_not_broadcast_to_one(f: Any, shape: tuple[int, ...]) -> None:
+    for wrap in (lambda f: f, mg.compile):
+        with pytest.raises(np.linalg.LinAlgError, match=rf"{shape}".replace("(", r"\(").replace(")", r"\)")):
+            wrap(f)(leaf(np.full(shape, 2.0)))
+
+
+@pytest.mark.parametrize("f", [linalg.norm, lambda x, p: linalg.vector_norm(x, ord=p), np.linalg.norm])
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_an_order_of_a_norm_that_is_a_tensor_is_refused_since_it_would_get_no_gradient(f: Any, p: float) -> None:
+    with pytest.raises(TypeError, match=r"norm: ord must be a number, got a Tensor, \(\) float64; write mg.sum"):
+        f(leaf([1.0, 2.0]), leaf(p))
+
+
 @pytest.mark.parametrize("entry", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_slopes_of_determinants_of_matrices_that_are_not_finite_are_nan_in_a_batch_alone(
