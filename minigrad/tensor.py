@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -286,7 +286,7 @@ class Tensor(Operators, Methods, Values, WordsOfOthers):
         copied = type(self), self._taken("copying t"), self.requires_grad, self.role
         if type(self) is Tensor:
             return _copied, copied
-        named, slots = object.__getstate__(self)  # type: ignore[attr-defined]
+        named, slots = cast(Any, object).__getstate__(self)
         return _copied, copied, (named, {key: x for key, x in slots.items() if key not in Variable.__slots__})
 
     def __len__(self) -> int:
