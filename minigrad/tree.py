@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -64,9 +65,34 @@ def tree_map(f: Callable[..., Any], tree: Any, *others: Any) -> Any:
     cls = type(tree)
     if cls is tuple or cls is list:
         return cls([tree_map(f, part) for part in tree])
-    if isinstance(tree, dict):
+    if cls is dict:
         return {key: tree_map(f, part) for key, part in tree.items()}
-    if isinstance(tree, (tuple, list)):
-        parts = [tree_map(f, part) for part in tree]
-        return cls(*parts) if hasattr(cls, "_fields") else cls(parts)
+    if isinstance(tree, (tuple, list, dict)):
+        entries = list(tree.values()) if isinstance(tree, dict) else list(tree)
+        return _alike(tree, entries, [tree_map(f, part) for part in entries])
     return f(tree)
+
+
+def _alike(tree: Any, entries: list[Any], parts: list[Any]) -> Any:
+    """A tuple, list or dict of a class of its own, as an `OrderedDict`, with parts for entries and all else it has."""
+    cls: Any = type(tree)
+    if isinstance(tree, tuple):
+        return cls._make(parts) if hasattr(cls, "_make") else cls(parts)
+    twin = copy.copy(tree) if hasattr(cls, "__copy__") else cls.__new__(cls)
+    own = getattr(tree, "__dict__", {})
+    if own is tree:  # whose entries are its attributes
+        twin.__dict__ = twin
+    elif own:
+        twice = [name for name, x in own.items() if hasattr(x, "dtype") and any([x is part for part in entries])]
+        if twice:
+            raise TypeError(
+                f"tree: {cls.__name__} has an entry as its attribute {twice[0]!r} as well, which would stay what it was; "
+                "keep it as an entry alone, or pass a plain dict or list"
+            )
+        twin.__dict__.update(own)
+    if isinstance(tree, list):
+        twin[:] = parts
+    else:
+        for key, part in zip(tree, parts):
+            twin[key] = part
+    return twin

@@ -33,7 +33,7 @@ def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
         for part in x:
             read(part, leaves, key)
     elif isinstance(x, dict):
-        key += dict, len(x)
+        key += type(x), len(x)
         for name, part in x.items():
             key.append(name if type(name) is str else exactly(name))
             read(part, leaves, key)
