@@ -10,6 +10,7 @@ from .interpretation import interpreted
 from .modes import recording
 from .ops import positive
 from .record import Variable
+from .tree import tree_leaves, tree_map
 
 
 def pull(outputs: Sequence[Variable], cotangents: Sequence[Any], wrt: Sequence[Variable]) -> list[Any]:
@@ -23,6 +24,19 @@ def pull(outputs: Sequence[Variable], cotangents: Sequence[Any], wrt: Sequence[V
     else:
         results = walk_arrays(nodes, given, ends, tensors)
     return [None if x.node is None else results.get(x.node) for x in wrt]
+
+
+def released(y: Any, inputs: Sequence[Variable]) -> Any:
+    """y for the caller: with its record if that leads further than `inputs`, else without, so that it can be freed."""
+    ends = {x.node for x in inputs if x.node is not None}
+    return y if y.node is not None and recording() and lineage([y.node], ends)[1] else y.detach()
+
+
+def released_in(tree: Any, inputs: Sequence[Variable]) -> Any:
+    """A tree whose Tensors, if it holds any that have a record, are `released`."""
+    if not any([isinstance(x, Variable) and x.node is not None for x in tree_leaves(tree)]):
+        return tree
+    return tree_map(lambda x: released(x, inputs) if isinstance(x, Variable) else x, tree)
 
 
 @interpreted

@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 
 from .argnums import Argnums, check_argnums, chosen_of, replaced
-from .backward import lineage
 from .composed import R, gradient_of, jacobian_of, value_and_gradient_of
 from .derivation import Derivation
 from .messages import CutError, check_callable, check_real, defined, describe
-from .modes import enable_grad, recording
+from .modes import enable_grad
 from .ops import positive
-from .pullback import let_go, pull
+from .pullback import let_go, pull, released, released_in
 from .record import Variable, clock
 from .shapes import reshape, stack
 from .tensor import Tensor, is_tensor
@@ -45,9 +44,11 @@ def _fresh(name: str, x: Any) -> Tensor:
     try:
         return cls._like(x, requires_grad=True)
     except TypeError:
-        if np.asarray(x if not isinstance(x, Variable) else x._array).dtype.kind not in "iub":
+        kind = np.asarray(x if not isinstance(x, Variable) else x._array).dtype.kind
+        if kind not in "iubOUS":
             raise
     remedy = "write 1.0 instead of 1, or x.astype(float)"
+    remedy = remedy if kind in "iub" else "give what is no number as another argument, which argnums does not choose"
     raise TypeError(f"{name}: a derivative needs floating-point arguments, got {describe(x)}; {remedy}")
 
 
@@ -104,12 +105,6 @@ def _check_result(name: str, f: Function, y: Any) -> None:
     raise TypeError(f"{name}: {defined(f)} must return a floating-point Tensor, got {found}: {remedy}")
 
 
-def _released(y: Tensor, inputs: list[Tensor]) -> Tensor:
-    """y for the caller: with its record if that leads further than `inputs`, else without, so that it can be freed."""
-    ends = {x.node for x in inputs if x.node is not None}
-    return y if y.node is not None and recording() and lineage([y.node], ends)[1] else y.detach()
-
-
 def vjp(f: Callable[..., R], *xs: Any) -> tuple[R, Callable[[Any], tuple[Any, ...]]]:
     """The value y = f(*xs) and its pullback, g -> (gᵀ ∂y/∂x for each x of xs): reverse mode.
 
@@ -150,7 +145,7 @@ def _vjp(
         pulled: tuple[Any, ...] = rebuild(_pulled(outputs, cotangents, inputs))
         return pulled
 
-    return rebuild_y([_released(y, inputs) for y in outputs]), pullback, inputs
+    return rebuild_y([released(y, inputs) for y in outputs]), pullback, inputs
 
 
 @value_and_gradient_of
@@ -197,7 +192,7 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
                 "reduce it with .sum(), or use vjp or jacobian"
             )
         grads = rebuild(_pulled(outputs, [np.ones((), y.dtype)], inputs))
-        y = _released(y, inputs)
+        y, aux = released(y, inputs), released_in(aux, inputs)
         let_go(inputs)
         return (y, aux) if has_aux else y, grads if isinstance(argnums, Sequence) else grads[0]
 
@@ -244,7 +239,7 @@ def jvp(f: Callable[..., R], xs: Sequence[Any], vs: Sequence[Any]) -> tuple[R, R
             pulled, [v if isinstance(v, Variable) else Tensor(v, x.dtype) for v, x in zip(vectors, inputs)], probes
         )
     own = [*inputs, *probes]
-    results = rebuild_y([_released(y, inputs) for y in outputs]), rebuild_y([_released(dy, own) for dy in dys])
+    results = rebuild_y([released(y, inputs) for y in outputs]), rebuild_y([released(dy, own) for dy in dys])
     let_go(own)
     return results
 

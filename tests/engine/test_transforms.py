@@ -261,6 +261,22 @@ def test_auxiliary_results_come_along() -> None:
     assert (y.item(), g.item(), aux) == (9.0, 6.0, {"x": 3.0, "n": 7})
 
 
+def test_auxiliary_results_keep_the_record_that_leads_further_alone() -> None:
+    w = leaf(2.0)
+    f = value_and_grad(lambda x: (x * w, {"own": x * x, "further": [w * x * w, None]}), has_aux=True)
+    _, aux = f(3.0)[0]
+    assert (aux["own"].item(), aux["own"].requires_grad, aux["further"][1]) == (9.0, False, None)
+    aux["further"][0].backward()
+    assert w.grad == 12.0
+    assert grad(lambda x: f(x)[0][1]["further"][0])(3.0).item() == 4.0  # which leads to x, of the outer transform
+
+
+@pytest.mark.parametrize("part", [None, "relu", object()], ids=["None", "a word", "an object"])
+def test_a_part_of_an_argument_that_is_no_number_is_named_with_a_remedy(part: Any) -> None:
+    with pytest.raises(TypeError, match=r"grad: .* got (NoneType|str|object) .*as another argument, which argnums"):
+        grad(lambda p: p["w"] * 2)({"w": 1.0, "part": part})
+
+
 @pytest.mark.parametrize(
     "f",
     [lambda x: x, lambda x: 3.0, lambda x: mg.tensor(2.0), lambda x: x * 0 + leaf(1.0)],
