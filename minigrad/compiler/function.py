@@ -6,6 +6,7 @@ import functools
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from inspect import Parameter
 from types import MethodType
 from typing import Any, Generic
 
@@ -19,6 +20,7 @@ from ..messages import check_callable, defined
 from ..modes import anomaly, as_written, recording
 from ..naming import held_as
 from ..record import Variable
+from ..signatures import parameters
 from .arguments import read
 from .instruction import Kinds
 from .program import Program
@@ -39,7 +41,9 @@ class Compiled(Generic[P, R]):
         self._program: Program | None = None
         self.block = np.empty(0, np.uint8)  # the memory that programs use in turn
         self.kinds = Kinds()  # of all programs
-        self.lock = threading.Lock()
+        self.lock, self.busy = threading.RLock(), False
+        taken = parameters(function, follow_wrapped=False)  # what takes any keywords may look at their order
+        self.sorts = taken is not None and all([p.kind is not Parameter.VAR_KEYWORD for p in taken])
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if interpreting() is not None or anomaly() or as_written():
@@ -48,19 +52,25 @@ class Compiled(Generic[P, R]):
             name = getattr(self.function, "__name__", "")
             with remark(f"the compiled function {name} ran as plain Python, for looking"):
                 return self.function(*args, **kwargs)
-        if kwargs:
+        if kwargs and self.sorts:
             kwargs = dict(sorted(kwargs.items()))  # type: ignore[assignment]
         leaves: list[Any] = []
         key: list[Any] = [bool(recording())]  # which is an object in a `checkpoint`
         read((args, kwargs), leaves, key)
         with self.lock:
-            for program in self.programs.get(tuple(key), ()):
-                if program.current():
-                    break
-            else:
-                program = self._traced(self.programs[tuple(key)], args, kwargs)
-            self._program = program
-            return program(leaves)  # type: ignore[no-any-return]
+            if self.busy:  # by a call that calls this one in turn, and whose memory is in use
+                return self.function(*args, **kwargs)
+            self.busy = True
+            try:
+                for program in self.programs.get(tuple(key), ()):
+                    if program.current():
+                        break
+                else:
+                    program = self._traced(self.programs[tuple(key)], args, kwargs)
+                self._program = program
+                return program(leaves)  # type: ignore[no-any-return]
+            finally:
+                self.busy = False
 
     def _traced(self, candidates: list[Program], args: Any, kwargs: Any) -> Program:
         """A new program, one of the candidates from now on; those whose leaves have moved are none any more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterator, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from ..backward import lineage
 from ..derivation import running
 from ..gradients import add_gradient
-from ..messages import explained, same_kind, told
+from ..messages import describe, explained, same_kind, told
 from ..primitive import primitive
 from ..record import Node, Variable
 from ..tree import flatten, tree_leaves, tree_map
@@ -104,6 +104,11 @@ class Program:
 
     def _result(self, trace: Trace, x: Any) -> tuple[Any, Any, bool]:
         """What to return for one leaf of the function's result: a Value or a constant, its type, requires_grad."""
+        if isinstance(x, (Iterator, Awaitable)):
+            raise TypeError(
+                f"compile: the function returned {describe(x)}, which runs once and outside of the trace; return a "
+                "tuple or a list, and compile what a generator or a coroutine calls"
+            )
         if not isinstance(x, Variable):
             return (x, np.ndarray, False) if isinstance(x, np.ndarray) else (x, None, False)
         value = trace.value_of(x)

@@ -60,6 +60,14 @@ def test_order_of_keyword_arguments_does_not_matter() -> None:
     assert len(calls) == 1
 
 
+def test_who_takes_any_keywords_gets_them_in_the_order_of_the_call() -> None:
+    joined = lambda **parts: mg.concatenate(list(parts.values()))
+    f = mg.compile(joined)
+    for _ in range(2):
+        same(f(a=X, b=-X), joined(a=X, b=-X))
+        same(f(b=-X, a=X), joined(b=-X, a=X))
+
+
 def test_arrays_give_arrays_and_tensors_give_tensors_as_without_compile() -> None:
     f = lambda x: (mg.tanh(x), x > 0, mg.argmax(x), x)
     for x in (X, mg.tensor(X)):

@@ -111,6 +111,17 @@ def test_an_argument_that_cannot_be_compared_is_refused() -> None:
         mg.compile(lambda x: X)({1, 2})
 
 
+async def doubled(x: Any) -> Any:
+    return x * 2
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.mark.parametrize("f", [lambda x: (y for y in x), lambda x: map(mg.tanh, [x]), doubled], ids=repr)
+def test_a_result_that_runs_once_and_later_is_refused(f: Any) -> None:
+    with pytest.raises(TypeError, match=r"compile: the function returned .*, which runs once .*; return a tuple"):
+        mg.compile(f)(X)
+
+
 OBJECTS = np.array([1.5, None], dtype=object)
 
 

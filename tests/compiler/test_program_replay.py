@@ -71,3 +71,10 @@ def test_first_axes_of_size_1_change_no_result(shapes: list[tuple[int, ...]]) ->
     for scale in (1.0, -0.5):
         for found, expected in zip(compiled(a * scale, b), f(a * scale, b), strict=True):
             same(found, expected)
+
+
+def test_what_a_program_calls_may_call_the_compiled_function_again() -> None:
+    halved = mg.primitive(lambda x: x if len(x) < 2 else np.asarray(f(x[: len(x) // 2])), name="halved")
+    f = mg.compile(lambda x: halved(x) * 2.0)
+    for x in (np.arange(8.0), np.arange(8.0) + 1, np.arange(8.0)):
+        same(f(x), 16 * x[:1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ def test_misuse_names_the_argument_its_value_and_what_is_possible(call: Any, mes
 @pytest.mark.parametrize("shape", [(1, 3), (3, 1), (2, 1, 3), (0, 1), (2, 3), (3,)])
 def test_what_is_no_square_matrix_is_refused_and_not_broadcast_to_one(f: Any, shape: tuple[int, ...]) -> None:
     for wrap in (lambda f: f, mg.compile):
-        with pytest.raises(np.linalg.LinAlgError, match=rf"{shape}".replace("(", r"\(").replace(")", r"\)")):
+        with pytest.raises(np.linalg.LinAlgError, match=re.escape(str(shape))):
             wrap(f)(leaf(np.full(shape, 2.0)))
 
 
