@@ -86,8 +86,8 @@ def _alike(tree: Any, entries: list[Any], parts: list[Any]) -> Any:
         twice = [name for name, x in own.items() if hasattr(x, "dtype") and any([x is part for part in entries])]
         if twice:
             raise TypeError(
-                f"tree: {cls.__name__} has an entry as its attribute {twice[0]!r} as well, which would stay what it was; "
-                "keep it as an entry alone, or pass a plain dict or list"
+                f"tree: {cls.__name__} has an entry as its attribute {twice[0]!r} as well, which would stay what it "
+                "was; keep it as an entry alone, or pass a plain dict or list"
             )
         twin.__dict__.update(own)
     if isinstance(tree, list):
