@@ -11,7 +11,7 @@ import numpy as np
 import minigrad as mg
 
 from .layers import is_integer
-from .protocol import Cell, State, is_tree
+from .protocol import Cell, State
 
 #: What takes a layer as a whole in place of this loop, and returns what it returns: the export to ONNX; else None.
 taking: ContextVar[Any] = ContextVar("nn.taking", default=None)
@@ -26,8 +26,8 @@ def scan(
     collects the gradient of this part as it leaves the step, where the step may go on with it.
     """
     T = len(mg.tree_leaves(xs)[0])
-    xs = cell.project(xs)
-    several, timed = is_tree(xs), cell._timed
+    xs = projected(cell, xs)
+    several, timed = isinstance(xs, (tuple, list, dict)), cell._timed
     step: Any = cell.step if mask is None else functools.partial(cell.step_masked, mask=mask)
     # which steps need no choice; a trace, which is for all lengths, chooses at each
     full: Any = active.all(axis=1).tolist() if isinstance(active, np.ndarray) else [active is None] * T
@@ -64,6 +64,20 @@ def scan(
         outputs.reverse()
         states.reverse()
     return _stacked(cell, start, outputs, active), state, mg.tree_map(lambda *s: mg.stack(s), *states) if keep else None
+
+
+def projected(cell: Cell, xs: Any) -> Any:
+    """`cell.project(xs)` for all times: arrays (T, ...), in a tuple, list or dict if they are several.
+
+    Raises:
+        ValueError: for a part that has not all times along its first axis.
+    """
+    T, found = len(mg.tree_leaves(xs)[0]), cell.project(xs)
+    if any([np.shape(part)[:1] != (T,) for part in mg.tree_leaves(found)]):
+        missing = "; is a `return` missing?" if found is None else ""
+        raise ValueError(f"{cell.name}: project(xs) must return what has the {T} times of xs along its first axis, as "
+                         f"step(x, state) gets its x from there; got {_described(found)}{missing}")  # fmt: skip
+    return found
 
 
 def _stacked(cell: Cell, start: int, outputs: list[Any], active: Any) -> Any:

@@ -15,7 +15,7 @@ import minigrad as mg
 from ..layers import _in_range, is_integer
 from ..module import weights_dtype
 from ..protocol import Cell, State, is_tree
-from ..scan import _same_structure, _with_tensors
+from ..scan import _same_structure, _with_tensors, projected
 from ..variants import PeepholeLSTMCell
 from .onnx_cells import kind_of
 from .onnx_trace import Merge, Ref
@@ -77,15 +77,15 @@ class Taker:
             kind = None
         body = None
         if kind is None or (self.masked and active is not None and len(mg.tree_leaves(state)) > 1):
-            projected = cell.project(xs)
-            body = self._body(cell, projected, state)
+            entered = projected(cell, xs)
+            body = self._body(cell, entered, state)
             like = mg.tree_map(lambda v: (v.shape, v.dtype), body.results[0])
-            xs = projected if kind is None else xs
+            xs = entered if kind is None else xs
         else:
             like = (B, cell.H), cell.U.dtype
         entries, states = mg.tree_leaves(xs), mg.tree_leaves(state)
         if kind is not None and body is not None:
-            entries = [*entries, projected]
+            entries = [*entries, entered]
         finals = [(s.shape, s.dtype) for s in states]
         shapes = [((T, *like[0]), like[1]), *finals, *[((T, *shape), dtype) for shape, dtype in finals]]
         layer = Layer(cell, reverse, kind, active is not None, body, len(entries), shapes)

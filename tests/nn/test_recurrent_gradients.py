@@ -171,6 +171,39 @@ def test_projecting_all_times_at_once_changes_nothing() -> None:
     np.testing.assert_allclose(s.data, e.data, rtol=1e-13)
 
 
+@pytest.mark.parametrize(
+    "grouped",
+    [list, tuple, lambda parts: dict(enumerate(parts)), lambda parts: (parts[0], list(parts[1:]))],
+    ids=["list", "tuple", "dict", "nested"],
+)
+@pytest.mark.parametrize("T", [2, 3])
+def test_a_step_gets_its_own_time_of_every_part_that_project_returns(grouped: Any, T: int) -> None:
+    class Parts(Plain):
+        def project(self, xs: Any) -> Any:
+            return grouped([xs @ self.A, xs @ self.A[::-1], 2 * xs @ self.A])  # three: as many as times, or more
+
+        def step(self, x: Any, h: Any) -> Any:
+            a, b, c = mg.tree_leaves(x)
+            h = mg.sin(a + b * (h @ self.B)) + c
+            return h, h
+
+    xs, cell, h = np.random.default_rng(0).standard_normal((T, 2, 3)), Parts(), np.zeros((2, 2))
+    expected = [h := cell(x, h)[0] for x in xs]
+    for options in ({}, {"checkpoint": 1}):
+        ys, _ = nn.Recurrent(cell, **options)(xs)
+        np.testing.assert_allclose(ys.data, np.array([y.data for y in expected]), rtol=1e-13)
+
+
+@pytest.mark.parametrize("made", [lambda xs: xs[1:], lambda xs: (xs, xs[0]), lambda xs: None, lambda xs: [xs, 1.0]])
+def test_a_projection_without_all_times_raises_and_shows_what_it_returned(made: Any) -> None:
+    class Short(Plain):
+        def project(self, xs: Any) -> Any:
+            return made(xs)
+
+    with pytest.raises(ValueError, match=r"^Short: project\(xs\) must return what has the 4 times of xs .*; got "):
+        nn.Recurrent(Short())(np.ones((4, 2, 3)))
+
+
 def test_the_state_of_a_users_cell_keeps_its_names() -> None:
     _, (state,) = nn.Recurrent(Named())(np.zeros((3, 2, 3)))
     assert {name: s.shape for name, s in state.items()} == {"fast": (2, 2), "slow": (2, 2)}
