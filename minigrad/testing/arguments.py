@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..messages import check_unmasked
+from ..messages import check_operand
 from ..tree import tree_leaves
 from .problem import Options
-from .recorded import dtype_of
+from .recorded import dtype_of, holds_numbers, kind_of, paths
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -74,9 +74,14 @@ def check_gap(name: str, gap: Any) -> None:
 
 
 def chosen_inputs(name: str, inputs: Sequence[Any], wrt: Sequence[int] | None) -> list[int]:
+    """The positions of the inputs to differentiate, all of them by default.
+
+    Raises:
+        TypeError: for an input that the checker would read as something else, or leave out without a word.
+    """
     for k, x in enumerate(inputs):
         for leaf in tree_leaves(x):
-            check_unmasked(f"{name}: input {k}", leaf)
+            check_operand(f"{name}: input {k}", leaf)
     if wrt is not None and not (isinstance(wrt, Sequence) and all(map(is_whole, wrt))):
         raise TypeError(f"{name}: wrt must be a sequence of positions of inputs, as (0,), got {wrt!r}")
     chosen = list(range(len(inputs)) if wrt is None else wrt)
@@ -86,7 +91,18 @@ def chosen_inputs(name: str, inputs: Sequence[Any], wrt: Sequence[int] | None) -
     for k in chosen:
         if not -len(inputs) <= k < len(inputs):
             raise ValueError(f"{name}: wrt names input {k}, there are {len(inputs)}")
-    return sorted({k % len(inputs) for k in chosen})
+    positions = sorted({k % len(inputs) for k in chosen})
+    for k in positions:
+        for leaf, path in zip(tree_leaves(inputs[k]), paths(inputs[k])):
+            if dtype_of(leaf).kind == "c":
+                raise TypeError(f"{name}: input {k}{path} is complex; pass real and imaginary part")
+            if dtype_of(leaf).kind not in "fiub" and holds_numbers(leaf):
+                raise TypeError(
+                    f"{name}: input {k}{path} is {kind_of(leaf)} that holds floating-point numbers, which would not be "
+                    "differentiated: pass an array, or a tuple, list or dict of arrays; or choose the other inputs by "
+                    "wrt="
+                )
+    return positions
 
 
 def is_whole(k: Any) -> bool:

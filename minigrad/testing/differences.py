@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..messages import check_operand, check_real
+
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 Function = Callable[[np.ndarray], np.ndarray]  # (n,) -> (m,)
@@ -246,8 +248,8 @@ def numeric_gradient(
         gradient is the mean of the one-sided slopes, and the error half their difference.
 
     Raises:
-        TypeError: if f returns anything but one floating-point number.
-        ValueError: if `eps` is not positive.
+        TypeError: if f returns anything but one floating-point number, or x is no array of real numbers.
+        ValueError: if `eps` is not positive, or x is NaN somewhere.
 
     Source: Ridders 1982.
 
@@ -255,7 +257,11 @@ def numeric_gradient(
     >>> gradient.round(6), bool((error < 1e-6).all())
     (array([ 3., 12.]), True)
     """
+    check_real("numeric_gradient: x", x)
+    check_operand("numeric_gradient: x", x)
     x = np.array(x, np.float64)
+    if np.isnan(x).any():
+        raise ValueError(f"numeric_gradient: x is NaN at index {tuple(np.argwhere(np.isnan(x))[0].tolist())}")
     flat = x.ravel()
 
     def F(values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from typing import Any
 
@@ -37,6 +37,26 @@ def dtype_of(x: Any) -> np.dtype:
     return own if isinstance(own, np.dtype) else np.asarray(x).dtype
 
 
+def holds_numbers(x: Any, depth: int = 2) -> bool:
+    """Whether floating-point arrays are inside of an object that is no tree; a function's or a module's are its own."""
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return any(isinstance(entry, (float, complex)) or holds_numbers(entry, depth - 1) for entry in x.flat)
+    if isinstance(x, (np.ndarray, np.generic, Variable)):
+        return dtype_of(x).kind in "fc"
+    if callable(x) or not depth:
+        return False
+    slots = [getattr(x, name, None) for name in getattr(x, "__slots__", ())]
+    parts = [*x.values()] if isinstance(x, Mapping) else [*x] if isinstance(x, Set) else []
+    leaves = tree_leaves([*getattr(x, "__dict__", {}).values(), *slots, *parts])
+    return any(holds_numbers(leaf, depth - 1) for leaf in leaves)
+
+
+def kind_of(x: Any) -> str:
+    """What an object that is no tree is called in messages."""
+    arrays = {"O": "an array of objects", "c": "a complex array"}
+    return arrays[x.dtype.kind] if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
+
+
 def tensor_map(f: TensorFunction) -> Map:
     """f, a function of Tensors, as a function of arrays with a pullback.
 
@@ -65,6 +85,12 @@ def tensor_map(f: TensorFunction) -> Map:
                     "np.sin(x.data), or call check_vjp for a function of arrays",
                 )
             raise nothing_in(result, wanted)
+        for y in tree_leaves(result):
+            if not isinstance(y, Variable) and dtype_of(y).kind not in "fiub" and holds_numbers(y):
+                raise TypeError(
+                    f"the function returned {kind_of(y)} that holds floating-point numbers, whose derivative would not "
+                    "be compared; return a Tensor, or a tuple, list or dict of Tensors"
+                )
         return [y._array for y in floating_parts(result)]
 
     def linearize(xs: Arrays) -> Callable[[Arrays], Arrays]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import types
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,74 @@ CHECKS: dict[str, Any] = {
     "check_vjp": lambda *xs, **options: check_vjp(np.sin, lambda g, x: g * np.cos(x), *xs, **options),
     "check_jvp": lambda *xs, **options: check_jvp(np.sin, lambda v, x: v * np.cos(x), *xs, **options),
 }
+
+
+@dataclasses.dataclass
+class Weights:
+    w: Any
+
+
+class Slotted:
+    __slots__ = ("w",)
+
+    def __init__(self, w: Any) -> None:
+        self.w = w
+
+
+#: What is no tree, and yet holds numbers of which a gradient would be expected.
+HOLDERS: dict[str, Any] = {
+    "a Weights": Weights,
+    "a Slotted": Slotted,
+    "a SimpleNamespace": lambda w: types.SimpleNamespace(inner=Weights([w])),
+    "a mappingproxy": lambda w: types.MappingProxyType({"w": w}),
+    "a set": lambda w: {mg.tensor(w)},
+    "an array of objects": lambda w: w.astype(object),
+}
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_an_input_whose_numbers_would_be_left_out_is_refused_unless_wrt_leaves_it_out(check: Any, kind: str) -> None:
+    for inputs, where in (((X, HOLDERS[kind](X)), "1"), ((X, {"a": HOLDERS[kind](X)}), r"1\['a'\]")):
+        with pytest.raises(TypeError, match=f"input {where} is {kind} that holds floating-point numbers, .* wrt="):
+            check(*inputs)
+    CHECKS["check_grad"](X, HOLDERS[kind](X), wrt=(0,))
+
+
+@pytest.mark.parametrize(
+    "handed_on", [Weights(0.1), Weights("text"), Weights(np.arange(2)), nn.Linear(2, 2), np.sin, None]
+)
+def test_settings_integers_and_functions_among_the_inputs_are_handed_on(handed_on: Any) -> None:
+    CHECKS["check_grad"](X, handed_on)
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_a_complex_input_beside_a_real_one_is_refused(check: Any) -> None:
+    with pytest.raises(TypeError, match="input 1 is complex; pass real and imaginary part"):
+        check(X, X + 1j)
+
+
+@pytest.mark.parametrize("made", [Weights, lambda y: y.data + 1j], ids=["dataclass", "complex"])
+def test_a_part_of_the_result_whose_numbers_would_be_left_out_is_refused(made: Any) -> None:
+    with pytest.raises(TypeError, match=r"returned a .* that holds floating-point numbers"):
+        check_grad(lambda x: (mg.sin(x), made(mg.exp(x))), X)
+
+
+@pytest.mark.parametrize("x", [X + 1j, np.ma.masked_array(X, [0, 1]), X.view(np.matrix), "a", {"x": 1.0}, None])
+def test_numeric_gradient_refuses_what_numpy_would_read_as_something_else(x: Any) -> None:
+    with pytest.raises(TypeError, match="numeric_gradient: x"):
+        numeric_gradient(lambda x: float(np.sum(x)), x)
+
+
+def test_numeric_gradient_of_nan_is_refused_and_not_0() -> None:
+    with pytest.raises(ValueError, match=r"x is NaN at index \(1,\)"):
+        numeric_gradient(lambda x: float(np.sum(x)), [1.0, np.nan])
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_a_matrix_whose_product_means_something_else_is_refused(check: Any) -> None:
+    with pytest.raises(TypeError, match=r"input 0: the \* of an np\.matrix"):
+        check(X.view(np.matrix))
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
