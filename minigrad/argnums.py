@@ -29,7 +29,10 @@ def chosen_of(argnums: Argnums, count: int) -> tuple[int, ...]:
     chosen = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
     for k in chosen:
         if not -count <= k < count:
-            raise ValueError(f"argnums: there is no argument {k} among {count} by position; keywords are not counted")
+            raise ValueError(
+                f"argnums: there is no argument {k} among {count} by position; keywords are not counted"
+                + ("; what is differentiated goes to the new function: mg.grad(f)(x)" if count == 0 else "")
+            )
     places = tuple(k % count for k in chosen)
     if len(set(places)) < len(places):  # each would stand for the last alone
         raise ValueError(f"argnums: {argnums!r} has one of the {count} arguments twice; give each position once")

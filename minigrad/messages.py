@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import linecache
 import re
 import reprlib
@@ -30,7 +31,19 @@ def explained(name: str, error: Exception, operands: list[Any], static: dict[str
     kind: type[Exception] = next(k for k in kinds if isinstance(error, k))
     options = "".join(f", {key}={reprlib.repr(x)}" for key, x in static.items())
     called = " and ".join(describe(x) for x in operands) or "no inputs"
-    return kind(f"{name}: {called}{options}: {error}")
+    return kind(
+        f"{name}: {called}{options}: {str(error).rstrip()}{_clash(operands) if 'be broadcast' in str(error) else ''}"
+    )
+
+
+def _clash(operands: list[Any]) -> str:
+    """The first sizes from the right that broadcasting cannot bring together."""
+    shapes = [tuple(getattr(x, "shape", ()))[::-1] for x in operands]
+    for sizes in itertools.zip_longest(*shapes, fillvalue=1):
+        apart = [str(n) for n in dict.fromkeys(sizes) if n != 1]
+        if len(apart) > 1:
+            return f"; shapes are aligned from the right, where {' and '.join(apart)} differ; x[:, None] adds an axis"
+    return ""
 
 
 def of_rule(name: str, which: str, error: Exception, line: str | None) -> Exception:

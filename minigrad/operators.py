@@ -90,7 +90,8 @@ class Operators(Variable):
         if self.node is not None and self.node.primitive is None:
             raise TypeError(
                 "a tensor with requires_grad=True cannot be changed by +=, -=, *=, /= and the like; "
-                "write `w.data = w.data - step`, or `w = w - step` for a new tensor"
+                "write `w.data = w.data - step` to change it; `w = w - step` is a new tensor, a result, which collects "
+                "no .grad"
             )
         return NotImplemented  # a += b then means a = a + b
 

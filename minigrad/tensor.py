@@ -238,7 +238,10 @@ class Tensor(Operators, Methods, Values, WordsOfOthers):
             ValueError: if g is missing for a tensor of several entries or has another shape.
         """
         if self.node is None:
-            raise RuntimeError("backward: this tensor does not depend on any tensor with requires_grad=True")
+            raise RuntimeError(
+                "backward: this tensor does not depend on any tensor with requires_grad=True; make the leaf as "
+                "mg.tensor(data, requires_grad=True); t.data, t.detach() and mg.no_grad end the record"
+            )
         looked_at(self)  # the gradients will be arrays
         backward(self.node, g)
 

@@ -152,6 +152,9 @@ def _of_classes(
 ) -> Any:
     V = log_probs.shape[-1]
     if targets.dtype.kind not in "iu":
+        if targets.ndim == log_probs.ndim + 1:
+            raise TypeError(f"the outputs, {log_probs.shape}, come first, then the targets, {targets.shape}: are they "
+                            "swapped?")  # fmt: skip
         raise TypeError(f"targets must be integers, the numbers of the right classes, got {targets.dtype} of shape "
                         f"{targets.shape}; as probabilities, which cross_entropy takes, they have the outputs' shape "
                         f"{log_probs.shape}")  # fmt: skip

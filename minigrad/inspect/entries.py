@@ -14,6 +14,7 @@ from ..details import NOWHERE, Group, Label, Origin, Scope
 from ..record import Node, Variable
 from .draw import draw, to_dot, to_mermaid
 from .explanation import Explanation
+from .lookup import ByEntry
 from .table import html_of, line_of, text_of
 from .words import file_name
 
@@ -144,7 +145,7 @@ class Tape(Sequence[Entry]):
         return len(self.nodes)
 
     def __getitem__(self, key: Any) -> Any:
-        """An entry by its number, or that of a Tensor."""
+        """An entry by its number, or that of a Tensor or of a name; see `number_of`."""
         if isinstance(key, slice):
             return [Entry(self, n) for n in range(len(self))[key]]
         return Entry(self, self.number_of(key))
@@ -153,17 +154,25 @@ class Tape(Sequence[Entry]):
         return (Entry(self, n) for n in range(len(self)))
 
     def number_of(self, key: Any) -> int:
-        """The number of an entry, given as a number, an Entry, a Tensor or its Node.
+        """The number of an entry, given as a number, an Entry, a Tensor or its Node, a name, or (name, time step).
 
         Raises:
-            KeyError: if the Tensor is not on this tape.
+            KeyError: if the Tensor or the name is not on this tape, or the name is that of several entries.
             IndexError: if there is no such number.
         """
+        if isinstance(key, (str, tuple)):
+            found = ByEntry(self, lambda n: n, lambda shape, dtype: None)[key]
+            if not isinstance(found, int):
+                raise KeyError(f"{key!r} is more than one entry: of a name that comes at each time step give (name, "
+                               "time step), of a state of several parts take one of tape.find()")  # fmt: skip
+            return found
         if isinstance(key, Entry):
             key = key.node
         elif isinstance(key, Variable):
             key = self.aliases[id(key)][1] if id(key) in self.aliases else key.node
         elif not isinstance(key, Node):
+            if not isinstance(key, (int, np.integer)):
+                raise KeyError(f"expected a number, an Entry, a Tensor, a name, or (name, time step), got {key!r}")
             if not -len(self) <= key < len(self):
                 raise IndexError(f"there is no entry {key} on a tape of {len(self)}: the last one is {len(self) - 1}")
             return int(range(len(self))[key])

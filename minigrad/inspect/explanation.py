@@ -199,7 +199,7 @@ class Explanation:
         return [Step(self, n) for n in range(len(self.tape) - 1, -1, -1)]
 
     def step(self, key: Any) -> Step:
-        """The step of one entry, given as a number, an Entry or a Tensor."""
+        """The step of one entry, given as a number, an Entry, a Tensor, a name, or (name, time step)."""
         return Step(self, self.tape.number_of(key))
 
     @functools.cached_property

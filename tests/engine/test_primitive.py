@@ -157,6 +157,14 @@ def test_matmul_of_unlike_vectors_names_the_inner_sizes(a: Any, b: Any, inner: s
         leaf(np.ones(a)) @ leaf(np.ones(b))
 
 
+@pytest.mark.parametrize(("a", "b", "sizes"), [((3, 4), (3,), "4 and 3"), ((4, 2, 1), (3, 5), "2 and 3")], ids=str)
+def test_shapes_that_do_not_broadcast_are_told_by_the_sizes_that_differ(a: Any, b: Any, sizes: str) -> None:
+    x, y = leaf(np.ones(a)), leaf(np.ones(b))
+    for add in (mg.add, mg.compile(mg.add)):
+        with pytest.raises(ValueError, match=f"aligned from the right, where {sizes} differ"):
+            add(x, y)
+
+
 def test_matmul_with_a_scalar_says_to_multiply() -> None:
     with pytest.raises(ValueError, match=r"matmul: .*use \* instead of @"):
         leaf(np.ones((2, 2))) @ 2.0

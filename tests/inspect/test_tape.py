@@ -176,6 +176,28 @@ def test_what_is_not_on_the_tape_is_not_found() -> None:
         mg.tape(other, other)
 
 
+def test_an_entry_is_found_by_name_and_time_step() -> None:
+    def loop(W: Any) -> Any:
+        h = np.ones((1, 3))
+        for _ in mg.steps(range(4)):
+            h = mg.tanh(h @ W)
+            mg.label(h, "h")
+        return mg.sum(h)
+
+    explanation = mg.explain(loop, np.eye(3))
+    tape = explanation.tape
+    assert [tape["h", t].step for t in (0, 3, -1)] == [0, 3, 3]
+    assert (explanation.step("W").number, explanation.step(("h", 2)).entry.name) == (0, "tanh")
+    for key, words in (
+        ("h", "more than one entry"),
+        (("h", 4), "time steps 0"),
+        ("V", "has a name: W, h"),
+        (0.5, "a name"),
+    ):
+        with pytest.raises(KeyError, match=words):
+            tape[key]
+
+
 @pytest.mark.parametrize("module", [details, run])
 def test_examples_in_docstrings_print_what_they_say(module: Any) -> None:
     assert doctest.testmod(module, extraglobs={"mg": mg}).failed == 0

@@ -99,6 +99,11 @@ def test_a_mean_over_no_target_at_all_is_0_with_gradient_0(loss: Any) -> None:
     assert nn.cross_entropy(mg.tensor(np.ones((0, 2))), np.zeros(0, int)).item() == 0
 
 
+def test_targets_in_front_of_the_outputs_are_seen() -> None:
+    with pytest.raises(TypeError, match=r"the outputs, \(2,\), come first.* targets, \(2, 3\).*swapped"):
+        nn.cross_entropy(np.array([0, 1]), np.zeros((2, 3)))
+
+
 def test_ignored_targets_have_gradient_0() -> None:
     x = mg.tensor(np.random.default_rng(0).standard_normal((3, 2)), requires_grad=True)
     nn.cross_entropy(x, [1, -100, 0], ignore_index=-100).backward()
