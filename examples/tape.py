@@ -5,8 +5,8 @@
 The first is x tanh x: two paths lead to x, and its gradient is the sum of what arrives on both. The second is a softmax
 with cross-entropy: at the logits the gradient is (p - one-hot) / B. The third is an RNN beside an LSTM that are asked
 for the first symbol when they have read the last: the gradient has to come back through all time steps. In the RNN it
-shrinks at each of them; in the cell state of the LSTM, whose forget gates are open, it lasts. Each page is one file,
-which needs nothing around it.
+shrinks at each of them; in the cell state of the LSTM, whose forget gates are open, it lasts, and may even grow, since
+what comes back through the other gates adds to it. Each page is one file, which needs nothing around it.
 """
 
 from __future__ import annotations

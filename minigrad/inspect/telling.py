@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..accumulate import sum_down
 from ..docstrings import equation
 from ..record import At, Node, Product
 from . import words
@@ -104,7 +105,7 @@ def _sum(s: Any) -> str:
     counted = [f"{n} {word}" for word, n in counts.items() if n]
     small = s.cotangent.size <= words.FEW and not any([isinstance(t.term, Product) for t in terms])
     texts = [
-        (f"{words.numbers(value(t.term))} " if small else "")
+        (f"{words.numbers(_of_shape(t.term, s.entry.shape))} " if small else "")
         + ("what was given" if t.user is None else f"{'from ' if small else ''}%{t.user}")
         for t in terms
     ]
@@ -116,6 +117,12 @@ def _sum(s: Any) -> str:
     return f", the sum of {'' if small else 'what came from '}{' + '.join([*shown, *more])}" + (
         f" ({'; '.join(counted)})" if counted else ""
     )
+
+
+def _of_shape(term: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A term as the sum of a node of this shape takes it: one of a broadcast shape is summed down; of a part, that."""
+    array = value(term)
+    return array if isinstance(term, At) or array.shape == shape else np.asarray(sum_down(array, shape, array.shape))
 
 
 def _symbols(s: Any, rule: Rule, joint: bool) -> str:

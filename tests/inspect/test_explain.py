@@ -151,6 +151,12 @@ def test_broadcasting_parts_and_products_are_named() -> None:
         assert words in text
 
 
+def test_the_terms_that_are_shown_are_those_that_add_up() -> None:
+    b = leaf([1.0, 2.0])
+    text = repr(mg.explain(mg.sum(np.ones((4, 2)) * b) + mg.sum(b**2)).step(b))
+    assert "g = [6 8], the sum of [2 4] from %3 + [4 4] from %1" in text  # what was broadcast, as it is summed down
+
+
 def test_queued_products_and_parts_of_a_loop_are_counted() -> None:
     net = nn.RNN(3, 4, rng=0, dtype=float)
     explanation = mg.explain(lambda xs: (net(xs)[0][-1] ** 2).sum(), XS)

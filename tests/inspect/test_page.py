@@ -287,6 +287,7 @@ def test_a_strip_shows_the_size_of_the_gradient_at_each_step(opened: Any) -> Non
     np.testing.assert_allclose(heights, 100 * norms / norms.max(), atol=0.01)
     assert [bar.accessible_name.split(":")[0] for bar in bars] == [f"step {t}" for t in range(6)]
     assert page.text("#strips b") == "cells.0.state"
+    assert [end.text for end in page.all("#strips .axis span")] == ["step 0", "step 5"]
     factor = (norms[0] / norms[-1]) ** (1 / 5)
     assert number(re.search(r"× (\S+) a step back", page.text("#strips"))[1]) == pytest.approx(factor, abs=1e-3)
     bars[2].click()

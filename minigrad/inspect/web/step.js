@@ -169,6 +169,9 @@ function strip(block, offset, now) {
     element("u", bar).style.height = `${100 * norms[best] / (high || 1)}%`;
     bar.addEventListener("click", () => move(each[best], true));
   }
+  const axis = element("div", box, "", "axis");
+  element("span", axis, `step ${entries[each[0]].step ?? 0}`);
+  element("span", axis, `step ${entries[each.at(-1)].step ?? each.length - 1}`);
   const first = norms[0], last = norms.at(-1), T = norms.length - 1;
   if (T && first > 0 && last > 0) {
     element("p", box, `${short(last, 3)} at the last step, ${short(first, 3)} at the first: × ${short((first / last) ** (1 / T), 3)} a step back`);
