@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import compress
 from typing import Any
 
 from .. import shapes
-from .instruction import Instruction, Kind, Kinds, Value, layout
+from .instruction import Instruction, Instructions, Kind, Kinds, Value, layout
 
 #: Small arrays are computed together, as long as all of them together stay in a fast cache.
 TOGETHER = 256 * 1024
@@ -16,7 +15,7 @@ TOGETHER = 256 * 1024
 FEW = 4
 
 
-def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[Instruction]:
+def with_batches(instructions: Instructions, kinds: Kinds) -> Instructions:
     """Compute what is alike in several steps of a loop together, if it is small and does not wait for another step.
 
     f(x_0), f(x_1), ... become the parts of f(stack of all x), at the place of the first: elementwise f, with operands
@@ -25,7 +24,7 @@ def with_batches(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[
     keys: list[Any] = [None] * len(instructions)  # of candidates
     numbers = [-1] * kinds.count  # of the instructions that make values
     turns: list[int] = []  # the numbers of candidates and views
-    for n, (kind, reads, out) in enumerate(instructions):
+    for n, (kind, reads, out) in enumerate(instructions.rows()):
         numbers[out.number] = n
         if kind.small:
             key = keys[n] = _key(kind, reads)
@@ -58,18 +57,16 @@ def _key(kind: Kind, reads: Sequence[Value]) -> Any:
     return (varied, kind, *same, *[x for k, x in enumerate(reads) if k not in varied]) if varied else None
 
 
-def _grouped(
-    instructions: Sequence[Instruction], turns: Sequence[int], keys: Sequence[Any], made: list[int]
-) -> list[list[int]]:
+def _grouped(instructions: Instructions, turns: Sequence[int], keys: Sequence[Any], made: list[int]) -> list[list[int]]:
     """Groups of candidates that share a key, as their numbers: they are computed together at the place of the first.
 
     Sets in `made` after which instruction each value is there.
     """
     groups: list[list[int]] = []
     waiting: dict[Any, list[list[int]]] = defaultdict(list)  # the first of each comes later than that of the one before
+    all_reads, outs = instructions.reads, instructions.outs
     for n in turns:
-        kind, reads, out = instructions[n]
-        key = keys[n]
+        key, reads, out = keys[n], all_reads[n], outs[n]
         if type(key) is tuple:
             there = max([made[reads[k].number] for k in key[0]])
         else:
@@ -84,7 +81,7 @@ def _grouped(
         if open_ and there < open_[-1][0]:
             group = next(group for group in open_ if there < group[0])
             group.append(n)
-            if len(group) * kind.layout.nbytes >= TOGETHER:
+            if len(group) * out.layout.nbytes >= TOGETHER:
                 open_.clear()
         else:
             group = [n]
@@ -100,41 +97,41 @@ class _Rewriting:
 
     def __init__(
         self,
-        instructions: Sequence[Instruction],
+        instructions: Instructions,
         numbers: Sequence[int],
         made: Sequence[int],
         keys: Sequence[Any],
         kinds: Kinds,
     ) -> None:
         self.instructions, self.numbers, self.made, self.keys, self.kinds = instructions, numbers, made, keys, kinds
-        self.result: list[Instruction] = []
+        self.result = Instructions()
         self.at = 0  # the instruction whose turn it is
         self.left = bytearray(b"\1") * len(instructions)  # 0 for what was written before its turn
         self.stacks: dict[tuple[Value, ...], Value] = {}
         self.rank: dict[Value, int] = {}  # of parts of a stack: others that are made of these come in the same order
 
-    def run(self, groups: Sequence[list[int]]) -> Sequence[Instruction]:
+    def run(self, groups: Sequence[list[int]]) -> Instructions:
         if not groups:
             return self.instructions
         instructions, left, end = self.instructions, self.left, 0
         for group in groups:
             self.at = group[0]
-            self.result += compress(instructions[end : self.at], left[end : self.at])
+            self.result.take(instructions, end, self.at, left)
             self._write_group(instructions[self.at], group)
             end = self.at + 1
-        self.result += compress(instructions[end:], left[end:])
+        self.result.take(instructions, end, len(instructions), left)
         return self.result
 
     def _write_group(self, i: Instruction, group: list[int]) -> None:
-        members = [self.instructions[n] for n in group]
-        kind, key, size, made, rank = i.kind, self.keys[self.at], len(members), self.made, self.rank
+        all_reads, outs = self.instructions.reads, self.instructions.outs
+        kind, key, size, made, rank = i.kind, self.keys[self.at], len(group), self.made, self.rank
         varied = key[0] if type(key) is tuple else range(len(i.reads))
-        first = [member[1][varied[0]] for member in members]
+        first = [all_reads[n][varied[0]] for n in group]
         order = [(made[x.number], rank.get(x, x.number)) for x in first]
-        members = [members[k] for k in sorted(range(size), key=order.__getitem__)]
+        members = [group[k] for k in sorted(range(size), key=order.__getitem__)]
         operands = list(i.reads)
         for k in varied:
-            column = tuple([member[1][k] for member in members])
+            column = tuple([all_reads[n][k] for n in members])
             if column not in self.stacks:
                 out = self._new(column[0], size)
                 stack = self.kinds.instruction(shapes._stack, column, {"axis": 0}, out)
@@ -142,12 +139,15 @@ class _Rewriting:
             operands[k] = self.stacks[column]
         inputs, _ = kind.called_with(operands)
         whole = self._write(self.kinds.instruction(kind.primitive, tuple(inputs), {}, self._new(i.out, size)))
-        outs = tuple([member[2] for member in members])
-        self.stacks[outs] = whole
-        rank.update(zip(outs, range(size)))
+        parts = tuple([outs[n] for n in members])
+        self.stacks[parts] = whole
+        rank.update(zip(parts, range(size)))
         for n in group:
             self.left[n] = 0
-        self.result += [Instruction(self.kinds.entry(whole, k), (whole,), out) for k, out in enumerate(outs)]
+        result = self.result
+        result.kinds += [self.kinds.entry(whole, k) for k in range(size)]
+        result.reads += [(whole,)] * size
+        result.outs += parts
 
     def _new(self, like: Value, size: int) -> Value:
         return self.kinds.value(layout((size, *like.shape), like.dtype))
@@ -162,9 +162,9 @@ class _Rewriting:
             else:
                 pending.pop()
                 if self.left[n]:
-                    self.result.append(self.instructions[n])
+                    self.result.add(*self.instructions[n])
                     self.left[n] = 0
-        self.result.append(i)
+        self.result.add(*i)
         return i.out
 
     def _missing(self, i: Instruction) -> list[Value]:

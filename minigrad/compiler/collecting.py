@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import shapes
-from .instruction import Instruction, Kind, Layout, Value, layout
+from .instruction import Instructions, Kind, Layout, Value, layout
 from .passes import NEVER, packed
 from .places import Place, Step, View, address, apart, fresh, within
 from .table import BEHIND, PARTS
@@ -105,16 +105,15 @@ class Collecting:
     may go to a place that is later added to only if nobody needs it afterwards.
     """
 
-    def __init__(self, instructions: Sequence[Instruction], results: Sequence[Value]) -> None:
+    def __init__(self, instructions: Instructions, results: Sequence[Value]) -> None:
         self.instructions, self.results = instructions, results
         self.collections: dict[Value, Collection] = {}
         self.until: dict[Value, int] = {}  # the number of the instruction that adds to a value's place
         self.views: set[Value] = set()
         numbers = []
-        for n, i in enumerate(instructions):
-            kind = i[0]
+        for n, kind in enumerate(instructions.kinds):
             if kind.base is not None:
-                self.views.add(i.out)
+                self.views.add(instructions.outs[n])
             if kind.collects:
                 numbers.append(n)
         for n in reversed(numbers):
@@ -125,7 +124,7 @@ class Collecting:
         """The number of the instruction that last reads a value, or a view of it."""
         last: dict[Value, int] = dict.fromkeys(self.results, NEVER)
         n = len(self.instructions)
-        for kind, reads, out in reversed(self.instructions):
+        for kind, reads, out in self.instructions.backwards():
             n -= 1
             end = n if kind.base is None else last.get(out, n)
             for x in reads:
@@ -137,7 +136,7 @@ class Collecting:
     def memory(self) -> dict[Value, Value]:
         """What each view is a view of, in the end."""
         memory: dict[Value, Value] = {}
-        for kind, reads, out in self.instructions:
+        for kind, reads, out in self.instructions.rows():
             if kind.base is not None:
                 x = reads[kind.base]
                 memory[out] = memory.get(x, x)
@@ -207,7 +206,7 @@ class Collecting:
         return Place(root, shift, wanted.layout)
 
 
-def schedule(instructions: Sequence[Instruction], collections: dict[Value, Collection]) -> list[Step]:
+def schedule(instructions: Instructions, collections: dict[Value, Collection]) -> list[Step]:
     """The steps in order, and a place for every value: a view lies in what it is a view of, and needs no step.
 
     A collection only needs those for what does not lie in its place yet. What else is computed gets a root of its own.
@@ -215,7 +214,7 @@ def schedule(instructions: Sequence[Instruction], collections: dict[Value, Colle
     fills = _fills(instructions, collections)
     stand_ins: dict[Layout, tuple[np.ndarray, int]] = {}
     steps: list[Step] = []
-    for n, (kind, reads, out) in enumerate(instructions):
+    for n, (kind, reads, out) in enumerate(instructions.rows()):
         if fills and n in fills:
             for gap in fills[n]:
                 steps.append(Step(len(steps), "fill", "fill", None, (0,), gap))
@@ -239,13 +238,13 @@ def schedule(instructions: Sequence[Instruction], collections: dict[Value, Colle
     return steps
 
 
-def _fills(instructions: Sequence[Instruction], collections: dict[Value, Collection]) -> dict[int, list[Place]]:
+def _fills(instructions: Instructions, collections: dict[Value, Collection]) -> dict[int, list[Place]]:
     """The gaps of collections, by the number of the instruction before which they are set to 0."""
     fills: dict[int, list[Place]] = defaultdict(list)
     if all([c.gap is None for c in collections.values()]):
         return fills
     first: dict[Value, int] = {}
-    for n, (kind, reads, out) in enumerate(instructions):
+    for n, (kind, reads, out) in enumerate(instructions.rows()):
         first[out] = n
         if (c := collections.get(out)) is not None:
             inputs, _ = kind.called_with(reads)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -204,6 +205,47 @@ class Instruction(NamedTuple):
         words = [*map(repr, inputs), *[f"{key}={x!r}" for key, x in static.items()]]
         view = "" if kind.base is None else f"  # a view of {self.reads[kind.base]!r}"
         return f"{self.out!r} = {kind.primitive.name}({', '.join(words)}){view}"
+
+
+class Instructions(Sequence[Instruction]):
+    """A list of instructions as three columns, so that a pass may read one of them alone: kinds, reads, outs.
+
+    To keep an object for each instruction as well takes longer than some passes, and much memory in long loops.
+    """
+
+    __slots__ = ("kinds", "reads", "outs")
+
+    def __init__(self, kinds: Iterable[Kind] = (), reads: Iterable[tuple[Value, ...]] = (), outs: Iterable[Value] = ()):
+        self.kinds, self.reads, self.outs = list(kinds), list(reads), list(outs)
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def __getitem__(self, n: Any) -> Any:
+        row = self.kinds[n], self.reads[n], self.outs[n]
+        return Instructions(*row) if isinstance(n, slice) else Instruction(*row)
+
+    def rows(self) -> Iterator[tuple[Kind, tuple[Value, ...], Value]]:
+        """What each does, reads and makes."""
+        return zip(self.kinds, self.reads, self.outs)
+
+    def backwards(self) -> Iterator[tuple[Kind, tuple[Value, ...], Value]]:
+        """These from the last to the first."""
+        return zip(reversed(self.kinds), reversed(self.reads), reversed(self.outs))
+
+    def add(self, kind: Kind, reads: tuple[Value, ...], out: Value) -> None:
+        """Append one."""
+        self.kinds.append(kind)
+        self.reads.append(reads)
+        self.outs.append(out)
+
+    def take(self, other: Instructions, start: int, end: int, marks: Sequence[int] | None = None) -> None:
+        """Append those of another list from number `start` up to `end`; of these what has a mark other than 0."""
+        columns: list[tuple[list[Any], list[Any]]]
+        columns = [(self.kinds, other.kinds), (self.reads, other.reads), (self.outs, other.outs)]
+        for own, column in columns:
+            part = column[start:end]
+            own += part if marks is None else compress(part, marks[start:end])
 
 
 class Kinds:

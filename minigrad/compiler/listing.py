@@ -13,7 +13,7 @@ from ..primitive import Primitive
 from ..record import Variable
 from ..tensor import Tensor
 from ..tree import tree_map
-from .instruction import Instruction, Kind, Kinds, Layout, Value, identity, layout, values
+from .instruction import Instructions, Kind, Kinds, Layout, Value, identity, layout, values
 
 CONSTANT = {int, float, bool, str, slice, type(None), type(Ellipsis), type}
 
@@ -47,7 +47,7 @@ class Listing:
         super().__init__()
         self.repeats = repeats  # whether what was computed before is written down again
         self.made: list[Variable] = []
-        self.instructions: list[Instruction] = []
+        self.instructions = Instructions()
         self.kinds = kinds or Kinds()
         self.seen: dict[Any, Value] = {}  # what each result is, by the kind and the Values that are read
         self.leaves: dict[Any, tuple[Variable, Value]] = {}  # tensors that are closed over, by Node or else by id
@@ -85,7 +85,7 @@ class Listing:
             found.kind, found.reads = kind, reads
             found.source = found.of = found.place = None
             kinds.count += 1
-            self.instructions.append(tuple.__new__(Instruction, (kind, reads, found)))  # quicker than its own
+            self.instructions.add(kind, reads, found)
         return found
 
     def look(self, x: Variable) -> tuple[Value, bool]:

@@ -12,13 +12,12 @@ from __future__ import annotations
 import functools
 import os
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..primitive import primitive
-from .instruction import Instruction, Kinds, Value, layout
+from .instruction import Instructions, Kinds, Value, layout
 from .table import compile_as
 
 #: Up to so many multiplications OpenBLAS copies nothing.
@@ -38,7 +37,7 @@ class Cut(NamedTuple):
     width: int
 
 
-def with_panels(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[Instruction]:
+def with_panels(instructions: Instructions, kinds: Kinds) -> Instructions:
     """Compute A W as [A W_0 A W_1 ...], with a copy of each panel of W, where several A with few rows share a W.
 
     A W of many rows is cut across as well, and the products with its pieces are added.
@@ -46,31 +45,31 @@ def with_panels(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[I
     cuts = _cuts(instructions)
     if not cuts:
         return instructions
-    result: list[Instruction] = []
+    result = Instructions()
     panels: dict[Value, Value] = {}
-    for i in instructions:
-        if i.out not in cuts:
-            result.append(i)
+    for kind, reads, out in instructions.rows():
+        if out not in cuts:
+            result.add(kind, reads, out)
             continue
-        (a, W), cut = i.reads, cuts[i.out]
+        (a, W), cut = reads, cuts[out]
         pieces, number = W.shape[0] // cut.depth, W.shape[1] // cut.width
         if W not in panels:
             panels[W] = kinds.value(layout((pieces, number, *cut), W.dtype))
-            result.append(kinds.instruction(cut_up, (W, *cut), {}, panels[W]))
-        products = i.out if pieces == 1 else kinds.value(layout((pieces, *i.out.shape), W.dtype))
-        result.append(kinds.instruction(by_panels, (a, panels[W]), {}, products))
+            result.add(*kinds.instruction(cut_up, (W, *cut), {}, panels[W]))
+        products = out if pieces == 1 else kinds.value(layout((pieces, *out.shape), W.dtype))
+        result.add(*kinds.instruction(by_panels, (a, panels[W]), {}, products))
         if pieces > 1:
-            result.append(kinds.instruction(added, (products,), {}, i.out))
+            result.add(*kinds.instruction(added, (products,), {}, out))
     return result
 
 
-def _cuts(instructions: Sequence[Instruction]) -> dict[Value, Cut]:
+def _cuts(instructions: Instructions) -> dict[Value, Cut]:
     """How the right factor of each product is cut, for those where that pays, by the product."""
     most = MANY if copies_nothing() else FEW
     of_factor: dict[Value, list[Value]] = defaultdict(list)
-    for i in instructions:
-        if i[0].product:  # few are: to open all of them takes four times as long
-            (a, W), out = i.reads, i.out
+    for n, kind in enumerate(instructions.kinds):
+        if kind.product:
+            _, (a, W), out = instructions[n]
             matrices = len(a.shape) == len(W.shape) == 2 and a.dtype == W.dtype
             if matrices and out.dtype.char in "fd" and 1 < out.shape[0] <= most:
                 of_factor[W].append(out)

@@ -12,51 +12,58 @@ from collections.abc import Sequence
 
 from .. import kernels
 from ..primitive import primitive
-from .instruction import Instruction, Kinds, Value
+from .instruction import Instructions, Kinds, Value
 
 NEVER = 1 << 60
 packed = primitive(kernels.packed, name="packed", doc="A copy of x, its rows lying one after the other, see `apart`.")
 
 
-def without_dead_code(instructions: Sequence[Instruction], results: Sequence[Value]) -> list[Instruction]:
+def without_dead_code(instructions: Instructions, kinds: Kinds, results: Sequence[Value]) -> Instructions:
     """Keep what a result, or a call that is always made, depends on."""
-    needed, kept = set(results), []
-    for i in reversed(instructions):
-        kind, reads, out = i
-        if out in needed or not kind.pure:
+    needed = bytearray(kinds.count)  # by the numbers of values
+    for x in results:
+        needed[x.number] = 1
+    kept = bytearray(n := len(instructions))
+    for kind, reads, out in instructions.backwards():
+        n -= 1
+        if needed[out.number] or not kind.pure:
             for x in reads:
-                needed.add(x)
-            kept.append(i)
-    return kept[::-1]
+                needed[x.number] = 1
+            kept[n] = 1
+    result = Instructions()
+    result.take(instructions, 0, len(kept), kept)
+    return result
 
 
-def with_packed_factors(instructions: Sequence[Instruction], kinds: Kinds) -> Sequence[Instruction]:
+def with_packed_factors(instructions: Instructions, kinds: Kinds) -> Instructions:
     """Copy a right factor of several products once, if it is a transpose or its rows would evict each other.
 
     Rows that are a multiple of 1 KiB apart meet in the same few lines of a cache, where BLAS reads a column of them.
     """
-    products: list[tuple[int, Instruction]] = []
+    products: list[tuple[int, Value, Value]] = []  # the number of each, and its factors
     transposes: set[Value] = set()
-    for n, i in enumerate(instructions):
-        kind = i[0]  # to open all instructions takes four times as long, and few are of these kinds
-        if kind.product and len(i.reads[0].shape) == 2 == len(i.reads[1].shape):
-            products.append((n, i))
+    for n, kind in enumerate(instructions.kinds):
+        if kind.product:
+            a, b = instructions.reads[n]
+            if len(a.shape) == 2 == len(b.shape):
+                products.append((n, a, b))
         elif kind.transpose:
-            transposes.add(i.out)
+            transposes.add(instructions.outs[n])
     rows: dict[Value, int] = defaultdict(int)  # of all left factors
-    for _, (_, (a, b), _) in products:
+    for _, a, b in products:
         if a.shape[0] > 1 and (b in transposes or b.shape[-1] * b.dtype.itemsize % 1024 == 0):
             rows[b] += a.shape[0]
-    result: list[Instruction] = []
+    result = Instructions()
     end = 0
     copies: dict[Value, Value] = {}
-    for n, (kind, (a, b), out) in products:
+    for n, a, b in products:
+        kind, _, out = instructions[n]
         if rows.get(b, 0) > 4 * out.shape[0]:
-            result += instructions[end:n]
+            result.take(instructions, end, n)
             if b not in copies:
                 copies[b] = kinds.value(b.layout)
-                result.append(kinds.instruction(packed, (b,), {}, copies[b]))
-            result.append(Instruction(kind, (a, copies[b]), out))
+                result.add(*kinds.instruction(packed, (b,), {}, copies[b]))
+            result.add(kind, (a, copies[b]), out)
             end = n + 1
-    result += instructions[end:]
+    result.take(instructions, end, len(instructions))
     return result

@@ -145,7 +145,7 @@ class Program:
         arguments, ends = [value.place for value in given], [value.place for value in kept]
         self.nbytes = plan(steps, arguments, ends, in_place="in_place" in stages, turns="turns" in stages)
         stages.tell("places", lambda: [f"{n:5} {step!r}" for n, step in enumerate(steps)])
-        stages.tell("memory", lambda: memory_map([*given, *[i.out for i in instructions]], steps, self.nbytes))
+        stages.tell("memory", lambda: memory_map([*given, *instructions.outs], steps, self.nbytes))
         if len(self.block) < self.nbytes + 64:
             self.block = np.empty(max(self.nbytes + 64, 2 * len(self.block)), np.uint8)
         self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .batches import with_batches
-from .instruction import Instruction, Kinds, Value
+from .instruction import Instructions, Kinds, Value
 from .panels import with_panels
 from .passes import with_packed_factors, without_dead_code
 from .places import Root, Step
@@ -65,12 +65,10 @@ class Stages:
     def __contains__(self, name: str) -> bool:
         return name not in self.without
 
-    def rewritten(
-        self, instructions: Sequence[Instruction], kinds: Kinds, results: Sequence[Value]
-    ) -> Sequence[Instruction]:
+    def rewritten(self, instructions: Instructions, kinds: Kinds, results: Sequence[Value]) -> Instructions:
         """The list after all passes that rewrite lists."""
-        run: dict[str, Callable[[Sequence[Instruction]], Sequence[Instruction]]] = {
-            "dead_code": lambda before: without_dead_code(before, results),
+        run: dict[str, Callable[[Instructions], Instructions]] = {
+            "dead_code": lambda before: without_dead_code(before, kinds, results),
             "panels": lambda before: with_panels(before, kinds),
             "packed_factors": lambda before: with_packed_factors(before, kinds),
             "batches": lambda before: with_batches(before, kinds),

@@ -90,7 +90,7 @@ def traced(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Traced:
         trace.forget()
     kept = [x for x in tree_leaves(results) if type(x) is Value]
     calls = []
-    for kind, reads, out in without_dead_code(trace.instructions, kept):
+    for kind, reads, out in without_dead_code(trace.instructions, trace.kinds, kept).rows():
         inputs, static = kind.called_with(reads)
         calls.append(TracedCall(kind.primitive, tuple(inputs), static, out, tuple(reads)))
     return Traced(arguments, calls, results)
