@@ -47,7 +47,7 @@ class Arrays:
 
     def at(self, place: Place) -> np.ndarray:
         """The array at a place."""
-        root, offset, lying = place
+        root, offset, lying = place.root, place.offset, place.layout
         made = self.made[lying]
         key = root.start + offset if root.source is None else (root, offset)
         array = made.get(key)
@@ -62,7 +62,7 @@ class Arrays:
     def column(self, places: Sequence[Place]) -> Any:
         """The arrays at the places of a value in all turns of a loop: a Column, or the one that it is in each."""
         lying = places[0].layout
-        starts = [root.start + offset for root, offset, own in places if own is lying and root.source is None]
+        starts = [x.root.start + x.offset for x in places if x.layout is lying and x.root.source is None]
         if len(starts) < len(places):
             return settled([self.at(place) for place in places])
         if starts.count(starts[0]) == len(starts):

@@ -152,7 +152,7 @@ class Collecting:
         adds = True in added
         if place is None:
             place = out.place = (None if adds or gap else self._overlay(out, inputs, reads, pattern)) or fresh(out)
-        root, start, _ = place
+        root, start = place.root, place.offset
         pieces = [Place(root, start + offset, like) for offset, like in zip(offsets, layouts, strict=True)]
         limit = min(self.until.get(out, NEVER), n if adds else NEVER)
         for x, piece, adding in zip(inputs, pieces, added, strict=True):

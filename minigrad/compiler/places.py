@@ -10,6 +10,7 @@ import heapq
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,12 +36,17 @@ class Root:
         return f"m[{self.start + self.low}]" if self.source is None else "leaf[0]"
 
 
-class Place(NamedTuple):
+class Place:
     """Where a value lies: in a root, from byte `offset`."""
 
-    root: Root
-    offset: int
-    layout: Layout
+    __slots__ = ("root", "offset", "layout")
+
+    def __init__(self, root: Root, offset: int, layout: Layout) -> None:
+        self.root, self.offset, self.layout = root, offset, layout
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, Place) and self.root is other.root and self.layout is other.layout
+        return same and self.offset == other.offset  # type: ignore[attr-defined]
 
     def array(self, memory: np.ndarray, at: int) -> np.ndarray:
         """The array of this place, its first entry at byte `at` of the memory."""
@@ -94,7 +100,7 @@ def within(kind: Kind, base: Place, stand_ins: dict[Layout, tuple[np.ndarray, in
 
     An entry of the first axis, of which each turn of a loop has another one, lies where its number says.
     """
-    root, offset, lying = base
+    root, offset, lying = base.root, base.offset, base.layout
     if (k := kind.entry) is not None:
         return Place(root, offset + (k if k >= 0 else k + lying.shape[0]) * lying.strides[0], lying.entry)
     view = kind.found.get(lying, stand_ins)
@@ -135,8 +141,8 @@ class Step:
         self.how, self.name, self.kind, self.inputs, self.out = how, name, kind, inputs, out
         for x in inputs:
             if type(x) is Value:
-                x.place[0].last = n
-        root = out[0]
+                x.place.root.last = n
+        root = out.root
         root.last, self.begins = n, root.first > n
         if self.begins:
             root.first = n
@@ -180,9 +186,9 @@ def plan(
         place.root.first = -1
     for place in results:
         place.root.last = len(steps)
-    pieces = _pieces(steps, arguments, in_place, turns)
+    pieces = _bundled(_alike(steps, arguments, in_place, turns))
     taken: list[tuple[int, ...]] = []  # start, end, first and last step of what lies in the block, by its start
-    for size, first, last, lanes in sorted(_bundled(pieces), key=lambda piece: piece.size, reverse=True):
+    for size, first, last, chains in sorted(pieces, key=lambda piece: (-piece.size, piece.first)):
         at = 0
         for start, stop, begun, over in taken:
             if begun <= last and over >= first:
@@ -191,10 +197,30 @@ def plan(
                 if stop > at:
                     at = stop
         bisect.insort(taken, (at, at + size, first, last))
-        for chain, offset in lanes:
+        for chain, offset in chains:
             for root in chain:
                 root.start = at + offset - root.low
     return max([stop for _, stop, _, _ in taken], default=0)
+
+
+#: A root, or those that take the place of one another, and the first and last step in which its memory is needed.
+_Chain = tuple[int, int, Sequence[Root]]
+
+
+def _alike(
+    steps: Sequence[Step], arguments: Sequence[Place], in_place: bool, turns: bool
+) -> dict[tuple[int, int], list[_Chain]]:
+    """All that the block holds, by size, and by about how long it is needed."""
+    begins = [s for s in steps if s.begins]
+    chains = _chains(begins) if in_place else {}
+    alike: dict[tuple[int, int], list[_Chain]] = defaultdict(list)
+    for place in [*arguments, *[s.out for s in begins]]:
+        root = place.root
+        chain = chains.get(root) or (root,)
+        if chain[0] is root and root.source is None:
+            first, last = (root.first, chain[-1].last) if turns else (0, 0)
+            alike[-(-(root.high - root.low) // 64) * 64, (last - first).bit_length()].append((first, last, chain))
+    return alike
 
 
 class _Piece(NamedTuple):
@@ -203,50 +229,34 @@ class _Piece(NamedTuple):
     size: int
     first: int
     last: int
-    chains: list[tuple[list[Root], int]]
+    chains: list[tuple[Sequence[Root], int]]
 
 
-def _pieces(steps: Sequence[Step], arguments: Sequence[Place], in_place: bool, turns: bool) -> list[_Piece]:
-    """A piece for each root in the block, or for a chain of those that take the place of one another."""
-    begins = [s for s in steps if s.begins]
-    chains = _chains(begins) if in_place else {}
-    pieces = []
-    for root in [place.root for place in arguments] + [s.out[0] for s in begins]:
-        chain = chains.get(root) or [root]
-        if chain[0] is root and root.source is None:
-            first, last = (root.first, chain[-1].last) if turns else (0, 0)
-            pieces.append(_Piece(-(-(root.high - root.low) // 64) * 64, first, last, [(chain, 0)]))
-    return pieces
-
-
-def _bundled(pieces: list[_Piece]) -> list[_Piece]:
-    """Pieces of one size that live about as long as one: in turn, and if there are still too many, side by side.
+def _bundled(alike: dict[tuple[int, int], list[_Chain]]) -> list[_Piece]:
+    """A piece for each chain; if these are too many, for alike ones in turn, then for several of these side by side.
 
     So what all turns of a loop need for a moment lies at the same address in each.
     """
-    if len(pieces) <= PIECES:
-        return pieces
-    alike: dict[Any, list[_Piece]] = defaultdict(list)
-    for piece in pieces:
-        alike[piece.size, (piece.last - piece.first).bit_length()].append(piece)
-    lanes = [_in_turn(group) for group in alike.values()]
+    if sum(map(len, alike.values())) <= PIECES:
+        return [_Piece(size, first, last, [(chain, 0)]) for size, _ in alike for first, last, chain in alike[size, _]]
+    lanes = [_in_turn(size, group) for (size, _), group in alike.items()]
     many = -(-sum(map(len, lanes)) // PIECES)
     return [_side_by_side(group[k : k + many]) for group in lanes for k in range(0, len(group), many)]
 
 
-def _in_turn(group: list[_Piece]) -> list[_Piece]:
-    """Each piece behind the one that is over first, if it comes soon after it."""
+def _in_turn(size: int, group: list[_Chain]) -> list[_Piece]:
+    """Each chain behind the one that is over first, if it comes soon after it."""
     done: list[_Piece] = []
     open_: list[tuple[int, int, _Piece]] = []  # until when each is taken
-    for n, piece in enumerate(sorted(group, key=lambda piece: piece.first)):
-        while open_ and open_[0][0] < piece.first - SOON:
+    for n, (first, last, chain) in enumerate(sorted(group, key=itemgetter(0))):
+        while open_ and open_[0][0] < first - SOON:
             done.append(heapq.heappop(open_)[2])
-        if open_ and open_[0][0] < piece.first:
-            size, first, _, chains = open_[0][2]
-            chains += piece.chains
-            heapq.heapreplace(open_, (piece.last, n, _Piece(size, first, piece.last, chains)))
+        if open_ and open_[0][0] < first:
+            piece = open_[0][2]
+            piece.chains.append((chain, 0))
+            heapq.heapreplace(open_, (last, n, piece._replace(last=last)))
         else:
-            heapq.heappush(open_, (piece.last, n, piece))
+            heapq.heappush(open_, (last, n, _Piece(size, first, last, [(chain, 0)])))
     return done + [piece for _, _, piece in sorted(open_)]
 
 
@@ -260,10 +270,11 @@ def _chains(begins: Sequence[Step]) -> dict[Root, list[Root]]:
     """For roots that take the place of another: those that do so one after the other, of which each is one."""
     chains: dict[Root, list[Root]] = {}
     for s in begins:
-        root, _, lying = s.out
+        root, lying = s.out.root, s.out.layout
         if not s.elementwise or root.high - root.low != lying.nbytes:
             continue
-        for before, _, other in s.reads:
+        for place in s.reads:
+            before, other = place.root, place.layout
             whole = before.last == root.first and before.source is None and before.high - before.low == other.nbytes
             if whole and (other is lying or other.matches(lying)):
                 chain = chains.setdefault(before, [before])

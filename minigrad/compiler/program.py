@@ -22,7 +22,7 @@ from .instruction import Kinds, Value, layout
 from .listing import contents
 from .loops import Loop, prepared_calls
 from .outside import Draws
-from .places import Root, address, fresh, plan
+from .places import Place, Root, address, fresh, plan
 from .stages import Stages, memory_map
 from .table import IMPURE
 from .trace import Trace
@@ -166,7 +166,7 @@ class Program:
             array, place = leaf._array, fresh(value)
             alike = array.dtype == value.dtype
             if array.flags.f_contiguous and alike:
-                place = place._replace(layout=layout(array.shape, array.dtype, array.strides))
+                place = Place(place.root, 0, layout(array.shape, array.dtype, array.strides))
             place.root.source = leaf
             value.place = place
             if leaf in moving or not (array.flags.forc and alike):
