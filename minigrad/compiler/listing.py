@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -49,7 +50,7 @@ class Listing:
         self.made: list[Variable] = []
         self.instructions = Instructions()
         self.kinds = kinds or Kinds()
-        self.seen: dict[Any, Value] = {}  # what each result is, by the kind and the Values that are read
+        self.seen: dict[Kind, dict[Any, Value]] = defaultdict(dict)  # results by the kind and the Values that are read
         self.leaves: dict[Any, tuple[Variable, Value]] = {}  # tensors that are closed over, by Node or else by id
         self.constants: dict[int, tuple[Any, np.ndarray]] = {}  # arrays that are closed over, and a copy of each
         self.arrays: dict[Value, np.ndarray] = {}  # those of arguments, and others that are real
@@ -76,11 +77,11 @@ class Listing:
 
     def add(self, kind: Kind, reads: tuple[Value, ...], plain: bool = False) -> Value:
         """The Value of a call: that of an equal call before, or a new one, of a new instruction."""
-        key = kind, reads
-        found = self.seen.get(key)
+        seen = self.seen[kind]
+        found = seen.get(reads)
         if found is None or not kind.pure or self.repeats:
             kinds = self.kinds
-            found = self.seen[key] = object.__new__(Value)  # its __init__ would take as long as all the rest
+            found = seen[reads] = object.__new__(Value)  # its __init__ would take as long as all the rest
             found.number, found.layout, found.plain = kinds.count, kind.layout, plain
             found.kind, found.reads = kind, reads
             found.source = found.of = found.place = None

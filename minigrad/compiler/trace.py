@@ -65,6 +65,8 @@ class Trace(Calling, Interpretation):
         for t in self.made:
             t._array, t.node = leaked, None
             del t.stands_for
+        self.made.clear()
+        self.seen.clear()
 
     def argument(self, x: Any, number: int) -> Any:
         """What stands for the array or Tensor `x` while the function runs."""
