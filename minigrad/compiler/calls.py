@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import array
 import functools
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,11 @@ def settled(operands: Sequence[Any]) -> Any:
     return first if all([x is first for x in operands]) else Column(operands)
 
 
+def as_key(numbers: Iterable[int]) -> bytes:
+    """Numbers below 2**64 as what two columns of the same have in common, in a quarter of a tuple's memory."""
+    return array.array("Q", numbers).tobytes()
+
+
 class Arrays:
     """The arrays at places: one for all that lie alike at the same address.
 
@@ -50,10 +56,10 @@ class Arrays:
         root, offset, lying = place.root, place.offset, place.layout
         made = self.made[lying]
         key = root.start + offset if root.source is None else (root, offset)
-        array = made.get(key)
-        if array is None:
-            array = made[key] = place.array(self.memory_of.get(root, self.memory), root.start + offset)
-        return array
+        found = made.get(key)
+        if found is None:
+            found = made[key] = place.array(self.memory_of.get(root, self.memory), root.start + offset)
+        return found
 
     def of(self, x: Any) -> Any:
         """The array of a Value; any other x as it is."""
@@ -67,7 +73,7 @@ class Arrays:
             return settled([self.at(place) for place in places])
         if starts.count(starts[0]) == len(starts):
             return self.at(places[0])
-        key = (lying, *starts)
+        key = lying, as_key(starts)
         found = self.columns.get(key)
         if found is None:
             found = self.columns[key] = Column(self._rows(lying, starts) or [self.at(place) for place in places])

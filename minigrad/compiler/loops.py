@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .calls import Arrays, Call, Column, calls_in_turns, calls_of, opened, settled
+from .calls import Arrays, Call, Column, as_key, calls_in_turns, calls_of, opened, settled
 from .places import Step
 
 #: A block of up to 128 steps that comes at least four times in a row: the leftmost, and of these the shortest.
@@ -138,7 +138,7 @@ class _Writing:
         if (number := self.numbers.get(id(x))) is not None:
             return number
         varies = type(x) is Column
-        number = self.numbers.setdefault(tuple(map(id, x)) if varies else id(x), len(self.operands))
+        number = self.numbers.setdefault(as_key(map(id, x)) if varies else id(x), len(self.operands))
         if number == len(self.operands):
             self.numbers[id(x)] = number
             self.operands.append(x)
