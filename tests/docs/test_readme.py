@@ -14,7 +14,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from pages import README, ROOT, Block, blocks, run
+from pages import README, ROOT, Block, agree, blocks, programs, run
 from pictures import not_drawn
 
 from minigrad.primitive import by_function, by_ufunc
@@ -45,6 +45,13 @@ def test_python_block_runs_by_itself_and_prints(block: Block) -> None:
     printed, _ = ran(block)
     assert printed.strip()
     assert "Error: " not in printed, printed
+
+
+def test_what_stands_below_a_block_is_what_it_prints() -> None:
+    told = [(block, text) for block, text in programs(README) if text is not None]
+    assert told
+    for block, text in told:
+        assert agree(ran(block)[0], text), f"{block}: {ran(block)[0]}"
 
 
 def test_the_first_thing_to_run_is_a_derivative_on_the_first_screen() -> None:
