@@ -127,7 +127,7 @@ class Comparison:
             found = found.per(float(own[0]))
             if best is not None:
                 near = sharper(found.numeric, found.error, best.numeric, best.error, own < length)
-                found = Seen(*[np.where(near, new, old) for new, old in zip(found, best)])
+                found = found.where(near, best)
                 own = np.where(near, own, length)
             best, length = found, own
             if gross or (best.error <= SHARP * np.abs(best.numeric)).all():
@@ -160,8 +160,7 @@ class Comparison:
         ]
         quick = Seen(*[np.concatenate(part) for part in zip(*looks)])  # each (lines, rows)
         known = np.max(np.where(quick.error <= SHARP * np.abs(quick.numeric), np.abs(quick.numeric), 0.0), axis=0)
-        least = np.maximum(1e-9 * known, 1e-12 * np.abs(self.rows) @ self.problem.noise / EPS)
-        least = np.maximum(least, _nothing(self.rows, self.sizes[0]))
+        least = np.maximum(1e-9 * known, self._least(self.rows, self.sizes[0]))
         kinks = []
         latest = FINER[0]
         for n in np.flatnonzero(~quick.settles(least)):
@@ -182,6 +181,10 @@ class Comparison:
                     kinks.append((self.rows[row], v, line, "kink", float(np.abs(seen.jump)[row])))
         for kink in kinks[:1]:
             self._refuse(*kink)
+
+    def _least(self, rows: np.ndarray, d: np.ndarray) -> np.ndarray:
+        """The rows' slopes along d, below which rounding errors are all there is to see."""
+        return np.maximum(1e-12 * np.abs(rows) @ self.problem.noise / EPS, _nothing(rows, d))
 
     def _check_something_is_finite(self) -> None:
         p = self.problem
@@ -275,21 +278,23 @@ class Comparison:
         slopes = self._pulled(rows)
         if len(mine) > SHOWN:
             return self._counted(j, mine, rows, slopes)
-        seen = [self._entries(np.array([i]), rows, slopes) for i in mine]
-        if not any((part.excess() > 1).any() for part in seen):  # seen by other steps alone
-            v = np.eye(1, p.n, j)[0]
-            seen[int(np.flatnonzero(mine == j)[0])] = self._careful(self._line(v), v, rows, slopes)
+        seen = [self._entries(np.array([i]), rows, slopes, careful=i == j) for i in mine]
         rule, numeric = (np.array(part).T for part in list(zip(*seen))[:2])
         wrong = np.array([part.excess() > 1 for part in seen]).T
         text = f"{count(int(wrong.any(axis=0).sum()), len(mine))} wrong"
         return text + (f"\n{side_by_side(rule, numeric, wrong, p, k)}" if small else "")
 
-    def _entries(self, entries: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None) -> Seen:
-        """What is seen when these entries of x move, by random signs if they are several."""
-        v = np.zeros(self.problem.n)
+    def _entries(self, entries: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None, careful: bool = False) -> Seen:
+        """What is seen when these entries of x move, by random signs if they are several: as sharply as `run` sees it."""
+        p = self.problem
+        v = np.zeros(p.n)
         v[entries] = 1.0 if len(entries) == 1 else random_signs(np.random.default_rng(0), len(entries))
         line = self._line(v)
-        return self._from(QUICK, line, rows, slopes).per(float(np.max(np.abs(line.d))) or 1.0)
+        found = self._from(QUICK, line, rows, slopes)
+        sharp = found.error <= np.maximum(SHARP * np.abs(found.numeric), self._least(rows, line.d))
+        done = (sharp | (found.verdicts("raise") == "right")) & (not careful)
+        found = found.per(float(np.max(np.abs(line.d))) or 1.0)
+        return found if done.all() else found.where(done, self._careful(line, v, rows, slopes))
 
     def _counted(self, j: int, mine: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None) -> str:
         """How many of many entries are wrong, x[j] being one: of some that are drawn, else of ever smaller groups."""

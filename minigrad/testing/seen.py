@@ -43,6 +43,10 @@ class Seen(NamedTuple):
         sharp = self.error <= np.maximum(0.1 * SHARP * np.abs(self.numeric), least)
         return np.asarray(((self.verdicts("raise") == "right") & sharp).all(axis=-1))
 
+    def where(self, mine: np.ndarray, other: Seen) -> Seen:
+        """These rows where `mine`, and those of another look elsewhere."""
+        return Seen(*[np.where(mine, own, its) for own, its in zip(self, other)])
+
     def is_wrong(self, times: float = 1.0) -> bool:
         """Whether a row is sharp and yet off by more than so many tolerances."""
         return bool(((self.error <= SHARP * np.abs(self.numeric)) & (self.excess() > times)).any())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,33 @@ def test_a_failure_takes_the_line_away_and_leaves_it_out_of_the_report(monkeypat
         assert "directions" not in str(caught.value)
 
     assert shown(monkeypatch, Terminal(), 0.0, check).endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("faster", [1.0, 200.0, 1e10], ids=["slow", "fast", "small"])
+@pytest.mark.parametrize("n", [5, 100])
+def test_a_report_counts_marks_and_shows_what_is_wrong_and_nothing_else(faster: float, n: int) -> None:
+    x = np.random.default_rng(1).uniform(0.2, 1.5, n) * np.where(np.arange(n) % 3 == 1, -1, 1)
+    x *= 1e-10 if faster == 1e10 else 20 if faster == 200 else 1
+
+    def wrong_at_negative(g: Any, x: Any) -> Any:
+        return g * faster * np.cos(faster * x) * np.where(x < 0, 1.5, 1)
+
+    with pytest.raises(GradientError) as error:
+        check_vjp(lambda x: np.sin(faster * x), wrong_at_negative, x)
+    told = str(error.value)
+    if n == 100:
+        tried = np.random.default_rng(0).choice(np.delete(np.arange(n), _entry(told)), 32, replace=False)
+        assert f"32 others were tried, {(x[tried] < 0).sum()} of 32 entries are wrong" in told
+        return
+    assert f"{(x < 0).sum()} of 5 entries are wrong" in told
+    rows = [line.split("|") for line in told.splitlines() if re.fullmatch(r" [-+.*0-9e| ]+", line)]
+    marked = [["*" in entry for entry in rule.split()] for rule, _ in rows]
+    assert marked == np.diag(x < 0).tolist()
+    slopes = [[float(entry) for entry in found.split()] for _, found in rows]
+    np.testing.assert_allclose(slopes, np.diag(faster * np.cos(faster * x)), rtol=1e-5)
+
+
+def _entry(told: str) -> int:
+    found = re.search(r"at index \((\d+),\)", told)
+    assert found is not None
+    return int(found[1])
