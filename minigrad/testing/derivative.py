@@ -108,6 +108,8 @@ class Derivative:
         """The derivative of `given`, which must leave everything as it was."""
         p = self.problem
         inputs, handed = [x.copy() for x in p.inputs], [g.copy() for g in given]
+        if interrupted:
+            evaluate_elsewhere(p.map, p.inputs, within=inputs)
         derivative = p.map.linearize(inputs)
         if interrupted:
             evaluate_elsewhere(p.map, p.inputs)
@@ -175,7 +177,8 @@ class Derivative:
         for k, (again, before) in enumerate(zip(self._pure(self.given, interrupted=True), self.values)):
             index = differs(np.asarray(again, np.float64), before)
             if index is not None:
-                raise self._fault(k, text.format(f"at index {index}", float(before[index]), float(again[index])))
+                told = text.format(f"at index {index}", float(before[index]), float(again[index]))
+                raise self._fault(k, told + self.problem.map.remedy)
 
     def check_linear(self) -> None:
         """J(0) = 0 and J(a g + b h) = a J(g) + b J(h), for h and a g + b h that are ± 1e12 times less and more.

@@ -23,6 +23,11 @@ __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 Function = Callable[..., Any]
 
+_REMEDY = (
+    " A backward pass that reads what the forward pass kept is checked with that before it: "
+    "def vjp(g, x): layer.forward(x); return layer.backward(g)"
+)
+
 
 def check_vjp(
     f: Function,
@@ -176,7 +181,9 @@ def check_plain(
     rng = generator(seed)
     try:
         with watched(name):
-            problem = Problem(Map(value, linearize, forward), xs, [label for _, _, label, _ in places])
+            problem = Problem(
+                Map(value, linearize, forward, "" if forward else _REMEDY), xs, [label for _, _, label, _ in places]
+            )
             check_structure(problem, [own_dtype(leaf) for *_, leaf in places], rng, options.copies)
             Comparison(problem, options, rng).run()
     except GradientError as error:

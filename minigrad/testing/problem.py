@@ -48,12 +48,13 @@ class Map(NamedTuple):
     """A function of arrays and its derivative.
 
     `value(inputs)` gives the outputs. `linearize(inputs)` gives the pullback there, cotangents -> cotangents (Jᵀ g), or
-    with `forward` the pushforward, tangents -> tangents (J v).
+    with `forward` the pushforward, tangents -> tangents (J v). `remedy` is for one that depends on earlier calls.
     """
 
     value: Callable[[Arrays], Arrays]
     linearize: Callable[[Arrays], Callable[[Arrays], Arrays]]
     forward: bool = False
+    remedy: str = ""
 
 
 class Options(NamedTuple):
@@ -229,13 +230,22 @@ def nudged(x: np.ndarray, share: float, rng: np.random.Generator, at_zero: float
     return x + np.where(np.isfinite(x), size * random_signs(rng, x.shape), 0.0)
 
 
-def evaluate_elsewhere(map: Map, inputs: Arrays) -> None:
-    """Call the function and its derivative near `inputs`, which may be outside of their domain."""
+def evaluate_elsewhere(map: Map, inputs: Arrays, within: Arrays | None = None) -> None:
+    """Call the function and its derivative near `inputs`, which may be outside of their domain.
+
+    With `within` in these very arrays, which then hold `inputs` again: what is kept by an array's identity is another
+    point's now.
+    """
     rng = np.random.default_rng(0)
-    xs = [nudged(x, 1e-3, rng, at_zero=1e-3) for x in inputs]
+    moved = [np.asarray(nudged(x, 1e-3, rng, at_zero=1e-3)) for x in inputs]
+    arrays = moved if within is None else within
+    for x, there in zip(arrays, moved):
+        x[...] = there
     try:
         with np.errstate(all="ignore"):
-            outputs = map.value([x.copy() for x in xs])
-            map.linearize([x.copy() for x in xs])([np.ones(np.shape(g)) for g in (xs if map.forward else outputs)])
+            outputs = map.value(arrays)
+            map.linearize(arrays)([np.ones(np.shape(g)) for g in (arrays if map.forward else outputs)])
     except Exception:  # whatever it raises there: the point is not one that the user asked about
         pass
+    for x, here in zip(within or (), inputs):
+        x[...] = here

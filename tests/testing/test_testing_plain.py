@@ -180,3 +180,35 @@ def test_a_fault_beside_an_entry_that_needs_finer_steps_is_found() -> None:
 def test_an_entry_that_is_nan_is_counted_among_the_wrong_ones() -> None:
     with pytest.raises(GradientError, match="1 of 3 entries"):
         check_vjp(np.sin, lambda g, x: g * np.cos(x) * [1.0, np.nan, 1.0], np.array([0.3, 2.0, 1.0]))
+
+
+def test_a_backward_pass_that_reads_what_the_forward_pass_kept_is_told_what_to_write() -> None:
+    class Layer:
+        def forward(self, x: Any) -> Any:
+            self.x = x
+            return np.tanh(x)
+
+        def backward(self, g: Any) -> Any:
+            return g * (1 - np.tanh(self.x) ** 2)
+
+    layer, x = Layer(), np.array([0.3, -1.0])
+    with pytest.raises(
+        GradientError, match=r"keep state between calls\? .* def vjp\(g, x\): layer.forward\(x\); return"
+    ):
+        check_vjp(layer.forward, lambda g, x: layer.backward(g), x)
+
+    def vjp(g: Any, x: Any) -> Any:
+        layer.forward(x)
+        return layer.backward(g)
+
+    check_vjp(layer.forward, vjp, x)
+
+
+def test_a_rule_that_knows_its_input_by_its_identity_is_rejected() -> None:
+    known: dict[int, Any] = {}
+
+    def vjp(g: Any, x: Any) -> Any:
+        return g * known.setdefault(id(x), (np.cos(x), x))[0]  # x is kept, so that its id stays its own
+
+    with pytest.raises(GradientError, match="keep state between calls"):
+        check_vjp(np.sin, vjp, np.array([0.3, -1.0]))
