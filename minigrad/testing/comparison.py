@@ -285,7 +285,7 @@ class Comparison:
         return text + (f"\n{side_by_side(rule, numeric, wrong, p, k)}" if small else "")
 
     def _entries(self, entries: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None, careful: bool = False) -> Seen:
-        """What is seen when these entries of x move, by random signs if they are several: as sharply as `run` sees it."""
+        """What is seen when these entries of x move (by random signs, if several), as sharply as `run` sees it."""
         p = self.problem
         v = np.zeros(p.n)
         v[entries] = 1.0 if len(entries) == 1 else random_signs(np.random.default_rng(0), len(entries))
