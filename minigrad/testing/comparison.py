@@ -184,7 +184,7 @@ class Comparison:
 
     def _least(self, rows: np.ndarray, d: np.ndarray) -> np.ndarray:
         """The rows' slopes along d, below which rounding errors are all there is to see."""
-        return np.maximum(1e-12 * np.abs(rows) @ self.problem.noise / EPS, _nothing(rows, d))
+        return np.asarray(np.maximum(1e-12 * np.abs(rows) @ self.problem.noise / EPS, _nothing(rows, d)))
 
     def _check_something_is_finite(self) -> None:
         p = self.problem
