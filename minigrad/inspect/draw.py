@@ -1,4 +1,4 @@
-"""The graph of a tape as text for Graphviz and Mermaid, and as a picture.
+"""The graph of a tape as text for Graphviz and Mermaid, and as a picture; that of an explanation has gradients as well.
 
 What repeats is drawn once, in a frame; an arrow that leads to the next turn is dashed. Where there is still too much,
 the middle of the tape is one box.
@@ -28,10 +28,11 @@ class Edge(NamedTuple):
 
 
 class Graph:
-    """What is drawn of a tape: boxes, frames around some of them, and arrows."""
+    """What is drawn of a tape, or of an explanation: boxes, frames around some of them, and arrows."""
 
-    def __init__(self, tape: Any, folded: bool, limit: int) -> None:
-        self.tape = tape
+    def __init__(self, of: Any, folded: bool, limit: int) -> None:
+        self.tape = tape = getattr(of, "tape", of)
+        self.explanation: Any = None if tape is of else of
         self.items = fold(tape) if folded else list(range(len(tape)))
         every = list(self._flat(self.items))
         head, tail = every[: limit // 2], every[-(limit - limit // 2) :]
@@ -83,9 +84,13 @@ class Graph:
         name = (entry.labels[:1] or ("leaf",))[0] if entry.name == "leaf" else entry.name
         constants = [self._constant(number, k) for k, source in enumerate(entry.node.inputs) if source is None]
         extra = words.few([*constants, *words.static(entry.node)])
-        found = [" ".join([name, ", ".join(extra)]).strip(), f"%{number} {words.shape(entry.shape)}"]
+        called = f"[{', '.join(entry.labels)}]" if entry.labels and entry.node.primitive is not None else ""
+        first = [part for part in (name, ", ".join(extra), called) if part]
+        found = [" ".join(first), f"%{number} {words.shape(entry.shape)}"]
         if entry.value is not None and entry.value.size <= words.FEW:
             found.append(words.numbers(entry.value))
+        if self.explanation is not None:
+            found.append(self._gradient(number))
         return [line if len(line) <= WORD else f"{line[: WORD - 3]}..." for line in found]
 
     def _constant(self, number: int, k: int) -> str:
@@ -96,6 +101,15 @@ class Graph:
             return first
         last = words.constant(self.tape.nodes[number + (block.turns - 1) * block.period].operands[k])
         return first if first == last or "array" in last else f"{first} ... {last}"
+
+    def _gradient(self, number: int) -> str:
+        """The gradient, or its length; in a block, the lengths in the first and in the last turn."""
+        block, norms = self.inside.get(number), self.explanation.norms
+        if block is not None:
+            ends = norms[number], norms[number + (block.turns - 1) * block.period]
+            return f"‖g‖ = {' ... '.join([words.number(end, 3) for end in ends])}"
+        g = self.explanation.gradient(number)
+        return f"g = {words.numbers(g)}" if g.size <= words.FEW else f"‖g‖ = {words.number(norms[number], 3)}"
 
     def kind(self, number: int) -> str:
         """What a box is: leaf, result, middle or entry."""
@@ -119,14 +133,15 @@ class Graph:
                 yield item
 
 
-def to_dot(tape: Any, fold: bool = True, limit: int = 500) -> str:
+def to_dot(of: Any, fold: bool = True, limit: int = 500) -> str:
     """The graph in Graphviz' language.
 
     Args:
+        of: a tape or an explanation.
         fold: whether what repeats is drawn once.
         limit: boxes; if there are more, the middle of the tape is one box.
     """
-    graph = Graph(tape, fold, limit)
+    graph = Graph(of, fold, limit)
     colours = {"leaf": "#dcebfa", "result": "#fde3c8", "entry": "#ffffff", "middle": "#eeeeee"}
 
     def drawn(part: Any, depth: int) -> Iterator[str]:
@@ -156,15 +171,16 @@ def _quoted(lines: list[str]) -> str:
     return '"' + "\\n".join(escaped) + '"'
 
 
-def to_mermaid(tape: Any, fold: bool = True) -> str:
+def to_mermaid(of: Any, fold: bool = True) -> str:
     """The graph in Mermaid's language, within what it draws: at most 500 arrows and 50 000 characters.
 
     Args:
+        of: a tape or an explanation.
         fold: whether what repeats is drawn once.
     """
     limit = MERMAID_EDGES
     while True:
-        graph = Graph(tape, fold, limit)
+        graph = Graph(of, fold, limit)
         text = _mermaid(graph)
         if len(graph.edges) <= MERMAID_EDGES and len(text) <= MERMAID_CHARACTERS:
             return text
@@ -199,8 +215,8 @@ def _entities(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9 .,:()=+*/_-]", lambda m: f"#{ord(m[0])};", text)
 
 
-def draw(tape: Any, path: str, fold: bool = True) -> None:
-    """Draw the graph to a file: svg, png, pdf or another of Graphviz' formats, by its suffix.
+def draw(of: Any, path: str, fold: bool = True) -> None:
+    """Draw the graph of a tape or an explanation to a file: svg, png, pdf or another of Graphviz' formats, by its suffix.
 
     Raises:
         ImportError: if the package graphviz is missing.
@@ -218,7 +234,7 @@ def draw(tape: Any, path: str, fold: bool = True) -> None:
     if suffix not in graphviz.FORMATS:
         raise ValueError(f"draw: {str(path)!r} must end in a format of Graphviz, such as .svg, .png or .pdf")
     try:
-        picture = graphviz.Source(to_dot(tape, fold)).pipe(format=suffix)
+        picture = graphviz.Source(to_dot(of, fold)).pipe(format=suffix)
     except graphviz.ExecutableNotFound as error:
         raise RuntimeError("draw: the program dot is missing, which draws: install Graphviz (Debian: apt-get install "
                            "graphviz, macOS: brew install graphviz)") from error  # fmt: skip

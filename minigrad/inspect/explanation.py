@@ -17,6 +17,7 @@ from ..record import Node, Variable
 from ..rule_errors import check_count
 from ..tree import tree_leaves
 from . import telling, words
+from .draw import draw, to_dot, to_mermaid
 from .lookup import ByEntry
 from .page import write
 from .rules import Rule, rule_of
@@ -274,6 +275,18 @@ class Explanation:
     def page(self, path: str, title: str = "") -> None:
         """Write one HTML page that steps through the tape, forwards and backwards; see `Tape.page`."""
         write(self, path, title)
+
+    def to_dot(self, fold: bool = True, limit: int = 500) -> str:
+        """The graph of the tape with each entry's gradient, in Graphviz' language; see `Tape.to_dot`."""
+        return to_dot(self, fold, limit)
+
+    def to_mermaid(self, fold: bool = True) -> str:
+        """The graph of the tape with each entry's gradient, in Mermaid's language; see `Tape.to_mermaid`."""
+        return to_mermaid(self, fold)
+
+    def draw(self, path: str, fold: bool = True) -> None:
+        """Draw the graph of the tape with each entry's gradient to a file; see `Tape.draw`."""
+        draw(self, path, fold)
 
     def _repr_html_(self) -> str:
         return telling.html_of(self)

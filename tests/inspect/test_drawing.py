@@ -13,7 +13,9 @@ import pytest
 
 import minigrad as mg
 import nn
-from minigrad.inspect import Tape
+from minigrad.inspect import Explanation, Tape
+
+ROOT = Path(__file__).parents[2]
 
 
 def recurrent(T: int = 6) -> Tape:
@@ -60,6 +62,24 @@ def test_what_repeats_is_one_frame_with_dashed_arrows_to_the_next_turn(make: Any
     assert re.search(r"e7 -> e6 \[style=dashed|e7 -\.-> e6", text)
     assert ("7", "23") in arrows(text)  # the stack of all steps
     assert make(recurrent(), fold=False).count("tanh") == 6
+
+
+@pytest.mark.parametrize("make", [Explanation.to_dot, Explanation.to_mermaid])
+def test_an_explanation_is_drawn_with_the_gradients(make: Any) -> None:
+    text = re.sub(r"#(\d+);", lambda m: chr(int(m[1])), make(mg.explain(lambda x: x * mg.tanh(x), 0.5)))
+    for name, g in (("multiply", "1"), ("tanh", "0.5"), ("x", "0.85534")):
+        assert re.search(rf'"{name}\b[^"]*g = {re.escape(g)}"', text), name
+    explanation = Explanation(recurrent())
+    text = re.sub(r"#(\d+);", lambda m: chr(int(m[1])), make(explanation))
+    first, last = explanation.norms["cells.0"][[0, -1]]
+    assert re.search(rf'"tanh \[cells.0.state\][^"]*‖g‖ = {first:.3g} ... {last:.3g}"', text)  # of all turns
+    assert f"‖g‖ = {explanation.norms['xs']:.3g}" in text
+
+
+def test_the_picture_of_chapter_1_is_what_is_drawn_now() -> None:
+    picture = (ROOT / "docs/course/x_tanh_x_graph.svg").read_text(encoding="utf-8")
+    labels = re.findall(r'label="([^"]*)"', mg.explain(lambda x: x * mg.tanh(x), 0.5).to_dot())
+    assert re.findall(r"<text[^>]*>([^<]*)</text>", picture) == [line for text in labels for line in text.split("\\n")]
 
 
 @pytest.mark.parametrize("n", [10, 400, 2_000, pytest.param(20_000, marks=pytest.mark.campaign)])
