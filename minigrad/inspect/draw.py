@@ -216,7 +216,7 @@ def _entities(text: str) -> str:
 
 
 def draw(of: Any, path: str, fold: bool = True) -> None:
-    """Draw the graph of a tape or an explanation to a file: svg, png, pdf or another of Graphviz' formats, by its suffix.
+    """Draw the graph of a tape or an explanation to a file: svg, png, pdf or another format of Graphviz, by its suffix.
 
     Raises:
         ImportError: if the package graphviz is missing.
