@@ -14,6 +14,7 @@ from . import error_function
 from .composed import of_one
 from .ops import clip, exp, greater, sigmoid, softplus, square, where
 from .primitive import primitive
+from .rearrange import array
 
 __all__ = ["elu", "erf", "erfc", "gelu", "hardsigmoid", "hardtanh", "leaky_relu", "log_sigmoid", "silu"]
 
@@ -51,6 +52,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     >>> mg.gelu(mg.tensor([0.0, 1.0])), mg.gelu(mg.tensor([0.0, 1.0]), "tanh")
     (tensor([0.        , 0.84134475]), tensor([0.        , 0.84119199]))
     """
+    x = array(x)
     if approximate == "tanh":
         return x * sigmoid(math.sqrt(8 / math.pi) * (x * (1 + 0.044715 * square(x))))
     if approximate != "none":
@@ -75,6 +77,7 @@ def leaky_relu(x: Any, slope: float = 0.01) -> Any:
     >>> mg.leaky_relu(mg.tensor([-1.0, 2.0]))
     tensor([-0.01,  2.  ])
     """
+    x = array(x)
     return where(greater(x, 0), x, slope * x)
 
 
@@ -95,7 +98,7 @@ def hardsigmoid(x: Any) -> Any:
     >>> mg.hardsigmoid(mg.tensor([-3.0, 0.0, 6.0]))
     tensor([0. , 0.5, 1. ])
     """
-    return clip(x / 6 + 0.5, low=0.0, high=1.0)
+    return clip(array(x) / 6 + 0.5, low=0.0, high=1.0)
 
 
 @of_one
@@ -105,4 +108,4 @@ def log_sigmoid(x: Any) -> Any:
     >>> mg.log_sigmoid(mg.tensor([-1000.0, 0.0]))
     tensor([-1.00000000e+03, -6.93147181e-01])
     """
-    return -softplus(-x)
+    return -softplus(-array(x))

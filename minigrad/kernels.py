@@ -122,7 +122,9 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False, out: Any = None) -> A
 
 def _shifted(x: Any, axis: Axis) -> tuple[Any, Any]:
     """x - m and m, with m the largest entry along `axis`, or 0 where that is not finite (a row of -inf)."""
-    x = np.asarray(x, np.result_type(x, np.float16) if np.asarray(x).dtype.kind != "f" else None)
+    x = np.asarray(x)
+    if x.dtype.kind != "f":
+        x = x.astype(np.result_type(x.dtype, np.float16))
     if _short_rows(x, axis):
         n = x.shape[-1]
         m = np.maximum.reduceat(x.reshape(-1), np.arange(0, x.size, n)).reshape(*x.shape[:-1], 1)

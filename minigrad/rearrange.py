@@ -113,8 +113,9 @@ def unstack(x: Any, *, axis: int = 0) -> tuple[Any, ...]:
     >>> mg.unstack(mg.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=1)
     (tensor([1., 3.]), tensor([2., 4.]))
     """
-    lead = (slice(None),) * axis_in("unstack", axis, np.ndim(x))
-    return tuple([getitem(x, (*lead, k)) for k in range(np.shape(x)[axis])])
+    x = array(x)
+    lead = (slice(None),) * axis_in("unstack", axis, x.ndim)
+    return tuple([getitem(x, (*lead, k)) for k in range(x.shape[axis])])
 
 
 @of_one

@@ -112,7 +112,8 @@ def _rows(tape: Any, items: Any, depth: int, block: Block | None) -> Iterator[Ro
 def about(tape: Any, block: Block) -> str:
     """What a block is, in a line."""
     first, last = tape[block.start].scope, tape[block.stop - 1].scope
-    text = f"%{block.start} ... %{block.stop - 1}: x {block.turns}, {block.period} entries a turn"
+    entries = "1 entry" if block.period == 1 else f"{block.period} entries"
+    text = f"%{block.start} ... %{block.stop - 1}: x {block.turns}, {entries} a turn"
     if first.step is not None and first.step != last.step:
         text += f", steps {first.step} ... {last.step}" + (f" of {first.path}" if first.path else "")
     return text

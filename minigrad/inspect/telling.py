@@ -100,9 +100,12 @@ def _sum(s: Any) -> str:
         return ", nothing arrived"
     if len(terms) == 1:
         return ", given" if terms[0].user is None else f", from %{terms[0].user}"
-    kinds = {At: "parts, added in place", Product: "products, which wait for each other and are multiplied as one"}
-    counts = {word: sum([isinstance(t.term, kind) for t in terms]) for kind, word in kinds.items()}
-    counted = [f"{n} {word}" for word, n in counts.items() if n]
+    parts, products = [sum([isinstance(t.term, kind) for t in terms]) for kind in (At, Product)]
+    counted = [f"{parts} part{'s' * (parts > 1)}, added in place"] if parts else []
+    if products > 1:
+        counted.append(f"{products} products, which wait for each other and are multiplied as one")
+    elif products:
+        counted.append("1 product, which waits for others")
     small = s.cotangent.size <= words.FEW and not any([isinstance(t.term, Product) for t in terms])
     texts = [
         (f"{words.numbers(_of_shape(t.term, s.entry.shape))} " if small else "")

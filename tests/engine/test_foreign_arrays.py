@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as mg
 import nn
-from minigrad import testing
+from minigrad import activations, elementwise, linalg, ops, products, rearrange, reductions, shapes, testing
 
 X = np.arange(1.0, 10.0).reshape(3, 3) / 4
 MASKED = np.ma.masked_array(X, X > 1)
@@ -241,3 +241,22 @@ def test_masked_weights_are_neither_saved_nor_loaded(tmp_path: Any) -> None:
     with pytest.raises(TypeError, match=r"the mask of a masked array.* would be lost"):
         nn.save(tmp_path / "w.npz", {"W": np.ma.masked_array([0.0, 0.0], [True, False])})
     assert not (tmp_path / "w.npz").exists()
+
+
+PAGES = (ops, shapes, elementwise, reductions, rearrange, products, activations, linalg)
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [[0.5, 0.25], [0.75, 0.5]]], ids=["integers", "floats"])
+def test_every_function_of_one_array_reads_a_list_as_the_array_of_its_numbers(values: Any) -> None:
+    read = set()
+    for name in [name for page in PAGES for name in page.__all__]:
+        f = getattr(mg, name, None) or getattr(mg.linalg, name)
+        with np.errstate(all="ignore"):
+            try:
+                expected = f(np.array(values))
+            except (TypeError, ValueError, IndexError):  # it needs more than that array
+                continue
+            for a, b in zip(mg.tree_leaves(f(values)), mg.tree_leaves(expected), strict=True):
+                np.testing.assert_array_equal(a, b, err_msg=name)
+        read.add(name)
+    assert {"softmax", "logsumexp", "gelu", "log_sigmoid", "unstack", "sum"} < read

@@ -120,6 +120,8 @@ def test_an_argument_that_is_not_there_is_named() -> None:
             grad(lambda x, y: x * y, argnums)(1.0, 2.0)
     with pytest.raises(ValueError, match="no argument 0 among 0 by position; keywords"):
         grad(lambda x: x * x)(x=1.0)
+    with pytest.raises(ValueError, match=r"goes to the new function: mg.grad\(f\)\(x\)"):
+        grad(lambda x: x * x)()
 
 
 @pytest.mark.parametrize("transform", [grad, mg.value_and_grad, mg.jacobian, mg.hessian])

@@ -153,8 +153,9 @@ def test_broadcasting_parts_and_products_are_named() -> None:
 
 def test_the_terms_that_are_shown_are_those_that_add_up() -> None:
     b = leaf([1.0, 2.0])
-    text = repr(mg.explain(mg.sum(np.ones((4, 2)) * b) + mg.sum(b**2)).step(b))
-    assert "g = [6 8], the sum of [2 4] from %3 + [4 4] from %1" in text  # what was broadcast, as it is summed down
+    text = repr(mg.explain(mg.sum(np.ones((4, 2)) * b) + mg.sum(b**2) + 3 * b[0]).step(b))
+    shown = "[9 8], the sum of 3 from %6 + [2 4] from %3 + [4 4] from %1"  # a part; what was broadcast, summed down
+    assert f"g = {shown} (1 part, added in place)" in text
 
 
 def test_queued_products_and_parts_of_a_loop_are_counted() -> None:

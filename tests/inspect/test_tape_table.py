@@ -131,3 +131,14 @@ def test_notebooks_get_a_table_in_which_all_text_is_escaped() -> None:
     assert "<img" not in html
     assert "&lt;img src=x&gt;" in html
     assert html.count("<tr>") == 3
+
+
+def test_one_is_no_plural() -> None:
+    def doubled(x: Any) -> Any:
+        for _ in range(9):
+            x = x + x
+        return x
+
+    assert "x 9, 1 entry a turn" in str(mg.tape(doubled, 1.0))
+    W, x = mg.tensor(np.ones((2, 2)), requires_grad=True), np.ones((3, 2))
+    assert "(1 product, which waits for others)" in repr(mg.explain(mg.sum(x @ W) + mg.sum(W)).step(W))
