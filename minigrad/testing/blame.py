@@ -70,13 +70,21 @@ def _arguments(t: Node) -> list[str]:
 
 def nodes_of(f: TensorFunction, xs: Arrays) -> list[Node]:
     """The steps that f's outputs were made by, in the order in which they were made."""
+    return _steps(_recorded(f, xs))
+
+
+def _recorded(f: TensorFunction, xs: Arrays) -> list[Tensor]:
+    """f's outputs, of which each step's line is known."""
     leaves = [Tensor._sharing(x.copy(), requires_grad=True) for x in xs]
     try:
         with enable_grad(), detect_anomaly():  # which notes each step's line
-            outputs = floating_parts(f(*leaves))
+            return floating_parts(f(*leaves))
     except FloatingPointError:
         with enable_grad(), record_details():
-            outputs = floating_parts(f(*leaves))
+            return floating_parts(f(*leaves))
+
+
+def _steps(outputs: list[Tensor]) -> list[Node]:
     steps = lineage([y.node for y in outputs if y.node is not None])[0]
     return [t for t in steps[::-1] if t.primitive is not None]
 
@@ -135,23 +143,34 @@ def _cut(f: TensorFunction, xs: Arrays, order: int, locate: Locate | None) -> st
     for level in range(1, order + 1):
         try:
             us = [random_signs(rng, y.shape) for y in tensor_map(f).value([x.copy() for x in xs])]
-            second, first = nodes_of(f, moved), nodes_of(f, xs)  # `locate` knows of the last run
+            others, outputs = _recorded(f, moved), _recorded(f, xs)  # `locate` knows of the last run
         except Exception:
             return ""
+        second, first = _steps(others), _steps(outputs)
         if len(first) != len(second):
             return ""
         of = "" if level == 1 else f" of the derivative of order {level - 1}"
         for number, (a, b) in enumerate(zip(first, second)):
             for what, u, v in _constants(a, b):
-                if u.shape == v.shape and u.dtype.kind == "f" and not np.array_equal(u, v, equal_nan=True):
-                    return (
-                        f"to blame: {what} of {_step(number, first)}{of}{_where(a, locate)}, is constant in the record "
-                        "and yet it changes with the inputs; was it detached, taken from `.data`, or computed by NumPy?"
-                    )
+                if _moves(u, v):
+                    return f"to blame: {what} of {_step(number, first)}{of}{_where(a, locate)}, {_CONSTANT}"
         if not first and us:
             return "to blame: nothing was recorded; was the result detached, or computed by NumPy from `.data`?"
+        for k, (y, z) in enumerate(zip(outputs, others)):
+            if y.node is None and _moves(y._array, z._array):
+                return f"to blame: output {k}{of}, {_CONSTANT}"
         f = slope(f, us)
     return ""
+
+
+_CONSTANT = (
+    "is constant in the record and yet it changes with the inputs; was it detached, taken from `.data`, or computed by "
+    "NumPy?"
+)
+
+
+def _moves(u: np.ndarray, v: np.ndarray) -> bool:
+    return u.shape == v.shape and u.dtype.kind == "f" and not np.array_equal(u, v, equal_nan=True)
 
 
 def _constants(a: Node, b: Node) -> Sequence[tuple[str, np.ndarray, np.ndarray]]:

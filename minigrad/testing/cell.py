@@ -56,7 +56,9 @@ def check_cell(
     - a sequence in one piece gives the same as in two with the state carried;
     - `project` of all times, then `step`, gives the same as the plain call one time after the other;
     - integers give the same as one-hot vectors, if the cell takes integers;
-    - a row whose state is frozen after its last step gives the same as that row alone, and padding has no gradient.
+    - a row whose state is frozen after its last step gives the same as that row alone, and padding has no gradient;
+    - `step_masked` with a mask of ones is the step;
+    - every parameter has an effect, and no other tensor takes a gradient, which would be neither trained nor saved.
 
     Parts of the state that are integers, such as a counter, are kept and have no gradient. A cell may draw random
     numbers, from generators that it holds or that its functions see: every run draws the same ones. (Rows are then

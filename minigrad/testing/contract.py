@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import no_grad
+from ..backward import lineage
+from ..details import record_details
+from ..modes import enable_grad, no_grad
 from ..ops import where
 from ..record import Variable
 from ..shapes import stack
@@ -15,8 +17,8 @@ from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
 from .calls_of_cells import call, check_times, described, takes_time
 from .problem import Arrays, GradientError
-from .recorded import paths
-from .unrolled import Unrolled, at, ordered, structure_of
+from .recorded import floating_parts, paths
+from .unrolled import Unrolled, at, lifted, ordered, structure_of
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -57,7 +59,10 @@ class Contract(Unrolled):
         if self.rows:
             self.check_integers(self.rows, integers)
         self.check_padding()
+        self.check_masked()
         self.check_parameters_matter(names)
+        if hasattr(self.made, "named_parameters") or hasattr(self.made, "parameters"):
+            self.check_parameters_are_found()
 
     def check_state_is_kept(self) -> None:
         """In the dtype the cell was made in."""
@@ -266,6 +271,45 @@ class Contract(Unrolled):
                 raise GradientError(
                     f"parameter {name} has no effect on {self.T} steps; is it unused, or taken from a closure?"
                 )
+
+    def check_parameters_are_found(self) -> None:
+        """No other leaf takes a gradient: it would neither be trained nor saved, and it is not checked."""
+        given = [*self.values, *[x for x in tree_leaves(self.xs) if x.dtype.kind == "f"], *self.start]
+        leaves = [Tensor(x, requires_grad=True) for x in given]
+        known = {leaf.node for leaf in leaves}
+        with enable_grad(), record_details():
+            result = floating_parts(self.unrolled(*leaves))
+        for t in lineage([y.node for y in result if y.node is not None])[0][::-1]:
+            for node in t.inputs:
+                if node is not None and node.primitive is None and node not in known:
+                    where = f", called at {t.origin.line}" if t.origin else ""
+                    raise GradientError(
+                        f"a tensor of shape {node.shape} that requires a gradient takes part in `{t.primitive.name}`"
+                        f"{where}, but is not among the cell's parameters, so it would be neither trained nor saved: "
+                        "hold it in an attribute, or in a list, tuple or dict there, not in a set, in another object "
+                        "or in a closure; a constant needs no requires_grad"
+                    )
+
+    def check_masked(self) -> None:
+        """`step_masked` with a mask of ones, which drops nothing, is the step, if it was written for this one."""
+        try:
+            self.made.check_masked(0.5)
+        except (AttributeError, TypeError):
+            return
+        found = []
+        for masked in (False, True):
+            cell, state = self.cell(), self.state()
+            with no_grad():
+                x = at(self.project(cell, self.tensors(self.xs)), 0)
+                read = next((s for s in tree_leaves(state) if s.dtype.kind == "f"), None)
+                given = {"x": x, "state": state}
+                if read is None or not masked:
+                    found.append(self.step(cell, x, state, 0))
+                    continue
+                given["mask"] = Tensor(np.ones(read.shape))
+                output, new = call(self.name, "step_masked", cell.step_masked, given, 0 if self.timed else None)
+                found.append((output, ordered(tree_map(lifted, new), state)))
+        self._same("step_masked with a mask of ones and step differ", found[1], found[0])
 
 
 def _arrays(result: tuple[list[Arrays], Any]) -> Arrays:

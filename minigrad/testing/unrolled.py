@@ -109,7 +109,7 @@ class Unrolled:
         result = call(self.name, f"step {t}", step_of(cell), given, t if self.timed else None, self._hint())
         if not isinstance(result, tuple) or len(result) != 2:
             return result
-        return result[0], ordered(tree_map(_lifted, result[1]), state)
+        return result[0], ordered(tree_map(lifted, result[1]), state)
 
     def project(self, cell: Any, xs: Any) -> Any:
         if not hasattr(cell, "project"):
@@ -174,7 +174,7 @@ class Unrolled:
         return tree_map(lambda s: Tensor(s._array[rows]), whole)
 
 
-def _lifted(s: Any) -> Any:
+def lifted(s: Any) -> Any:
     plain = not isinstance(s, Tensor) and np.asarray(s).dtype.kind in "iub"
     return Tensor(s) if plain else s
 

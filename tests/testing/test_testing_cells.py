@@ -160,6 +160,51 @@ class Idle(nn.RNNCell):
         self.spare = mg.tensor(np.ones(3, np.float32), requires_grad=True)
 
 
+class CutAtTheEnd(nn.RNNCell):
+    """The record of the outputs ends, that of the state does not."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, _ = super().step(x, state)
+        return h.detach(), h
+
+
+class MaskedOtherwise(nn.GRUCell):
+    """With recurrent dropout it is another cell, whatever is dropped."""
+
+    def step_masked(self, x: Any, state: Any, mask: Any) -> Any:
+        return self._step(x, state * mask, state * mask)[0], state
+
+
+class InASet(nn.RNNCell):
+    """A parameter is where no module looks for it."""
+
+    def __init__(self, I: int, H: int) -> None:
+        super().__init__(I, H)
+        self.scales = {nn.parameter(np.ones(H, np.float32))}
+
+    def step(self, x: Any, state: Any) -> Any:
+        (scale,) = self.scales
+        h = super().step(x, state)[0] * scale
+        return h, h
+
+
+outside = nn.parameter(np.ones(3, np.float32))
+
+
+class InAGlobal(nn.RNNCell):
+    """The same, in `project` and of a global."""
+
+    def project(self, xs: Any) -> Any:
+        return super().project(xs) * outside
+
+
+class AtTheStart(nn.RNNCell):
+    """The same, in the initial state."""
+
+    def initial_state(self, B: int) -> Any:
+        return mg.broadcast_to(outside, (B, 3))
+
+
 WRONG = {
     Leaky: "row 0 of a batch of 2 and the same row alone differ; rows mix",
     Cut: "to blame: .* of step .* at time step .* is constant in the record",
@@ -172,6 +217,11 @@ WRONG = {
     TwoVersions: "plain call differ at time step 0",
     Shifted: "integers and one-hot vectors differ",
     Idle: "parameter spare has no effect",
+    CutAtTheEnd: "to blame: output 0, is constant in the record and yet it changes",
+    MaskedOtherwise: "step_masked with a mask of ones and step differ",
+    InASet: r"of shape \(3,\) that requires a gradient takes part in `multiply`, called at .* in step, but is not",
+    InAGlobal: r"of shape \(3,\) that requires a gradient .* in project, but is not among .*neither trained nor saved",
+    AtTheStart: r"of shape \(3,\) that requires a gradient .* in initial_state, but is not among the cell's parameters",
 }
 
 
@@ -179,6 +229,27 @@ WRONG = {
 def test_a_wrong_cell_is_refused_with_the_reason(factory: Any) -> None:
     with pytest.raises(GradientError, match=WRONG[factory]):
         check_cell(factory)
+
+
+class OwnStep(nn.GRUCell):
+    """Its step is another one than `step_masked` was written for, so `Recurrent` refuses recurrent dropout."""
+
+    def step(self, x: Any, state: Any) -> Any:
+        h = mg.sin(super().step(x, state)[0])
+        return h, h
+
+
+class Frozen(InASet):
+    """What takes no gradient may be anywhere."""
+
+    def __init__(self, I: int, H: int) -> None:
+        super().__init__(I, H)
+        self.scales = {mg.tensor(np.full(H, 0.5, np.float32))}
+
+
+@pytest.mark.parametrize("factory", [OwnStep, Frozen], ids=["own step", "constant in a set"])
+def test_a_step_of_its_own_and_constants_anywhere_are_no_fault(factory: Any) -> None:
+    check_cell(factory, order=1)
 
 
 class RowsAlone(nn.Cell):
