@@ -87,7 +87,7 @@ def _nonzero(x: Any, value: Any) -> Any:
 
 def _power_exponent(g: Any, z: Any, x: Any, y: Any) -> Any:
     # x^y log x; 0 at x <= 0, where x^y is constant or not defined nearby
-    return g * z * log(where(greater(x, 0), x, 1.0))
+    return _product(g, z) * log(where(greater(x, 0), x, 1.0))
 
 
 add = primitive(np.add, lambda g, z, x, y: g, lambda g, z, x, y: g)
@@ -97,7 +97,7 @@ divide = primitive(np.divide, lambda g, z, x, y: _ratio(g, y), lambda g, z, x, y
 remainder = primitive(
     np.remainder,
     lambda g, z, x, y: g,
-    lambda g, z, x, y: -g * floor_divide(x, y),
+    lambda g, z, x, y: -_product(g, floor_divide(x, y)),
     doc="x - y ⌊x / y⌋, of the sign of y; where it jumps, as y divides x, it has the slope of its own side.",
 )
 negative = primitive(np.negative, lambda g, y, x: -g)

@@ -223,6 +223,7 @@ UNTAKEN = {
     "1/0": (lambda x: 1.0 / x, 0.0), "0/0": (lambda x: x / x, 0.0),
     "0**-1": (lambda x: x**-1, 0.0), "0**-0.5": (lambda x: x**-0.5, 0.0), "(-1)**0.5": (lambda x: x**0.5, -1.0),
     "0**[-1]": (lambda x: x ** np.array(-1.0), 0.0), "(-1)**[0.5]": (lambda x: x ** np.array(0.5), -1.0),
+    "2**1e4": (lambda x: 2.0**x, 1e4), "(-2)**0.5": (lambda x: (-2.0) ** x, 0.5), "1 % 0": (lambda x: 1.0 % x, 0.0),
 }  # fmt: skip
 
 
