@@ -65,8 +65,8 @@ def layout(shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...] | N
     """
     if dtype.hasobject:
         raise TypeError(
-            f"compile: an argument, or an array that the function reads, {shape} {dtype}, holds Python's objects, not "
-            "numbers; pass x.astype(float), or what is no number as a Python value or a tuple of these"
+            f"compile: an argument, or an array that the function reads, {shape} {dtype}, holds Python's objects, no "
+            "real numbers; pass x.astype(float), or what is no number as a Python value or a tuple of these"
         )
     if strides is None:
         return layout(shape, dtype, tuple([dtype.itemsize * math.prod(shape[k + 1 :]) for k in range(len(shape))]))

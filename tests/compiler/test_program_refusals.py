@@ -132,7 +132,7 @@ OBJECTS = np.array([1.5, None], dtype=object)
     ids=["an argument", "a field", "closed over", "traced"],
 )  # fmt: skip
 def test_pythons_objects_are_refused_since_a_programs_memory_holds_numbers(call: Any) -> None:
-    with pytest.raises(TypeError, match=r"\(2,\).* holds Python's objects, not numbers; pass x.astype\(float\)"):
+    with pytest.raises(TypeError, match=r"\(2,\).* holds Python's objects, no real numbers; pass x.astype\(float\)"):
         call()
 
 
