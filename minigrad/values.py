@@ -84,4 +84,8 @@ class Values(Variable):
                     "x.filled(0), and choose with mg.where(np.ma.getmaskarray(x), ..., ...); to look at a value, t.data"
                 )
             raise cut("np.asarray(t)", OURS)
-        return np.array(array, dtype=dtype, copy=copy)
+        found = np.array(array, dtype=dtype, copy=copy)
+        if found is array:  # which records read later
+            found = array.view()
+            found.flags.writeable = False
+        return found

@@ -313,3 +313,24 @@ def test_keywords_of_numpys_methods_are_refused_with_the_remedy(message: str) ->
 def test_item_takes_an_index_as_numpys_does() -> None:
     t = leaf([[1.0, 2.0], [3.0, 4.0]])
     assert (t.item(1), t.item(1, 0), t.item((0, 1))) == (2.0, 3.0, 2.0)
+
+
+HANDED_OUT: dict[str, Any] = {
+    "a constant": lambda c, w: (c, w * c),
+    "a part of it": lambda c, w: (c[::2], w * c),
+    "a result": lambda c, w: ((y := w * c).detach(), y * y),
+    "a result of constants": lambda c, w: (y := c + 1.0, w * y),
+}
+
+
+@pytest.mark.parametrize("make", HANDED_OUT.values(), ids=HANDED_OUT)
+def test_what_numpy_gets_of_a_tensor_cannot_be_written_into(make: Any) -> None:
+    c, w = mg.tensor([1.0, 2.0, 3.0]), leaf([4.0, 5.0, 6.0])
+    t, y = make(c, w)
+    for array in (np.asarray(t), np.asarray(t, t.dtype), np.array(t, copy=False), t.__array__()):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 100.0
+    for own in (np.array(t), np.asarray(t, np.float32)):
+        own[0] = 100.0
+    assert t.data[0] != 100.0
+    y.sum().backward()
