@@ -15,7 +15,7 @@ from .details import detailed, remark
 from .generators import States, reached
 from .interpretation import interpreted
 from .keeping import frozen
-from .messages import check_callable, defined, describe
+from .messages import check_callable, defined, describe, told
 from .modes import dropped_record, enable_grad, no_grad, recording
 from .ops import positive
 from .primitive import primitive
@@ -38,7 +38,10 @@ class _Part:
         leaves, self.rebuild = flatten(args)
         self.leaves = [_OPEN if _differentiable(x) else x if isinstance(x, Variable) else frozen(x) for x in leaves]
         self.inputs = [x for x in leaves if _differentiable(x)]
-        self.keep(*self.run())
+        results, start, fresh = self.run()
+        self.keep(results, start, fresh)
+        for t, x in zip(fresh, self.inputs):  # for tensors that the function kept elsewhere than in its results
+            t.node.primitive, t.node.inputs, t.node.operands = positive, (x.node,), (x.node,)
         self.array: np.ndarray | None = None
 
     def run(self) -> tuple[list[Any], int, list[Any]]:
@@ -170,7 +173,21 @@ def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
     nodes = [t.node for t in outputs]
     tensors, _ = lineage(nodes, wrt)
     found = walk(nodes, part.cut(g), recorded, set(wrt), tensors)
+    if not recorded:
+        for x in fresh:
+            x.node.primitive = _gone
     return [found[t] if t in found else np.zeros(t.shape, t.dtype) for t in wrt]
+
+
+def _no_gradient(g: Any, y: Any) -> Any:
+    error = RuntimeError(
+        f"checkpoint: a tensor that the function kept, when it ran again for its derivative, has no gradient for its "
+        f"argument of shape {y.shape}; have the function return it, or use what it kept in the first call"
+    )
+    raise told(error)
+
+
+_gone = primitive(lambda: None, joint=_no_gradient, name="checkpoint")  # made an argument of the second run
 
 
 def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:

@@ -252,3 +252,31 @@ def test_a_compiled_function_inside_is_traced_once_for_all_calls() -> None:
     with mg.no_grad():
         part(x)
     assert len(traces) == 2  # without a record it is another program
+
+
+def test_a_tensor_that_the_function_keeps_hands_its_gradient_on_to_the_arguments() -> None:
+    kept: list[Any] = []
+    w = mg.tensor(5.0, requires_grad=True)
+    f = mg.checkpoint(lambda x: kept.append(x * w) or x * x)
+
+    def both(x: Any) -> Any:
+        y = f(x)
+        return y + kept[0] ** 2
+
+    x = mg.tensor(3.0, requires_grad=True)
+    both(x).backward()
+    assert (x.grad, w.grad) == (2 * 3 * (1 + 25), 2 * 9 * 5)
+    kept.clear()
+    assert mg.hessian(both)(3.0).item() == 2 * (1 + 25)
+
+
+def test_a_tensor_kept_in_the_second_run_says_that_its_record_is_gone() -> None:
+    kept: list[Any] = []
+    x = mg.tensor(3.0, requires_grad=True)
+    mg.checkpoint(lambda x: kept.append(x * 2) or x * x)(x).backward()
+    kept[0].backward()
+    assert x.grad == 8.0
+    with pytest.raises(
+        RuntimeError, match=r"checkpoint: a tensor that the function kept, .* shape \(\); have the func"
+    ):
+        kept[1].backward()
