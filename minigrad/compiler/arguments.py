@@ -39,13 +39,13 @@ def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
             read(part, leaves, key)
     else:
         try:
-            hash(x)
+            hash(found := exactly(x))  # not of x: a slice has none before Python 3.12
         except TypeError as error:
             raise TypeError(
                 f"compile: an argument is a {type(x).__name__}; it must be a tensor, an array, a hashable Python "
                 "value, or a tuple, list or dict of these"
             ) from error
-        key.append(exactly(x))
+        key.append(found)
         leaves.append(x)
 
 

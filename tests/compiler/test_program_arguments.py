@@ -105,6 +105,15 @@ def test_keywords_are_told_apart_by_their_names() -> None:
     np.testing.assert_array_equal(mg.compile(f)(x).data, f(x).data)
 
 
+def test_a_slice_may_be_an_argument() -> None:
+    calls = []
+    f = mg.compile(lambda x, part: calls.append(part) or x[part] * 2.0)
+    for part in (slice(1, None), slice(1, None), slice(None, None, -1), (slice(1), 0)):
+        x = np.arange(6.0).reshape(3, 2)
+        np.testing.assert_array_equal(f(x, part), x[part] * 2.0)
+    assert len(calls) == 3
+
+
 def test_a_keyword_may_be_a_tensor() -> None:
     edge = mg.tensor(-0.2)
     f = mg.compile(lambda x: mg.pad(x, ((1, 1), (0, 0)), constant_values=edge))
