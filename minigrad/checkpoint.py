@@ -175,7 +175,8 @@ def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
     found = walk(nodes, part.cut(g), recorded, set(wrt), tensors)
     if not recorded:
         for x in fresh:
-            x.node.primitive = _gone
+            if x.node is not None:
+                x.node.primitive = _gone
     return [found[t] if t in found else np.zeros(t.shape, t.dtype) for t in wrt]
 
 
