@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..lending import Lending
 from ..tree import tree_map
 from .instruction import KEYWORD_OUT, Kind, Layout, Value, layout
 from .outline import SHAPED
@@ -210,11 +211,22 @@ def _calls(s: Step, out: np.ndarray, given: Sequence[Any], arrays: Arrays, prepa
             inputs = [arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs]
         operands = (*inputs, out)
         return [(function, arrays.without_leading_ones(operands) if out.shape[:1] == (1,) else operands)]
+    if isinstance(kind.primitive, Lending):  # of the user's, who may return another array
+        return [(functools.partial(_written, function, out, **static), tuple(inputs))]
     return [(functools.partial(function, out=out, **static), tuple(inputs))]
 
 
+def _written(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
+    y = function(*inputs, out=out, **static)
+    if y is not out and y is not None:
+        _copy(y, out)
+
+
 def _copied(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
-    y = function(*inputs, **static)
+    _copy(function(*inputs, **static), out)
+
+
+def _copy(y: Any, out: np.ndarray) -> None:
     if np.shape(y) != out.shape:
         raise RuntimeError(f"compile: a result has shape {np.shape(y)}, while the function was traced {out.shape}")
     out[...] = y
@@ -256,7 +268,7 @@ def shown_in(regions: Sequence[tuple[str, np.ndarray]]) -> Callable[[Any], str]:
 def parts_of(function: Any, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], dict[str, Any], np.ndarray]:
     """A call's function, inputs, keywords, and the array that it writes."""
     function, operands, static = opened(function, operands)
-    if function is _copied:
+    if function in (_copied, _written):
         return operands[0], operands[2:], static, operands[1]
     if function in (np.ndarray.fill, operator.setitem):  # out.fill(0), out[...] = x
         return function, operands[-1:], {}, operands[0]

@@ -81,9 +81,10 @@ def takes_out(function: Callable[..., Any]) -> bool:
     if isinstance(function, np.ufunc):
         return True
     try:
-        return "out" in inspect.signature(function).parameters
+        out = inspect.signature(function).parameters.get("out")
     except (TypeError, ValueError):  # a function in C may have no signature
         return False
+    return out is not None and (out.default is None or out.default is inspect.Parameter.empty)  # else it is another
 
 
 # --- what collects its inputs ----------------------------------------------------------------------------------------

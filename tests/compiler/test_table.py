@@ -57,6 +57,36 @@ def test_prepared_calls_write_the_result() -> None:
     assert asked == [(2, 3)]
 
 
+def into_a_copy(x: Any, out: Any = None) -> Any:
+    out = np.empty_like(x) if out is None else out
+    out[:1] = 3 * x[:1]
+    return np.concatenate([out[:1], 3 * x[1:]])
+
+
+def in_place(x: Any, out: Any = None) -> Any:
+    y = np.multiply(x, 3, out=out)
+    return y if out is None else None
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x, out=None: x * 3, into_a_copy, in_place, lambda x, *, out=None: np.multiply(x, 3, out=out)[...],
+     lambda x, out="product": x * 3 if out == "product" else x + 3],
+    ids=["out not used", "used in part", "returns nothing", "returns a view", "another meaning"],
+)  # fmt: skip
+def test_what_a_users_function_returns_is_its_result_whatever_it_does_with_out(function: Any) -> None:
+    tripled = mg.primitive(function, lambda g, y, x: 3 * g, name="tripled")
+
+    def several(x: Any) -> Any:
+        for _ in range(4):  # which is a loop
+            x = tripled(x) - 1.0
+        return x
+
+    f = mg.compile(several)
+    for k in (1.0, 2.0, 1.0):
+        np.testing.assert_array_equal(f(k * X), 81 * k * X - 40)
+
+
 def test_prepared_calls_go_before_those_of_a_ufunc() -> None:
     p = mg.compile_as(
         mg.primitive(np.multiply, lambda g, z, x, y: g * y, lambda g, z, x, y: g * x, name="times"),
