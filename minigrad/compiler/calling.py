@@ -143,7 +143,8 @@ class Calling(Listing):
                 self.note_settings((*inputs, *static.values()), (np.ndarray,))
                 return y
             y = y if type(y) is np.ndarray else p.array_of(y)
-            view = None if p in IMPURE else _viewed(y, arrays)
+            # a user's function may look at values, and return a view for these alone
+            view = None if p in IMPURE or isinstance(p, Lending) else _viewed(y, arrays)
             if view is not None and p is not shapes.getitem:  # which no call makes anew
                 self.note_settings((*inputs[len(p.rules) :], *static.values()), (np.ndarray,))
         self._check_result(p, y, nodes, inputs, real=flat and p in SHAPED and not static)

@@ -204,14 +204,15 @@ def _calls(s: Step, out: np.ndarray, given: Sequence[Any], arrays: Arrays, prepa
     inputs, static = kind.called_with(given)
     if s.how == "out" and prepared and calls is not None and (found := calls(out, *inputs, **static)) is not None:
         return found  # type: ignore[no-any-return]
+    own = isinstance(kind.primitive, Lending)  # the user's, of whose result values may decide
     if s.how == "copy":
-        return [(functools.partial(_copied, function, out, **static), tuple(inputs))]
+        return [(functools.partial(_returned if own else _copied, function, out, **static), tuple(inputs))]
     if prepared and kind.elementwise and function not in KEYWORD_OUT:
         if not kind.reads_only:
             inputs = [arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs]
         operands = (*inputs, out)
         return [(function, arrays.without_leading_ones(operands) if out.shape[:1] == (1,) else operands)]
-    if isinstance(kind.primitive, Lending):  # of the user's, who may return another array
+    if own:
         return [(functools.partial(_written, function, out, **static), tuple(inputs))]
     return [(functools.partial(function, out=out, **static), tuple(inputs))]
 
@@ -219,7 +220,14 @@ def _calls(s: Step, out: np.ndarray, given: Sequence[Any], arrays: Arrays, prepa
 def _written(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
     y = function(*inputs, out=out, **static)
     if y is not out and y is not None:
+        _check_dtype(y, out)
         _copy(y, out)
+
+
+def _returned(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
+    y = function(*inputs, **static)
+    _check_dtype(y, out)
+    _copy(y, out)
 
 
 def _copied(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
@@ -230,6 +238,15 @@ def _copy(y: Any, out: np.ndarray) -> None:
     if np.shape(y) != out.shape:
         raise RuntimeError(f"compile: a result has shape {np.shape(y)}, while the function was traced {out.shape}")
     out[...] = y
+
+
+def _check_dtype(y: Any, out: np.ndarray) -> None:
+    found = np.asarray(y).dtype
+    if found != out.dtype:
+        raise RuntimeError(
+            f"compile: a result has dtype {found}, and had {out.dtype} while the function was traced; return one dtype "
+            "whatever the values are, as by y.astype(x.dtype)"
+        )
 
 
 # --- display --------------------------------------------------------------------------------------------------------
@@ -268,7 +285,7 @@ def shown_in(regions: Sequence[tuple[str, np.ndarray]]) -> Callable[[Any], str]:
 def parts_of(function: Any, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], dict[str, Any], np.ndarray]:
     """A call's function, inputs, keywords, and the array that it writes."""
     function, operands, static = opened(function, operands)
-    if function in (_copied, _written):
+    if function in (_copied, _written, _returned):
         return operands[0], operands[2:], static, operands[1]
     if function in (np.ndarray.fill, operator.setitem):  # out.fill(0), out[...] = x
         return function, operands[-1:], {}, operands[0]

@@ -78,3 +78,31 @@ def test_what_a_program_calls_may_call_the_compiled_function_again() -> None:
     f = mg.compile(lambda x: halved(x) * 2.0)
     for x in (np.arange(8.0), np.arange(8.0) + 1, np.arange(8.0)):
         same(f(x), 16 * x[:1])
+
+
+BY_VALUES: dict[str, Any] = {
+    "itself or another": lambda x: x if x.max() < 4 else x / 2,
+    "a part": lambda x: x[int(x[0] > 1) :][:2],
+    "a view or another": lambda x: x.reshape(1, 3) if x[0] < 1.5 else 2 * x.reshape(1, 3),
+    "the other way round": lambda x: x[::-1] if x[0] > 1.5 else x,
+    "by out": lambda x, out=None: x if x.max() < 4 else np.multiply(x, 2, out=out),
+}
+
+
+@pytest.mark.parametrize("function", BY_VALUES.values(), ids=BY_VALUES)
+@pytest.mark.parametrize("rules", [(), (lambda g, y, x: g,)], ids=["without a rule", "with a rule"])
+def test_a_users_function_may_decide_by_values_whether_it_returns_a_view(function: Any, rules: Any) -> None:
+    p = mg.primitive(function, *rules, name="p")
+    for f in (p, lambda x: p(x * 2.0) + 1.0):
+        compiled = mg.compile(f)
+        for k in (0.5, 2.0, 0.5, 3.0):
+            same(compiled(k * np.arange(1.0, 4.0)), f(k * np.arange(1.0, 4.0)))
+
+
+def test_a_result_of_another_dtype_than_traced_is_refused() -> None:
+    p = mg.primitive(lambda x: 0 if x.sum() < 10 else x.mean(), name="p")
+    q = mg.primitive(lambda x, out=None: x if x.sum() < 10 else x.astype(np.float32), name="q")
+    for f in (mg.compile(lambda x: p(x) + 0), mg.compile(lambda x: q(x) + 0)):
+        f(np.ones(3))
+        with pytest.raises(RuntimeError, match=r"has dtype float(64|32), and had .*64 while .*y.astype"):
+            f(np.full(3, 9.0))
