@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..lending import Lending
+from ..lending import Lending, read_only
 from ..tree import tree_map
 from .instruction import KEYWORD_OUT, Kind, Layout, Value, layout
 from .outline import SHAPED
@@ -204,16 +204,17 @@ def _calls(s: Step, out: np.ndarray, given: Sequence[Any], arrays: Arrays, prepa
     inputs, static = kind.called_with(given)
     if s.how == "out" and prepared and calls is not None and (found := calls(out, *inputs, **static)) is not None:
         return found  # type: ignore[no-any-return]
-    own = isinstance(kind.primitive, Lending)  # the user's, of whose result values may decide
+    if isinstance(kind.primitive, Lending) and not isinstance(function, np.ufunc):  # the user's, which may do anything
+        called = _written if s.how == "out" else _returned
+        static = {name: read_only(x) for name, x in static.items()}
+        return [(functools.partial(called, function, out, **static), tuple([read_only(x) for x in inputs]))]
     if s.how == "copy":
-        return [(functools.partial(_returned if own else _copied, function, out, **static), tuple(inputs))]
+        return [(functools.partial(_copied, function, out, **static), tuple(inputs))]
     if prepared and kind.elementwise and function not in KEYWORD_OUT:
         if not kind.reads_only:
             inputs = [arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs]
         operands = (*inputs, out)
         return [(function, arrays.without_leading_ones(operands) if out.shape[:1] == (1,) else operands)]
-    if own:
-        return [(functools.partial(_written, function, out, **static), tuple(inputs))]
     return [(functools.partial(function, out=out, **static), tuple(inputs))]
 
 

@@ -106,3 +106,23 @@ def test_a_result_of_another_dtype_than_traced_is_refused() -> None:
         f(np.ones(3))
         with pytest.raises(RuntimeError, match=r"has dtype float(64|32), and had .*64 while .*y.astype"):
             f(np.full(3, 9.0))
+
+
+def test_a_users_function_may_not_change_what_a_replay_gives_it() -> None:
+    def shifted(x: Any, *, by: Any = None) -> Any:
+        for array in (x, by):
+            if array is not None and array.max() > 4:
+                array -= 1
+        return x * 1.0
+
+    p = mg.primitive(shifted, lambda g, y, x, by=None: g, name="shifted")
+    w, by = mg.tensor([1.0, 2.0], requires_grad=True), np.zeros(2)
+    calls = [(lambda x: (p(x), x * 2), 9.0), (lambda x: p(w) * x, 1.0), (lambda x: p(x, by=by), 1.0)]
+    compiled = [mg.compile(f) for f, _ in calls]
+    for f in compiled:
+        f(np.ones(2))
+    w.writable()[...] = by[:] = 5.0
+    for f, (_, entry) in zip(compiled, calls, strict=True):
+        with pytest.raises(ValueError, match=r"shifted: .* read-only"):
+            f(np.full(2, entry))
+    assert (w.data.tolist(), by.tolist()) == ([5.0, 5.0], [5.0, 5.0])
