@@ -143,8 +143,7 @@ class Calling(Listing):
                 self.note_settings((*inputs, *static.values()), (np.ndarray,))
                 return y
             y = y if type(y) is np.ndarray else p.array_of(y)
-            # a user's function may look at values, and return a view for these alone
-            view = None if p in IMPURE or isinstance(p, Lending) else _viewed(y, arrays)
+            view = _viewed(p, y, arrays)
             if view is not None and p is not shapes.getitem:  # which no call makes anew
                 self.note_settings((*inputs[len(p.rules) :], *static.values()), (np.ndarray,))
         self._check_result(p, y, nodes, inputs, real=flat and p in SHAPED and not static)
@@ -331,8 +330,10 @@ def plain_data(x: Any) -> Any:
     return x._array if isinstance(x, Variable) else x
 
 
-def _viewed(y: np.ndarray, arrays: list[Any]) -> int | None:
-    """Which of these y is a view of, if they have memory at all."""
+def _viewed(p: Primitive, y: np.ndarray, arrays: list[Any]) -> int | None:
+    """Which of these y, the result of p, is a view of in every call, if they have memory at all."""
+    if p in IMPURE or isinstance(p, Lending):  # a user's function may look at values, and return one for these alone
+        return None
     for k, x in enumerate(arrays):
         if (y is x or y.base is not None) and isinstance(x, np.ndarray) and np.may_share_memory(y, x):
             return k

@@ -204,18 +204,24 @@ def _calls(s: Step, out: np.ndarray, given: Sequence[Any], arrays: Arrays, prepa
     inputs, static = kind.called_with(given)
     if s.how == "out" and prepared and calls is not None and (found := calls(out, *inputs, **static)) is not None:
         return found  # type: ignore[no-any-return]
-    if isinstance(kind.primitive, Lending) and not isinstance(function, np.ufunc):  # the user's, which may do anything
-        called = _written if s.how == "out" else _returned
-        static = {name: read_only(x) for name, x in static.items()}
-        return [(functools.partial(called, function, out, **static), tuple([read_only(x) for x in inputs]))]
-    if s.how == "copy":
-        return [(functools.partial(_copied, function, out, **static), tuple(inputs))]
-    if prepared and kind.elementwise and function not in KEYWORD_OUT:
+    if s.how == "out" and prepared and kind.elementwise and function not in KEYWORD_OUT:
         if not kind.reads_only:
             inputs = [arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs]
         operands = (*inputs, out)
         return [(function, arrays.without_leading_ones(operands) if out.shape[:1] == (1,) else operands)]
-    return [(functools.partial(function, out=out, **static), tuple(inputs))]
+    return [_with_keywords(s.how, kind.primitive, out, inputs, static)]
+
+
+def _with_keywords(how: str, p: Any, out: np.ndarray, inputs: Sequence[Any], static: dict[str, Any]) -> Call:
+    """A call of the function of p; a user's, which may do anything, gets arrays that it cannot write into."""
+    function = p.function
+    if isinstance(p, Lending) and not isinstance(function, np.ufunc):
+        called = _written if how == "out" else _returned
+        static = {name: read_only(x) for name, x in static.items()}
+        return functools.partial(called, function, out, **static), tuple([read_only(x) for x in inputs])
+    if how == "copy":
+        return functools.partial(_copied, function, out, **static), tuple(inputs)
+    return functools.partial(function, out=out, **static), tuple(inputs)
 
 
 def _written(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
