@@ -104,6 +104,8 @@ class Cell(Module):
     def checked_state(self, state: State, B: int) -> State:
         """`state`, or the initial one for None; plain arrays are read in the parameters' dtype.
 
+        A dict has its keys in the order of the initial state: which part is the first counts for recurrent dropout.
+
         Raises:
             ValueError: if it has not the structure and shapes of the initial state.
         """
@@ -115,7 +117,7 @@ class Cell(Module):
             unbatched = found == mg.tree_map(lambda s: np.shape(s)[1:], initial)
             single = "; a state without a batch is passed as s[None], part by part" if unbatched else ""
             raise ValueError(f"{self.name}: the state has shapes {found}, the cell needs {needed}{single}")
-        return mg.tree_map(lambda s, like: mg.as_tensor(s, like.dtype), state, initial)
+        return mg.tree_map(lambda like, s: mg.as_tensor(s, like.dtype), initial, state)
 
     def _part(self, s: Any) -> mg.Tensor:
         """A part of the initial state as a Tensor."""
@@ -234,8 +236,9 @@ class FunctionCell(Cell):
         return self.make_state(B)
 
     def checked_state(self, state: State, B: int) -> State:
-        """`state`, or the initial one for None; plain arrays become Tensors."""
-        state = self.initial_state(B) if state is None else state
+        """`state`, or the initial one for None; plain arrays become Tensors. Without an initial one any state fits."""
+        if self.make_state is not None or state is None:
+            return super().checked_state(state, B)
         return mg.tree_map(lambda s: s if isinstance(s, mg.Tensor) else mg.tensor(s), state)
 
     def step(self, x: Any, state: State, **time: int) -> tuple[Any, State]:

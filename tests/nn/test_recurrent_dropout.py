@@ -175,3 +175,27 @@ def test_a_step_that_turns_the_keys_of_its_state_changes_nothing() -> None:
     np.testing.assert_array_equal(ys.data, expected.data)
     assert list(s) == ["h", "C"]
     np.testing.assert_array_equal(s["C"].data, 5.0)
+
+
+@pytest.mark.parametrize("options", [{}, {"checkpoint": 2}])
+def test_a_state_that_is_given_with_other_order_of_its_keys_has_the_same_part_masked(options: Any) -> None:
+    def step(x: Any, s: Any) -> Any:
+        h = mg.tanh(x + 0.5 * s["h"] + s["C"])
+        return h, {"h": h, "C": s["C"] + 1}
+
+    def masked(x: Any, s: Any, mask: Any) -> Any:
+        first, *_ = s
+        return step(x, s | {first: s[first] * mask})
+
+    class Named(nn.Cell):
+        initial_state = lambda self, B: {"h": mg.tensor(np.zeros((B, 2))), "C": mg.tensor(np.zeros((B, 2)))}
+        step = lambda self, x, state: step(x, state)
+        step_masked = nn.Cell.step_masked
+
+    function = nn.FunctionCell(step, Named().initial_state, masked)
+    given = {"h": np.ones((3, 2)), "C": np.full((3, 2), 0.5)}
+    for cell in (Named(), function):
+        run = lambda state, cell=cell: nn.Recurrent(cell, recurrent_dropout=0.5, rng=0, **options)(XS, (state,))
+        (ys, (s,)), (expected, _) = run({"C": given["C"], "h": given["h"]}), run(given)
+        np.testing.assert_array_equal(ys.data, expected.data)
+        assert list(s) == ["h", "C"]
