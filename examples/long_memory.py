@@ -56,6 +56,7 @@ def copying(delay: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, n
     return np.concatenate([symbols, blanks, signals]), symbols
 
 
+ERRORS = {"adding": "mean squared error", "copying": "cross-entropy, nats"}
 #: data, number of inputs, number of outputs, loss, and the loss of a guess
 TASKS: dict[str, Any] = {"adding": (adding, 2, 1, nn.mse_loss, 1 / 6)}
 TASKS["copying"] = (copying, SYMBOLS + 2, SYMBOLS, nn.cross_entropy, np.log(SYMBOLS))
@@ -169,11 +170,11 @@ def draw(path: Path, norms: Any, errors: Any, sizes: dict[str, list[int]], middl
             for name in CELLS:
                 axes.semilogy(lengths, [errors[f"{task} {T} {name}"][-1] for T in lengths], "o-", color=COLOURS[name])
             axes.axhline(TASKS[task][-1], color=GREY, linestyle="--", linewidth=1.2)
-            axes.set(title=f"{task}: error", xlabel="length (dashed: a guess)", xticks=lengths, ylim=(2e-4, 3))
+            axes.set(title=f"{task}: {ERRORS[task]}", xlabel="length (dashed: a guess)", xticks=lengths, ylim=(2e-4, 3))
         for name in RNNS:
             curve, line = errors[f"adding {middle} {name}"], ":" if name.endswith(UNCLIPPED) else "-"
             last.semilogy(100 * np.arange(1, len(curve) + 1), curve, line, color=COLOURS[name.removesuffix(UNCLIPPED)])
-        last.set(title=f"RNNs, adding, T = {middle}", xlabel="step (dotted: not clipped)", ylim=(2e-4, 3))
+        last.set(title=f"RNNs, T = {middle}: squared error", xlabel="training step (dotted: not clipped)", ylim=(2e-4, 3))
 
 
 @command_on_ranks
