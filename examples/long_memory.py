@@ -174,7 +174,9 @@ def draw(path: Path, norms: Any, errors: Any, sizes: dict[str, list[int]], middl
         for name in RNNS:
             curve, line = errors[f"adding {middle} {name}"], ":" if name.endswith(UNCLIPPED) else "-"
             last.semilogy(100 * np.arange(1, len(curve) + 1), curve, line, color=COLOURS[name.removesuffix(UNCLIPPED)])
-        last.set(title=f"RNNs, T = {middle}: squared error", xlabel="training step (dotted: not clipped)", ylim=(2e-4, 3))
+        last.set(
+            title=f"RNNs, T = {middle}: squared error", xlabel="training step (dotted: not clipped)", ylim=(2e-4, 3)
+        )
 
 
 @command_on_ranks
