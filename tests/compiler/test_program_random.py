@@ -11,7 +11,7 @@ from programs import programs
 
 import minigrad as mg
 
-PROGRAMS = 2000 if settings().max_examples > 8 else 25  # in the profile `long`, and in the fixed one
+PROGRAMS = 2000 if settings().max_examples > 8 else 16  # in the profile `long`, and in the fixed one
 
 
 def _agree(f: Callable[..., Any], inputs: tuple[np.ndarray, ...]) -> None:

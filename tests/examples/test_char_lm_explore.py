@@ -120,7 +120,7 @@ def test_samples_are_what_sample_writes(explored: Path, hostile: Path, capsys: p
     samples = data_of(explored)["samples"]
     assert [t for t, _ in samples] == pytest.approx(np.arange(0.2, 1.51, 0.1))
     for temperature, text in samples[::6]:
-        options = ["--temperature", str(temperature), "--length", "400", "--seed", "0"]
+        options = ["--temperature", str(temperature), "--length", "100", "--seed", "0"]
         assert char_lm.main(["sample", str(hostile), *options]) == 0
         assert capsys.readouterr().out == text + "\n"
 
@@ -138,6 +138,7 @@ def test_a_text_of_ones_own_is_read(hostile: Path, tmp_path: Path, capsys: pytes
     assert char_lm.main(["explore", str(hostile), "--text", str(tmp_path / "own.txt"), "--out", str(out)]) == 0
     assert data_of(out)["text"] == 'print "a" (b)\n'
     assert data_of(out)["features"] == ["inside quotes", "depth of brackets", "position in the line"]  # no indentation
+    assert {len(sample) for _, sample in data_of(out)["samples"]} == {400}  # without --quick
     assert [path.name for path in out.parent.iterdir()] == ["page.html"]
     printed = capsys.readouterr().out
     assert re.search(
@@ -149,7 +150,7 @@ def test_a_text_of_ones_own_is_read(hostile: Path, tmp_path: Path, capsys: pytes
 def test_a_feature_that_the_text_shown_does_not_have_is_not_followed(hostile: Path, tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("  (a) " * 5 + "in\n" * 20, encoding="utf-8")
     options = ["--text", str(tmp_path / "own.txt"), "--out", str(tmp_path / "page.html")]
-    assert char_lm.main(["explore", str(hostile), *options, "--length", "50"]) == 0
+    assert char_lm.main(["explore", str(hostile), *options, "--length", "50", "--quick"]) == 0
     assert data_of(tmp_path / "page.html")["features"] == ["position in the line"]
 
 

@@ -1,6 +1,6 @@
 """Thousands of damaged files: each ends in an error that names it, runs nothing, and takes no more memory than it may.
 
-250 of each format are drawn by default, 5 000 with `--hypothesis-profile=long`.
+80 of each format are drawn by default, 5 000 with `--hypothesis-profile=long`.
 """
 
 from __future__ import annotations

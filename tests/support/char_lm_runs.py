@@ -71,6 +71,6 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def explored(hostile: Path) -> Path:
-    """The page of `explore` with the last 200 characters of HOSTILE."""
-    assert char_lm.main(["explore", str(hostile), "--length", "200"]) == 0
+    """The page of `explore` with the last 200 characters of HOSTILE, and short samples."""
+    assert char_lm.main(["explore", str(hostile), "--length", "200", "--quick"]) == 0
     return hostile.with_name("explore.html")

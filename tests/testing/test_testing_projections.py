@@ -42,7 +42,7 @@ def test_a_single_entry_of_10000_that_is_a_thousandth_off_is_rejected() -> None:
         check_vjp(lambda x: np.sin(x).sum(), lambda g, x: g * np.cos(x) * factor, MANY)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_errors_that_cancel_in_a_sum_are_rejected(seed: int) -> None:
     # Σ of the errors is 0: weights of one sign and size, as for a loss Σ f, never see them
     x, error = MANY[:500].copy(), np.zeros(500)
