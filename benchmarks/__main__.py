@@ -259,11 +259,40 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         options.rows = names
     if options.cpu_time and options.threads > 1:
         parser.error("--cpu-time adds up the time of all threads: use it with --threads 1")
+    chosen = [row for name, row in table.items() if name in options.rows]
+    frameworks = dict.fromkeys(framework for row in table.values() for framework in row.frameworks)
+    if unknown := [name for name in options.without if name not in frameworks]:
+        parser.error(f"--without: no framework {', '.join(unknown)}; there are {', '.join(frameworks)} (rows stand "
+                     "before the options)")  # fmt: skip
     for name in ("json", "picture"):
         path = getattr(options, name)
         if path and not path.resolve().parent.is_dir():
             parser.error(f"--{name}: the directory of {path} does not exist")
+        if path and path.is_dir():
+            parser.error(f"--{name}: {path} is a directory")
+    if options.picture and (reason := picture.refused(options.picture)):
+        parser.error(f"--picture: {reason}")
+    if options.picture and not any(row.make is language_model.Training and "numpy" in row.frameworks for row in chosen):
+        parser.error(f"--picture: shows training steps beside numpy's, and {' '.join(options.rows)} has none; choose "
+                     "lstm, gru or rnn")  # fmt: skip
+    if options.picture and "numpy" in options.without:
+        parser.error("--picture: shows training steps beside numpy's, which --without leaves out")
     return options
+
+
+def written(path: Path | None, write: Callable[[Path], Any]) -> list[str]:
+    """Have a file written as a whole or not at all; if that fails the reason, which must not cost the table."""
+    if path is None:
+        return []
+    aside = path.with_name(f".part.{path.name}")
+    try:
+        write(aside)
+        aside.replace(path)
+    except OSError as error:
+        return [f"cannot write {path}: {error.strerror}"]
+    finally:
+        aside.unlink(missing_ok=True)
+    return []
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -299,12 +328,9 @@ def main(arguments: list[str] | None = None) -> int:
         "absent": missing,
         "results": entries,
     }
-    if options.json:
-        aside = options.json.with_name(options.json.name + ".part")
-        aside.write_text(json.dumps(report, indent=1) + "\n")
-        aside.replace(options.json)
-    if options.picture:
-        picture.draw(options.picture, entries, {name: row.title for name, row in chosen.items()})
+    text, titles = json.dumps(report, indent=1) + "\n", {name: row.title for name, row in chosen.items()}
+    failed = written(options.json, lambda file: file.write_text(text, encoding="utf-8"))
+    failed += written(options.picture, lambda file: picture.draw(file, entries, titles))
     show(["what", "framework", "median [range]", *(f"/ {base} [range]" for base in BASELINES)], sections)
     for name, row in chosen.items():
         print(f"{name}: {row.title}")
@@ -315,7 +341,9 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{about['processor']}, {about['cores']} cores, {about['blas']}, Python {about['python']}; {versions}")
     print(f"{report['clock']}, {options.rounds} rounds in turns; median and range, of ratios within a round")
     print("in each worker:", ", ".join(f"{key}={value}" for key, value in about["environment"].items()))
-    return 0
+    for reason in failed:
+        print(reason, file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

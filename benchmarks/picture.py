@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
+
+
+def refused(path: Path) -> str:
+    """Why no picture can be drawn to this file, or nothing."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return "needs the package matplotlib: pip install matplotlib"
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    kind = path.suffix.removeprefix(".").lower()
+    return "" if kind in kinds else f"{path} must end in one of {', '.join(f'.{name}' for name in sorted(kinds))}"
 
 
 def draw(path: Path, entries: list[dict[str, Any]], titles: dict[str, str]) -> None:
@@ -12,8 +24,6 @@ def draw(path: Path, entries: list[dict[str, Any]], titles: dict[str, str]) -> N
 
     shown = {name: [e for e in entries if e["row"] == name and "numpy" in e["ratio_to"]] for name in titles}
     shown = {name: rows for name, rows in shown.items() if rows and rows[0]["quantity"] == "step"}
-    if not shown:
-        return
     figure = Figure(figsize=(8, 0.6 + sum(0.7 + 0.26 * len(rows) for rows in shown.values())), layout="constrained")
     heights = [2 + len(rows) for rows in shown.values()]
     panels = figure.subplots(len(shown), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]

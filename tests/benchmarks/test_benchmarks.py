@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as main
-from benchmarks import as_written, by_hand, language_model, micro, scaling, workers
+from benchmarks import as_written, by_hand, language_model, micro, picture, scaling, workers
 
 
 @pytest.mark.parametrize("cell", by_hand.MODELS)
@@ -278,3 +280,55 @@ def test_picture_is_drawn_for_all_sizes(measured: None, tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     main.main(["rnn", "--all-sizes", "--rounds", "1", "--picture", str(path), "--without", "autograd tuned"])
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["lstm", "--without", "pytorch"], "--without: no framework pytorch; there are minigrad, "),
+        (["--without", "torch", "gru"], "no framework gru; .* (rows stand before the options)"),
+        (["lstm", "--json", "{folder}"], "--json: {folder} is a directory"),
+        (["lstm", "--picture", "{folder}/missing/p.png"], "the directory of {folder}/missing/p.png does not exist"),
+        (["lstm", "--picture", "{folder}/p.doc"], "p.doc must end in one of .*.png, "),
+        (["loop", "--picture", "{folder}/p.png"], "--picture: shows training steps .* and loop has none; choose lstm"),
+        (["rnn", "--picture", "{folder}/p.png", "--without", "numpy"], "beside numpy's, which --without leaves out"),
+    ],
+)
+def test_what_could_not_be_done_in_the_end_is_refused_before_anything_runs(
+    arguments: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(workers, "run", lambda *_: pytest.fail("it ran"))
+    with pytest.raises(SystemExit):
+        main.main([argument.format(folder=tmp_path) for argument in arguments])
+    pattern = ".*".join(map(re.escape, told.format(folder=tmp_path).split(".*")))
+    assert re.search(pattern, " ".join(capsys.readouterr().err.split()))
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_picture_without_matplotlib_is_refused_with_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(picture.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        main.main(["lstm", "--picture", str(tmp_path / "p.png")])
+    assert "--picture: needs the package matplotlib: pip install matplotlib" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("measured")
+def test_a_file_that_cannot_be_written_leaves_what_was_there_and_does_not_cost_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("r.json", "p.png"):
+        (tmp_path / name).write_text("before")
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(picture, "draw", full)
+    files = ["--json", str(tmp_path / "r.json"), "--picture", str(tmp_path / "p.png")]
+    assert main.main(["lstm", *files]) == 1
+    shown = capsys.readouterr()
+    assert "5.00 ms" in shown.out
+    assert shown.err.count("No space left on device") == 2
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"r.json": "before", "p.png": "before"}
