@@ -257,7 +257,7 @@ class Kinds:
     MANY = 2048
 
     def __init__(self) -> None:
-        self.found: dict[Any, Kind] = {}
+        self.lasting: dict[Any, Kind] = {}
         self.passing: dict[Any, Kind] = {}  # those that have more than constants in them
         self.known: dict[Any, Kind] = {}  # by all that decides what a call does, if no value does
         self.forms: dict[Any, Any] = {}  # of terms of cotangents, see `rules`
@@ -268,8 +268,8 @@ class Kinds:
         """Begin anew with the numbers, after a program; forget kinds that have more than constants in them."""
         self.count = 0
         self.passing.clear()
-        if len(self.found) > self.MANY:
-            self.found.clear()
+        if len(self.lasting) > self.MANY:
+            self.lasting.clear()
             self.known.clear()
             self.forms.clear()
             self.sums.clear()
@@ -280,36 +280,36 @@ class Kinds:
         return Value(self.count - 1, layout, source, plain, of)
 
     def kind(
-        self, p: Primitive, inputs: Iterable[Any], static: dict[str, Any], layout: Layout, view: int | None = None
+        self,
+        p: Primitive,
+        inputs: tuple[Any, ...],
+        static: dict[str, Any],
+        layout: Layout,
+        view: int | None = None,
+        flat: bool = True,
     ) -> Kind:
-        """The Kind of what reads Values and constants, none of them in a tuple; `view` is the number of an input."""
+        """The Kind of what reads these Values; `view` is the number of the input whose memory the result shares.
+
+        `flat` tells that what else there is are constants, and that no Value is in a tuple or in static.
+        """
+        kinds = self.lasting if flat else self.passing
         key: list[Any] = [p, layout, view, identity(static) if static else 0]
         for x in inputs:
             key.append(x.layout if type(x) is Value else identity(x))
-        kind = self.found.get(known := tuple(key))
+        kind = kinds.get(known := tuple(key))
         if kind is None:
-            marked = tuple([x.layout if type(x) is Value else x for x in inputs])
-            kind = self.found[known] = Kind(p, marked, static, layout, view, True)
+            marked, static = tree_map(lambda x: x.layout if type(x) is Value else x, (inputs, static))
+            kind = kinds[known] = Kind(p, marked, static, layout, view, flat)
         return kind
 
     def entry(self, x: Value, k: int) -> Kind:
         """The Kind of x[k], of which a loop has many; one for all x whose entries are alike, however many there are."""
         entry = x.layout.entry
         key = entry, k
-        kind = self.found.get(key)
+        kind = self.lasting.get(key)
         if kind is None:
-            kind = self.found[key] = Kind(shapes.getitem, (x.layout, k), {}, entry, 0, True)
+            kind = self.lasting[key] = Kind(shapes.getitem, (x.layout, k), {}, entry, 0, True)
             kind.repeatable = True
-        return kind
-
-    def of(
-        self, key: Any, p: Primitive, inputs: Iterable[Any], static: dict[str, Any], layout: Layout, view: int | None
-    ) -> Kind:
-        """The Kind that has this key."""
-        kind = self.passing.get(key)
-        if kind is None:
-            marked, static = tree_map(lambda x: x.layout if type(x) is Value else x, (tuple(inputs), static))
-            kind = self.passing[key] = Kind(p, marked, static, layout, view)
         return kind
 
     def instruction(
@@ -320,16 +320,14 @@ class Kinds:
         return Instruction(self.kind(p, inputs, static, out.layout, view), reads, out)
 
 
-def values(tree: Any) -> tuple[Value, ...]:
-    """The Values in a tree."""
-    return tuple([x for x in tree_leaves(tree) if type(x) is Value])
-
-
 _PLAIN = {int, type(None)}
 
 
 def identity(x: Any) -> Any:
-    """What is equal for two constants only if they always are: arrays may change, and 1 is not 1.0. 0 for a Value."""
+    """What is equal for two constants only if they always are: arrays may change, and 1 is not 1.0.
+
+    Of a Value it is the layout. The order of a dict counts, since the Values in it are read in that order.
+    """
     kind = type(x)
     if kind is int or kind is str or x is None or (kind is float and x):  # -0.0 is not 0.0
         return kind, x
@@ -338,12 +336,14 @@ def identity(x: Any) -> Any:
         if type(start) in _PLAIN and type(stop) in _PLAIN and type(step) in _PLAIN:
             return kind, start, stop, step
         return kind, identity(start), identity(stop), identity(step)
-    if kind is tuple or kind is list:
-        return kind, *map(identity, x)
     if kind is Value:
-        return 0
+        return x.layout
+    if kind is tuple or kind is list or hasattr(kind, "_make"):
+        return kind, *map(identity, x)
     if kind is dict:
-        return kind, *[(key, identity(part)) for key, part in sorted(x.items())]
+        return kind, *[(identity(key), identity(part)) for key, part in x.items()]
+    if isinstance(x, (tuple, list, dict)):
+        return object()  # may have more than its entries; and not its id, since it may be a copy that is soon gone
     if isinstance(x, np.dtype):
         return (kind, x) if x.isbuiltin == 1 else (kind, repr(x))
     return (kind, repr(x)) if isinstance(x, (int, float, np.generic)) else id(x)

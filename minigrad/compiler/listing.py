@@ -13,8 +13,8 @@ from ..lending import shared
 from ..primitive import Primitive
 from ..record import Variable
 from ..tensor import Tensor
-from ..tree import tree_map
-from .instruction import Instructions, Kind, Kinds, Layout, Value, identity, layout, values
+from ..tree import tree_leaves, tree_map
+from .instruction import Instructions, Kind, Kinds, Layout, Value, identity, layout
 
 CONSTANT = {int, float, bool, str, slice, type(None), type(Ellipsis), type}
 
@@ -69,11 +69,11 @@ class Listing:
         """
         if flat:
             inputs = tuple([self.value_of(x) if isinstance(x, Variable) else x for x in inputs])
-            return self.kinds.kind(p, inputs, static, like, view), tuple([x for x in inputs if type(x) is Value])
-        inputs, static = tree_map(self.read, inputs), tree_map(self.read, static)
-        reads = values((inputs, static))
-        key = p, like, view, identity(static), *map(identity, inputs), *[x.layout for x in reads]
-        return self.kinds.of(key, p, inputs, static, like, view), reads
+            reads = tuple([x for x in inputs if type(x) is Value])
+        else:
+            inputs, static = tree_map(self.read, inputs), tree_map(self.read, static)
+            reads = tuple([x for x in tree_leaves((inputs, static)) if type(x) is Value])
+        return self.kinds.kind(p, inputs, static, like, view, flat), reads
 
     def add(self, kind: Kind, reads: tuple[Value, ...], plain: bool = False) -> Value:
         """The Value of a call: that of an equal call before, or a new one, of a new instruction."""

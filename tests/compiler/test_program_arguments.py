@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -150,3 +150,37 @@ def test_big_endian_arguments_give_native_results_as_in_a_plain_run(f: Any, dtyp
     assert found.dtype == expected.dtype
     assert found.dtype.isnative
     np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+
+
+class Scaled(NamedTuple):
+    by: Any
+    times: int
+
+
+class Named(dict[str, Any]):
+    times = 1
+
+
+def named(by: Any, times: int) -> Named:
+    found = Named(by=by)
+    found.times = times
+    return found
+
+
+by_keywords = mg.primitive(lambda x, a, b: x * a - b, name="by_keywords")
+by_dict = mg.primitive(lambda x, d: x * d["a"] - d[0], name="by_dict")
+by_tuple = mg.primitive(lambda x, s: x * s.by * s.times, name="by_tuple")
+by_named = mg.primitive(lambda x, s: x * s["by"] * s.times, name="by_named")
+TREES: dict[str, Any] = {
+    "keywords": lambda x, s, t: [by_keywords(x, a=s, b=t), by_keywords(x, b=t, a=s)],
+    "dict": lambda x, s, t: [by_dict(x, {"a": s, 0: t}), by_dict(x, d={0: t, "a": s})],
+    "named tuple": lambda x, s, t: [by_tuple(x, s=Scaled(s, k)) for k in range(9)],
+    "dict with an attribute": lambda x, s, t: [by_named(x, s=named(s, k)) for k in range(9)],
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_arrays_in_trees_are_told_by_their_names_whatever_their_order(name: str) -> None:
+    """Two calls, one as quickly gone as the other, and alike but for the order of names, or for what is no array."""
+    given = X, A(2.0), A(5.0)
+    np.testing.assert_array_equal(mg.compile(TREES[name])(*given), TREES[name](*given))

@@ -49,7 +49,7 @@ def test_a_rule_is_called_once_for_calls_of_one_kind(monkeypatch: pytest.MonkeyP
 
 
 def test_no_recipe_is_written_of_what_is_called_only_once() -> None:
-    recipes = lambda f: [r for kind in f.kinds.found.values() for r in kind.found.values() if isinstance(r, Recipe)]
+    recipes = lambda f: [r for kind in f.kinds.lasting.values() for r in kind.found.values() if isinstance(r, Recipe)]
     once, often = [mg.compile(mg.grad(f)) for f in (lambda x: mg.sum(mg.tanh(x) * 0.5), chain)]
     for f in (once, often):
         f(X[0])

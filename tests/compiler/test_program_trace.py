@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import itertools
-from typing import Any
+from collections import OrderedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -45,7 +46,13 @@ def test_instructions_and_values_read_like_a_program() -> None:
     ]
 
 
+class Pair(NamedTuple):
+    one: Any
+    two: Any
+
+
 CONSTANTS = [0, 0.0, -0.0, 1, 1.0, True, None, "1", (1,), [1], (1.0,), {"a": 1}, {"a": 1.0}, np.float32(1), 2.5, ...]
+CONSTANTS += [Pair(1, 2), Pair(1, 2), Pair(1, 3), (1, 2), {"a": 1, 2: 0}, {2: 0, "a": 1}, {1: 0}, {1.0: 0}]
 CONSTANTS += [slice(1), slice(1.0), slice(None, 1), slice(True), np.dtype("f"), (slice(1), 2), (slice(1), 2.0)]
 
 
@@ -60,6 +67,10 @@ def test_classes_that_are_written_alike_are_two_constants() -> None:
     for a, b in ((one, other), ((1, one), (1, other))):
         assert repr(a) == repr(b)
         assert identity(a) != identity(b)
+
+
+def test_a_tree_that_may_have_more_than_its_entries_equals_none() -> None:
+    assert identity(tree := OrderedDict(a=1)) != identity(tree)
 
 
 def test_zeros_of_either_sign_and_numbers_of_other_types_are_not_mixed_up() -> None:
@@ -177,8 +188,8 @@ def test_the_garbage_collector_is_afterwards_as_it_was(enabled: bool) -> None:
 def test_what_is_learned_of_a_call_with_an_array_in_it_is_forgotten_with_its_program() -> None:
     f = mg.compile(lambda x: x[np.array([1, 0])] + x[[0, 1]] * 2.0)
     f(np.ones((2, 3)))
-    assert f.kinds.found
-    assert not [x for kind in f.kinds.found.values() for x in kind.inputs if isinstance(x, (np.ndarray, list))]
+    assert f.kinds.lasting
+    assert not [x for kind in f.kinds.lasting.values() for x in kind.inputs if isinstance(x, (np.ndarray, list))]
     assert not f.kinds.passing
 
 
