@@ -18,7 +18,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.numpy_functions import FUNCTIONS, PLAIN, SHAPES
-from minigrad.primitive import by_ufunc
+from minigrad.served import by_ufunc
 
 from .written import command
 

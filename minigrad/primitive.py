@@ -24,7 +24,7 @@ from .naming import Named
 from .reads import unread_by
 from .record import NO_STATIC, Node, Variable, clock
 from .refusals import Refusals
-from .served import by_function, by_ufunc, serve  # noqa: F401 (also found here)
+from .served import serve
 from .signatures import check_rules
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Definition:
         It keeps the arrays that a rule reads; in place of each other one stands its Node, which knows shape and dtype.
         None if y is of integers, as by `astype`, which have no derivative.
         """
-        lone, array = -1, y._array  # or the input that alone requires a gradient
+        array, lone = y._array, -1  # or the number of the only input that requires a gradient
         if wanted == 1:
             lone = 0
             while sources[lone] is None:
@@ -68,7 +68,7 @@ class Definition:
         try:
             value_unread, unread = self.unread[lone]
         except KeyError:
-            primitive.array_of(array)  # once: only arrays and static arguments in a call make other results complex
+            primitive.array_of(array)  # refuses what is complex: once, and in each call that is `special`
             value_unread, unread = self.unread[lone] = unread_by(primitive, lone)
         if origin is not None:
             value_unread, unread = False, ()

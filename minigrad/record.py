@@ -26,8 +26,10 @@ class Node:
 
     primitive: Any  # what made it; None marks a leaf
     inputs: tuple[Node | None, ...]  # Nodes of the inputs, None for those that require no gradient
-    operands: tuple[Any, ...]  # arrays and plain values that rules are called with; a Node stands for an array that
-    value: np.ndarray | None  # no rule reads, and which is not kept; so None stands for such a result
+    # What rules are called with. An array that none of them reads is not kept: its Node stands for it among the
+    # operands, None for the result.
+    operands: tuple[Any, ...]
+    value: np.ndarray | None
     static: dict[str, Any]  # keyword arguments
     order: int  # the number from `clock`
     cls: type[Variable]  # the class of the tensor

@@ -6,6 +6,7 @@ Most calls are like an earlier one: the same primitive, constants, and layouts. 
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -34,8 +35,8 @@ _LIKE_ARRAYS = {tuple, *LIKE_ARRAYS}
 class Calling(Listing):
     """The list of the calls of primitives, each with the Tensor that it returned."""
 
-    def __init__(self, repeats: bool, kinds: Kinds | None) -> None:
-        super().__init__(repeats, kinds)
+    def __init__(self, kinds: Kinds | None, once: bool) -> None:
+        super().__init__(kinds, once)
         self.tensors: dict[int, Variable] = {}  # Tensors that share the memory of constants, by the ids of these
         self.generators = States()  # random generators, as they were before the trace
         self.ruleless: list[tuple[Primitive, Node]] = []  # what has no rule, and what it was called on
@@ -46,14 +47,14 @@ class Calling(Listing):
             inputs, static = (*inputs, static["index"]), {}
         if p in COMPOSED:
             return COMPOSED[p](*inputs, **static)
-        key, reads, operands = self._look_at(p, inputs, static)
+        key, reads, made_of = self._look_at(p, inputs, static)
         kind = self.kinds.known.get(key)
         if kind is None and p is shapes.getitem and len(inputs) == 2 and None not in key:
             kind = self._picked(reads[0], inputs[1])
         if kind is None:
-            return self._first_call(p, inputs, static, key, operands)
+            return self._first_call(p, inputs, static, key, made_of)
         kind.again = True
-        return self._result(kind.layout.outline, kind, reads, inputs, static, operands)
+        return self._result(kind.layout.outline, kind, reads, inputs, static, made_of)
 
     def _plainer(self, p: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """The inputs as what Python or NumPy would make of them before all else; None if they are that."""
@@ -80,19 +81,18 @@ class Calling(Listing):
         return self.kinds.entry(x, index)
 
     def _look_at(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
-        """What decides what a call does, the Values that it reads, and what a record is made of.
+        """What decides what a call does, the Values that it reads, and what `_result` makes its tensor of.
 
         There is a None in what decides if values do: nothing is known of such a call before it is made.
         """
         key: list[Any] = [p]
         reads: list[Any] = []
         sources: list[Node | None] = []
-        arrays: list[Any] = []
+        operands: list[Any] = []
         cls, plain, wanted = None, True, 0
         for x in inputs:
-            kind = type(x)
-            if kind is Tensor or isinstance(x, Variable):
-                cls, node = cls or kind, x.node
+            if type(x) is Tensor or isinstance(x, Variable):
+                cls, node = cls or type(x), x.node
                 try:
                     value = x.stands_for
                     plain = plain and value.plain
@@ -100,62 +100,57 @@ class Calling(Listing):
                         node.stands_for = value  # a leaf may have got its node later
                     value = value.of or value
                 except AttributeError:
-                    value = self._leaf(x)
+                    value = self.value_of(x)
                     plain = plain and id(x) in self.wrapped
                 # what is done to integers is quick, and its errors may depend on them
-                key.append(None if value is None or value.layout.exact else value.layout)
+                key.append(None if value.layout.exact else value.layout)
                 reads.append(value)
                 wanted += node is not None
                 sources.append(node)
-                arrays.append(x if node is None else x._array)
+                operands.append(x if node is None else x._array)
             else:
                 key.append(_key_of(x))
                 sources.append(None)
-                arrays.append(x)
+                operands.append(x)
         for name, x in static.items():
             key += name, _key_of(x)
-        return tuple(key), tuple(reads), (cls or Tensor, plain, sources, arrays, wanted)
+        return tuple(key), tuple(reads), (cls or Tensor, plain, sources, operands, wanted)
 
-    def _leaf(self, x: Variable) -> Value | None:
-        """The Value of a tensor from outside, None if it is none that may be read."""
-        return None if x.node is not None and x.node.primitive is not None else self.value_of(x)
-
-    def _first_call(
-        self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any, operands: Any
-    ) -> Any:
+    def _first_call(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], key: Any, made_of: Any) -> Any:
         """A call that is not `known`: its outline or the primitive itself says what becomes of it."""
-        nodes, arrays, flat = _flat(inputs, static)
+        tensors, arrays, flat = _flat(inputs, static)
         if not flat:
-            self._look_at_given(p, inputs, static)
+            self._note_given(p, inputs, static)
         if (given := self._plainer(p, inputs)) is not None:
             return self.call(p, given, static)
         if not flat:
-            nodes, inputs, arrays = self._opened(p, inputs, static)
-            *_, (_, _, *operands) = self._look_at(p, inputs, static)
-            operands = type(nodes[0]) if nodes else Tensor, self.plain(nodes), *operands
-        if nodes:
+            tensors, inputs, arrays = self._opened(p, inputs, static)
+            *_, (_, _, *made_of) = self._look_at(p, inputs, static)
+            made_of = type(tensors[0]) if tensors else Tensor, self.all_plain(tensors), *made_of
+        if tensors:
             p.check_arguments(inputs, static)
-        y = outline(p, arrays, static) if nodes else None
+        y = outline(p, arrays, static) if tensors else None
         view, called = None, y is None
         if y is None:
             y = self._called(p, inputs, static, arrays)
-            if not nodes and p not in IMPURE:
+            if not tensors and p not in IMPURE:
                 self.note_settings((*inputs, *static.values()), (np.ndarray,))
                 return y
             y = y if type(y) is np.ndarray else p.array_of(y)
             view = _viewed(p, y, arrays)
             if view is not None and p is not shapes.getitem:  # which no call makes anew
                 self.note_settings((*inputs[len(p.rules) :], *static.values()), (np.ndarray,))
-        self._check_result(p, y, nodes, inputs, real=flat and p in SHAPED and not static)
+        self._check_result(p, y, tensors, inputs, real=flat and p in SHAPED and not static)
         kind, reads = self.write(p, inputs, static, layout(y.shape, y.dtype), flat, view)
         if None not in key and _is_determined(p, y):
-            self._know(key, kind)
-        out = self._result(y, kind, reads, inputs, static, operands)
+            kind.repeatable = True
+            self.kinds.known[key] = kind
+        out = self._result(y, kind, reads, inputs, static, made_of)
         if called and p not in SHAPED:
             self.arrays.setdefault(self.value_of(out), y)
         return out
 
-    def _look_at_given(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> None:
+    def _note_given(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> None:
         """Raise for a masked array; note what the primitive reads once, while it is traced."""
         given = *inputs, *static.values()
         for x in given:
@@ -167,7 +162,7 @@ class Calling(Listing):
             fixed += [x for k, x in enumerate(inputs) if type(x) is tuple or k >= len(p.rules) > 0]
             self.note_settings([x for x in fixed if not is_floating(x)], (np.ndarray,))
 
-    def _check_result(self, p: Primitive, y: np.ndarray, nodes: Any, inputs: tuple[Any, ...], real: bool) -> None:
+    def _check_result(self, p: Primitive, y: np.ndarray, tensors: Any, inputs: tuple[Any, ...], real: bool) -> None:
         """Raise for a result that has no real numbers, or that would lose a gradient; note what has no rule."""
         if not real and y.dtype.kind not in "fiub":
             p.array_of(y)
@@ -175,12 +170,7 @@ class Calling(Listing):
             if running:
                 p.constant(y, inputs)
             if not p.piecewise_constant and y.dtype.kind == "f":
-                self.ruleless += [(p, x.node) for x in nodes if x.node is not None]
-
-    def _know(self, key: Any, kind: Kind) -> None:
-        """Do as much from now on for calls that look like this one."""
-        kind.repeatable = True
-        self.kinds.known[key] = kind
+                self.ruleless += [(p, x.node) for x in tensors if x.node is not None]
 
     def _result(
         self,
@@ -189,10 +179,10 @@ class Calling(Listing):
         reads: tuple[Value, ...],
         inputs: tuple[Any, ...],
         static: dict[str, Any],
-        operands: Any,
+        made_of: Any,
     ) -> Any:
         """The result y of a call as a tensor, and the call written down."""
-        cls, plain, sources, arrays, wanted = operands
+        cls, plain, sources, operands, wanted = made_of
         p = kind.primitive
         definition = p.definition
         out: Any = object.__new__(cls)  # __init__ would take as long as all the rest
@@ -200,7 +190,7 @@ class Calling(Listing):
         if not definition.differentiable:
             plain = True
         elif wanted and recording() and y.dtype.kind == "f":
-            out.node = definition.record(p, out, inputs, sources, wanted, arrays, static)
+            out.node = definition.record(p, out, inputs, sources, wanted, operands, static)
         self.name(out, plain, self.add(kind, reads, plain) if p is not ops.positive else reads[0])
         if self.noted is not None:
             self.noted.append(Noted(kind if kind.repeatable else None, inputs, out))
@@ -227,11 +217,11 @@ class Calling(Listing):
 
     def _opened(self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
         """The Tensors among inputs and static that hold trees or arrays, the inputs, and these as plain arrays."""
-        nodes = [x for x in tree_leaves((inputs, static)) if isinstance(x, Variable)]
-        if nodes and p is not shapes.getitem:
+        tensors = [x for x in tree_leaves((inputs, static)) if isinstance(x, Variable)]
+        if tensors and p is not shapes.getitem:
             ruled = len(p.rules) or len(inputs)
             inputs = tuple([self._operand(x, k < ruled) for k, x in enumerate(inputs)])
-        return nodes, inputs, [tree_map(plain_data, x) for x in inputs] if nodes else list(inputs)
+        return tensors, inputs, [tree_map(plain_data, x) for x in inputs] if tensors else list(inputs)
 
     def _operand(self, x: Any, ruled: bool) -> Any:
         """An array or a list as a Tensor, but for a shape, axes or the like: integers for which there is no rule."""
@@ -256,14 +246,12 @@ class Calling(Listing):
             self.wrapped.add(id(self.tensors[id(x)]))
         return self.tensors[id(x)]
 
-    def plain(self, nodes: Any) -> bool:
-        """Whether all of these stand for plain arrays."""
-        for x in nodes:  # noqa: SIM110 (half the time of all)
-            if isinstance(x, Variable) and not self._is_plain(x):
-                return False
-        return True
+    def all_plain(self, given: Iterable[Any]) -> bool:
+        """Whether all tensors among these are plain."""
+        return all([self.is_plain(x) for x in given if isinstance(x, Variable)])
 
-    def _is_plain(self, x: Variable) -> bool:
+    def is_plain(self, x: Variable) -> bool:
+        """Whether a tensor stands for a plain array."""
         try:
             return x.stands_for.plain  # type: ignore[no-any-return]
         except AttributeError:
@@ -290,15 +278,14 @@ def _as_arrays(p: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         return None
     ruled = len(p.rules) or len(inputs)
     read = [type(x) in _LIKE_ARRAYS and (type(x) is not tuple or is_constant(x)) for x in inputs[:ruled]]
-    read += [False] * (len(inputs) - ruled)
-    return tuple([np.asarray(x) if as_array else x for as_array, x in zip(read, inputs)]) if any(read) else None
+    return (*[np.asarray(x) if like else x for like, x in zip(read, inputs)], *inputs[ruled:]) if any(read) else None
 
 
 def _key_of(x: Any) -> Any:
     """What is the same for equal constants; None for what is no constant."""
-    kind = type(x)
-    if kind is int or kind is str:
-        return kind, x
+    cls = type(x)
+    if cls is int or cls is str:
+        return cls, x
     return identity(x) if is_constant(x) else None
 
 
@@ -309,17 +296,17 @@ def _is_determined(p: Primitive, y: np.ndarray) -> bool:
 
 def _flat(inputs: tuple[Any, ...], static: dict[str, Any]) -> tuple[list[Variable], list[Any], bool]:
     """The Tensors among inputs, these as arrays, and whether all else there and in static is constants."""
-    nodes: list[Variable] = []
+    tensors: list[Variable] = []
     arrays: list[Any] = []
     flat = not static or all(map(is_constant, static.values()))
     for x in inputs:
         if isinstance(x, Variable):
-            nodes.append(x)
+            tensors.append(x)
             x = x._array
         elif type(x) not in CONSTANT and not is_constant(x):
             flat = False
         arrays.append(x)
-    return nodes, arrays, flat
+    return tensors, arrays, flat
 
 
 def is_floating(x: Any) -> bool:

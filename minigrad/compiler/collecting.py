@@ -11,8 +11,8 @@ import numpy as np
 
 from .. import shapes
 from .instruction import Instructions, Kind, Layout, Value, layout
-from .passes import NEVER, packed
-from .places import Place, Step, View, address, apart, fresh, within
+from .passes import packed
+from .places import NEVER, Place, Step, View, address, apart, fresh, within
 from .table import BEHIND, PARTS
 
 

@@ -111,23 +111,25 @@ class Value:
 
 #: What has at most so many bytes is small, see `batches.py`.
 SMALL = 64 * 1024
+#: NumPy 2.4 warns if these get `out` by position.
+KEYWORD_OUT = np.maximum, np.minimum
 
 
 class Kind:
     """What an instruction does, but for which Values it reads: primitive(*inputs, **static), a Layout for each Value.
 
     `layout` is that of the result, `base` the number of the Value whose memory the result shares, None if it has its
-    own. `flat` tells that no Value is in a tuple among the inputs, or in static; `takes_out` that the function writes
-    to a given array; `entry` is the number k of x[k], None for all else. Of what is elementwise, `small` makes an array
-    of at most `SMALL` bytes, `few` reads one or two arrays of the result's shape, `lean` such arrays alone.
+    own. `flat` tells that no Value is in a tuple among the inputs, or in static; `reads_only` that besides all inputs
+    are Values; `pure`, `collects` and `takes_out` are what the table says. `product` is a @ b, `transpose` that of a
+    matrix, `entry` the number k of x[k], None for all else. Of what is `elementwise`, `small` makes an array of at most
+    `SMALL` bytes, `few` reads one or two arrays, all of the result's shape, `lean` any number of these and no more.
     `repeatable` tells that a trace knows what becomes of such a call without making it, `again` that there has been a
     second one. `found` is for what is found out about the kind later on.
     """
 
     __slots__ = (
-        "primitive", "inputs", "static", "layout", "base", "flat", "reads_only", "pure", "collects", "elementwise",
-        "few", "small", "product", "transpose", "lean", "takes_out",
-        "entry", "repeatable", "again", "found",
+        "primitive", "inputs", "static", "layout", "base", "flat", "reads_only", "pure", "collects", "takes_out",
+        "product", "transpose", "entry", "elementwise", "small", "few", "lean", "repeatable", "again", "found",
     )  # fmt: skip
 
     def __init__(
@@ -145,22 +147,21 @@ class Kind:
         self.reads_only = self.flat and all(read)
         self.base = sum(read[:view]) if view is not None and self.flat and read[view] else None
         self.pure, self.collects = p not in IMPURE, p in PARTS
+        self.takes_out = takes_out(p.function) and 0 not in layout.shape
         self.product = p is ops.matmul and self.reads_only
         self.transpose = len(layout.shape) == 2 and self.flat and _is_transpose(p, inputs, static)
         self.entry = inputs[1] if p is shapes.getitem and self.base == 0 and type(inputs[1]) is int else None
-        self._look_at_function()
+        self._look_at_entries()
         self.repeatable = self.again = False
         self.found: dict[Any, Any] = {}
 
-    def _look_at_function(self) -> None:
-        function, layout = self.primitive.function, self.layout
-        self.elementwise = self.pure and self.flat and not self.static and _is_elementwise(function)
-        reads = [x for x in self.inputs if type(x) is Layout]
-        alike = self.elementwise and all([x.shape == layout.shape for x in reads])
+    def _look_at_entries(self) -> None:
+        like, reads = self.layout, [x for x in self.inputs if type(x) is Layout]
+        self.elementwise = self.flat and not self.static and is_elementwise(self.primitive)
+        self.small = self.elementwise and 0 < like.nbytes <= SMALL and like.shape != ()
+        alike = self.elementwise and all([x.shape == like.shape for x in reads])
         self.few = alike and 1 <= len(reads) <= 2
-        self.small = self.elementwise and 0 < layout.nbytes <= SMALL and layout.shape != ()
-        self.lean = alike and self.reads_only and function not in KEYWORD_OUT
-        self.takes_out = takes_out(function) and 0 not in layout.shape
+        self.lean = alike and self.reads_only and self.primitive.function not in KEYWORD_OUT
 
     def called_with(self, arrays: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """Inputs and static, with these in place of the Values."""
@@ -173,16 +174,13 @@ class Kind:
         return inputs, static
 
     def __repr__(self) -> str:
-        words = [*map(repr, self.inputs), *[f"{key}={x!r}" for key, x in self.static.items()]]
-        return f"{self.primitive.name}({', '.join(words)}) -> {self.layout!r}"
+        return f"{written(self.primitive.name, self.inputs, self.static)} -> {self.layout!r}"
 
 
-#: NumPy 2.4 warns if these get `out` by position.
-KEYWORD_OUT = np.maximum, np.minimum
-
-
-def _is_elementwise(function: Any) -> bool:
-    return isinstance(function, np.ufunc) and function.signature is None
+def is_elementwise(p: Primitive) -> bool:
+    """Whether a primitive is a ufunc of NumPy that computes each entry from the inputs' entries at the same place."""
+    f = p.function
+    return isinstance(f, np.ufunc) and f.signature is None and f.nout == 1 and p not in IMPURE
 
 
 def _is_transpose(p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any]) -> bool:
@@ -190,6 +188,11 @@ def _is_transpose(p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any])
     if p is shapes.swapaxes:
         return set(inputs[1:]) == {0, 1}
     return p is shapes.transpose and len(inputs) == 1 and not static
+
+
+def written(name: str, inputs: Iterable[Any], static: dict[str, Any]) -> str:
+    """A call as Python writes it."""
+    return f"{name}({', '.join([*map(repr, inputs), *[f'{key}={x!r}' for key, x in static.items()]])})"
 
 
 class Instruction(NamedTuple):
@@ -201,10 +204,8 @@ class Instruction(NamedTuple):
 
     def __repr__(self) -> str:
         kind = self.kind
-        inputs, static = kind.called_with(self.reads)
-        words = [*map(repr, inputs), *[f"{key}={x!r}" for key, x in static.items()]]
         view = "" if kind.base is None else f"  # a view of {self.reads[kind.base]!r}"
-        return f"{self.out!r} = {kind.primitive.name}({', '.join(words)}){view}"
+        return f"{self.out!r} = {written(kind.primitive.name, *kind.called_with(self.reads))}{view}"
 
 
 class Instructions(Sequence[Instruction]):
@@ -328,22 +329,22 @@ def identity(x: Any) -> Any:
 
     Of a Value it is the layout. The order of a dict counts, since the Values in it are read in that order.
     """
-    kind = type(x)
-    if kind is int or kind is str or x is None or (kind is float and x):  # -0.0 is not 0.0
-        return kind, x
-    if kind is slice:
+    cls = type(x)
+    if cls is int or cls is str or x is None or (cls is float and x):  # -0.0 is not 0.0
+        return cls, x
+    if cls is slice:
         start, stop, step = x.start, x.stop, x.step
         if type(start) in _PLAIN and type(stop) in _PLAIN and type(step) in _PLAIN:
-            return kind, start, stop, step
-        return kind, identity(start), identity(stop), identity(step)
-    if kind is Value:
+            return cls, start, stop, step
+        return cls, identity(start), identity(stop), identity(step)
+    if cls is Value:
         return x.layout
-    if kind is tuple or kind is list or hasattr(kind, "_make"):
-        return kind, *map(identity, x)
-    if kind is dict:
-        return kind, *[(identity(key), identity(part)) for key, part in x.items()]
+    if cls is tuple or cls is list or hasattr(cls, "_make"):
+        return cls, *map(identity, x)
+    if cls is dict:
+        return cls, *[(identity(key), identity(part)) for key, part in x.items()]
     if isinstance(x, (tuple, list, dict)):
         return object()  # may have more than its entries; and not its id, since it may be a copy that is soon gone
     if isinstance(x, np.dtype):
-        return (kind, x) if x.isbuiltin == 1 else (kind, repr(x))
-    return (kind, repr(x)) if isinstance(x, (int, float, np.generic)) else id(x)
+        return (cls, x) if x.isbuiltin == 1 else (cls, repr(x))
+    return (cls, repr(x)) if isinstance(x, (int, float, np.generic)) else id(x)

@@ -41,12 +41,12 @@ def _is_flat(x: Any) -> bool:
 class Listing:
     """Instructions in the order of their calls; what was computed before is not computed again.
 
-    A tensor that is made meanwhile `stands_for` its Value, or for one that equals it.
+    A tensor that is made meanwhile `stands_for` a Value: its own, or the same as another tensor that it equals.
     """
 
-    def __init__(self, repeats: bool = False, kinds: Kinds | None = None) -> None:
+    def __init__(self, kinds: Kinds | None, once: bool) -> None:
         super().__init__()
-        self.repeats = repeats  # whether what was computed before is written down again
+        self.once = once  # whether calls that are equal are one instruction
         self.made: list[Variable] = []
         self.instructions = Instructions()
         self.kinds = kinds or Kinds()
@@ -62,11 +62,7 @@ class Listing:
     def write(
         self, p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any], like: Layout, flat: bool, view: int | None
     ) -> tuple[Kind, tuple[Value, ...]]:
-        """What a call with a result like this does, and what it reads.
-
-        `flat` tells that inputs are Tensors and constants, and static constants; `view` numbers the input whose memory
-        the result shares.
-        """
+        """The Kind of a call whose result is like this, and the Values that it reads; for the rest see `Kinds.kind`."""
         if flat:
             inputs = tuple([self.value_of(x) if isinstance(x, Variable) else x for x in inputs])
             reads = tuple([x for x in inputs if type(x) is Value])
@@ -79,7 +75,7 @@ class Listing:
         """The Value of a call: that of an equal call before, or a new one, of a new instruction."""
         seen = self.seen[kind]
         found = seen.get(reads)
-        if found is None or not kind.pure or self.repeats:
+        if found is None or not kind.pure or not self.once:
             kinds = self.kinds
             found = seen[reads] = object.__new__(Value)  # its __init__ would take as long as all the rest
             found.number, found.layout, found.plain = kinds.count, kind.layout, plain
@@ -90,7 +86,7 @@ class Listing:
         return found
 
     def look(self, x: Variable) -> tuple[Value, bool]:
-        """The Value of a tensor, and whether the tensor stands for a plain array."""
+        """The Value of a tensor, and whether the tensor `is_plain`."""
         try:
             value = x.stands_for
         except AttributeError:
@@ -105,7 +101,7 @@ class Listing:
         return t
 
     def name(self, t: Variable, plain: bool, of: Value | None = None, source: Any = None) -> Value:
-        """Give a tensor its Value: a new one, if it is not equal to an earlier one that stands for the same type."""
+        """Give a tensor its Value and return it: `of`, if it equals that and is of the same type, else a new one."""
         if of is not None and of.plain == plain:
             value = of
         else:
@@ -117,7 +113,7 @@ class Listing:
         return value
 
     def read(self, x: Any) -> Any:
-        """The Value of a tensor; what else an instruction reads is read at each replay as it then is."""
+        """The Value of a tensor, any other x as it is; an array, which replays read, is noted for `check_constants`."""
         if isinstance(x, Variable):
             return self.value_of(x)
         if isinstance(x, (np.ndarray, list)) and id(x) not in self.constants:
@@ -135,7 +131,7 @@ class Listing:
             raise TypeError(
                 f"compile: a tensor from outside of the function, the result of {x.node.primitive.name}, requires a "
                 f"gradient, at {user_line()}; compute it inside, or pass it as an argument, or detached"
-            )
+            ) from None
         key = id(x) if x.node is None else x.node
         if key not in self.leaves:
             self.leaves[key] = x, self.kinds.value(layout(x._array.shape, x._array.dtype), x)
@@ -161,13 +157,13 @@ class Listing:
                 arrays[value] = np.asarray(value.kind.primitive.function(*inputs, **static))
         return arrays[self.value_of(x)]
 
-    def note_settings(self, given: Iterable[Any], kinds: tuple[type[Any], ...]) -> None:
-        """Note what is of these kinds: its values become constants of the program, and others need another program."""
+    def note_settings(self, given: Iterable[Any], classes: tuple[type[Any], ...]) -> None:
+        """Note what is of these classes: its values become constants of the program, others need another program."""
         for x in given:
-            if isinstance(x, kinds) and id(x) not in self.settings:
+            if isinstance(x, classes) and id(x) not in self.settings:
                 self.settings[id(x)] = x, contents(x)
             elif type(x) is tuple:
-                self.note_settings(x, kinds)
+                self.note_settings(x, classes)
 
     def lasting_settings(self) -> list[tuple[Any, Any]]:
         """Those that others may change and the function itself did not, with what they held."""

@@ -17,8 +17,8 @@ import numpy as np
 from .. import ops, shapes
 from ..einsum import _einsum
 from ..primitive import Primitive
-from .instruction import layout
-from .table import BEHIND, IMPURE
+from .instruction import is_elementwise, layout
+from .table import BEHIND
 
 #: Primitives whose result has a shape and dtype that follow from the inputs' alone, whatever their values.
 SHAPED = {p for table in (ops, shapes) for p in vars(table).values() if isinstance(p, Primitive)} | {_einsum}
@@ -39,20 +39,14 @@ def outline(p: Primitive, arrays: Sequence[Any], static: dict[str, Any]) -> np.n
             return _reduced(*arrays, **static)
         if p in _ALONG:
             return _along(*arrays, **static)
-        if static or not (p is ops.matmul or p in _ELEMENTWISE or _is_elementwise(p)):
+        if static or not (p is ops.matmul or p in _ELEMENTWISE or is_elementwise(p)):
             return None
         shape = _product(*arrays) if p is ops.matmul else np.broadcast(*arrays).shape
-        dtype = _dtype(
-            p.function, *[(np.dtype, x.dtype) if isinstance(x, np.ndarray) else (type(x), x) for x in arrays]
-        )
+        like = [(np.dtype, x.dtype) if isinstance(x, np.ndarray) else (type(x), x) for x in arrays]
+        dtype = _dtype(p.function, *like)
     except (ValueError, TypeError, IndexError, AttributeError):
         return None  # the call itself says what is wrong
     return layout(shape, dtype).outline
-
-
-def _is_elementwise(p: Primitive) -> bool:
-    f = p.function
-    return isinstance(f, np.ufunc) and f.signature is None and f.nout == 1 and p not in IMPURE
 
 
 @functools.lru_cache(1024)

@@ -1,6 +1,6 @@
 """How a traced list is rewritten before it is laid out in memory; each pass is one function over the list.
 
-`without_dead_code` shortens it (what was computed twice is in it once: see `Trace`). `with_packed_factors`, and
+`without_dead_code` shortens it (what was computed twice is in it once: see `Listing.add`). `with_packed_factors`, and
 `with_panels` in `panels.py`, put matrix products into the form that BLAS is fastest at; `with_batches`, in
 `batches.py`, computes small alike steps together.
 """
@@ -14,8 +14,9 @@ from .. import kernels
 from ..primitive import primitive
 from .instruction import Instructions, Kinds, Value
 
-NEVER = 1 << 60
-packed = primitive(kernels.packed, name="packed", doc="A copy of x, its rows lying one after the other, see `apart`.")
+packed = primitive(
+    kernels.packed, name="packed", doc="A copy of x, in rows; how far apart they are says `places.apart`."
+)
 
 
 def without_dead_code(instructions: Instructions, kinds: Kinds, results: Sequence[Value]) -> Instructions:

@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .instruction import Kind, Layout, Value, layout
-from .passes import NEVER
+from .instruction import Kind, Layout, Value, layout, written
+
+#: The number of a step that never comes.
+NEVER = 1 << 60
 
 
 class Root:
@@ -159,8 +161,7 @@ class Step:
 
     def __repr__(self) -> str:
         inputs, static = (self.reads or self.inputs, {}) if self.kind is None else self.kind.called_with(self.reads)
-        words = [*map(repr, inputs), *[f"{key}={x!r}" for key, x in static.items()]]
-        return f"{self.out!r} = {self.name}({', '.join(words)})"
+        return f"{self.out!r} = {written(self.name, inputs, static)}"
 
 
 #: A piece comes soon after another if there are no more steps between them than in a turn of a loop.

@@ -61,7 +61,7 @@ class Program:
         leaves, rebuild = flatten((args, kwargs))
         self.arguments = [k for k, x in enumerate(leaves) if isinstance(x, (Variable, np.ndarray, np.generic))]
         self.stages = stages
-        trace = Trace("repeats" not in stages, kinds)
+        trace = Trace(kinds, once="repeats" in stages)
         try:
             stand_ins, returned = self._run(function, leaves, rebuild, trace)
             self.structure = tree_map(lambda _: None, returned)

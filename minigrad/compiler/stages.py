@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -67,16 +68,16 @@ class Stages:
 
     def rewritten(self, instructions: Instructions, kinds: Kinds, results: Sequence[Value]) -> Instructions:
         """The list after all passes that rewrite lists."""
-        run: dict[str, Callable[[Instructions], Instructions]] = {
-            "dead_code": lambda before: without_dead_code(before, kinds, results),
-            "panels": lambda before: with_panels(before, kinds),
-            "packed_factors": lambda before: with_packed_factors(before, kinds),
-            "batches": lambda before: with_batches(before, kinds),
+        run: dict[str, Callable[[Instructions, Kinds], Instructions]] = {
+            "dead_code": functools.partial(without_dead_code, results=results),
+            "panels": with_panels,
+            "packed_factors": with_packed_factors,
+            "batches": with_batches,
         }
         self.tell("as traced", lambda: instructions)
         for name, change in run.items():
             if name in self:
-                before, instructions = instructions, change(instructions)
+                before, instructions = instructions, change(instructions, kinds)
                 self.tell(name, lambda: ["the same"] if list(before) == list(instructions) else instructions)  # noqa: B023
         return instructions
 

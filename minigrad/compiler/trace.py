@@ -47,8 +47,8 @@ class Leaked:
 class Trace(Calling, Interpretation):
     """The list of what was called in its `with` block, and what else a program needs to know of that block."""
 
-    def __init__(self, repeats: bool = False, kinds: Kinds | None = None) -> None:
-        super().__init__(repeats, kinds)
+    def __init__(self, kinds: Kinds | None = None, once: bool = True) -> None:
+        super().__init__(kinds, once)
         self.start = clock()
         self.inside: set[int] = set()  # tensors made in the block, by id
         self.gradients: dict[Node, list[Any]] = {}  # of each leaf: was .grad reset, the gradient added since
@@ -60,7 +60,10 @@ class Trace(Calling, Interpretation):
         self.generators.put_back()  # the first replay draws the same numbers again
 
     def forget(self) -> None:
-        """Make the tensors of this trace unusable, if any is kept: their values are of the traced call alone."""
+        """Make the tensors of this trace unusable, if any is kept: their values are of the traced call alone.
+
+        Also let go of the results that calls are looked up in, before the passes need memory.
+        """
         leaked: Any = Leaked()
         for t in self.made:
             t._array, t.node = leaked, None
@@ -70,16 +73,12 @@ class Trace(Calling, Interpretation):
 
     def argument(self, x: Any, number: int) -> Any:
         """What stands for the array or Tensor `x` while the function runs."""
-        kind: Any = type(x) if isinstance(x, Variable) else Tensor
+        cls: Any = type(x) if isinstance(x, Variable) else Tensor
         data = plain_data(x)
         array = np.array(data, data.dtype.newbyteorder("="))  # as NumPy's results are
-        t = kind._sharing(array, requires_grad=isinstance(x, Variable) and x.node is not None)
+        t = cls._sharing(array, requires_grad=isinstance(x, Variable) and x.node is not None)
         self.arrays[self.name(t, not isinstance(x, Variable), source=number)] = t._array
         return t
-
-    def tensor(self, g: Any) -> Variable:
-        """A cotangent as a Tensor, so that all that is computed from it is recorded."""
-        return g if isinstance(g, Variable) else Tensor._sharing(g)
 
     # --- what else the engine asks of an interpretation, see `Trace.instead` ------------------------------------------
 
@@ -112,11 +111,11 @@ class Trace(Calling, Interpretation):
         return alike
 
     def _is_tensor(self, x: Any) -> bool:
-        return isinstance(x, Tensor) and not self.plain([x])
+        return isinstance(x, Tensor) and not self.is_plain(x)
 
     def _array_ufunc(self, t: Any, ufunc: np.ufunc, method: str, *inputs: Any, **static: Any) -> Any:
         """A function of NumPy on what stands for plain arrays is that itself, whether minigrad has a rule or not."""
-        if method == "__call__" and not static and self.plain(inputs):
+        if method == "__call__" and not static and self.all_plain(inputs):
             return self.call(by_ufunc.get(ufunc) or Primitive(ufunc, (), None, ufunc.__name__, None), inputs, {})
         return array_ufunc.__wrapped__(t, ufunc, method, *inputs, **static)  # type: ignore[attr-defined]
 
@@ -125,8 +124,8 @@ class Trace(Calling, Interpretation):
     ) -> dict[Node, Any]:
         """On Tensors, so that the rules are traced, but without a record of these."""
         with no_grad():
-            tensors, walking = [self.tensor(g) for g in cotangents], functools.partial(TracedWalk, self)
-            found = walk(outputs, tensors, True, ends, within, onward, walking)
+            tensors = [g if isinstance(g, Variable) else Tensor._sharing(g) for g in cotangents]
+            found = walk(outputs, tensors, True, ends, within, onward, functools.partial(TracedWalk, self))
             return {node: self.tensor_of(g) if type(g) is Value else g for node, g in found.items()}
 
     def _never_mind(self, t: Tensor) -> None:

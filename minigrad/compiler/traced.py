@@ -12,7 +12,7 @@ from ..messages import check_callable
 from ..primitive import Primitive
 from ..record import Variable
 from ..tree import flatten, tree_leaves, tree_map
-from .instruction import Value
+from .instruction import Value, written
 from .outside import Draws
 from .passes import without_dead_code
 from .trace import Trace
@@ -28,8 +28,7 @@ class TracedCall(NamedTuple):
     reads: tuple[Value, ...]
 
     def __str__(self) -> str:
-        words = [*map(repr, self.inputs), *[f"{key}={x!r}" for key, x in self.static.items()]]
-        return f"{self.out!r} = {self.primitive.name}({', '.join(words)})"
+        return f"{self.out!r} = {written(self.primitive.name, self.inputs, self.static)}"
 
 
 class Traced(NamedTuple):

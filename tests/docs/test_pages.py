@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 from pages import PAGES, README, ROOT, Block, agree, blocks, links, programs, run
 
-from minigrad.primitive import by_function, by_ufunc
+from minigrad.served import by_function, by_ufunc
 
 WITH_CODE = [page for page in PAGES if page != README and list(programs(page))]
 

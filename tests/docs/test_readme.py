@@ -17,7 +17,7 @@ import pytest
 from pages import README, ROOT, Block, agree, blocks, programs, run
 from pictures import not_drawn
 
-from minigrad.primitive import by_function, by_ufunc
+from minigrad.served import by_function, by_ufunc
 from minigrad.testing import check_vjp
 
 GALLERY = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import primitive
-from minigrad.primitive import by_function, by_ufunc
+from minigrad.served import by_function, by_ufunc
 from minigrad.testing import check_grad
 
 X = np.arange(6.0).reshape(2, 3)

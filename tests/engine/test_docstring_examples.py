@@ -23,7 +23,8 @@ from profiles import long_profile
 import minigrad as mg
 import nn
 from minigrad import docstrings, testing
-from minigrad.primitive import Primitive, by_function, by_ufunc
+from minigrad.primitive import Primitive
+from minigrad.served import by_function, by_ufunc
 
 #: The names are those of `__all__`, and of modules that have none what they define themselves.
 ROOMS: list[ModuleType] = [

@@ -13,7 +13,7 @@ from table import Case, cuts, takes
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.numpy_functions import _NEAREST, FUNCTIONS
-from minigrad.primitive import by_ufunc
+from minigrad.served import by_ufunc
 from minigrad.testing import check_grad
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import At, Product, Tensor, primitive
-from minigrad.primitive import by_ufunc
+from minigrad.served import by_ufunc
 from minigrad.testing import check_grad
 
 
