@@ -13,7 +13,7 @@ import numpy as np
 
 from ..lending import Lending, read_only
 from ..tree import tree_map
-from .instruction import KEYWORD_OUT, Kind, Layout, Value, layout
+from .instruction import KEYWORD_OUT, Layout, Value, layout
 from .outline import SHAPED
 from .places import Place, Root, Step, address
 from .table import CALLS
@@ -27,8 +27,8 @@ class Column(list[Any]):
     __slots__ = ()
 
 
-def settled(operands: Sequence[Any]) -> Any:
-    """What is given in turn as a column, or as the one that it is in each."""
+def gathered(operands: Sequence[Any]) -> Any:
+    """An operand of a call in each turn, given for all turns, as a Column; if it is the same in each, as that one."""
     first = operands[0]
     return first if all([x is first for x in operands]) else Column(operands)
 
@@ -71,7 +71,7 @@ class Arrays:
         lying = places[0].layout
         starts = [x.root.start + x.offset for x in places if x.layout is lying and x.root.source is None]
         if len(starts) < len(places):
-            return settled([self.at(place) for place in places])
+            return gathered([self.at(place) for place in places])
         if starts.count(starts[0]) == len(starts):
             return self.at(places[0])
         key = lying, as_key(starts)
@@ -128,7 +128,8 @@ def calls_in_turns(steps: Sequence[Step], arrays: Arrays, prepared: bool) -> lis
     """
     s = steps[0]
     out, given = arrays.column([s.out for s in steps]), _given_in_turns(steps, arrays)
-    if s.kind is not None and prepared and _is_lean(s.kind) and len({s.kind for s in steps}) == 1:
+    lean = s.kind is not None and s.kind.lean and s.kind.primitive not in CALLS
+    if s.kind is not None and lean and prepared and len({s.kind for s in steps}) == 1:
         return [(s.kind.primitive.function, [*given, out])]
     if (found := _like_two(steps, given, out, arrays, prepared)) is not None:
         return found
@@ -137,7 +138,7 @@ def calls_in_turns(steps: Sequence[Step], arrays: Arrays, prepared: bool) -> lis
     if len({tuple([len(operands) for _, operands in call]) for call in calls}) > 1:
         return None
     made = [zip(*call) for call in zip(*calls)]
-    return [(settled(functions), [settled(x) for x in zip(*operands)]) for functions, operands in made]
+    return [(gathered(functions), [gathered(x) for x in zip(*operands)]) for functions, operands in made]
 
 
 def _given_in_turns(steps: Sequence[Step], arrays: Arrays) -> list[Any]:
@@ -184,10 +185,6 @@ def _by_two(operands: Sequence[Any]) -> dict[tuple[int, int], Any] | None:
     return columns
 
 
-def _is_lean(kind: Kind) -> bool:
-    return kind.lean and kind.primitive not in CALLS
-
-
 def _calls(s: Step, out: np.ndarray, given: Sequence[Any], arrays: Arrays, prepared: bool) -> Sequence[Call]:
     """The calls of a step that writes to `out` and reads the arrays `given`."""
     kind = s.kind
@@ -216,25 +213,19 @@ def _with_keywords(how: str, p: Any, out: np.ndarray, inputs: Sequence[Any], sta
     """A call of the function of p; a user's, which may do anything, gets arrays that it cannot write into."""
     function = p.function
     if isinstance(p, Lending) and not isinstance(function, np.ufunc):
-        called = _written if how == "out" else _returned
-        static = {name: read_only(x) for name, x in static.items()}
-        return functools.partial(called, function, out, **static), tuple([read_only(x) for x in inputs])
-    if how == "copy":
-        return functools.partial(_copied, function, out, **static), tuple(inputs)
-    return functools.partial(function, out=out, **static), tuple(inputs)
+        inputs, static = [read_only(x) for x in inputs], {name: read_only(x) for name, x in static.items()}
+        called = functools.partial(_written if how == "out" else _copied, function, out)
+    elif how == "copy":
+        called = functools.partial(_copied, function, out)
+    else:
+        called = functools.partial(function, out=out)
+    return functools.partial(called, **static), tuple(inputs)
 
 
 def _written(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
     y = function(*inputs, out=out, **static)
     if y is not out and y is not None:
-        _check_dtype(y, out)
         _copy(y, out)
-
-
-def _returned(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
-    y = function(*inputs, **static)
-    _check_dtype(y, out)
-    _copy(y, out)
 
 
 def _copied(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **static: Any) -> None:
@@ -242,18 +233,15 @@ def _copied(function: Callable[..., Any], out: np.ndarray, /, *inputs: Any, **st
 
 
 def _copy(y: Any, out: np.ndarray) -> None:
-    if np.shape(y) != out.shape:
-        raise RuntimeError(f"compile: a result has shape {np.shape(y)}, while the function was traced {out.shape}")
-    out[...] = y
-
-
-def _check_dtype(y: Any, out: np.ndarray) -> None:
-    found = np.asarray(y).dtype
-    if found != out.dtype:
+    y = np.asarray(y)
+    if y.shape != out.shape:
+        raise RuntimeError(f"compile: a result has shape {y.shape}, while the function was traced {out.shape}")
+    if y.dtype != out.dtype:
         raise RuntimeError(
-            f"compile: a result has dtype {found}, and had {out.dtype} while the function was traced; return one dtype "
-            "whatever the values are, as by y.astype(x.dtype)"
+            f"compile: a result has dtype {y.dtype}, and had {out.dtype} while the function was traced; return one "
+            "dtype whatever the values are, as by y.astype(x.dtype)"
         )
+    out[...] = y
 
 
 # --- display --------------------------------------------------------------------------------------------------------
@@ -292,7 +280,7 @@ def shown_in(regions: Sequence[tuple[str, np.ndarray]]) -> Callable[[Any], str]:
 def parts_of(function: Any, operands: Sequence[Any]) -> tuple[Any, Sequence[Any], dict[str, Any], np.ndarray]:
     """A call's function, inputs, keywords, and the array that it writes."""
     function, operands, static = opened(function, operands)
-    if function in (_copied, _written, _returned):
+    if function in (_copied, _written):
         return operands[0], operands[2:], static, operands[1]
     if function in (np.ndarray.fill, operator.setitem):  # out.fill(0), out[...] = x
         return function, operands[-1:], {}, operands[0]

@@ -174,7 +174,7 @@ class Kind:
         return inputs, static
 
     def __repr__(self) -> str:
-        return f"{written(self.primitive.name, self.inputs, self.static)} -> {self.layout!r}"
+        return f"{as_text(self.primitive.name, self.inputs, self.static)} -> {self.layout!r}"
 
 
 def is_elementwise(p: Primitive) -> bool:
@@ -190,7 +190,7 @@ def _is_transpose(p: Primitive, inputs: tuple[Any, ...], static: dict[str, Any])
     return p is shapes.transpose and len(inputs) == 1 and not static
 
 
-def written(name: str, inputs: Iterable[Any], static: dict[str, Any]) -> str:
+def as_text(name: str, inputs: Iterable[Any], static: dict[str, Any]) -> str:
     """A call as Python writes it."""
     return f"{name}({', '.join([*map(repr, inputs), *[f'{key}={x!r}' for key, x in static.items()]])})"
 
@@ -205,7 +205,7 @@ class Instruction(NamedTuple):
     def __repr__(self) -> str:
         kind = self.kind
         view = "" if kind.base is None else f"  # a view of {self.reads[kind.base]!r}"
-        return f"{self.out!r} = {written(kind.primitive.name, *kind.called_with(self.reads))}{view}"
+        return f"{self.out!r} = {as_text(kind.primitive.name, *kind.called_with(self.reads))}{view}"
 
 
 class Instructions(Sequence[Instruction]):

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .calls import Arrays, Call, Column, as_key, calls_in_turns, calls_of, opened, settled
+from .calls import Arrays, Call, Column, as_key, calls_in_turns, calls_of, gathered, opened
 from .places import Step
 
 #: A block of up to 128 steps that comes at least four times in a row: the leftmost, and of these the shortest.
@@ -125,9 +125,9 @@ class _Writing:
             forms = {(len(given), *words) for _, given, words in calls}
             if len(calls) < self.turns or len(forms) > 1 or not all(map(_is_word, calls[0][2])):
                 return False
-            function = settled([f for f, _, _ in calls])
-            operands = [*map(settled, zip(*[given for _, given, _ in calls])), *operands]
-            keywords = {key: settled([words[key] for _, _, words in calls]) for key in calls[0][2]}
+            function = gathered([f for f, _, _ in calls])
+            operands = [*map(gathered, zip(*[given for _, given, _ in calls])), *operands]
+            keywords = {key: gathered([words[key] for _, _, words in calls]) for key in calls[0][2]}
         number = self._number(function, True)
         words = {key: self._number(x) for key, x in keywords.items()}
         self.lines.append(Line(name, number, [self._number(x) for x in operands], words))

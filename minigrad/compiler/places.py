@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .instruction import Kind, Layout, Value, layout, written
+from .instruction import Kind, Layout, Value, as_text, layout
 
 #: The number of a step that never comes.
 NEVER = 1 << 60
@@ -161,7 +161,7 @@ class Step:
 
     def __repr__(self) -> str:
         inputs, static = (self.reads or self.inputs, {}) if self.kind is None else self.kind.called_with(self.reads)
-        return f"{self.out!r} = {written(self.name, inputs, static)}"
+        return f"{self.out!r} = {as_text(self.name, inputs, static)}"
 
 
 #: A piece comes soon after another if there are no more steps between them than in a turn of a loop.

@@ -12,7 +12,7 @@ from ..messages import check_callable
 from ..primitive import Primitive
 from ..record import Variable
 from ..tree import flatten, tree_leaves, tree_map
-from .instruction import Value, written
+from .instruction import Value, as_text
 from .outside import Draws
 from .passes import without_dead_code
 from .trace import Trace
@@ -28,7 +28,7 @@ class TracedCall(NamedTuple):
     reads: tuple[Value, ...]
 
     def __str__(self) -> str:
-        return f"{self.out!r} = {written(self.primitive.name, self.inputs, self.static)}"
+        return f"{self.out!r} = {as_text(self.primitive.name, self.inputs, self.static)}"
 
 
 class Traced(NamedTuple):
