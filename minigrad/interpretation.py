@@ -59,7 +59,8 @@ def interpreted(function: F) -> F:
 def watched(owner: Any, name: str | None = None) -> Any:
     """`owner.name`, a Python value that a function depends on: if it changes, a compiled function is traced again.
 
-    For values such as a module's `training`, which a compiled function otherwise takes as it was when it was traced.
+    For values such as a rate, which a compiled function otherwise takes as it was when it was traced. (Of a module's
+    `training` this is seen to.)
     Without a name, `owner` itself: a list or an array of numbers that Python reads, as `int(n)` does.
 
     >>> class Scale:

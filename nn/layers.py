@@ -299,7 +299,7 @@ class Dropout(Module):
     def forward(self, x: Any) -> Any:
         x = array(x)
         p = mg.watched(self, "p")
-        if not mg.watched(self, "training") or p == 0:
+        if not self.training or p == 0:
             return x
         kept = mg.less(mg.sample(self.rng.random, self.mask_shape(x), np.float32), 1 - p)
         return x * (mg.astype(kept, x.dtype) / (1 - p))

@@ -48,7 +48,7 @@ class Module:
     (tensor([6.], from multiply), [('w', tensor([2.], requires_grad=True))])
     """
 
-    training: bool = True
+    _training: bool = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """A new module, after a look at the arguments, also for other tools' keywords, if the constructor is ours."""
@@ -140,6 +140,18 @@ class Module:
         """Forget every parameter's gradient."""
         for p in self.parameters():
             p.grad = None
+
+    @property
+    def training(self) -> bool:
+        """Whether the module is in training, as `train` and `eval` set it; True at first.
+
+        A compiled function that reads it is traced anew when it changes.
+        """
+        return bool(mg.watched(self, "_training"))
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self._training = mode
 
     def train(self, mode: bool = True) -> Module:
         """Switch this module and its parts to training, where dropout drops; returns the module."""

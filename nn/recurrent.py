@@ -210,8 +210,8 @@ class Recurrent(Module):
         if (take := taking.get()) is not None:
             return take(cell, xs, state, reverse, active, keep)
         T, mask = len(mg.tree_leaves(xs)[0]), None
-        if self.training and self.recurrent_dropout.p:
-            cell.check_masked(self.recurrent_dropout.p)
+        if self.training and (p := mg.watched(self.recurrent_dropout, "p")):
+            cell.check_masked(p)
             read = next((s for s in mg.tree_leaves(state) if s.dtype.kind == "f"), None)
             mask = None if read is None else self.recurrent_dropout(np.ones(read.shape, read.dtype))
         taps = mg.tree_map(functools.partial(_tap, T), state) if keep else None

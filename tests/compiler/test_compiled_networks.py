@@ -228,3 +228,51 @@ def test_a_mask_is_a_plain_array_but_for_an_argument_of_a_compiled_function(leng
     assert type(mask) is np.ndarray
     np.testing.assert_array_equal(mask, expected)
     np.testing.assert_array_equal(mg.compile(lambda n: nn.padding_mask(n, 3))(lengths), expected)
+
+
+class Zoneout(nn.Cell):
+    """A cell of a user's own, which keeps units in training at random (Krueger et al. 2017), else on the average."""
+
+    def __init__(self, rng: int) -> None:
+        self.H, self.inside, self.rng = 3, nn.GRUCell(4, 3, rng=0), np.random.default_rng(rng)
+
+    def step(self, x: Any, h: Any) -> Any:
+        _, new = self.inside(x, h)
+        kept = mg.sample(self.rng.random, h.shape) < 0.5 if self.training else 0.5
+        new = mg.where(kept, h, new) if self.training else kept * h + (1 - kept) * new
+        return new, new
+
+
+STOCHASTIC = {
+    "dropout": lambda: nn.Dropout(0.5, rng=1),
+    "variational dropout": lambda: nn.VariationalDropout(0.5, rng=1),
+    "between layers": lambda: nn.GRU(4, 3, 2, dropout=0.5, rng=1),
+    "recurrent dropout": lambda: nn.GRU(4, 3, recurrent_dropout=0.5, rng=1),
+    "a user's cell": lambda: nn.Recurrent(Zoneout(1)),
+}
+
+
+@pytest.mark.parametrize("modes", [(True, False, True), (False, True, False)], ids=["trained first", "evaluated first"])
+@pytest.mark.parametrize("made", STOCHASTIC.values(), ids=STOCHASTIC)
+def test_a_compiled_network_trains_and_evaluates_as_the_eager_one_whenever_its_mode_changes(
+    made: Any, modes: Any
+) -> None:
+    net, twin = made(), made()
+    first = lambda ys: np.array(mg.tree_leaves(ys)[0].data)
+    compiled = mg.compile(net)
+    for mode in modes:
+        net.train(mode)
+        twin.train(mode)
+        found, expected = ([first(f(XS)) for _ in range(2)] for f in (compiled, twin))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        assert np.array_equal(*found) != mode
+
+
+def test_a_compiled_network_drops_as_much_as_its_recurrent_dropout_says_now() -> None:
+    net = nn.GRU(4, 3, recurrent_dropout=0.5, rng=1)
+    net.recurrent_dropout.p = 0.0
+    compiled = mg.compile(lambda xs: net(xs)[0])
+    plain = compiled(XS).data
+    np.testing.assert_array_equal(plain, compiled(XS).data)
+    net.recurrent_dropout.p = 0.5
+    assert not np.array_equal(compiled(XS).data, compiled(XS).data)
