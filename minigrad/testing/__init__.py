@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from .cell import check_cell
 from .check import check_grad
-from .differences import numeric_gradient
 from .mutation.mutants import Mutant, mutants
+from .numeric import numeric_gradient
 from .plain import check_jvp, check_vjp
 from .primitives import check_primitive
 from .problem import GradientError, KinkError

@@ -15,7 +15,7 @@ from .differences import EPS, FINER, QUICK, Line, Slopes, scales, sharper, slope
 from .problem import GradientError, KinkError, Options, Problem, groups, random_signs
 from .progress import tell
 from .report import count, side_by_side
-from .seen import MOST, SHARP, Seen
+from .seen import MOST, SHARP, Seen, along, dot, each, nothing, times
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -57,7 +57,8 @@ class Comparison:
         size = np.where(p.size == 0, 1.0, p.size)
         weights = []
         for mask in groups(p.owner, size, 4):
-            least = 0.1 * float(np.sqrt(np.mean(size[mask] ** 2)))
+            largest = float(size[mask].max())  # whose square float64 may not have
+            least = 0.1 * largest * float(np.sqrt(np.mean((size[mask] / largest) ** 2)))
             enough = np.where(mask, np.maximum(1.0, least / size), 0.0)
             weights += [random_signs(rng, p.n) * enough for _ in range(PROJECTIONS)]
         return np.array(weights).reshape(len(weights), p.n)
@@ -80,18 +81,18 @@ class Comparison:
         p = self.problem
         with np.errstate(invalid="ignore", over="ignore"):
             slopes = self._pulled(rows) if slopes is None else slopes
-            rule = _each(lambda one: rows @ p.column(p.derivative, one), d) if slopes is None else _along(slopes, d)
+            rule = each(lambda one: rows @ p.column(p.derivative, one), d) if slopes is None else along(slopes, d)
             share = np.abs(rows)
-            numeric, jump = (_times(r, part) for r, part in ((rows, found.value), (share, np.abs(found.jump))))
-            error = _times(share, found.error)
+            numeric, jump = (times(r, part) for r, part in ((rows, found.value), (share, np.abs(found.jump))))
+            error = times(share, found.error)
             # f's own size, the largest slope that is known, and how much f moves at all: beside these no slope is seen
-            scale = np.maximum(_dot(share, np.maximum(p.noise / EPS, found.reach)), known)
+            scale = np.maximum(dot(share, np.maximum(p.noise / EPS, found.reach)), known)
             options, step = self.options, np.max(np.abs(d), axis=-1, keepdims=True)
             tolerance = options.atol * step + options.rtol * np.abs(numeric) + 64 * EPS * scale + 1e-300
             tolerance = tolerance + np.where(np.isfinite(error), SAFETY * error, 0.5 * jump + 1e-5 * np.abs(jump))
             largest = np.fmin(np.fmax(np.abs(rule), 0.0), MOST)
             clear = np.maximum(1e-3 * np.maximum(np.abs(numeric), largest), 1e-6 * scale)
-            clear = np.maximum(clear, _nothing(rows, d))
+            clear = np.maximum(clear, nothing(rows, d))
         return Seen(rule, numeric, error, jump, tolerance, clear)
 
     def _line(self, v: np.ndarray) -> Line:
@@ -119,21 +120,41 @@ class Comparison:
             share = np.max(np.abs(one.d)) / np.max(np.abs(line.d))
             beside = known * min(1.0, float(share))  # what is known is of steps as long as those of `line`
             found = self._look(rows, slopes, one.d, one.near(QUICK, careful=True), beside)
-            gross = found.is_wrong(GROSS)
+            gross = found.is_wrong(GROSS) and not one.jitters
             if not gross:
                 first = 0 if self.options.eps is None else QUICK
                 found = self._look(rows, slopes, one.d, one.careful(first), beside)
+                if one.jitters:
+                    found = self._doubted(found, rows, slopes, one, beside)
             own = np.full(len(rows), np.max(np.abs(one.d)))
             found = found.per(float(own[0]))
             if best is not None:
                 near = sharper(found.numeric, found.error, best.numeric, best.error, own < length)
-                found = found.where(near, best)
-                own = np.where(near, own, length)
+                found, own = found.where(near, best), np.where(near, own, length)
             best, length = found, own
-            if gross or (best.error <= SHARP * np.abs(best.numeric)).all():
+            if gross or ((best.error <= SHARP * np.abs(best.numeric)).all() and not one.jitters):
                 break
         assert best is not None
         return best
+
+    def _doubted(
+        self, found: Seen, rows: np.ndarray, slopes: np.ndarray | None, line: Line, known: np.ndarray | float
+    ) -> Seen:
+        """What is seen of an f that jitters by more than its rounding errors are known to be: it may be a wave.
+
+        Of a wave the shortest steps show a sharp slope, if they can follow it, and of errors never. If they cannot,
+        nothing is wrong for sure that differs by what the slope of the wave may be.
+        """
+        with np.errstate(invalid="ignore"):
+            hidden = times(np.abs(rows), line.hidden)
+        finer = self._look(rows, slopes, line.d, line.shortest(), known)
+        sharp = np.isfinite(hidden) & (finer.error <= SHARP * np.abs(finer.numeric))
+        found = finer.where(sharp, found)
+        doubtful = ~sharp & (np.abs(found.rule - found.numeric) <= 10 * hidden)  # false for NaN
+        doubtful &= found.verdicts(self.options.on_kink) == "wrong"
+        found = found._replace(error=np.maximum(found.error, 1e-4 * np.abs(found.numeric)))  # of a wave it is no bound
+        none = np.full(len(rows), np.inf)
+        return found._replace(numeric=np.nan * none, error=none, jump=none).where(doubtful, found)
 
     def run(self) -> None:
         """Compare everything: quickly first, then with finer steps, then with care whatever that does not settle.
@@ -144,9 +165,16 @@ class Comparison:
         """
         self._check_infinite_entries()
         self._check_something_is_finite()
+        if (fault := self._compared()) and self.problem.measures_noise():
+            fault = self._compared()
+        if fault:
+            self._refuse(*fault)
+
+    def _compared(self) -> tuple[np.ndarray, np.ndarray, Line, str, float] | None:
+        """The row, the direction and its line along which something is wrong, or else no verdict; and how far it is."""
         lines = [self._line(v) for v in self.weights]
         if not lines:
-            return
+            return None
         for k, line in enumerate(lines):
             tell(f"derivative of order {self.problem.order}, {k} of {len(lines)} directions")
             line.sides(range(QUICK, QUICK + 4))
@@ -176,15 +204,14 @@ class Comparison:
                 verdicts = seen.verdicts(self.options.on_kink)
                 if (verdicts == "wrong").any():
                     wrong = int(np.argmax(np.where(verdicts == "wrong", np.fmin(seen.excess(), GROSS), -1.0)))
-                    self._refuse(self.rows[wrong], v, line, "wrong", float(np.abs(seen.rule - seen.numeric)[wrong]))
+                    return self.rows[wrong], v, line, "wrong", float(np.abs(seen.rule - seen.numeric)[wrong])
                 for row in np.flatnonzero(verdicts == "kink"):
                     kinks.append((self.rows[row], v, line, "kink", float(np.abs(seen.jump)[row])))
-        for kink in kinks[:1]:
-            self._refuse(*kink)
+        return kinks[0] if kinks else None
 
     def _least(self, rows: np.ndarray, d: np.ndarray) -> np.ndarray:
         """The rows' slopes along d, below which rounding errors are all there is to see."""
-        return np.asarray(np.maximum(1e-12 * np.abs(rows) @ self.problem.noise / EPS, _nothing(rows, d)))
+        return np.asarray(np.maximum(1e-12 * np.abs(rows) @ self.problem.noise / EPS, nothing(rows, d)))
 
     def _check_something_is_finite(self) -> None:
         p = self.problem
@@ -224,20 +251,31 @@ class Comparison:
         head = f"{label}, derivative of order {p.order}: "
         low, high = numeric - jump / 2, numeric + jump / 2
         if verdict == "kink":
-            sides = f": the slopes on either side differ, they are {low:.6g} and {high:.6g}" if abs(jump) > 0 else ""
+            sides = (
+                f": the slopes on either side differ, they are {low:.6g} and {high:.6g}"
+                if 0 < abs(jump) < np.inf
+                else ""
+            )
             raise KinkError(
                 f"{head}finite differences do not converge at index {index} (value {p.x[j]:.10g}){sides}; is there a "
-                "kink or a pole within a step of it, or are f's rounding errors large? No verdict is possible here: "
-                'move the point away, or pass on_kink="reject" (under hypothesis) or "subgradient"'
+                "kink or a pole within a step of it, is f a wave that is too fast for the steps, or for float64 so far "
+                "from 0, or are f's rounding errors large? No verdict is possible here: move the point away, or pass "
+                'on_kink="reject" (under hypothesis) or "subgradient", and for a wave eps='
             )
         k, output_index = p.place_of_output(i)
         name = f"output {k}" if p.order == 1 else f"the derivative by {p.labels[k]}"
+        small = (
+            "\nSo small a difference may be rounding errors, if f adds terms of size 1 inside, which could not be "
+            "measured, since it does not compute in np.longdouble here: if it does add such, pass atol=1e-11"
+            if abs(rule - numeric) < 1e-11 and not p.measured
+            else ""
+        )
         between = f"; it must lie between the one-sided slopes {low:.10g} and {high:.10g}" if jump else ""
         raise GradientError(
             f"{head}at index {index} (value {p.x[j]:.10g}) the gradient of {name} at {output_index} "
             f"{'' if alone else 'along a random direction '}is {rule:.10g}, finite differences give {numeric:.10g} "
             f"(difference {abs(rule - numeric):.3g}, tolerance {tolerance:.3g}{between}); "
-            f"{self._overview(j, u)}"
+            f"{self._overview(j, u)}{small}"
         )
 
     def _fault(
@@ -310,34 +348,3 @@ class Comparison:
                 found += len(group) == 1
                 groups += np.array_split(group, 2) if len(group) > 1 else []
         return f"{'at least ' if groups else ''}{count(found, len(mine))} wrong"
-
-
-def _nothing(rows: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """What rounding alone may make of the rows' slopes along d, whatever f: (rows,), or so for each of several d."""
-    unit = np.max(np.abs(d), axis=-1, keepdims=True, initial=1.0)
-    return np.asarray(256 * EPS * unit * np.abs(rows).sum(axis=1))
-
-
-def _dot(rows: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """rows @ part for one part (n,), or for each of several."""
-    return np.asarray(rows @ part if part.ndim == 1 else part @ rows.T)
-
-
-def _each(f: Callable[[np.ndarray], np.ndarray], part: np.ndarray) -> np.ndarray:
-    return f(part) if part.ndim == 1 else np.array([f(one) for one in part])
-
-
-def _times(rows: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """rows @ part, in which 0 in a row times inf or NaN is 0."""
-    if np.isfinite(part).all():
-        return _dot(rows, part)
-    if part.ndim > 1:
-        return np.array([_times(rows, one) for one in part])
-    return np.asarray(np.where(rows == 0, 0.0, rows * part).sum(axis=1))
-
-
-def _along(slopes: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """slopes @ d, in which 0 in d times inf or NaN is 0."""
-    if np.isfinite(slopes).all():
-        return _dot(slopes, d)
-    return _each(lambda one: np.where(one == 0, 0.0, slopes) @ one, d)

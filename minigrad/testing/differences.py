@@ -19,8 +19,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..messages import check_operand, check_real
-
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
 Function = Callable[[np.ndarray], np.ndarray]  # (n,) -> (m,)
@@ -32,8 +30,10 @@ QUICK = 4  # the first of those four that suit most functions; the others are tr
 FINER = (8, 12, 16, 20, 24)  # the first of each four that are tried next
 PROBES = np.array([3e-9, 4e-8, 3e-7, 2e-6])  # spacings at which the noise of f is measured
 BLOCK = 4096  # numbers of a table that are extrapolated at once: so many stay in a cache
-GROWTH = np.array([[RATIO**-p, RATIO ** -(p - 1)] for p in (2, 4, 6, 8)])[:, :, None, None]  # of slopes, of gaps
+COLUMNS = 4  # powers of t that are removed, one after the other
+FAR = 1e6  # of an x that is so much larger than a step, the step is rounded to what x shows
 KINK = 1e-4  # a gap of this share of the one-sided slopes is a kink
+WAVE = 1e-3  # what moves by this share of all within a probe's spacing is a wave, and no rounding error
 NO_KINK = 1e-9  # but one of this share of the slope seen from a typical step is nothing
 
 
@@ -117,18 +117,36 @@ def _safely(f: Function, x: np.ndarray, like: np.ndarray) -> np.ndarray:
     return y if np.isfinite(y).all() else np.where(np.isfinite(y), y, np.nan)
 
 
+def _growths(t: np.ndarray) -> list[np.ndarray]:
+    """How the power of t that each column of a table removes grows along its rows: (2, K - j, ...), slopes and gaps.
+
+    The steps t (K, ...) are of one RATIO but where they were rounded, and so little that gaps vanish all the same.
+    """
+    ratios = [t[:-j] / t[j:] for j in range(1, min(len(t), COLUMNS + 1))]
+    return [np.array([ratio**2, ratio ** (2 - 1 / j)]) for j, ratio in enumerate(ratios, 1)]
+
+
+GROWTHS = [growth[:, :1] for growth in _growths(LADDER[: COLUMNS + 1, None])]
+
+
 def _smoothest(
-    central: np.ndarray, gaps: np.ndarray, size: np.ndarray, rounding: np.ndarray, typical: np.ndarray
+    central: np.ndarray,
+    gaps: np.ndarray,
+    size: np.ndarray,
+    rounding: np.ndarray,
+    typical: np.ndarray,
+    t: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The cell of least error among those without a gap, and that error, inf (and NaN) where none is without.
 
-    From rows at steps of one RATIO, the columns of both tables remove one power of t after the other: column j has a
-    row for each step from the j-th on. Its distances from the cells before are safe estimates of its errors.
+    From rows at ever smaller steps, the columns of both tables remove one power of t after the other: column j has a
+    row for each step from the j-th on. Its distances from the cells before are safe estimates of its errors. The steps
+    are those of the ladder if no t are given.
     """
     table = np.array([central, gaps])  # (2, K, n)
     limit, noise, least = np.maximum(KINK * size, NO_KINK * typical), 40 * rounding, 2 * rounding
     slopes, bounds = [], []
-    for j, growth in enumerate(GROWTH[: len(central) - 1], 1):
+    for j, growth in zip(range(1, len(central)), GROWTHS if t is None else _growths(t)):
         change = table[:, 1:] - table[:, :-1]
         table = table[:, 1:] + change / (growth - 1)
         change = np.abs(change) * (growth / (growth - 1))
@@ -152,17 +170,47 @@ class Line:
         self._sides: dict[int, list[np.ndarray]] = {}
         moved = d != 0
         self.far = float(np.max(np.abs(x[moved] / d[moved]), initial=1.0))  # how much larger than its step x is
+        self.one = int(np.argmax(moved)) if np.sum(moved) == 1 and self.far > FAR else None
 
     def _at(self, t: float) -> np.ndarray:
-        if abs(t) < 50 * EPS * self.far:  # x swallows it
+        if abs(t) < (50 if self.one is None else 2) * EPS * self.far:  # x swallows it
             return np.full_like(self.f0, np.nan)
         return _safely(self.f, self.x + t * self.d, self.f0)
+
+    def step(self, t: float) -> float:
+        """A step t as x shows it, where it moves a single entry of x by little beside that."""
+        if self.one is None:
+            return t
+        x, d = float(self.x[self.one]), float(self.d[self.one])
+        return ((x + t * d) - x) / d
 
     @cached_property
     def measured(self) -> np.ndarray:
         """The rounding errors of F, measured; a kink within the largest probe's reach looks like noise."""
         with np.errstate(all="ignore"):
-            return np.fmax.reduce([self.noise, *self._noise()])  # type: ignore[no-any-return]
+            return np.fmax.reduce([self.noise, *self._probed[0]])  # type: ignore[no-any-return]
+
+    @cached_property
+    def jitters(self) -> bool:
+        """Whether F moves between probes by far more than rounding errors are known to be, those of x + t d as well."""
+        known = np.fmax.reduce([self.noise, EPS * self._probed[1], EPS * self.far * self._moves])
+        return bool((self.measured > 1e4 * known).any())
+
+    @property
+    def hidden(self) -> np.ndarray:
+        """Slopes (m,) that F may have between probes, where it moves there by a share of all that it does; else 0.
+
+        If that is so between the nearest ones as well, they may be anything, and inf is given.
+        """
+        noise, _ = self._probed
+        nearest, most = np.fmax.reduce(noise[:3]), np.fmax.reduce(noise)
+        steepest = np.where(nearest > 0.01 * most, np.inf, np.fmax.reduce(noise / PROBES[:, None]))
+        return np.asarray(np.where(most > WAVE * self._moves, steepest, 0.0))
+
+    @property
+    def _moves(self) -> np.ndarray:
+        """How far (m,) F gets by the steps that are known."""
+        return np.asarray(np.fmax.reduce([np.abs(side - self.f0) for sides in self._sides.values() for side in sides]))
 
     def near(self, first: int, careful: bool = False) -> Slopes:
         """Slopes (m,) from four steps of the ladder, the first of this number, and from those known beside them.
@@ -176,6 +224,10 @@ class Line:
             most += 1
         return slopes([self], range(least, most), careful).of(0)
 
+    def shortest(self) -> Slopes:
+        """Slopes (m,) from the four shortest steps alone."""
+        return slopes([self], range(len(LADDER) - 4, len(LADDER))).of(0)
+
     def careful(self, first: int = 0) -> Slopes:
         """Slopes (m,) from steps of every size, with the noise of F measured."""
         return slopes([self], range(first, len(LADDER)), True).of(0)
@@ -185,24 +237,31 @@ class Line:
         with np.errstate(all="ignore"):
             for k in steps:
                 if k not in self._sides:
-                    self._sides[k] = [self._at(LADDER[k]), self._at(-LADDER[k])]
+                    t = self.step(float(LADDER[k]))
+                    self._sides[k] = [self._at(t), self._at(-t)]
         return [self._sides[k] for k in steps]
 
-    def _noise(self) -> np.ndarray:
-        """The standard deviations (probes, m) of F's rounding errors.
+    @cached_property
+    def _probed(self) -> tuple[np.ndarray, np.ndarray]:
+        """The standard deviations (probes, m) of F's rounding errors, and the largest |F| (m,) at the probes.
 
         Those of fourth differences have 70 times the variance. Of both sides the lesser, and without F(0): noise is on
         both sides, a jump nearby on one.
         """
-        values = np.array([[[self._at(k * s * probe) for k in range(1, 8)] for s in (1, -1)] for probe in PROBES])
-        for _ in range(4):
-            values = values[:, :, 1:] - values[:, :, :-1]
-        return np.fmin.reduce(np.sqrt(np.mean(values**2, axis=2) / 70), axis=1)  # type: ignore[no-any-return]
+        values = np.array(
+            [[[self._at(k * s * t) for k in range(1, 8)] for s in (1, -1)] for t in map(self.step, PROBES)]
+        )
+        fourth = np.diff(values, 4, axis=2)
+        deviations = np.sqrt(np.mean(fourth**2, axis=2) / 70)
+        return np.fmin.reduce(deviations, axis=1), np.fmax.reduce(np.abs(values), axis=(0, 1, 2))
 
 
 def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> Slopes:
     """The best cell at which F looks smooth, for each of some lines through one x: at once, as each (m,) is small."""
     f0, t = lines[0].f0, LADDER[steps.start : steps.stop, None, None]
+    rounded = any([line.one is not None for line in lines])
+    if rounded:
+        t = np.array([[[line.step(x)] for line in lines] for x in LADDER[steps.start : steps.stop].tolist()])
     sides = np.array([line.sides(steps) for line in lines]).reshape(len(lines), len(steps), 2, f0.size)
     sides = sides.transpose(1, 2, 0, 3)  # (K, 2, lines, m)
     with np.errstate(all="ignore"):
@@ -214,11 +273,13 @@ def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> Slopes
         if careful or len(steps) > 4:
             units = np.array([[unit(line.d)] for line in lines])
             noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), units)))
-        far = np.array([[line.far] for line in lines])
+        far = np.array([[line.far if line.one is None else 0.0] for line in lines])
         rounding = noise / t + EPS * far * size / t  # of f's result, and of x + t d
         typical = size[min(max(QUICK, steps.start), steps.stop - 1) - steps.start]
         typical = np.where(typical < np.inf, typical, 0.0)  # NaN is 0 too
         tables = [part.reshape(len(steps), -1) for part in (central, gaps, size, rounding)] + [typical.reshape(-1)]
+        if rounded:
+            tables.append(np.broadcast_to(t, central.shape).reshape(len(steps), -1))
         width = BLOCK // len(steps)
         blocks = [[part[..., k : k + width] for part in tables] for k in range(0, max(typical.size, 1), width)]
         found = [_smoothest(*block) for block in blocks]
@@ -231,65 +292,3 @@ def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> Slopes
             right, left = (np.take_along_axis(side, best, axis=0)[0] for side in (right, left))
             value, jump = np.where(kinked, (right + left) / 2, value), np.where(kinked, right - left, jump)
     return Slopes(value, error, jump, typical)
-
-
-def numeric_gradient(
-    f: Callable[[np.ndarray], float], x: np.ndarray, eps: float | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The gradient of a scalar function at x by extrapolated central differences, with steps of each entry's own size.
-
-    Args:
-        f: takes an array like x, returns a float.
-        x: taken in float64; not changed.
-        eps: the first step relative to max(1, |x|); by default |x| / 20, and as many others as it takes.
-
-    Returns:
-        The gradient and an estimate of its error, truncation and rounding, both of x's shape. At a kink or a jump the
-        gradient is the mean of the one-sided slopes, and the error half their difference.
-
-    Raises:
-        TypeError: if f returns anything but one floating-point number, or x is no array of real numbers.
-        ValueError: if `eps` is not positive, or x is NaN somewhere.
-
-    Source: Ridders 1982.
-
-    >>> gradient, error = numeric_gradient(lambda x: float(np.sum(x**3)), np.array([1.0, 2.0]))
-    >>> gradient.round(6), bool((error < 1e-6).all())
-    (array([ 3., 12.]), True)
-    """
-    check_real("numeric_gradient: x", x)
-    check_operand("numeric_gradient: x", x)
-    x = np.array(x, np.float64)
-    if np.isnan(x).any():
-        raise ValueError(f"numeric_gradient: x is NaN at index {tuple(np.argwhere(np.isnan(x))[0].tolist())}")
-    flat = x.ravel()
-
-    def F(values: np.ndarray) -> np.ndarray:
-        return np.array([_number(f(values.reshape(x.shape)))])
-
-    f0 = F(flat.copy())
-    noise = EPS * np.abs(f0)
-    gradient, error = np.zeros(x.size), np.zeros(x.size)
-    typical = np.full(x.size, np.max(np.abs(flat), initial=0.0, where=np.isfinite(flat)))
-    sizes = scales(flat, typical, eps)
-    for i in np.flatnonzero(np.isfinite(flat)):
-        best = length = np.inf
-        for n, d in enumerate({float(size[i]): size * (np.arange(x.size) == i) for size in sizes}.values()):
-            line = Line(F, flat, f0, d, noise)
-            found = line.near(QUICK)
-            if not found.error[0] <= 1e-9 * np.abs(found.value[0]) + 8 * noise[0]:
-                found = line.careful(0 if eps is None else QUICK)
-            value, bound, jump, _ = (float(part[0]) / d[i] for part in found)
-            if n == 0 or sharper(value, bound, gradient[i], best, d[i] < length):
-                gradient[i], error[i], best = value, abs(jump) / 2 if np.isinf(bound) else bound, bound
-                length = d[i]
-            if best <= 1e-7 * abs(gradient[i]):
-                break
-    return gradient.reshape(x.shape), error.reshape(x.shape)
-
-
-def _number(y: Any) -> float:
-    kind = y.dtype.kind if hasattr(y, "dtype") else "f" if isinstance(y, float) else ""
-    if kind != "f" or getattr(y, "size", 1) != 1:
-        raise TypeError(f"numeric_gradient: f must return one floating-point number, got {y!r}; is a `return` missing?")
-    return float(y.reshape(())) if hasattr(y, "reshape") else float(y)

@@ -19,6 +19,8 @@ __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 Arrays = list[np.ndarray]
 
 PAIRS = 6  # of four inputs every pair
+MEASURED = 6  # points at which rounding errors are measured
+CANCELLED = 1e-6
 
 
 class GradientError(AssertionError):
@@ -49,12 +51,14 @@ class Map(NamedTuple):
 
     `value(inputs)` gives the outputs. `linearize(inputs)` gives the pullback there, cotangents -> cotangents (Jᵀ g), or
     with `forward` the pushforward, tangents -> tangents (J v). `remedy` is for one that depends on earlier calls.
+    `finer` is `value` for long doubles, if that is another.
     """
 
     value: Callable[[Arrays], Arrays]
     linearize: Callable[[Arrays], Callable[[Arrays], Arrays]]
     forward: bool = False
     remedy: str = ""
+    finer: Callable[[Arrays], Arrays] | None = None
 
 
 class Options(NamedTuple):
@@ -93,6 +97,7 @@ class Problem:
                 raise ValueError(
                     f"output {k} is NaN at index {tuple(np.argwhere(np.isnan(y))[0].tolist())} for these inputs"
                 )
+        self.measured = False  # f's rounding errors
         self.x = flattened(inputs)
         whole = flattened(self.outputs)
         self.kept = np.flatnonzero(np.isfinite(whole))
@@ -105,6 +110,31 @@ class Problem:
         self.owner = np.repeat(np.arange(len(inputs)), [x.size for x in inputs])
         typical = [np.max(np.abs(x), initial=0.0, where=np.isfinite(x)) for x in inputs]
         self.typical = np.array(typical, np.float64)[self.owner]
+
+    def measures_noise(self) -> bool:
+        """Measure f's rounding errors, beside a run in long double; whether they are larger than its values tell.
+
+        They are where terms of size 1 leave a small number, as 0.5 tanh(x / 2) + 0.5 does far left of 0. No error that
+        is more than a share of `CANCELLED` of all values is believed: there f itself is another one in long double.
+        """
+        if not np.finfo(np.longdouble).eps < EPS:  # on some systems it is float64
+            return False
+        rng, found = np.random.default_rng(0), np.zeros(self.m)
+        for _ in range(MEASURED):
+            xs = [nudged(x, 1e-6, rng, at_zero=1e-6) for x in self.inputs]
+            try:
+                with np.errstate(all="ignore"):
+                    finer = (self.map.finer or self.map.value)([x.astype(np.longdouble) for x in xs])
+                    if any([y.dtype != np.longdouble for y in finer]):
+                        return False
+                    found = np.fmax(found, np.abs(self.f(flattened(xs)) - flattened(finer, np.longdouble)[self.kept]))
+            except Exception:  # f takes no long double, as LAPACK does not; or a point lies outside of its domain
+                return False
+        self.measured = True
+        found = np.where(found <= CANCELLED * max(1.0, float(np.max(np.abs(self.y), initial=0.0))), found, 0.0)
+        larger = found > 8 * self.noise
+        self.noise = np.where(larger, 4 * found, self.noise)
+        return bool(larger.any())
 
     @cached_property
     def derivative(self) -> Callable[[Arrays], Arrays]:
@@ -172,12 +202,12 @@ def nothing_in(result: Any, wanted: str, remedy: str = _MISSING) -> TypeError:
     )
 
 
-def flattened(arrays: Arrays) -> np.ndarray:
-    """All entries as one new float64 vector."""
+def flattened(arrays: Arrays, dtype: Any = np.float64) -> np.ndarray:
+    """All entries as one new vector of float64."""
     if len(arrays) == 1:
-        return np.array(arrays[0], np.float64).reshape(-1)
+        return np.array(arrays[0], dtype).reshape(-1)
     parts = [np.ravel(a) for a in arrays] or [np.zeros(0)]
-    return np.concatenate(parts, dtype=np.float64, casting="unsafe")
+    return np.concatenate(parts, dtype=dtype, casting="unsafe")
 
 
 def split(x: np.ndarray, like: Arrays) -> Arrays:

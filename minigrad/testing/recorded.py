@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
+from ..backward import lineage
+from ..details import record_details
 from ..lending import InPlaceError
 from ..modes import enable_grad, no_grad, recording
 from ..pullback import pull
-from ..record import Variable
+from ..record import Node, Variable
 from ..tensor import Tensor
 from ..transforms import vjp
 from ..tree import flatten, tree_leaves
@@ -108,7 +111,25 @@ def tensor_map(f: TensorFunction) -> Map:
 
         return pullback
 
-    return Map(value, linearize)
+    return Map(value, linearize, finer=functools.partial(_finer, f))
+
+
+def _finer(f: TensorFunction, xs: Arrays) -> Arrays:
+    """f of long doubles: what it records for these numbers as float64, computed once more."""
+    leaves = [Tensor._sharing(x.astype(np.float64), requires_grad=True) for x in xs]
+    with enable_grad(), record_details():  # which keeps every operand
+        outputs = floating_parts(f(*leaves))
+    found: dict[Node | None, np.ndarray] = {leaf.node: x for leaf, x in zip(leaves, xs)}
+    for node in reversed(lineage([y.node for y in outputs if y.node is not None])[0]):
+        if node.primitive is not None:
+            given = [found.get(source, x) for source, x in zip(node.inputs, node.operands)]
+            try:
+                result = node.primitive.function(*given, **node.static)
+            except TypeError:  # LAPACK takes no long double
+                given = [x.astype(np.float64) if getattr(x, "dtype", None) == np.longdouble else x for x in given]
+                result = node.primitive.function(*given, **node.static)
+            found[node] = np.asarray(result, np.longdouble)
+    return [found.get(y.node, y._array.astype(np.longdouble)) for y in outputs]
 
 
 def pulled(outputs: Sequence[Tensor], cotangents: Sequence[np.ndarray], leaves: Sequence[Tensor]) -> Arrays:
@@ -143,7 +164,7 @@ def slope_map(f: TensorFunction, us: Sequence[np.ndarray]) -> Map:
             raise ValueError("the results have other shapes here")
         return pulled(outputs, [u.astype(y.dtype) for u, y in zip(us, outputs)], leaves)
 
-    return Map(value, tensor_map(slope(f, us)).linearize)
+    return tensor_map(slope(f, us))._replace(value=value)
 
 
 def pullback_of(f: TensorFunction, xs: Sequence[Any], us: Sequence[Any]) -> tuple[Any, ...]:

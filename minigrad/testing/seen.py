@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+
+from .differences import EPS
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -60,3 +63,37 @@ class Seen(NamedTuple):
     def per(self, length: float) -> Seen:
         with np.errstate(over="ignore"):
             return Seen(*[part / length for part in self])
+
+
+# --- numbers uᵀ J d of rows u and directions d ------------------------------------------------------------------------
+
+
+def nothing(rows: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """What rounding alone may make of the rows' slopes along d, whatever f: (rows,), or so for each of several d."""
+    unit = np.max(np.abs(d), axis=-1, keepdims=True, initial=1.0)
+    return np.asarray(256 * EPS * unit * np.abs(rows).sum(axis=1))
+
+
+def dot(rows: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """rows @ part for one part (n,), or for each of several."""
+    return np.asarray(rows @ part if part.ndim == 1 else part @ rows.T)
+
+
+def each(f: Callable[[np.ndarray], np.ndarray], part: np.ndarray) -> np.ndarray:
+    return f(part) if part.ndim == 1 else np.array([f(one) for one in part])
+
+
+def times(rows: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """rows @ part, in which 0 in a row times inf or NaN is 0."""
+    if np.isfinite(part).all():
+        return dot(rows, part)
+    if part.ndim > 1:
+        return np.array([times(rows, one) for one in part])
+    return np.asarray(np.where(rows == 0, 0.0, rows * part).sum(axis=1))
+
+
+def along(slopes: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """slopes @ d, in which 0 in d times inf or NaN is 0."""
+    if np.isfinite(slopes).all():
+        return dot(slopes, d)
+    return each(lambda one: np.where(one == 0, 0.0, slopes) @ one, d)
