@@ -1,5 +1,6 @@
 """Layers, recurrent networks, losses and optimisers, composed from minigrad's public functions."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ _LATER = {
 
 def __getattr__(name: str) -> object:
     if name not in _LATER:
-        raise _missing("module 'nn'", name, _NAMES)
+        raise _missing("module 'nn'", name, _NAMES, sys.modules[__name__])
     module = _LATER[name]
     found = getattr(import_module(f"nn.{module}"), name) if module else import_module(f"nn.{name}")
     globals()[name] = found

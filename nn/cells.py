@@ -52,6 +52,10 @@ class BlockCell(Cell):
                 "the last axis, since each stands for a one-hot vector (such vectors themselves are floating-point)"
                 + single
             )
+        if not is_integer(x) and x.shape[-1] != self.I:
+            raise ValueError(
+                f"{type(self).__name__}: the input has shape {x.shape}, its last size must be {self.I}, the cell's I"
+            )
 
     def project(self, xs: Any) -> Any:
         self.check_axes(xs, (2, 3))

@@ -187,10 +187,16 @@ KEYWORDS_OF: Mapping[str, Mapping[str, str]] = {
 KEYWORDS: Mapping[str, str] = {word: hint for table in KEYWORDS_OF.values() for word, hint in table.items()}
 
 
-def missing(owner: str, name: str, table: Mapping[str, str]) -> AttributeError:
-    """The error for an attribute that is not there, with the word for it here, if it is a known one."""
-    hint = f"; that is PyTorch's word, here: {table[name]}" if name in table else ""
-    return AttributeError(f"{owner} has no attribute {name!r}{hint}", name=name)
+def missing(owner: str, name: str, table: Mapping[str, str], of: Any = None) -> AttributeError:
+    """The error for an attribute that is not there, with the word for it here, if it is a known one.
+
+    Python looks in `of`, which lacks it, for a name that was meant, and asks "Did you mean ...?".
+    """
+    if name in table:
+        return AttributeError(
+            f"{owner} has no attribute {name!r}; that is PyTorch's word, here: {table[name]}", name=name
+        )
+    return AttributeError(f"{owner} has no attribute {name!r}", name=name, obj=of)
 
 
 def missing_of(owner: Any, name: str, table: Mapping[str, str]) -> AttributeError:
@@ -200,7 +206,7 @@ def missing_of(owner: Any, name: str, table: Mapping[str, str]) -> AttributeErro
             object.__getattribute__(owner, name)
         except AttributeError as error:
             return error
-    return missing(f"{type(owner).__name__!r} object", name, table)
+    return missing(f"{type(owner).__name__!r} object", name, table, owner)
 
 
 def check_keywords(cls: type, keywords: Mapping[str, Any]) -> None:
@@ -214,6 +220,11 @@ def check_keywords(cls: type, keywords: Mapping[str, Any]) -> None:
             raise TypeError(
                 f"{cls.__name__}: there is no argument {word}=, which is {whose}; here: {KEYWORDS_OF[whose][word]}"
             )
+        from difflib import get_close_matches  # here: it serves this message alone
+
+        named = [name for name, p in accepted.items() if p.kind is not p.VAR_KEYWORD][1:]
+        for meant in get_close_matches(word, named, 1, cutoff=0.8):
+            raise TypeError(f"{cls.__name__}: there is no argument {word}=; did you mean {meant}=?")
         if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
             raise TypeError(f"{cls.__name__}: there is no argument {word}=; it takes {', '.join([*accepted][1:])}")
 

@@ -91,6 +91,19 @@ def test_a_keyword_that_is_nobodys_is_answered_by_those_that_are_taken(make: Any
         make(nobodys=1)
 
 
+@pytest.mark.parametrize(("make", "word", "meant"), [(nn.LSTM, "num_layer", "num_layers"), (nn.Linear, "bia", "bias")])
+def test_a_keyword_that_is_nearly_ours_is_answered_by_the_one_that_is_meant(make: Any, word: str, meant: str) -> None:
+    with pytest.raises(TypeError, match=f"^{make.__name__}: there is no argument {word}=; did you mean {meant}=.$"):
+        make(2, 3, **{word: 2})
+
+
+@pytest.mark.parametrize(("owner", "word"), [(nn, "Lstm"), (LSTM, "forwrad"), (ADAM, "setp")])
+def test_python_can_look_for_the_attribute_that_was_meant(owner: Any, word: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        getattr(owner, word)
+    assert (caught.value.name, caught.value.obj) == (word, owner)
+
+
 def test_a_users_optimiser_may_take_any_keyword() -> None:
     class Own(nn.SGD):
         def __init__(self, params: Any, learning_rate: float, **others: Any) -> None:
