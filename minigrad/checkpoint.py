@@ -22,7 +22,7 @@ from .primitive import primitive
 from .record import Node, Variable, clock
 from .shapes import astype, getitem, reshape
 from .tensor import Tensor
-from .tree import flatten
+from .tree import entries_of, flatten
 
 # what a result may be besides Tensors: what holds none of them
 _RESULTS = (Variable, np.ndarray, np.generic, np.dtype, int, float, complex, str, bytes, slice, range, type(None))
@@ -51,7 +51,14 @@ class _Part:
         with dropped_record(self):
             fresh = [type(x)._sharing(x._array, requires_grad=True) for x in self.inputs]
             with Derivation([x.node for x, found in zip(fresh, inside) if found], start) as derivation:
-                results, self.rebuild_results = flatten(self.f(*self._arguments(fresh)))
+                given = self._arguments(fresh)
+                entries = entries_of(given)
+                results, self.rebuild_results = flatten(self.f(*given))
+        if entries_of(given) != entries:
+            raise TypeError(
+                f"checkpoint: {defined(self.f)} changes an entry of an argument, a list or dict, which would be lost, "
+                "since it gets a copy; have it return what is new"
+            )
         if derivation.looked:
             for x in self.inputs:
                 looked_at(x)

@@ -14,7 +14,7 @@ from ..gradients import add_gradient
 from ..messages import describe, explained, same_kind, told
 from ..primitive import primitive
 from ..record import Node, Variable
-from ..tree import flatten, tree_leaves, tree_map
+from ..tree import entries_of, flatten, tree_leaves, tree_map
 from .arguments import built, exactly
 from .calls import Arrays, Call, described, parts_of, shown_in
 from .collecting import Collecting, schedule
@@ -92,7 +92,13 @@ class Program:
             stand_ins = [inner[k] for k in self.arguments]
             nodes = [x.node for x in stand_ins]
             args, kwargs = rebuild(inner)
+            entries = entries_of((args, kwargs))
             returned = function(*args, **kwargs)
+            if entries_of((args, kwargs)) != entries:
+                raise TypeError(
+                    "compile: the function changes an entry of an argument, a list or dict, which no later call would "
+                    "do; have it return what is new, or change a copy: list(x), dict(x)"
+                )
             if any([x.node is not node for x, node in zip(stand_ins, nodes)]):
                 raise TypeError(
                     "compile: the function sets requires_grad of an argument; set it before the call, or make a "

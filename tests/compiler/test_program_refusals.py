@@ -122,6 +122,27 @@ def test_a_result_that_runs_once_and_later_is_refused(f: Any) -> None:
         mg.compile(f)(X)
 
 
+CHANGING: dict[str, Any] = {
+    "a new key": lambda x, d, rows: d.update(h=x),
+    "a key that is gone": lambda x, d, rows: d.pop("a"),
+    "another key": lambda x, d, rows: d.update(c=d.pop("a")),
+    "a part of a part": lambda x, d, rows: d["b"].append(x),
+    "an entry": lambda x, d, rows: rows.__setitem__(0, x * 2),
+    "an order": lambda x, d, rows: rows.reverse(),
+    "one less": lambda x, d, rows: rows.pop(),
+    "in place": lambda x, d, rows: rows.__iadd__([x]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGING.values(), ids=CHANGING)
+def test_a_change_of_a_list_or_dict_among_the_arguments_is_refused_since_it_would_be_lost(change: Any) -> None:
+    f = mg.compile(lambda x, d, *, rows: (change(x, d, rows), x * 2)[1])
+    with pytest.raises(TypeError, match="compile: the function changes an entry of an argument, a list or dict"):
+        f(X, {"a": 1.0, "b": [X]}, rows=[X, -X])
+    same = mg.compile(lambda x, *more, **named: x * dict(named, c=1)["a"] * [*more, 3][0] * named.pop("a"))
+    assert np.array_equal(same(X, 2.0, a=3.0), 18 * X)  # those that the call itself makes
+
+
 OBJECTS = np.array([1.5, None], dtype=object)
 
 

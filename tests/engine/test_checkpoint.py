@@ -280,3 +280,11 @@ def test_a_tensor_kept_in_the_second_run_says_that_its_record_is_gone() -> None:
         RuntimeError, match=r"checkpoint: a tensor that the function kept, .* shape \(\); have the func"
     ):
         kept[1].backward()
+
+
+@pytest.mark.parametrize("change", [lambda c, x: c.update(h=x), lambda c, x: c["rows"].append(x)], ids=["dict", "list"])
+def test_a_change_of_an_argument_that_would_be_lost_is_refused(change: Any) -> None:
+    x, cache = mg.tensor(3.0, requires_grad=True), {"rows": []}
+    with pytest.raises(TypeError, match=r"checkpoint: <lambda> .* changes an entry of an argument, a list or dict"):
+        mg.checkpoint(lambda x, c: (change(c, x), x * x)[1])(x, cache)
+    assert cache == {"rows": []}
