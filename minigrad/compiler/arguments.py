@@ -68,6 +68,13 @@ def exactly(x: Any) -> Any:
     return kind, x
 
 
+def alike(x: Any, y: Any) -> bool:
+    """Whether one of two values does for the other: arrays and tensors, which a program reads, do for none but them."""
+    if isinstance(x, (tuple, list)) and type(x) is type(y) and len(x) == len(y):
+        return all(map(alike, x, y))
+    return x is y or not (isinstance(x, (np.ndarray, Variable)) or exactly(x) != exactly(y))
+
+
 def built(structure: Any, leaves: Iterator[Any]) -> Any:
     """A tree of the structure of another, which has None in place of its leaves."""
     if structure is None:

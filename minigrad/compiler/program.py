@@ -15,7 +15,7 @@ from ..messages import describe, explained, same_kind, told
 from ..primitive import primitive
 from ..record import Node, Variable
 from ..tree import entries_of, flatten, tree_leaves, tree_map
-from .arguments import built, exactly
+from .arguments import alike, built
 from .calls import Arrays, Call, described, parts_of, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
@@ -212,7 +212,7 @@ class Program:
             if contents(x) != held:
                 return False
         for owner, name, value in self.watched:
-            if (now := getattr(owner, name)) is not value and exactly(now) != exactly(value):
+            if (now := getattr(owner, name)) is not value and not alike(now, value):
                 return False
         return True
 

@@ -246,6 +246,25 @@ def test_a_watched_value_that_is_equal_but_not_alike_is_traced_anew() -> None:
     assert sum(map(len, f.programs.values())) == 6
 
 
+@pytest.mark.parametrize("make", [np.array, mg.tensor, lambda x: [np.array(x)], lambda x: (mg.tensor(x), 2)])
+@pytest.mark.parametrize("entries", [[2.0], [2.0, 3.0, 4.0]])
+def test_a_watched_array_or_tensor_that_is_replaced_by_an_equal_one_is_read_where_it_is_now(
+    make: Any, entries: Any
+) -> None:
+    own = Scale(None)
+    first = lambda by: by[0] if isinstance(by, (list, tuple)) else by
+    f = mg.compile(lambda x: x * first(mg.watched(own, "by")))
+    for _ in range(3):
+        object.__setattr__(own, "by", make(entries))
+        same(f(np.ones(3)), np.ones(3) * entries)
+        now = first(own.by)
+        if isinstance(now, Tensor):
+            now.data = np.full(now.shape, 5.0)
+        else:
+            now[:] = 5.0
+        same(f(np.ones(3)), np.full(3, 5.0))
+
+
 def test_train_and_eval_are_seen() -> None:
     dropout = nn.Dropout(0.5, rng=0)
     f = mg.compile(dropout)
