@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import shapes
+from ..lending import Lending
 from .instruction import Instructions, Kind, Layout, Value, layout
 from .passes import packed
 from .places import NEVER, Place, Step, View, address, apart, fresh, within
@@ -49,6 +50,8 @@ def _viewed(kind: Kind, lying: Layout) -> _Pattern | None:
     covered = np.zeros(lying.shape, bool)
     if split is None or not covered.size or (parts := split(covered, **kind.static)) is None:
         return None
+    if isinstance(kind.primitive, Lending):
+        _check_parts(kind, parts, covered)
     for part in parts:
         part[...] = True
     added, number = [False] * len(parts), np.count_nonzero(covered)
@@ -66,6 +69,17 @@ def _viewed(kind: Kind, lying: Layout) -> _Pattern | None:
     pieces = [View.of(part, start) for part in split(stand_in, **kind.static)]
     gap = None if number == covered.size else View.of(stand_in[(*_box(covered), ...)], start)
     return _Pattern([offset for offset, _ in pieces], [like for _, like in pieces], added, gap)
+
+
+def _check_parts(kind: Kind, parts: Any, out: np.ndarray) -> None:
+    """Raise ValueError unless what a user's `parts` gave are views of out in the shapes of the inputs."""
+    wanted = [x.shape if type(x) is Layout else np.shape(x) for x in kind.inputs]
+    found = [np.shape(part) if isinstance(part, np.ndarray) else part for part in parts]
+    if found != wanted or not all([np.may_share_memory(part, out) for part in parts]):
+        raise ValueError(
+            f"compile_as: parts(out) of {kind.primitive.name} must give views of out, {out.shape}, one for each input "
+            f"in its shape, {wanted}; got {found if found != wanted else 'other arrays'}"
+        )
 
 
 def _entries(shape: tuple[int, ...], indices: Sequence[Any]) -> Sequence[int] | None:

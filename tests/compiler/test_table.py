@@ -42,6 +42,18 @@ def test_a_pure_call_that_nobody_needs_is_made_in_no_replay() -> None:
     assert seen == []
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [lambda out: [out[:2]], lambda out: [out[:1], out[1:]], lambda out: [out[:2].copy(), out[2:]], lambda out: [2, 4]],
+    ids=["too few", "other shapes", "a copy", "positions"],
+)  # fmt: skip
+def test_parts_that_are_no_views_of_the_result_in_the_inputs_shapes_are_refused(parts: Any) -> None:
+    joined = mg.primitive(lambda a, b: np.concatenate([a, b]), name="joined")
+    mg.compile_as(joined, parts=parts)
+    with pytest.raises(ValueError, match=r"compile_as: parts\(out\) of joined must give views of out, \(4, 3\)"):
+        mg.compile(lambda x: joined(mg.tanh(x), mg.sin(x)))(X)
+
+
 def test_prepared_calls_write_the_result() -> None:
     asked = []
 
