@@ -29,8 +29,18 @@ _RESULTS = (Variable, np.ndarray, np.generic, np.dtype, int, float, complex, str
 _OPEN: Any = object()  # in a tree: here stands a tensor that needs a gradient
 
 
+def _no_gradient(g: Any, y: Any) -> Any:
+    error = RuntimeError(
+        f"checkpoint: a tensor that the function kept, when it ran again for its derivative, has no gradient for its "
+        f"argument of shape {y.shape}; have the function return it, or use what it kept in the first call"
+    )
+    raise told(error)
+
+
 class _Part:
     """A function, the arguments of one call, and which tensors its results were made from."""
+
+    gone = primitive(lambda: None, joint=_no_gradient, name="checkpoint")  # of which its second run's arguments are
 
     def __init__(self, f: Callable[..., Any], args: tuple[Any, ...], generators: Sequence[Any]) -> None:
         self.f = f
@@ -183,19 +193,8 @@ def _recomputed(g: Any, y: Any, *inputs: Any, part: _Part) -> list[Any]:
     if not recorded:
         for x in fresh:
             if x.node is not None:
-                x.node.primitive = _gone
+                x.node.primitive = _Part.gone
     return [found[t] if t in found else np.zeros(t.shape, t.dtype) for t in wrt]
-
-
-def _no_gradient(g: Any, y: Any) -> Any:
-    error = RuntimeError(
-        f"checkpoint: a tensor that the function kept, when it ran again for its derivative, has no gradient for its "
-        f"argument of shape {y.shape}; have the function return it, or use what it kept in the first call"
-    )
-    raise told(error)
-
-
-_gone = primitive(lambda: None, joint=_no_gradient, name="checkpoint")  # made an argument of the second run
 
 
 def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:
