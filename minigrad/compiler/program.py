@@ -14,14 +14,13 @@ from ..gradients import add_gradient
 from ..messages import describe, explained, same_kind, told
 from ..primitive import primitive
 from ..record import Node, Variable
-from ..tree import entries_of, flatten, tree_leaves, tree_map
+from ..tree import tree_leaves, tree_map
 from .arguments import alike, built
 from .calls import Arrays, Call, described, parts_of, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
 from .listing import contents
 from .loops import Loop, prepared_calls
-from .outside import Draws
 from .places import Place, Root, address, fresh, plan
 from .stages import Stages, memory_map
 from .table import IMPURE
@@ -58,58 +57,34 @@ class Program:
         stages: Stages,
         kinds: Kinds,
     ) -> None:
-        leaves, rebuild = flatten((args, kwargs))
-        self.arguments = [k for k, x in enumerate(leaves) if isinstance(x, (Variable, np.ndarray, np.generic))]
         self.stages = stages
         trace = Trace(kinds, once="repeats" in stages)
         try:
-            stand_ins, returned = self._run(function, leaves, rebuild, trace)
+            self.arguments, stand_ins, returned = trace.run(function, args, kwargs)
+            trace.follow_copies()
             self.structure = tree_map(lambda _: None, returned)
             self.watched = list(trace.watched.values())
             self.settings = trace.lasting_settings()
+            given = list(zip(stand_ins, self.arguments))
             results = [self._result(trace, part) for part in tree_leaves(returned)]
-            gradients = self._gradients(trace, {x.node: k for x, k in zip(stand_ins, self.arguments)})
-            given = [trace.value_of(x) for x in stand_ins]
+            gradients = self._gradients(trace, {x.node: k for x, k in given})
+            values = [trace.value_of(x) for x in stand_ins]
+            # what has no rule, and the arguments that it depends on: nobody may ask for a derivative by these
             made = [(p, set(lineage([node])[0])) for p, node in trace.ruleless]
-            pairs = list(zip(stand_ins, self.arguments))
-            self.ruleless = [(p, k) for p, sources in made for x, k in pairs if x.node in sources]
+            self.ruleless = [(p, k) for p, sources in made for x, k in given if x.node in sources]
         finally:
             trace.forget()
         nodes = [leaf.node for leaf, _ in trace.leaves.values()]
         self.made_from = [node for node in nodes if node is not None and node.order < trace.start]
-        self.kinds = [(kind, requires_grad) for _, kind, requires_grad in results]
-        self.targets = [(target, reset) for target, reset, _ in gradients]
-        self.reached = [target for target, _ in self.targets if isinstance(target, int)]
+        self.reached = [target for target, _, _ in gradients if isinstance(target, int)]
         self.block = block
-        self._build(trace, given, [x for x, _, _ in results], [g for _, _, g in gradients], moving)
-
-    def _run(self, function: Any, leaves: list[Any], rebuild: Any, trace: Trace) -> tuple[list[Any], Any]:
-        """Trace the function; what stood for the arrays among the arguments' leaves, and what was returned."""
-        with Draws(function, leaves), trace:
-            inner = list(leaves)
-            for k in self.arguments:
-                inner[k] = trace.argument(leaves[k], k)
-            stand_ins = [inner[k] for k in self.arguments]
-            nodes = [x.node for x in stand_ins]
-            args, kwargs = rebuild(inner)
-            entries = entries_of((args, kwargs))
-            returned = function(*args, **kwargs)
-            if entries_of((args, kwargs)) != entries:
-                raise TypeError(
-                    "compile: the function changes an entry of an argument, a list or dict, which no later call would "
-                    "do; have it return what is new, or change a copy: list(x), dict(x)"
-                )
-            if any([x.node is not node for x, node in zip(stand_ins, nodes)]):
-                raise TypeError(
-                    "compile: the function sets requires_grad of an argument; set it before the call, or make a "
-                    "tensor of its own inside: mg.tensor(x, requires_grad=True)"
-                )
-        trace.check_constants()
-        trace.follow_copies()
-        return stand_ins, returned
+        self._build(trace, values, results, gradients, moving)
 
     def _result(self, trace: Trace, x: Any) -> tuple[Any, Any, bool]:
-        """What to return for one leaf of the function's result: a Value or a constant, its type, requires_grad."""
+        """What to return for one leaf of the function's result: its Value, class, and whether it requires a gradient.
+
+        In place of the Value something that every call returns as it is; then the class is None.
+        """
         if isinstance(x, (Iterator, Awaitable)):
             raise TypeError(
                 f"compile: the function returned {describe(x)}, which runs once and outside of the trace; return a "
@@ -139,8 +114,11 @@ class Program:
     def _build(
         self, trace: Trace, given: list[Value], results: list[Any], gradients: list[Any], moving: Set[Variable]
     ) -> None:
-        """All passes, one after the other, then the memory, the arrays in it, and the calls that use them."""
-        kept = [x for x in (*results, *gradients) if isinstance(x, Value)]
+        """All passes, one after the other, then the memory, the arrays in it, and the calls that use them.
+
+        `given` are the Values of the arguments.
+        """
+        kept = [x for x in (*[x for x, _, _ in results], *[g for _, _, g in gradients]) if isinstance(x, Value)]
         stages = self.stages
         instructions = stages.rewritten(trace.instructions, trace.kinds, kept)
         collections = Collecting(instructions, kept).collections if "collecting" in stages else {}
@@ -159,14 +137,15 @@ class Program:
         self.inputs = [(arrays.of(value), k) for value, k in zip(given, self.arguments)]
         made = prepared_calls(steps, arrays, "prepared" in stages, "rolled" in stages)
         self.functions, self.operands, self.origins = map(list, zip(*made)) if made else ([], [], [])
-        self.outputs = [(arrays.of(x), kind) for x, kind in zip(results, self.kinds)]
-        self.added = [arrays.of(g) for g in gradients]
+        self.results = [(arrays.of(x), cls, requires_grad) for x, cls, requires_grad in results]
+        self.gradients = [(target, reset, arrays.of(g)) for target, reset, g in gradients]
         stages.tell("calls", lambda: self.describe().splitlines())
 
     def _place_leaves(self, trace: Trace, moving: Set[Variable]) -> dict[Root, np.ndarray]:
         """Give leaves their places, in their own memory or in a copy's; returns the memory of each root."""
-        self.leaves: list[tuple[Variable, Node | None, np.ndarray | None]] = []  # in the memory that the calls read,
-        self.copied: list[tuple[Variable, np.ndarray]] = []  # or copied at each replay
+        # Each leaf with the array that the calls read; None for one that is `copied` to another at each replay.
+        self.leaves: list[tuple[Variable, Node | None, np.ndarray | None]] = []
+        self.copied: list[tuple[Variable, np.ndarray]] = []
         memory_of: dict[Root, np.ndarray] = {}
         for leaf, value in trace.leaves.values():
             array, place = leaf._array, fresh(value)
@@ -238,9 +217,9 @@ class Program:
             if (named := self._explained(error, operands)) is None:
                 raise
             raise named from error
-        for (target, reset), g in zip(self.targets, self.added):
+        for target, reset, g in self.gradients:
             self._add_gradient(leaves[target].node if isinstance(target, int) else target, reset, g)
-        return built(self.structure, iter([self._returned(x, *kind, leaves) for x, kind in self.outputs]))
+        return built(self.structure, iter([self._returned(*result, leaves) for result in self.results]))
 
     def _explained(self, error: Exception, operands: Sequence[Any]) -> Exception | None:
         """The error for what the call with these operands raised, as a plain run has it: of an index, say.
@@ -264,9 +243,9 @@ class Program:
                     "backward() inside of a compiled function reaches an argument that is itself the result of "
                     f"{leaves[k].primitive.name}; pass it detached: `x.detach()`"
                 )
-        if not any([reset for _, reset in self.targets]):
+        if not any([reset for _, reset, _ in self.gradients]):
             return
-        nodes = [leaves[target].node if isinstance(target, int) else target for target, _ in self.targets]
+        nodes = [leaves[target].node if isinstance(target, int) else target for target, _, _ in self.gradients]
         if len(set(nodes)) < len(nodes):
             shape = max(nodes, key=nodes.count).shape
             raise RuntimeError(
@@ -283,17 +262,18 @@ class Program:
         else:
             add_gradient(t, np.array(g, t.dtype, order="C") if t.grad is None else g)
 
-    def _returned(self, x: Any, kind: Any, requires_grad: bool, leaves: Sequence[Any]) -> Any:
-        if kind is None:
+    def _returned(self, x: Any, cls: Any, requires_grad: bool, leaves: Sequence[Any]) -> Any:
+        """A result for the caller: a copy of the array x in the program's memory; without a class x itself."""
+        if cls is None:
             return x
         array = x.copy()
-        if kind is np.ndarray:
+        if cls is np.ndarray:
             return array
-        t = object.__new__(kind)
+        t = object.__new__(cls)
         t._array, t.node = array, None
         if requires_grad:
             sources = [x.node for x in leaves if isinstance(x, Variable) and x.node is not None]
-            t.node = Node(kind, array, _compiled, (*self.made_from, *sources))
+            t.node = Node(cls, array, _compiled, (*self.made_from, *sources))
         return t
 
     # --- display -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ not look into values, since what it saw would be a constant of the program. Few 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -24,12 +25,14 @@ from ..pullback import let_go
 from ..record import Node, Variable, clock
 from ..served import by_ufunc
 from ..tensor import Tensor, is_tensor
+from ..tree import entries_of, flatten
 from .calling import Calling, plain_data
 from .instruction import Kinds, Value, layout
+from .outside import Draws
 from .rules import TracedWalk
 
 
-class Leaked:
+class _Leaked:
     """In place of the data of a tensor that a traced function left behind somewhere."""
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
@@ -64,12 +67,40 @@ class Trace(Calling, Interpretation):
 
         Also let go of the results that calls are looked up in, before the passes need memory.
         """
-        leaked: Any = Leaked()
+        leaked: Any = _Leaked()
         for t in self.made:
             t._array, t.node = leaked, None
             del t.stands_for
         self.made.clear()
         self.seen.clear()
+
+    def run(self, function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[list[int], list[Variable], Any]:
+        """Trace a function: call it with what stands for the arrays among its arguments.
+
+        Returns the numbers of these among the arguments' leaves, what stood for them, and what the function returned.
+        """
+        leaves, rebuild = flatten((args, kwargs))
+        numbers = [k for k, x in enumerate(leaves) if isinstance(x, (Variable, np.ndarray, np.generic))]
+        with Draws(function, leaves), self:
+            stand_ins = [self.argument(leaves[k], number) for number, k in enumerate(numbers)]
+            nodes = [x.node for x in stand_ins]
+            for k, x in zip(numbers, stand_ins):
+                leaves[k] = x
+            args, kwargs = rebuild(leaves)
+            entries = entries_of((args, kwargs))
+            returned = function(*args, **kwargs)
+            if entries_of((args, kwargs)) != entries:
+                raise TypeError(
+                    "compile: the function changes an entry of an argument, a list or dict, which no later call would "
+                    "do; have it return what is new, or change a copy: list(x), dict(x)"
+                )
+            if any([x.node is not node for x, node in zip(stand_ins, nodes)]):
+                raise TypeError(
+                    "compile: the function sets requires_grad of an argument; set it before the call, or make a "
+                    "tensor of its own inside: mg.tensor(x, requires_grad=True)"
+                )
+        self.check_constants()
+        return numbers, stand_ins, returned
 
     def argument(self, x: Any, number: int) -> Any:
         """What stands for the array or Tensor `x` while the function runs."""

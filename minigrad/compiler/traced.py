@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..interpretation import interpreting
 from ..messages import check_callable
 from ..primitive import Primitive
 from ..record import Variable
-from ..tree import flatten, tree_leaves, tree_map
+from ..tree import tree_leaves, tree_map
 from .instruction import Value, as_text
-from .outside import Draws
 from .passes import without_dead_code
 from .trace import Trace
 
@@ -71,20 +68,13 @@ def traced(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Traced:
     v2:f64[3] = tanh(v1:f64[3])
     return v2:f64[3]
     """
-    leaves, rebuild = flatten((args, kwargs))
-    arrays = [k for k, x in enumerate(leaves) if isinstance(x, (Variable, np.ndarray, np.generic))]
     trace, around = Trace(), interpreting()
     if isinstance(around, Trace):  # whose Tensors may be read, and looked at by those whose results have no outline
         trace.arrays.update(around.arrays)
     try:
-        with Draws(check_callable("traced", function), leaves), trace:
-            for number, k in enumerate(arrays):
-                leaves[k] = trace.argument(leaves[k], number)
-            inner_args, inner_kwargs = rebuild(leaves)
-            returned = function(*inner_args, **inner_kwargs)
-            results = tree_map(lambda x: trace.value_of(x) if isinstance(x, Variable) else x, returned)
-        trace.check_constants()
-        arguments = [trace.value_of(leaves[k]) for k in arrays]
+        _, stand_ins, returned = trace.run(check_callable("traced", function), args, kwargs)
+        arguments = [trace.value_of(x) for x in stand_ins]
+        results = tree_map(lambda x: trace.value_of(x) if isinstance(x, Variable) else x, returned)
     finally:
         trace.forget()
     kept = [x for x in tree_leaves(results) if type(x) is Value]
