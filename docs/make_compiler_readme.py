@@ -189,9 +189,10 @@ WORDS = """
 | instruction | a kind, the values it reads, the value it makes |
 | kind | what an instruction does but for which values it reads; what is true of a kind is found out once |
 | outline | what stands for a result while tracing: shape and dtype, the memory of one entry |
+| turn | one pass through a loop of the function; a trace unrolls loops |
 | recipe | the calls that the rules of a node made, by its kind, or that added up what it got; followed from then on |
 | leaf | a tensor from outside of the function, read afresh at each replay |
-| place | a root and a byte within it |
+| place | a root, a byte within it, and the layout in which a value lies there: `lying` where it may be another one |
 | root | a piece of memory of its own, which values lie in |
 | panel | some columns of a matrix, copied so that they lie in one piece |
 | packed | of a matrix: copied, its rows one after the other |

@@ -51,21 +51,21 @@ def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
 
 def exactly(x: Any) -> Any:
     """What is equal for two hashable values only if they compute the same: 1 is not 1.0, {0.0} not {-0.0}."""
-    kind = type(x)
-    if kind is str or x is None:
+    cls = type(x)
+    if cls is str or x is None:
         return x
     if isinstance(x, (int, float, np.generic, Number)):
-        return kind, repr(x)
+        return cls, repr(x)
     if isinstance(x, (range, slice)):
-        return kind, exactly(x.start), exactly(x.stop), exactly(x.step)
+        return cls, exactly(x.start), exactly(x.stop), exactly(x.step)
     if isinstance(x, tuple):
-        return kind, *map(exactly, x)
+        return cls, *map(exactly, x)
     if isinstance(x, frozenset):
-        return kind, frozenset(map(exactly, x))
-    if is_dataclass(kind) and kind.__hash__ is not object.__hash__:
+        return cls, frozenset(map(exactly, x))
+    if is_dataclass(cls) and cls.__hash__ is not object.__hash__:
         compared = [field.name for field in fields(x) if (field.compare if field.hash is None else field.hash)]
-        return kind, x, *[exactly(getattr(x, name)) for name in compared]
-    return kind, x
+        return cls, x, *[exactly(getattr(x, name)) for name in compared]
+    return cls, x
 
 
 def alike(x: Any, y: Any) -> bool:

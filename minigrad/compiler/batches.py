@@ -1,4 +1,4 @@
-"""The pass that computes together what is alike in many steps of a loop."""
+"""The pass that computes together what is alike in many turns of a loop."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ FEW = 4
 
 
 def with_batches(instructions: Instructions, kinds: Kinds) -> Instructions:
-    """Compute what is alike in several steps of a loop together, if it is small and does not wait for another step.
+    """Compute what is alike in several turns of a loop together, if it is small and does not wait for another turn.
 
     f(x_0), f(x_1), ... become the parts of f(stack of all x), at the place of the first: elementwise f, with operands
     that are there by then.
     """
     keys: list[Any] = [None] * len(instructions)  # of candidates
     numbers = [-1] * kinds.count  # of the instructions that make values
-    turns: list[int] = []  # the numbers of candidates and views
+    visited: list[int] = []  # the numbers of candidates, and of views, which are there as soon as their arrays are
     for n, (kind, reads, out) in enumerate(instructions.rows()):
         numbers[out.number] = n
         if kind.small:
             key = keys[n] = _key(kind, reads)
             if key is not None:
-                turns.append(n)
+                visited.append(n)
         elif kind.base is not None:
-            turns.append(n)
+            visited.append(n)
     while True:  # members of a group that is too small are computed where they were, and what reads them waits longer
         made = numbers.copy()
-        groups = _grouped(instructions, turns, keys, made)
+        groups = _grouped(instructions, visited, keys, made)
         few = [n for group in groups if len(group) < FEW for n in group]
         if not few:
             break
         for n in few:
             keys[n] = None
         alone = set(few)
-        turns = [n for n in turns if n not in alone]
+        visited = [n for n in visited if n not in alone]
     return _Rewriting(instructions, numbers, made, keys, kinds).run(groups)
 
 
@@ -57,7 +57,9 @@ def _key(kind: Kind, reads: Sequence[Value]) -> Any:
     return (varied, kind, *same, *[x for k, x in enumerate(reads) if k not in varied]) if varied else None
 
 
-def _grouped(instructions: Instructions, turns: Sequence[int], keys: Sequence[Any], made: list[int]) -> list[list[int]]:
+def _grouped(
+    instructions: Instructions, visited: Sequence[int], keys: Sequence[Any], made: list[int]
+) -> list[list[int]]:
     """Groups of candidates that share a key, as their numbers: they are computed together at the place of the first.
 
     Sets in `made` after which instruction each value is there.
@@ -65,7 +67,7 @@ def _grouped(instructions: Instructions, turns: Sequence[int], keys: Sequence[An
     groups: list[list[int]] = []
     waiting: dict[Any, list[list[int]]] = defaultdict(list)  # the first of each comes later than that of the one before
     all_reads, outs = instructions.reads, instructions.outs
-    for n in turns:
+    for n in visited:
         key, reads, out = keys[n], all_reads[n], outs[n]
         if type(key) is tuple:
             there = max([made[reads[k].number] for k in key[0]])

@@ -33,7 +33,7 @@ _LIKE_ARRAYS = {tuple, *LIKE_ARRAYS}
 
 
 class Calling(Listing):
-    """The list of the calls of primitives, each with the Tensor that it returned."""
+    """A listing that answers calls of primitives: each with a Tensor that stands for the result."""
 
     def __init__(self, kinds: Kinds | None, once: bool) -> None:
         super().__init__(kinds, once)

@@ -20,7 +20,7 @@ from .table import BEHIND, PARTS
 class Collection(NamedTuple):
     """A collecting instruction: where its inputs go, which of them are added to others, and what is left to be 0."""
 
-    pieces: list[Place]
+    parts: list[Place]
     added: Sequence[bool]
     gap: Place | None
 
@@ -66,9 +66,9 @@ def _viewed(kind: Kind, lying: Layout) -> _Pattern | None:
         number = np.count_nonzero(covered)
     stand_in = np.lib.stride_tricks.as_strided(np.empty(1, lying.dtype), lying.shape, lying.strides)  # never read
     start = address(stand_in)
-    pieces = [View.of(part, start) for part in split(stand_in, **kind.static)]
+    views = [View.of(part, start) for part in split(stand_in, **kind.static)]
     gap = None if number == covered.size else View.of(stand_in[(*_box(covered), ...)], start)
-    return _Pattern([offset for offset, _ in pieces], [like for _, like in pieces], added, gap)
+    return _Pattern([offset for offset, _ in views], [like for _, like in views], added, gap)
 
 
 def _check_parts(kind: Kind, parts: Any, out: np.ndarray) -> None:
@@ -167,14 +167,14 @@ class Collecting:
         if place is None:
             place = out.place = (None if adds or gap else self._overlay(out, inputs, reads, pattern)) or fresh(out)
         root, start = place.root, place.offset
-        pieces = [Place(root, start + offset, like) for offset, like in zip(offsets, layouts, strict=True)]
+        parts = [Place(root, start + offset, like) for offset, like in zip(offsets, layouts, strict=True)]
         limit = min(self.until.get(out, NEVER), n if adds else NEVER)
-        for x, piece, adding in zip(inputs, pieces, added, strict=True):
-            if not adding and self._movable(x, piece) and (limit == NEVER or self._over(x, limit, n, reads)):
-                x.place = piece
+        for x, part, adding in zip(inputs, parts, added, strict=True):
+            if not adding and self._movable(x, part) and (limit == NEVER or self._over(x, limit, n, reads)):
+                x.place = part
                 if limit != NEVER:
                     self.until[x] = limit
-        self.collections[out] = Collection(pieces, added, gap and place.part(gap))
+        self.collections[out] = Collection(parts, added, gap and Place(root, start + gap.offset, gap.layout))
 
     def _over(self, x: Value, limit: int, n: int, reads: Sequence[Value]) -> bool:
         """Whether x, which the instruction n reads, is needed by none that comes at the limit or later.
@@ -188,16 +188,16 @@ class Collecting:
 
     @staticmethod
     def _pattern_at(kind: Kind, lying: Layout) -> _Pattern | None:
-        key = "pieces", lying
+        key = "pattern", lying
         if key not in kind.found:
             kind.found[key] = _pattern(kind, lying) if kind.flat else None
         return kind.found[key]  # type: ignore[no-any-return]
 
-    def _movable(self, x: Any, piece: Place) -> bool:
+    def _movable(self, x: Any, part: Place) -> bool:
         """Whether x may be computed there, since it is computed and has no place yet."""
         if type(x) is not Value or x.place is not None or x.source is not None or x in self.views:
             return False
-        own, lying = x.layout, piece.layout
+        own, lying = x.layout, part.layout
         return own is lying or (own.shape == lying.shape and own.dtype == lying.dtype and 0 not in own.shape)
 
     def _overlay(self, out: Value, inputs: Sequence[Any], reads: Sequence[Value], pattern: _Pattern) -> Place | None:
@@ -206,13 +206,13 @@ class Collecting:
             return None
         wanted, views = fresh(out), zip(pattern.offsets, pattern.layouts)
         pairs = [(x, Place(wanted.root, *view)) for x, view in zip(inputs, views, strict=True)]
-        there = [(x.place, piece) for x, piece in pairs if type(x) is Value and x.place is not None]
+        there = [(x.place, part) for x, part in pairs if type(x) is Value and x.place is not None]
         root, shift = there[0][0].root, there[0][0].offset - there[0][1].offset
         if not all([p.root is root and p.offset - q.offset == shift and p.layout.matches(q.layout) for p, q in there]):
             return None
-        for x, piece in pairs:
+        for x, part in pairs:
             if not (type(x) is Value and x.place is not None):
-                start, lying = piece.offset + shift, piece.layout
+                start, lying = part.offset + shift, part.layout
                 size = sum([s * (n - 1) for s, n in zip(lying.strides, lying.shape)]) + lying.dtype.itemsize
                 if start < root.high and start + size > root.low:
                     return None
@@ -240,12 +240,12 @@ def schedule(instructions: Instructions, collections: dict[Value, Collection]) -
                     continue
             out.place = place = apart(out) if kind.primitive is packed else fresh(out)
         elif out in collections:
-            pieces, added, _ = collections[out]
+            parts, added, _ = collections[out]
             inputs, _ = kind.called_with(reads)
-            for x, piece, adds in zip(inputs, pieces, added, strict=True):
-                if adds or type(x) is not Value or x.place != piece:
+            for x, part, adds in zip(inputs, parts, added, strict=True):
+                if adds or type(x) is not Value or x.place != part:
                     how = "add" if adds else "move"
-                    steps.append(Step(len(steps), how, f"{how} {kind.primitive.name}", None, (x,), piece))
+                    steps.append(Step(len(steps), how, f"{how} {kind.primitive.name}", None, (x,), part))
             continue
         how = "out" if kind.takes_out else "copy"
         steps.append(Step(len(steps), how, kind.primitive.name, kind, reads, place))
@@ -262,7 +262,7 @@ def _fills(instructions: Instructions, collections: dict[Value, Collection]) -> 
         first[out] = n
         if (c := collections.get(out)) is not None:
             inputs, _ = kind.called_with(reads)
-            there = [x for x, p in zip(inputs, c.pieces) if type(x) is Value and x.place == p]
+            there = [x for x, p in zip(inputs, c.parts) if type(x) is Value and x.place == p]
             first[out] = min([n, *[first.get(x, n) for x in there]])
             if c.gap is not None:
                 fills[first[out]].insert(0, c.gap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from inspect import Parameter
 from types import MethodType
 from typing import Any, Generic
@@ -110,11 +110,8 @@ class Compiled(Generic[P, R]):
     def __reduce__(self) -> Any:
         """By its name if a module holds it, as a decorated function is; else as its function, to be traced anew."""
         name = held_as(self, getattr(self, "__qualname__", ""))
-        return name or (_compiled_with, (self.function, self.stages.show, tuple(self.stages.without)))
-
-
-def _compiled_with(function: Callable[..., Any], show_passes: bool, without: Sequence[str]) -> Any:
-    return compile(function, show_passes=show_passes, without=without)
+        compiled = functools.partial(compile, show_passes=self.stages.show, without=tuple(self.stages.without))
+        return name or (compiled, (self.function,))
 
 
 def compile(

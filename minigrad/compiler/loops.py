@@ -59,7 +59,7 @@ class Loop(NamedTuple):
         return found
 
 
-def prepared_calls(
+def all_calls(
     steps: Sequence[Step], arrays: Arrays, prepared: bool, roll: bool
 ) -> list[tuple[Callable[..., Any], Sequence[Any], str | Loop]]:
     """All calls of these steps, each with the primitive's name; those of a loop as one, with that Loop."""

@@ -57,10 +57,6 @@ class Place:
             return np.empty(lying.shape, lying.dtype)
         return np.ndarray(lying.shape, lying.dtype, memory, at, lying.strides)
 
-    def part(self, view: View) -> Place:
-        """The place of a view, if what it is a view of lies here."""
-        return Place(self.root, self.offset + view.offset, view.layout)
-
     def __repr__(self) -> str:
         root = self.root
         name = f"m[{root.start + self.offset}]" if root.source is None else f"leaf[{self.offset}]"
@@ -157,7 +153,7 @@ class Step:
     @property
     def elementwise(self) -> bool:
         """Whether each entry of the result is computed from the entries at the same place: it may replace them."""
-        return self.kind is not None and self.kind.elementwise and self.how == "out"
+        return self.kind is not None and self.kind.elementwise
 
     def __repr__(self) -> str:
         inputs, static = (self.reads or self.inputs, {}) if self.kind is None else self.kind.called_with(self.reads)
@@ -277,7 +273,7 @@ def _chains(begins: Sequence[Step]) -> dict[Root, list[Root]]:
         for place in s.reads:
             before, other = place.root, place.layout
             whole = before.last == root.first and before.source is None and before.high - before.low == other.nbytes
-            if whole and (other is lying or other.matches(lying)):
+            if whole and other.matches(lying):
                 chain = chains.setdefault(before, [before])
                 chain.append(root)
                 chains[root] = chain

@@ -20,7 +20,7 @@ from .calls import Arrays, Call, described, parts_of, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
 from .listing import contents
-from .loops import Loop, prepared_calls
+from .loops import Loop, all_calls
 from .places import Place, Root, address, fresh, plan
 from .stages import Stages, memory_map
 from .table import IMPURE
@@ -135,7 +135,7 @@ class Program:
         self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
         arrays = Arrays(self.memory, memory_of)
         self.inputs = [(arrays.of(value), k) for value, k in zip(given, self.arguments)]
-        made = prepared_calls(steps, arrays, "prepared" in stages, "rolled" in stages)
+        made = all_calls(steps, arrays, "prepared" in stages, "rolled" in stages)
         self.functions, self.operands, self.origins = map(list, zip(*made)) if made else ([], [], [])
         self.results = [(arrays.of(x), cls, requires_grad) for x, cls, requires_grad in results]
         self.gradients = [(target, reset, arrays.of(g)) for target, reset, g in gradients]

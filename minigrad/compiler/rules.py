@@ -2,10 +2,10 @@
 
 A rule of the engine's table is a pure function of its operands and, since nothing of a trace may look into values, what
 it calls depends on their layouts and on constants alone: on the Kind of the call that made the node, whose shape and
-dtype the cotangent has, since sums see to that. So the first time the calls of a node's rules are noted as a recipe,
-from then on the recipe is followed, and no Tensors are made; of what was called only once none is written. So it is
-with sums. The rules of a primitive that is declared elsewhere are called each time: its kinds are not repeatable, since
-its function may look.
+dtype the cotangent has, since sums see to that. So the calls of a node's rules are noted as a recipe, which is followed
+for all further nodes whose call was of that Kind: no Tensors are made for them. Sums have recipes as well. None is
+written for a Kind that was called only once. The rules of a primitive that is declared elsewhere are called each time:
+its kinds are not repeatable, since its function may look.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..tensor import Tensor
 from .instruction import Kind, Layout, Value, identity
 from .listing import Listing, is_constant
 
-Picked = Callable[[list[Any]], tuple[Value, ...]]
+Pick = Callable[[list[Any]], tuple[Value, ...]]
 
 
 class Noted(NamedTuple):
@@ -46,17 +46,17 @@ class Form:
 class Recipe(NamedTuple):
     """Calls, each a Kind and what picks its reads, then the terms that come out, each for the input of a number.
 
-    Reads are picked of a list of Values: those that were there before, then what each call makes.
+    Reads are pick of a list of Values: those that were there before, then what each call makes.
     """
 
-    calls: list[tuple[Kind, Picked]]
-    terms: list[tuple[int, Form | None, Picked]]
+    calls: list[tuple[Kind, Pick]]
+    terms: list[tuple[int, Form | None, Pick]]
 
     def follow(self, values: list[Any], listing: Listing) -> None:
         """Make the calls; the values grow by their results."""
         add = listing.add
-        for kind, picked in self.calls:
-            values.append(add(kind, picked(values)))
+        for kind, pick in self.calls:
+            values.append(add(kind, pick(values)))
 
 
 class TracedWalk(Walk):
@@ -92,8 +92,8 @@ class TracedWalk(Walk):
             return
         values = [g, value, *value.reads]
         recipe.follow(values, self.listing)
-        for k, form, picked in recipe.terms:
-            x, term = inputs[k], picked(values)
+        for k, form, pick in recipe.terms:
+            x, term = inputs[k], pick(values)
             collected = sums[x]
             if collected is None and form is None and term[0].layout.dtype is x.dtype:
                 sums[x] = term[0]
@@ -231,14 +231,14 @@ def _recipe(given: Sequence[Any], noted: list[Noted], returned: Any, listing: Li
     numbers = {id(x): n for n, x in enumerate(given)}
     if len(numbers) < len(given):
         return None  # which of two that are the same tensor here a call reads, it does not tell
-    calls: list[tuple[Kind, Picked]] = []
+    calls: list[tuple[Kind, Pick]] = []
     for n, (kind, inputs, y) in enumerate(noted, len(given)):
         read = [numbers.get(id(x)) for x in inputs if isinstance(x, Variable)]
         if kind is None or None in read or not read:
             return None
         calls.append((kind, _picking(read)))
         numbers[id(y)] = n
-    terms: list[tuple[int, Form | None, Picked]] = []
+    terms: list[tuple[int, Form | None, Pick]] = []
     for k, term in returned:
         read, (form, _) = [numbers.get(id(x)) for x in _parts(term)], _formed(term, listing)
         if None in read or form is False:
@@ -247,7 +247,7 @@ def _recipe(given: Sequence[Any], noted: list[Noted], returned: Any, listing: Li
     return Recipe(calls, terms)
 
 
-def _picking(numbers: list[Any]) -> Picked:
+def _picking(numbers: list[Any]) -> Pick:
     """What picks the Values of these numbers, in a tuple, as quickly as may be."""
     if len(numbers) == 1:
         n = numbers[0]
