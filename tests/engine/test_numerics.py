@@ -84,6 +84,12 @@ def test_softmax_at_extreme_logits_is_finite_with_zero_gradient(dtype: Any) -> N
     np.testing.assert_array_equal(g, [0, 0, 0])
 
 
+@pytest.mark.parametrize("f", [mg.softmax, mg.log_softmax, mg.logsumexp], ids=lambda f: f.name)
+def test_integer_logits_are_read_as_float64(f: Any) -> None:
+    for logits in ([1, 2, 7], np.array([1, 2, 7])):
+        np.testing.assert_array_equal(f(logits), f(np.array([1.0, 2.0, 7.0])), strict=True)
+
+
 @dtypes
 @pytest.mark.parametrize("f", [mg.softmax, mg.log_softmax, mg.logsumexp], ids=lambda f: f.name)
 @pytest.mark.parametrize("logits", [[1.0, -INF, 2.0], [-INF, 3.0, -INF]], ids=str)
