@@ -81,9 +81,12 @@ def write_aside(path: str | os.PathLike[str], data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except BaseException:
+    except OSError as error:  # which names the file aside
+        missing = not path.parent.is_dir()
+        reason = f"there is no folder {path.parent}" if missing else error.strerror
+        raise OSError(error.errno, reason, str(path)) from error
+    finally:
         aside.unlink(missing_ok=True)
-        raise
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:

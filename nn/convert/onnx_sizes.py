@@ -30,7 +30,8 @@ def free_axes(net: Any, arrays: dict[str, np.ndarray], axes: Any) -> dict[str, t
     """For each input the names of its free axes."""
     if not arrays:
         raise ValueError("to_onnx: the example has no array; without one there is no input")
-    if axes is None:
+    guessed = axes is None
+    if guessed:
         parts = list(net.modules()) if isinstance(net, Module) else []
         timed = any([isinstance(part, Recurrent) for part in parts])
         axes = {name: _guessed(name, a, timed) for name, a in arrays.items()}
@@ -52,10 +53,17 @@ def free_axes(net: Any, arrays: dict[str, np.ndarray], axes: Any) -> dict[str, t
             if axis is not None and sizes.setdefault(axis, n) != n:
                 raise ValueError(
                     f"to_onnx: the axis {axis} has two sizes in the example, {sizes[axis]} and, of {name}, {n}"
+                    + _ABOUT_GUESSES * guessed
                 )
     if len(sizes) > len(ADDED):
         raise ValueError(f"to_onnx: at most {len(ADDED)} free axes, got {', '.join(sizes)}")
     return free
+
+
+_ABOUT_GUESSES = (
+    "; by default the first axis of an input is the batch, or the time if the model is a module with a `Recurrent` "
+    '(a function is not asked): say which axes are free by axes={"xs": ("T", "B", None), "lengths": ("B",)}'
+)
 
 
 def _guessed(name: str, a: np.ndarray, timed: bool) -> tuple[str, ...]:

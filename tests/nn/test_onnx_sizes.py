@@ -202,8 +202,10 @@ def test_options_that_do_not_fit_are_named(tmp_path, name):
 
 @needs_onnx
 def test_an_axis_of_two_sizes_in_the_example_is_named(tmp_path):
-    with pytest.raises(ValueError, match="the axis B has two sizes in the example, 2 and, of y, 3"):
+    with pytest.raises(ValueError, match=r"the axis B has two sizes in the example, 2 and, of y, 3; by .* axes=\{"):
         nn.to_onnx(lambda x, y: x, tmp_path / "a.onnx", (normal(2, 3), normal(3, 3)))
+    with pytest.raises(ValueError, match=r"the axis N has two sizes in the example, 2 and, of y, 3$"):
+        nn.to_onnx(lambda x, y: x, tmp_path / "a.onnx", (normal(2, 3), normal(3, 3)), axes={"x": ["N"], "y": ["N"]})
 
 
 @needs_onnx

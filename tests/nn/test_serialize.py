@@ -179,8 +179,13 @@ def test_metadata_that_are_no_text_raise_and_leave_no_file(suffix: str, tmp_path
 def test_a_missing_file_or_folder_raises_and_names_it(suffix: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         nn.load(tmp_path / f"nowhere{suffix}")
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        nn.save(tmp_path / "nowhere" / f"a{suffix}", {})
+    path = tmp_path / "nowhere" / f"a{suffix}"
+    with pytest.raises(FileNotFoundError, match=rf"there is no folder {path.parent}: '{path}'$"):
+        nn.save(path, {})
+    path.mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match=rf"Is a directory: '{path}'$"):
+        nn.save(path, {})
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("call", [lambda path: nn.save(path, {}), nn.load], ids=["save", "load"])
