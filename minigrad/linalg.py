@@ -28,7 +28,9 @@ from .rearrange import array
 from .rearrange import diagonal as _diagonal
 from .record import Variable
 from .reductions import norm as _euclidean
-from .shapes import astype, concatenate, expand_dims, flip, getitem, moveaxis, reshape, squeeze, swapaxes, tril
+from .shapes import astype, concatenate, expand_dims, getitem, moveaxis, reshape, squeeze, swapaxes, tril
+from .singular_values import distinct
+from .singular_values import svdvals as svdvals
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -189,7 +191,7 @@ def _eigh_rule(g: Any, y: Any, a: Any) -> Any:
     # V (diag g_w + (Vᵀ g_V) / (w_j - w_i)) Vᵀ, the quotient off the diagonal alone; symmetric, as a is
     w, v, gw, gv = y[..., 0], y[..., 1:], g[..., 0], g[..., 1:]
     diagonal = np.eye(a.shape[-1], dtype=bool)
-    gap = where(diagonal, 1.0, expand_dims(w, -2) - expand_dims(w, -1))
+    gap = where(diagonal, 1.0, distinct(expand_dims(w, -2) - expand_dims(w, -1), expand_dims(w, -2)))
     inner = where(diagonal, expand_dims(gw, -2), _ratio(_t(v) @ gv, gap))
     return _symmetric(v @ inner @ _t(v))
 
@@ -214,35 +216,18 @@ def eigh(a: Any) -> Any:
     return _Eigh(joined[..., 0], joined[..., 1:])
 
 
+def _eigvalsh_rule(g: Any, w: Any, a: Any) -> Any:
+    v = _eigh(a)[..., 1:]
+    return (v * expand_dims(g, -2)) @ _t(v)  # V diag(g) Vᵀ
+
+
 eigvalsh = primitive(
     lambda a: np.linalg.eigvalsh(kernels.symmetric(a)),
-    lambda g, w, a: _weighted(_eigh(a)[..., 1:], g, _eigh(a)[..., 1:]),
+    _eigvalsh_rule,
     name="eigvalsh",
     doc="A symmetric matrix's eigenvalues w in ascending order: slopes v vᵀ, and higher ones where w is not repeated.",
 )
 
-
-def _weighted(u: Any, s: Any, v: Any) -> Any:
-    """u diag(s) vᵀ."""
-    return (u * expand_dims(s, -2)) @ _t(v)
-
-
-def _svdvals_rule(g: Any, s: Any, a: Any) -> Any:
-    # U diag(g) Vᵀ, where (u, v)/√2 are the eigenvectors of [[0, a], [aᵀ, 0]] to its largest eigenvalues, which are s
-    m, n = a.shape[-2:]
-    k = m if m < n else n
-    above = concatenate([np.zeros((*a.shape[:-1], m), a.dtype), a], -1)
-    below = concatenate([_t(a), np.zeros((*a.shape[:-2], n, n), a.dtype)], -1)
-    vectors = flip(_eigh(concatenate([above, below], -2))[..., m + n + 1 - k :], -1)
-    return _weighted(2 * vectors[..., :m, :], g, vectors[..., m:, :])
-
-
-svdvals = primitive(
-    lambda a: np.linalg.svdvals(a),
-    _svdvals_rule,
-    name="svdvals",
-    doc="The singular values in descending order: slopes u vᵀ where they are not 0, higher ones where not repeated.",
-)
 
 # --- norms, and what the last two axes give -------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ EQUIVALENT = {
         f"{name}, input 0": {SWAPPED} for name in ("logsumexp", "var", "prod")
     },  # y is x there too, or both slopes are 0
     **{
-        f"{name}, input 0": {SWAPPED} for name in ("det", "logabsdet", "qr", "eigh", "eigvalsh", "svdvals")
+        f"{name}, input 0": {SWAPPED} for name in ("det", "logabsdet", "qr", "eigh", "eigvalsh", "svd", "svdvals")
     },  # other shape
     "solve, last input": {SWAPPED},  # the rule takes the matrix and the cotangent for it
     **{f"einsum, input {k}": {SWAPPED} for k in range(3)},  # the rule takes no more than the shapes of both

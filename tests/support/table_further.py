@@ -145,5 +145,6 @@ FURTHER: dict[Any, st.SearchStrategy[Case]] = {
     OWN["linalg._qr"]: of_tall_matrix(OWN["linalg._qr"]),
     OWN["linalg._eigh"]: of_matrix(OWN["linalg._eigh"], symmetric=True),
     linalg.eigvalsh: of_matrix(linalg.eigvalsh, symmetric=True),
+    OWN["singular_values._svd"]: of_tall_matrix(OWN["singular_values._svd"], wide=True),
     linalg.svdvals: of_tall_matrix(linalg.svdvals, wide=True),
 }
