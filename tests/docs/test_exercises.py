@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from mutation_suites import python_m
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "exercises"
 NAMES = sorted(path.stem.removeprefix("test_") for path in FOLDER.glob("test_*.py"))
 
 
-def run(*options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "docs/exercises", *options]
-    plain = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # none of which they need
-    return subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, encoding="utf-8")
+def run(scratch: Path, *options: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of pytest."""
+    return python_m("pytest", "-q", "-p", "no:cacheprovider", "docs/exercises", *options, cwd=ROOT, scratch=scratch)
 
 
 @pytest.fixture(scope="module")
-def unsolved() -> str:
+def unsolved(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What pytest prints about the exercises as they are handed out."""
-    return run("-rA", "--tb=line").stdout
+    return run(tmp_path_factory.mktemp("unsolved"), "-rA", "--tb=line")[1]
 
 
-def test_every_solution_passes_its_test() -> None:
-    done = run("--solutions")
-    assert done.returncode == 0, done.stdout
+def test_every_solution_passes_its_test(tmp_path: Path) -> None:
+    code, told, _ = run(tmp_path, "--solutions")
+    assert code == 0, told
 
 
 @pytest.mark.parametrize("name", NAMES)

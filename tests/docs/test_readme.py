@@ -1,10 +1,7 @@
 """The pages are programs: their Python blocks run, print what they say, and their commands name what is there."""
 
 import functools
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from importlib import import_module
@@ -14,6 +11,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from mutation_suites import python_m
 from pages import README, ROOT, Block, agree, blocks, programs, run
 from pictures import not_drawn
 
@@ -128,19 +126,21 @@ def test_page_adapts_another_framework(package: str) -> None:
     exec(body, {"np": np, "check_vjp": check_vjp})
 
 
-def test_page_shows_what_the_mutation_of_a_suite_prints(tmp_path: Path) -> None:
+def test_page_shows_what_the_mutation_of_a_suite_prints(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    scratch = tmp_path_factory.mktemp("scratch")
     for name, body in blocks_of_page(r"python \w+\.py"):
         (tmp_path / name.split()[1]).write_text(body)
     [shown] = re.findall(
         r"^```\n(\$ python -m minigrad.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     command, _, expected = shown.partition("\n")
-    options = command.split()[2:]  # without `$ python`
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    run = subprocess.run([sys.executable, *options], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert command.startswith("$ python -m ")
+    code, told, errors = python_m(*command.split()[3:], cwd=tmp_path, scratch=scratch)
     seconds = re.compile(r"[0-9.]+ s$", re.MULTILINE)
-    assert seconds.sub("", run.stdout).split() == seconds.sub("", expected).split(), run.stderr
-    assert run.returncode == 1
+    assert seconds.sub("", told).split() == seconds.sub("", expected).split(), errors
+    assert code == 1
 
 
 @pytest.mark.parametrize("name", sorted(re.findall(r"\]\(\.\./examples/(\w+)\.py\)", GALLERY)))

@@ -1,7 +1,7 @@
-"""Suites of a few tests for the mutation command, and a server that runs the command.
+"""Suites of a few tests for the mutation command, and a server that runs the command, or pytest.
 
-The server imports once all that the command needs, and each run is a fork of it, which takes a hundredth of the time of
-a start. A line of JSON in, {"cwd", "env", "arguments", "out", "err"}; the exit code out.
+The server imports once all that these need, and each run is a fork of it, which takes a hundredth of the time of a
+start. A line of JSON in, {"module", "cwd", "env", "arguments", "out", "err"}; the exit code out.
 """
 
 import atexit
@@ -36,6 +36,14 @@ def ask(job: str) -> str:
     assert server.stdout is not None
     print(job, file=server.stdin, flush=True)
     return server.stdout.readline()
+
+
+def python_m(module: str, *arguments: str, cwd: Path, scratch: Path, **env: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of `python -m module arguments`, which have files of their own in `scratch`."""
+    out, err = scratch / "out", scratch / "err"
+    job = {"module": module, "cwd": str(cwd), "env": {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | env}
+    code = ask(json.dumps(job | {"arguments": arguments, "out": str(out), "err": str(err)}))
+    return int(code), out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
 
 
 OWN = """
@@ -82,20 +90,18 @@ class Suite:
         )  # fmt: skip
 
     def mutate(self, *arguments: str) -> tuple[int, str, str]:
-        out, err = self.path.parent / "out", self.path.parent / "err"
-        job = {"cwd": str(self.path), "env": self.environment, "arguments": arguments, "out": str(out), "err": str(err)}
-        return int(ask(json.dumps(job))), out.read_text(), err.read_text()
+        module = "minigrad.testing.mutate"
+        return python_m(module, *arguments, cwd=self.path, scratch=self.path.parent, **self.environment)
 
 
 def run(job: dict) -> None:
-    from minigrad.testing.mutate import main
-
+    main = importlib.import_module(job["module"]).main
     os.chdir(job["cwd"])
     os.environ.update(job["env"])
     sys.dont_write_bytecode, tempfile.tempdir = True, None  # which were read from the environment before
     sys.path[0] = job["cwd"]
     for number, path in ((1, job["out"]), (2, job["err"])):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), number)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
     code = 1
     try:
         code = main(job["arguments"])

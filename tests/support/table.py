@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from draw import anywhere, deep_shapes, full_shapes, nonzero, off_grid, on_grid, positive, some_shapes
+from draw import anywhere, deep_shapes, full_shapes, nonzero, off_grid, on_grid, positive, some_shapes, two_shapes
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -69,7 +69,7 @@ def unary(draw: Any, f: Any, values: Any = anywhere, shape: Any = some_shapes, *
 
 @st.composite
 def binary(draw: Any, f: Any, left: Any = anywhere, right: Any = anywhere) -> Case:
-    sizes = draw(broadcastable_shapes(2, min_side=0))
+    sizes = draw(two_shapes)
     return Case(f, (draw(left(sizes[0])), draw(right(sizes[1]))))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mutation_suites import python_m
 
 import minigrad as mg
 from minigrad.testing import GradientError, check_cell, check_grad, check_vjp, progress
@@ -52,23 +52,13 @@ def test_raises():
 
 def test_pytest_shows_the_users_frames_and_none_of_the_checkers(tmp_path: Path) -> None:
     (tmp_path / "test_suite.py").write_text(SUITE)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(tmp_path),
-        str(tmp_path),
-    ]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "9 failed" in run.stdout, run.stdout
-    hidden = [line for line in run.stdout.splitlines() if "minigrad/testing/" in line and line[:1] != "E"]
+    options = "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)
+    _, told, _ = python_m("pytest", *options, cwd=tmp_path, scratch=tmp_path)
+    assert "9 failed" in told, told
+    hidden = [line for line in told.splitlines() if "minigrad/testing/" in line and line[:1] != "E"]
     assert not hidden
-    assert "in function_of_mine" in run.stdout or "function_of_mine(x)" in run.stdout
-    assert run.stdout.count("to reproduce:") >= 6
+    assert "in function_of_mine" in told or "function_of_mine(x)" in told
+    assert told.count("to reproduce:") >= 6
 
 
 # --- progress --------------------------------------------------------------------------------------------------------
