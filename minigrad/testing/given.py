@@ -45,7 +45,8 @@ def given_grad(
     failing example some hundred times more, each line traced, and then list lines of the checkers.
 
     Args:
-        strategies: one for each parameter of the function, by name. A parameter without one is pytest's, a fixture.
+        strategies: one for each parameter of the function, by name. A parameter without one is pytest's, a fixture, or
+            has its default.
         vjp: the hand-written `vjp(g, *arguments)` of a plain NumPy function; by default it is a function of Tensors.
         wrt: names of the parameters to differentiate; by default all that are drawn as floating-point arrays.
         order, mode, eps, rtol, atol, copies: as for `check_grad`.
@@ -108,7 +109,11 @@ def given_grad(
         del test.__wrapped__  # type: ignore[attr-defined]
         code = getattr(f, "__code__", test.__code__)  # so that pytest shows the user's function
         test.__code__ = test.__code__.replace(co_filename=code.co_filename, co_firstlineno=code.co_firstlineno)
-        test.__signature__ = signature  # type: ignore[attr-defined]
+        # hypothesis takes no defaults: what is drawn has none then, and what is not drawn keeps its own
+        kept = [
+            p.replace(default=p.empty) for p in signature.parameters.values() if p.name in drawn or p.default is p.empty
+        ]
+        test.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
         return _with_presets(given(**strategies)(test), {"function": f, "vjp": vjp})
 
     return decorate

@@ -257,7 +257,8 @@ def random_signs(rng: np.random.Generator, size: Any) -> np.ndarray:
 def nudged(x: np.ndarray, share: float, rng: np.random.Generator, at_zero: float = 0.0) -> np.ndarray:
     """x with each finite entry moved by about `share` of it."""
     size = np.where(x == 0, at_zero, share * np.abs(x))
-    return x + np.where(np.isfinite(x), size * random_signs(rng, x.shape), 0.0)
+    with np.errstate(over="ignore"):  # beyond the largest number is elsewhere, too
+        return x + np.where(np.isfinite(x), size * random_signs(rng, x.shape), 0.0)
 
 
 def evaluate_elsewhere(map: Map, inputs: Arrays, within: Arrays | None = None) -> None:

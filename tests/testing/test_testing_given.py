@@ -10,9 +10,10 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, seed, settings
+from hypothesis import strategies as st
 
 import minigrad as mg
-from minigrad.testing import GradientError, arrays, given_grad
+from minigrad.testing import GradientError, arrays, check_grad, given_grad
 
 quick = settings(max_examples=2, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
@@ -189,3 +190,36 @@ def test_an_example_is_reported_with_the_checkers_message() -> None:
 def test_a_strategy_without_a_name_is_refused_with_the_form_to_write() -> None:
     with pytest.raises(TypeError, match=r"name each strategy .*@given_grad\(x=arrays\(\)\)"):
         given_grad(arrays())
+
+
+def test_a_parameter_with_a_default_keeps_it_or_is_drawn() -> None:
+    seen = set()
+
+    @given_grad(x=arrays((2,)))
+    def kept(x: Any, n: int = 2, *, m: int = 3) -> Any:
+        seen.add((n, m))
+        return x**n * m
+
+    @given_grad(x=arrays((2,)), n=st.integers(1, 2))
+    def drawn(x: Any, n: int = 7) -> Any:
+        seen.add(n)
+        return x**n
+
+    kept()
+    drawn()
+    assert seen == {(2, 3), 1, 2}
+
+
+def test_a_parameter_with_a_default_is_passed_where_a_failure_is_repeated() -> None:
+    @given_grad(x=arrays((2,), low=1.0))
+    def wrong(x: Any, n: int = 2) -> Any:
+        return x**n * mg.tensor(x.data)
+
+    with pytest.raises(GradientError, match=r"check_grad\(wrong.function, x0\)"):
+        wrong()
+    with pytest.raises(GradientError):
+        check_grad(wrong.function, np.ones(2))  # type: ignore[attr-defined]
+
+
+def test_numbers_next_to_the_largest_are_moved_without_a_warning() -> None:
+    check_grad(lambda x: 0.5 * x, np.array([1.7e308]))
