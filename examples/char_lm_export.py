@@ -20,7 +20,7 @@ from nn.convert.onnx_export import names_of
 
 from . import char_lm_checkpoint as checkpoints
 from .char_lm_options import PROGRAM, add_checkpoint
-from .common import Parser, UserError, need
+from .common import Parser, UserError, need, written_whole
 
 
 def parse_export(argv: Sequence[str]) -> Any:
@@ -50,8 +50,9 @@ def export(argv: Sequence[str]) -> None:
             outputs=("logits", *names),
             metadata={"vocabulary": checkpoint.vocabulary},
         )
-        listed.write_text(json.dumps(list(checkpoint.vocabulary)), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {options.file}: {error.strerror}") from error
+    with written_whole(listed) as file:  # another model's stays, under another name
+        file.write_text(json.dumps(list(checkpoint.vocabulary)), encoding="utf-8")
     print(written)
     print(f"  the vocabulary, in the order of the numbers: {listed}, and in the file's metadata")

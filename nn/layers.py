@@ -11,7 +11,7 @@ import minigrad as mg
 
 from . import init
 from .arguments import is_whole
-from .module import Module, array, examined
+from .module import Module, array, check_no_state, examined
 
 Axis = int | tuple[int, ...]
 
@@ -27,6 +27,7 @@ def parameter(data: Any) -> mg.Tensor:
 
 def is_integer(x: Any) -> bool:
     """Whether x holds integers: indices of one-hot vectors."""
+    check_no_state(x)
     return bool(np.issubdtype(x.dtype if isinstance(x, mg.Tensor) else np.asarray(x).dtype, np.integer))
 
 
@@ -261,6 +262,7 @@ class LayerNorm(Module):
         self.shift = parameter(np.zeros(sizes, dtype)) if elementwise_affine and bias else None
 
     def forward(self, x: Any) -> Any:
+        check_no_state(x)
         x = mg.as_tensor(x, self.input_dtype if self.scale is None else self.scale.dtype)
         count = len(self.sizes)
         if x.shape[-count:] != self.sizes:

@@ -9,7 +9,7 @@ import numpy as np
 import minigrad as mg
 
 from .arguments import is_whole
-from .module import array, examined
+from .module import array, check_no_state, examined
 from .options import check_range
 from .sequences import padding_mask
 
@@ -91,6 +91,7 @@ def cross_entropy(
     >>> nn.cross_entropy(logits, [1, 0], weight=[1.0, 3.0])  # (3 · 0.693 + 1 · 0) / (3 + 1)
     tensor(0.51986039)
     """
+    check_no_state(logits)
     targets = array(targets)
     check_range("label_smoothing", label_smoothing, 0, 1, "[]")
     if not np.ndim(logits):
@@ -292,6 +293,7 @@ def binary_cross_entropy_with_logits(
     >>> nn.binary_cross_entropy_with_logits(mg.tensor([0.0, 1000.0]), [1.0, 1.0], pos_weight=2.0)
     tensor(0.69314718)
     """
+    check_no_state(logits)
     if np.shape(logits) != np.shape(targets):
         raise ValueError(
             f"binary_cross_entropy_with_logits: logits have shape {np.shape(logits)}, targets {np.shape(targets)}"

@@ -224,6 +224,7 @@ def array(x: Any) -> Any:
     if isinstance(x, mg.Tensor) or type(x) is np.ndarray:
         return x
     if isinstance(x, (list, tuple)) and x and type(x[0]) not in (float, int):
+        check_no_state(x)
         for part in x:
             array(part)
     if isinstance(x, np.ndarray) and hasattr(x, "mask"):
@@ -232,6 +233,16 @@ def array(x: Any) -> Any:
             "padded sequences, or ignore_index=value for targets that do not count"
         )
     return np.asarray(mg.watched(x))
+
+
+def check_no_state(x: Any) -> None:
+    """Raise TypeError for what a recurrent network or a cell returns, outputs and states, where one array belongs."""
+    if isinstance(x, tuple) and len(x) > 1 and isinstance(x[0], mg.Tensor):
+        raise TypeError(
+            f"got a tuple of a Tensor {x[0].shape} and more, where one array belongs: a recurrent network, or a cell, "
+            "returns (outputs, state), so pass on the outputs alone: `outputs, state = net(xs)`, in a module of your "
+            "own in place of nn.Sequential; Tensors of one shape are joined by mg.stack"
+        )
 
 
 def native(a: np.ndarray) -> np.ndarray:

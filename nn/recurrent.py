@@ -182,7 +182,8 @@ class Recurrent(Module):
         sizes: set[Any] = {shape[:2] for shape in shapes}
         if len(sizes) != 1:
             raise ValueError(f"{name}: all sequences of a tuple or dict must have the same T and B, got the shapes "
-                             f"{shapes}; steps in a list are one sequence")  # fmt: skip
+                             f"{shapes}; steps in a list are one sequence, and of what a network returns, (outputs, "
+                             "state), the outputs alone are passed on")  # fmt: skip
         return sizes.pop()  # type: ignore[no-any-return]
 
     def _joined(self, layer: int, sides: list[Any]) -> Any:

@@ -85,6 +85,14 @@ def test_what_cannot_be_exported_is_told(trained, tmp_path, capsys):  # noqa: F8
     assert not list(tmp_path.iterdir())
 
 
+def test_the_vocabulary_of_another_model_in_the_folder_is_kept(trained, tmp_path):  # noqa: F811
+    (tmp_path / "vocabulary.json").write_text('["a", "b"]')
+    assert char_lm.main(["export", str(trained), str(tmp_path / "model.onnx")]) == 0
+    assert (tmp_path / "previous.vocabulary.json").read_text() == '["a", "b"]'
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"model.onnx", "vocabulary.json", "previous.vocabulary.json"}
+
+
 @pytest.mark.skipif(not WEB.is_dir(), reason="onnxruntime-web is not at hand: npm install onnxruntime-web, here")
 def test_the_exported_model_writes_in_a_browser(exported, trained, driver):  # noqa: F811
     from selenium.webdriver.support.ui import WebDriverWait

@@ -295,3 +295,28 @@ def test_the_kind_of_layer_is_told_from_its_axes_where_these_tell() -> None:
             kind(weight=shape)
     with pytest.raises(ValueError, match=r"elementwise_affine=False"):
         nn.from_torch({})
+
+
+TAKES_ONE = {
+    "Linear": nn.Linear(4, 2, rng=0),
+    "Embedding": nn.Embedding(4, 2, rng=0),
+    "Dropout": nn.Dropout(0.5),
+    "LayerNorm": nn.LayerNorm(4),
+    "cross_entropy": lambda y: nn.cross_entropy(y, np.zeros((5, 2), int)),
+    "mse_loss": lambda y: nn.mse_loss(y, np.zeros((5, 2, 4))),
+    "binary_cross_entropy_with_logits": lambda y: nn.binary_cross_entropy_with_logits(y, np.zeros((5, 2, 4))),
+    "ctc_loss": lambda y: nn.ctc_loss(y, np.ones((1, 2), int), np.array([1, 1])),
+    "mean_over_time": nn.mean_over_time,
+    "cell": nn.GRUCell(4, 3, rng=0),
+    "network": nn.LSTM(4, 3, rng=0),
+}
+
+
+@pytest.mark.parametrize("below", [nn.LSTM(3, 4, rng=0), nn.GRU(3, 4, rng=0)], ids=["LSTM", "GRU"])
+@pytest.mark.parametrize("name", TAKES_ONE)
+@pytest.mark.parametrize("recorded", [True, False])
+def test_outputs_with_states_are_refused_where_outputs_belong(name: str, below: Any, recorded: bool) -> None:
+    with mg.enable_grad() if recorded else mg.no_grad():
+        returned = below(np.ones((5, 2, 3)))
+        with pytest.raises((TypeError, ValueError), match=r"outputs, state|takes one input, got a tuple"):
+            TAKES_ONE[name](returned)
