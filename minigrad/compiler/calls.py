@@ -33,6 +33,11 @@ def gathered(operands: Sequence[Any]) -> Any:
     return first if all([x is first for x in operands]) else Column(operands)
 
 
+def in_turn(x: Any, turn: int) -> Any:
+    """What an operand that is `gathered` is in one turn."""
+    return x[turn] if type(x) is Column else x
+
+
 def as_key(numbers: Iterable[int]) -> bytes:
     """Numbers below 2**64 as what two columns of the same have in common, in a quarter of a tuple's memory."""
     return array.array("Q", numbers).tobytes()
@@ -134,7 +139,7 @@ def calls_in_turns(steps: Sequence[Step], arrays: Arrays, prepared: bool) -> lis
     if (found := _like_two(steps, given, out, arrays, prepared)) is not None:
         return found
     turns = range(len(steps))
-    calls = [_calls(steps[k], _in_turn(out, k), [_in_turn(x, k) for x in given], arrays, prepared) for k in turns]
+    calls = [_calls(steps[k], in_turn(out, k), [in_turn(x, k) for x in given], arrays, prepared) for k in turns]
     if len({tuple([len(operands) for _, operands in call]) for call in calls}) > 1:
         return None
     made = [zip(*call) for call in zip(*calls)]
@@ -145,10 +150,6 @@ def _given_in_turns(steps: Sequence[Step], arrays: Arrays) -> list[Any]:
     """The arrays of each Value that a step of each turn reads."""
     read = [column for column in zip(*[s.inputs for s in steps]) if type(column[0]) is Value]
     return [arrays.column([x.place for x in column]) for column in read]
-
-
-def _in_turn(x: Any, turn: int) -> Any:
-    return x[turn] if type(x) is Column else x
 
 
 def _like_two(
@@ -162,7 +163,7 @@ def _like_two(
     own = not given if kind is None else kind.primitive in CALLS and kind.primitive not in SHAPED
     if own or columns is None or len({s.kind for s in steps}) > 1:
         return None
-    calls = [_calls(steps[k], _in_turn(out, k), [_in_turn(x, k) for x in given], arrays, prepared) for k in (0, 1)]
+    calls = [_calls(steps[k], in_turn(out, k), [in_turn(x, k) for x in given], arrays, prepared) for k in (0, 1)]
     if len({tuple([(function, len(operands)) for function, operands in call]) for call in calls}) > 1:
         return None
     found: list[tuple[Any, Sequence[Any]]] = []
@@ -178,7 +179,7 @@ def _by_two(operands: Sequence[Any]) -> dict[tuple[int, int], Any] | None:
     """What is given in all turns, by the ids of the first two; None if these do not tell, or not all lie alike."""
     columns: dict[tuple[int, int], Any] = {}
     for x in operands:
-        one, two = _in_turn(x, 0), _in_turn(x, 1)
+        one, two = in_turn(x, 0), in_turn(x, 1)
         told = type(x) is not Column or (one is not two and len({array.strides for array in x}) == 1)
         if not told or columns.setdefault((id(one), id(two)), x) is not x:
             return None

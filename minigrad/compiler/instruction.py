@@ -95,11 +95,10 @@ class Value:
         source: Any = None,
         plain: bool = False,
         of: Value | None = None,
-        kind: Kind | None = None,
-        reads: tuple[Value, ...] = (),
     ) -> None:
         self.number, self.layout, self.source, self.plain, self.of = number, layout, source, plain, of
-        self.kind, self.reads = kind, reads
+        self.kind: Kind | None = None
+        self.reads: tuple[Value, ...] = ()
         self.place: Any = None
 
     shape = property(lambda self: self.layout.shape)
@@ -216,15 +215,16 @@ class Instructions(Sequence[Instruction]):
 
     __slots__ = ("kinds", "reads", "outs")
 
-    def __init__(self, kinds: Iterable[Kind] = (), reads: Iterable[tuple[Value, ...]] = (), outs: Iterable[Value] = ()):
-        self.kinds, self.reads, self.outs = list(kinds), list(reads), list(outs)
+    def __init__(self) -> None:
+        self.kinds: list[Kind] = []
+        self.reads: list[tuple[Value, ...]] = []
+        self.outs: list[Value] = []
 
     def __len__(self) -> int:
         return len(self.kinds)
 
     def __getitem__(self, n: Any) -> Any:
-        row = self.kinds[n], self.reads[n], self.outs[n]
-        return Instructions(*row) if isinstance(n, slice) else Instruction(*row)
+        return Instruction(self.kinds[n], self.reads[n], self.outs[n])
 
     def rows(self) -> Iterator[tuple[Kind, tuple[Value, ...], Value]]:
         """What each does, reads and makes."""
@@ -242,11 +242,9 @@ class Instructions(Sequence[Instruction]):
 
     def take(self, other: Instructions, start: int, end: int, marks: Sequence[int] | None = None) -> None:
         """Append those of another list from number `start` up to `end`; of these what has a mark other than 0."""
-        columns: list[tuple[list[Any], list[Any]]]
-        columns = [(self.kinds, other.kinds), (self.reads, other.reads), (self.outs, other.outs)]
-        for own, column in columns:
-            part = column[start:end]
-            own += part if marks is None else compress(part, marks[start:end])
+        for name in self.__slots__:
+            part = getattr(other, name)[start:end]
+            getattr(self, name).extend(part if marks is None else compress(part, marks[start:end]))
 
 
 class Kinds:

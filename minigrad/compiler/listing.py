@@ -45,7 +45,6 @@ class Listing:
     """
 
     def __init__(self, kinds: Kinds | None, once: bool) -> None:
-        super().__init__()
         self.once = once  # whether calls that are equal are one instruction
         self.made: list[Variable] = []
         self.instructions = Instructions()

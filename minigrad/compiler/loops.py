@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .calls import Arrays, Call, Column, as_key, calls_in_turns, calls_of, gathered, opened
+from .calls import Arrays, Call, Column, as_key, calls_in_turns, calls_of, gathered, in_turn, opened
 from .places import Step
 
 #: A block of up to 128 steps that comes at least four times in a row: the leftmost, and of these the shortest.
@@ -32,11 +32,10 @@ class Line(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """A function that makes all calls of a loop, and its operands: columns of what `varies`, the rest as it is."""
+    """A function that makes all calls of a loop, and its operands: Columns of what varies, the rest as it is."""
 
     function: Callable[..., None]
     operands: list[Any]
-    varies: list[bool]
     lines: list[Line]
     turns: int
     text: str
@@ -50,7 +49,7 @@ class Loop(NamedTuple):
         """All the calls that it makes, each with the name of its primitive."""
         found: list[tuple[str, Call]] = []
         for turn in range(self.turns):
-            now = [x[turn] if varies else x for x, varies in zip(self.operands, self.varies)]
+            now = [in_turn(x, turn) for x in self.operands]
             for name, function, operands, keywords in self.lines:
                 called = now[function]
                 if keywords:
@@ -114,7 +113,6 @@ class _Writing:
         self.operands: list[Any] = []
         self.names: list[str] = []
         self.used = {"x": 0, "w": 0}
-        self.varies: list[bool] = []
         self.lines: list[Line] = []
 
     def add(self, name: str, function: Any, operands: Sequence[Any]) -> bool:
@@ -137,30 +135,28 @@ class _Writing:
         """The number of an operand: a Column, or what is the same in each turn."""
         if (number := self.numbers.get(id(x))) is not None:
             return number
-        varies = type(x) is Column
-        number = self.numbers.setdefault(as_key(map(id, x)) if varies else id(x), len(self.operands))
+        key = as_key(map(id, x)) if type(x) is Column else id(x)
+        number = self.numbers.setdefault(key, len(self.operands))
         if number == len(self.operands):
             self.numbers[id(x)] = number
             self.operands.append(x)
-            self.names.append(self._name(x, called, varies))
-            self.varies.append(varies)
+            self.names.append(self._name(x, called))
         return number
 
-    def _name(self, x: Any, called: bool, varies: bool) -> str:
-        """A function's own name if that is free; x1, x2, ... for what varies, w1, w2, ... for the rest."""
-        if called and not varies:
+    def _name(self, x: Any, called: bool) -> str:
+        """A function's own name if that is free; x1, x2, ... for a Column, w1, w2, ... for the rest."""
+        if called and type(x) is not Column:
             own = str(getattr(x, "__name__", ""))
             if _is_word(own) and own not in self.names and not re.fullmatch(r"[xwX]\d+|_|zip|turns", own):
                 return own
-        letter = "x" if varies else "w"
+        letter = "x" if type(x) is Column else "w"
         self.used[letter] += 1
         return f"{letter}{self.used[letter]}"
 
     def loop(self) -> Loop:
         """The function of all lines, and what to call it with."""
-        named = [*zip(self.names, self.varies)]
-        columns = [name for name, varies in named if varies]
-        given = [name.upper() if varies else name for name, varies in named]
+        columns = [name for name, x in zip(self.names, self.operands) if type(x) is Column]
+        given = [name.upper() if name in columns else name for name in self.names]
         if len(columns) > 1:
             over = f"{', '.join(columns)} in zip({', '.join(columns).upper()})"
         else:
@@ -169,7 +165,7 @@ class _Writing:
             given.append("turns")
             self.operands.append(range(self.turns))
         text = "\n        ".join([f"def loop({', '.join(given)}):\n    for {over}:", *map(self._written, self.lines)])
-        return Loop(_made(text), self.operands, self.varies, self.lines, self.turns, text)
+        return Loop(_made(text), self.operands, self.lines, self.turns, text)
 
     def _written(self, line: Line) -> str:
         names, function = self.names, self.names[line.function]
