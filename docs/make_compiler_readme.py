@@ -31,7 +31,7 @@ from .written import command
 
 PAGE = Path(__file__).parents[1] / "minigrad" / "compiler" / "README.md"
 FILES = (
-    "table", "trace", "calling", "listing", "instruction", "outline", "rules", "stages", "passes", "panels", "batches",
+    "table", "instruction", "listing", "outline", "calling", "trace", "rules", "stages", "passes", "panels", "batches",
     "places", "collecting", "calls", "loops", "program", "function", "arguments", "outside", "traced",
 )  # fmt: skip
 

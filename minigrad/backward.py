@@ -37,6 +37,7 @@ def lineage(outputs: Collection[Node], wrt: Collection[Node] | None = None) -> t
     nodes.sort(key=attrgetter("order"))
     if wrt is None:
         return nodes[::-1], False
+    # a leaf that is not in wrt, or a node of wrt that is no leaf
     foreign = any([(node in stops) is (node.primitive is not None) for node in nodes])
     leading: set[Node] = set()
     for node in nodes:  # inputs come before what is made of them

@@ -63,6 +63,7 @@ class Definition:
             lone = 0
             while sources[lone] is None:
                 lone += 1
+        # is it sure that each input which requires a gradient has a rule?
         if len(sources) > self.ruled and not (0 <= lone < self.ruled and len(sources) <= primitive.most):
             primitive.check_differentiable(sources)
         try:

@@ -21,8 +21,8 @@ def with_batches(instructions: Instructions, kinds: Kinds) -> Instructions:
     f(x_0), f(x_1), ... become the parts of f(stack of all x), at the place of the first: elementwise f, with operands
     that are there by then.
     """
-    keys: list[Any] = [None] * len(instructions)  # of candidates
-    numbers = [-1] * kinds.count  # of the instructions that make values
+    keys: list[Any] = [None] * len(instructions)  # those with the same key may be computed together; None: it may not
+    numbers = [-1] * kinds.count  # by the number of a value: that of the instruction that makes it
     visited: list[int] = []  # the numbers of candidates, and of views, which are there as soon as their arrays are
     for n, (kind, reads, out) in enumerate(instructions.rows()):
         numbers[out.number] = n

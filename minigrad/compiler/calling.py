@@ -138,7 +138,7 @@ class Calling(Listing):
                 return y
             y = y if type(y) is np.ndarray else p.array_of(y)
             view = _viewed(p, y, arrays)
-            if view is not None and p is not shapes.getitem:  # which no call makes anew
+            if view is not None and p is not shapes.getitem:  # no call makes a view: what says its shape is a setting
                 self.note_settings((*inputs[len(p.rules) :], *static.values()), (np.ndarray,))
         self._check_result(p, y, tensors, inputs, real=flat and p in SHAPED and not static)
         kind, reads = self.write(p, inputs, static, layout(y.shape, y.dtype), flat, view)
@@ -322,6 +322,6 @@ def _viewed(p: Primitive, y: np.ndarray, arrays: list[Any]) -> int | None:
     if p in IMPURE or isinstance(p, Lending):  # a user's function may look at values, and return one for these alone
         return None
     for k, x in enumerate(arrays):
-        if (y is x or y.base is not None) and isinstance(x, np.ndarray) and np.may_share_memory(y, x):
+        if isinstance(x, np.ndarray) and np.may_share_memory(y, x):
             return k
     return None

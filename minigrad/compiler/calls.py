@@ -39,7 +39,7 @@ def in_turn(x: Any, turn: int) -> Any:
 
 
 def as_key(numbers: Iterable[int]) -> bytes:
-    """Numbers below 2**64 as what two columns of the same have in common, in a quarter of a tuple's memory."""
+    """A key of numbers below 2**64, in a quarter of a tuple's memory."""
     return array.array("Q", numbers).tobytes()
 
 
@@ -148,8 +148,8 @@ def calls_in_turns(steps: Sequence[Step], arrays: Arrays, prepared: bool) -> lis
 
 def _given_in_turns(steps: Sequence[Step], arrays: Arrays) -> list[Any]:
     """The arrays of each Value that a step of each turn reads."""
-    read = [column for column in zip(*[s.inputs for s in steps]) if type(column[0]) is Value]
-    return [arrays.column([x.place for x in column]) for column in read]
+    read = [values for values in zip(*[s.inputs for s in steps]) if type(values[0]) is Value]
+    return [arrays.column([x.place for x in values]) for values in read]
 
 
 def _like_two(

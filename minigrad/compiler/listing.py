@@ -46,7 +46,7 @@ class Listing:
 
     def __init__(self, kinds: Kinds | None, once: bool) -> None:
         self.once = once  # whether calls that are equal are one instruction
-        self.made: list[Variable] = []
+        self.made: list[Variable] = []  # tensors that stand for Values
         self.instructions = Instructions()
         self.kinds = kinds or Kinds()
         self.seen: dict[Kind, dict[Any, Value]] = defaultdict(dict)  # results by the kind and the Values that are read

@@ -24,7 +24,7 @@ from .table import compile_as
 SMALL = 100**3
 #: What a row of a panel has in bytes, at least and at most, and how many rows there are at most.
 NARROW, WIDE, DEEP = 64, 256, 512
-#: Products of more rows are as quick with the whole factor, with AVX-512 and elsewhere.
+#: Products of more rows are as quick with the whole factor: than MANY with AVX-512, than FEW elsewhere.
 MANY, FEW = 128, 8
 #: So many products pay for the copy.
 PAYING = 5

@@ -63,10 +63,10 @@ class TracedWalk(Walk):
     """A walk with Values for cotangents, and Tensors only where there is no recipe yet."""
 
     def __init__(self, listing: Listing, nodes: Sequence[Node], ends: Set[Node] | None) -> None:
-        self.operands: list[Any] = []  # what the rules of a node were called with
+        self.operands: list[Any] = []  # what the rules of the last node were called with
         super().__init__(nodes, ends, functools.partial(_rules_of, self.operands))
         self.listing, self.sum_class = listing, TracedSum
-        self.added: list[Any] = []  # the terms that they returned
+        self.added: list[Any] = []  # the terms that rules returned since `_note` began
 
     def pass_on(self, node: Node, g: Any) -> None:
         """Follow the recipe for a node, or call its rules.
