@@ -33,6 +33,16 @@ def plain_number(name: str, argument: str, value: Any, differentiable: str) -> A
     return watched(value)
 
 
+def sequence(name: str, arrays: Any) -> tuple[Any, ...]:
+    """Several arrays as a tuple; TypeError, with the function's name, for what is no sequence."""
+    try:
+        return tuple(arrays)
+    except TypeError:
+        raise TypeError(
+            f"{name}: takes a sequence of arrays, got {describe(arrays)}; write mg.{name}([x, y])"
+        ) from None
+
+
 def axis_in(name: str, axis: Any, ndim: int) -> int:
     """The axis counted from the front; raises AxisError, with the function's name, if there is no such axis."""
     if isinstance(axis, (bool, np.bool_)) or not hasattr(axis, "__index__") or np.ndim(axis):

@@ -109,6 +109,19 @@ def check_real(what: str, x: Any) -> None:
         raise TypeError(f"{what} must be real numbers or booleans, got dtype {array.dtype}: {reprlib.repr(x)}")
 
 
+def as_dtype(name: str, dtype: Any) -> Any:
+    """A dtype, or None; TypeError, with the function's name, for what is none, as a flag given in its place."""
+    if dtype is None:
+        return None
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        found = describe(dtype)
+    raise TypeError(
+        f"{name}: dtype must be one, as np.float32, got {found}; a flag is given by name: requires_grad=True"
+    )
+
+
 #: what may be a masked array, or hold some
 MASKABLE = np.ndarray, list, tuple
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from .axes import axis_in, integer
+from .axes import axis_in, integer, sequence
 from .composed import of_each, of_one, of_sequence, of_two
 from .interpretation import watched
 from .messages import check_unmasked
@@ -34,8 +34,9 @@ def array(x: Any) -> Any:
     return np.asarray(watched(x))
 
 
-def _joinable(arrays: Sequence[Any]) -> list[Any]:
+def _joinable(name: str, arrays: Sequence[Any]) -> list[Any]:
     """The arrays, with numbers of Python in the floating-point dtype of the first array: they do not widen it."""
+    arrays = sequence(name, arrays)
     dtype = next((x.dtype for x in arrays if hasattr(x, "dtype") and x.dtype.kind == "f"), None)
     return [np.asarray(x, dtype) if type(x) in (int, float) else array(x) for x in arrays]
 
@@ -201,7 +202,7 @@ def vstack(arrays: Sequence[Any]) -> Any:
     tensor([[1., 2.],
             [3., 4.]])
     """
-    return concatenate([atleast_2d(x) for x in _joinable(arrays)], 0)
+    return concatenate([atleast_2d(x) for x in _joinable("vstack", arrays)], 0)
 
 
 @of_sequence
@@ -211,7 +212,7 @@ def hstack(arrays: Sequence[Any]) -> Any:
     >>> mg.hstack([mg.tensor([1.0, 2.0]), 3.0])
     tensor([1., 2., 3.])
     """
-    lifted = [atleast_1d(x) for x in _joinable(arrays)]
+    lifted = [atleast_1d(x) for x in _joinable("hstack", arrays)]
     return concatenate(lifted, 0 if lifted and lifted[0].ndim == 1 else 1)
 
 
@@ -222,7 +223,7 @@ def dstack(arrays: Sequence[Any]) -> Any:
     >>> mg.dstack([mg.tensor([1.0, 2.0]), mg.tensor([3.0, 4.0])]).shape
     (1, 2, 2)
     """
-    return concatenate([atleast_3d(x) for x in _joinable(arrays)], 2)
+    return concatenate([atleast_3d(x) for x in _joinable("dstack", arrays)], 2)
 
 
 @of_sequence
@@ -233,7 +234,7 @@ def column_stack(arrays: Sequence[Any]) -> Any:
     tensor([[1., 3.],
             [2., 4.]])
     """
-    lifted = _joinable(arrays)
+    lifted = _joinable("column_stack", arrays)
     return concatenate([x if x.ndim > 1 else reshape(x, (x.size, 1)) for x in lifted], 1)
 
 
@@ -244,7 +245,7 @@ def append(x: Any, values: Any, axis: int | None = None) -> Any:
     >>> mg.append(mg.tensor([1.0, 2.0]), 3.0)
     tensor([1., 2., 3.])
     """
-    parts = _joinable([x, values])
+    parts = _joinable("append", [x, values])
     return concatenate([ravel(part) for part in parts] if axis is None else parts, 0 if axis is None else axis)
 
 
@@ -263,6 +264,8 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     x, axis = array(x), axis_in("repeat", axis, np.ndim(x))
     n = x.shape[axis]
     if np.size(watched(repeats)) != 1:
+        if np.shape(repeats) != (n,):
+            raise ValueError(f"repeat: repeats must be one number or {n} of them, got shape {np.shape(repeats)}")
         return take(x, np.repeat(np.arange(n), repeats), axis)
     times = integer("repeat", "repeats", repeats if not np.ndim(repeats) else np.reshape(repeats, ()))
     if times < 0:

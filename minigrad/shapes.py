@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
 
-from .axes import axis_in, integer
+from .axes import axis_in, integer, sequence
 from .interpretation import watched
 from .messages import check_operand, check_real, not_taken
 from .primitive import primitive
@@ -288,7 +288,7 @@ def concatenate(arrays: Sequence[Any], axis: int | None = 0, **unknown: Never) -
     """
     if unknown:
         raise not_taken("concatenate", unknown, ("axis",))
-    arrays = tuple(arrays)
+    arrays = tuple(arrays) if isinstance(arrays, (tuple, list)) else sequence("concatenate", arrays)
     if axis is None:
         arrays, axis = tuple([reshape(x, (-1,)) for x in arrays]), 0
     elif type(axis) is not int:
@@ -311,6 +311,7 @@ def stack(arrays: Sequence[Any], axis: int = 0, **unknown: Never) -> Any:
     """
     if unknown:
         raise not_taken("stack", unknown, ("axis",))
+    arrays = arrays if isinstance(arrays, (tuple, list)) else sequence("stack", arrays)
     return _stack(*arrays, axis=axis if type(axis) is int else integer("stack", "axis", axis))
 
 

@@ -13,7 +13,7 @@ from .backward import backward
 from .derivation import being_differentiated, looked_at
 from .gradients import gradient, set_gradient
 from .interpretation import interpreted
-from .messages import check_real, cut, describe
+from .messages import as_dtype, check_real, cut, describe
 from .methods import Methods
 from .modes import recording
 from .numpy_functions import OURS, array_function, array_ufunc
@@ -55,7 +55,7 @@ class Tensor(Operators, Methods, Values, WordsOfOthers):
         elif isinstance(data, (list, tuple)) and any(isinstance(x, Variable) for x in data):
             raise TypeError("tensor: got a sequence of Tensors; join them with mg.stack or mg.concatenate")
         check_real("tensor: data", data)
-        array = np.array(data, dtype=dtype)
+        array = np.array(data, dtype=as_dtype("tensor", dtype))
         if array.dtype.kind not in "fiub":
             raise TypeError(f"tensor: data must be real numbers or booleans, got dtype {array.dtype}")
         if not array.dtype.isnative:  # numbers computed from it are, and its gradient would be

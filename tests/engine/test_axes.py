@@ -122,3 +122,29 @@ def test_products_of_a_matrix_and_a_vector_refuse_other_shapes(name: str, x: Any
 def test_arrays_that_are_not_in_one_list_are_taken_for_an_axis_and_shown(join: Any) -> None:
     with pytest.raises(TypeError, match=rf"^{join.__name__}: axis must be an integer, got tensor\(\[1\.\]\)"):
         join(mg.tensor([[1.0]]), mg.tensor([1.0]))
+
+
+@pytest.mark.parametrize("name", ["concatenate", "stack", "vstack", "hstack", "dstack", "column_stack"])
+@pytest.mark.parametrize("given", [None, 3.0, mg.tensor(3.0)], ids=["None", "a number", "a tensor without an axis"])
+def test_what_is_no_sequence_of_arrays_is_refused_by_name(name: str, given: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^{name}: takes a sequence of arrays, got .*; write mg.{name}\(\[x, y\]\)"):
+        getattr(mg, name)(given)
+
+
+def test_a_sequence_of_arrays_may_be_any_iterable() -> None:
+    x = mg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    for join in (mg.stack, mg.vstack, mg.column_stack):
+        np.testing.assert_array_equal(join(row for row in x).data, join([x[0], x[1]]).data)
+        np.testing.assert_array_equal(join(x).data, join([x[0], x[1]]).data)
+
+
+@pytest.mark.parametrize("repeats", [[1, 2, 3], np.ones((2, 1), int)])
+def test_repeats_that_are_not_as_many_as_entries_are_refused_with_their_shape(repeats: Any) -> None:
+    with pytest.raises(ValueError, match=r"repeat: repeats must be one number or 2 of them, got shape \("):
+        mg.repeat(mg.tensor([[1.0, 2.0]]), repeats, axis=1)
+
+
+@pytest.mark.parametrize("dtype", [True, 2.0, "none such"])
+def test_what_is_no_dtype_is_refused_by_name(dtype: Any) -> None:
+    with pytest.raises(TypeError, match=r"tensor: dtype must be one, as np.float32, got .*requires_grad=True"):
+        mg.tensor([1.0], dtype)
