@@ -153,7 +153,7 @@ class Primitive(Refusals, Named):
         if not definition.differentiable:
             return self.constant(y, inputs)
         if type(y) is not np.ndarray or (special and y.dtype.kind not in "fiub"):
-            y = self.array_of(y)
+            y = self.array_of(y, operands)
         out: Any = object.__new__(cls)
         out._array = y
         origin = None if plain else noted(self.name, y, operands)

@@ -106,8 +106,8 @@ class Refusals:
             )
         return y
 
-    def array_of(self, y: Any) -> np.ndarray:
-        """What the function returned, as an array of real numbers or booleans."""
+    def array_of(self, y: Any, operands: Sequence[Any] = ()) -> np.ndarray:
+        """What the function returned for these operands, as an array of real numbers or booleans."""
         y = np.asarray(y) if isinstance(y, np.generic) else y  # as a sum of all entries is
         if type(y) is np.ndarray and y.dtype.kind in "fiub":
             return y
@@ -118,7 +118,10 @@ class Refusals:
             raise lost(self.name)
         array = np.asarray(y._array if isinstance(y, Variable) else y)
         if array.dtype.kind not in "fiub":
-            raise TypeError(f"{self.name}: a Tensor holds real numbers or booleans, this would be {array.dtype}")
+            objects = [x for x in operands if array.dtype == object and np.asarray(x).dtype == object]
+            found = f"{array.dtype}, by {describe(objects[0])}" if objects else array.dtype
+            remedy = "; pass float(x), or np.asarray(x, float)" if objects and objects[0] is not None else ""
+            raise TypeError(f"{self.name}: a Tensor holds real numbers or booleans, this would be {found}{remedy}")
         return array
 
     def floating(self, y: Any, inputs: Sequence[Any]) -> Any:

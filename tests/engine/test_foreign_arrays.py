@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -260,3 +262,17 @@ def test_every_function_of_one_array_reads_a_list_as_the_array_of_its_numbers(va
                 np.testing.assert_array_equal(a, b, err_msg=name)
         read.add(name)
     assert {"softmax", "logsumexp", "gelu", "log_sigmoid", "unstack", "sum"} < read
+
+
+EXACT: dict[str, Any] = {
+    "Fraction Fraction(1, 3); pass float(x)": Fraction(1, 3),
+    "list [Fraction(1, 3)]; pass float(x), or np.asarray(x, float)": [Fraction(1, 3)],
+    "(1,) object; pass float(x), or np.asarray(x, float)": np.array([Fraction(1, 3)]),
+}
+
+
+@pytest.mark.parametrize("message", EXACT)
+def test_numbers_that_numpy_keeps_as_objects_are_named_with_the_remedy(message: str) -> None:
+    for call in (lambda y: leaf(X) + y, lambda y: mg.where(X > 1, leaf(), y), lambda y: mg.tensor(X) * y):
+        with pytest.raises(TypeError, match=re.escape(f"this would be object, by {message}")):
+            call(EXACT[message])
