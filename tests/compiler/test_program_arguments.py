@@ -105,6 +105,11 @@ def test_keywords_are_told_apart_by_their_names() -> None:
     np.testing.assert_array_equal(mg.compile(f)(x).data, f(x).data)
 
 
+def test_an_index_out_of_range_among_several_is_told_as_such_in_a_trace() -> None:
+    with pytest.raises(IndexError, match=r"index 3 is out of bounds for axis 1"):
+        mg.compile(lambda x: mg.take_along_axis(x, mg.argsort(x) + 3, 1))(np.arange(6.0).reshape(2, 3))
+
+
 def test_a_slice_may_be_an_argument() -> None:
     calls = []
     f = mg.compile(lambda x, part: calls.append(part) or x[part] * 2.0)
