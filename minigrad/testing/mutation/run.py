@@ -14,12 +14,15 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ...primitive import Primitive, Rule
+from ...reads import unread_by
 from .cell_mutants import CellIdentities
+from .hurry import own_settings, quicken_hypothesis
 from .mutants import Mutant, mutants
 from .progress import Progress
 
@@ -72,6 +75,7 @@ class _Tests:
     seconds: dict[int, float] = field(default_factory=dict)
     called: dict[int, set[RuledInput]] = field(default_factory=dict)
     kills: Counter[int] = field(default_factory=Counter)
+    unhurried: set[int] = field(default_factory=set)  # those that pass with the user's own settings of hypothesis alone
 
     def of(self, ruled: RuledInput) -> list[int]:
         """The numbers of the tests that called a rule, the most promising first."""
@@ -106,7 +110,7 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
-        _quicken_hypothesis()  # after conftest.py has chosen a profile, before tests take their settings from it
+        quicken_hypothesis()  # after conftest.py has chosen a profile, before tests take their settings from it
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.reports.append(report)
@@ -156,19 +160,29 @@ class Run:
     def _run_unmutated(self, tests: _Tests, called: set[RuledInput]) -> None:
         self.progress.line(f"unmutated: {len(tests.items)} tests ...")
         begun = time.monotonic()
+        failures: dict[str, str] = {}
         for n, item in enumerate(tests.items):
             called.clear()
             start = time.monotonic()
-            failure = self._run_test(item, tests.items[n + 1] if n + 1 < len(tests.items) else None)
+            nextitem = tests.items[n + 1] if n + 1 < len(tests.items) else None
+            failure = self._run_test(item, nextitem)
+            if failure and "hypothesis" in sys.modules:
+                tests.unhurried.add(n)
+                start = time.monotonic()
+                failure = self._run_test(item, nextitem, unhurried=True)
             if failure:
-                raise FailedError(f"{failure}\n\n{item.nodeid} fails without any mutant; mend it first")
+                failures[item.nodeid] = failure
             tests.seconds[n], tests.called[n] = time.monotonic() - start, set(called)
+        if failures:
+            why = [f"{n} fails without any mutant; mend it first: {_last_line(text)}" for n, text in failures.items()]
+            raise FailedError("\n".join([next(iter(failures.values())), "", *why]))
         self.progress.line(f"unmutated: all passed, {time.monotonic() - begun:.1f} s")
 
-    def _run_test(self, item: Any, nextitem: Any) -> str:
+    def _run_test(self, item: Any, nextitem: Any, unhurried: bool = False) -> str:
         """What a failing test says; "" for one that passes or is skipped."""
         self.reports.clear()
-        item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)
+        with own_settings() if unhurried else contextlib.nullcontext():
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=nextitem)
         return next((report.longreprtext or "failed" for report in self.reports if report.failed), "")
 
     def _run_mutants(self, tests: _Tests, every: list[Mutant]) -> None:
@@ -239,7 +253,7 @@ class Run:
             with child.mutant:
                 for k, n in enumerate(chosen):
                     nextitem = tests.items[chosen[k + 1]] if k + 1 < len(chosen) else None
-                    failure = self._run_test(tests.items[n], nextitem)
+                    failure = self._run_test(tests.items[n], nextitem, n in tests.unhurried)
                     if failure:
                         found = {"test": n, "message": _last_line(failure)}
                         break
@@ -277,6 +291,16 @@ def _last_line(text: str) -> str:
     return lines[0] if lines else text.strip().splitlines()[-1]
 
 
+class _Unread(dict[int, Any]):
+    """Which arrays the rules of a primitive do not read, by `lone`: what stands in their place would read them all."""
+
+    def __init__(self, rules: Any, joint: Any) -> None:
+        self.right = SimpleNamespace(rules=rules, joint=joint)
+
+    def __missing__(self, lone: int) -> Any:
+        return self.setdefault(lone, unread_by(self.right, lone))
+
+
 @contextlib.contextmanager
 def _noting_calls(primitives: list[Primitive], called: set[RuledInput]) -> Iterator[None]:
     """In the block, a rule that is called adds its input to `called`."""
@@ -294,26 +318,8 @@ def _noting_calls(primitives: list[Primitive], called: set[RuledInput]) -> Itera
         for p, rules, joint in right:
             noted = tuple(None if rule is None else noting(rule, (p, k)) for k, rule in enumerate(rules))
             p.declare(noted, None if joint is None else noting(joint, (p, 0), (p, -1)))
+            p.definition.unread = _Unread(rules, joint)
         yield
     finally:
         for p, rules, joint in right:
             p.declare(rules, joint)
-
-
-def _quicken_hypothesis() -> None:
-    """A failing example needs no shrinking here, and a slow one is no fault."""
-    try:
-        import hypothesis
-    except ImportError:
-        return
-    phases = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
-    hypothesis.settings.register_profile(
-        "minigrad.mutate",
-        hypothesis.settings(),
-        phases=phases,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-        report_multiple_bugs=False,
-    )
-    hypothesis.settings.load_profile("minigrad.mutate")
