@@ -138,7 +138,7 @@ class Calling(Listing):
                 return y
             y = y if type(y) is np.ndarray else p.array_of(y)
             view = _viewed(p, y, arrays)
-            if view is not None and p is not shapes.getitem:  # no call makes a view: what says its shape is a setting
+            if view is not None:  # no call makes it: what says its shape is a setting
                 self.note_settings((*inputs[len(p.rules) :], *static.values()), (np.ndarray,))
         self._check_result(p, y, tensors, inputs, real=flat and p in SHAPED and not static)
         kind, reads = self.write(p, inputs, static, layout(y.shape, y.dtype), flat, view)

@@ -36,7 +36,7 @@ class _Pattern(NamedTuple):
 
 def _pattern(kind: Kind, lying: Layout) -> _Pattern | None:
     """Where a collecting instruction's inputs go in its result; None if it does not collect these."""
-    if kind.primitive in BEHIND and 0 not in lying.shape:
+    if kind.primitive in BEHIND:
         axis, ends = BEHIND[kind.primitive](**kind.static)
         return _along(lying, axis, range(lying.shape[axis]) if ends is None else (0, *ends[:-1]), ends)
     if kind.primitive is shapes.place and (entries := _entries(lying.shape, kind.static["indices"])):

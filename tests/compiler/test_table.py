@@ -121,6 +121,18 @@ def test_what_only_collects_its_inputs_has_them_computed_where_they_go() -> None
     assert len(f.program.calls) == 2  # tanh and exp, and nothing is copied
 
 
+def test_parts_that_an_array_says_are_looked_for_in_each_call() -> None:
+    def put(x: Any, at: Any) -> Any:
+        out = np.zeros((3, *np.shape(x)))
+        out[int(at)] = x
+        return out
+
+    p = mg.compile_as(mg.primitive(put, name="put"), parts=lambda out, at: [out[int(at), ...]])
+    f = mg.compile(lambda x, at: p(mg.tanh(x), at=at))
+    for at in np.arange(3):
+        np.testing.assert_array_equal(f(X, at), put(np.tanh(X), at))
+
+
 def test_what_was_said_of_a_primitive_before_is_forgotten() -> None:
     p, _ = counted()
     mg.compile_as(p, pure=False, parts=lambda out: [out], calls=lambda out, x: None)
