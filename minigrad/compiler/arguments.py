@@ -13,6 +13,8 @@ from ..messages import check_operand
 from ..record import Variable
 from ..tree import tree_map
 
+_PLAIN = {tuple, list, dict}
+
 
 def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
     """Append to `leaves` those of x, and to `key` what two calls must have in common to share a trace.
@@ -32,11 +34,13 @@ def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
         key += type(x), len(x)
         for part in x:
             read(part, leaves, key)
+        _read_attributes(x, key)
     elif isinstance(x, dict):
         key += type(x), len(x)
         for name, part in x.items():
             key.append(name if type(name) is str else exactly(name))
             read(part, leaves, key)
+        _read_attributes(x, key)
     else:
         try:
             hash(found := exactly(x))  # not of x: a slice has none before Python 3.12
@@ -47,6 +51,18 @@ def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
             ) from error
         key.append(found)
         leaves.append(x)
+
+
+def _read_attributes(x: Any, key: list[Any]) -> None:
+    """Append to `key` the attributes that a list or dict of a class of its own has besides its entries.
+
+    They come along as they are: another array is another constant.
+    """
+    own = None if type(x) in _PLAIN else getattr(x, "__dict__", None)
+    if own and own is not x:  # else its entries are its attributes
+        found: list[Any] = []
+        read(own, found, key)
+        key += [exactly(part) if isinstance(part, np.generic) else id(part) for part in found if hasattr(part, "dtype")]
 
 
 def exactly(x: Any) -> Any:

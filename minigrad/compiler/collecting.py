@@ -198,7 +198,7 @@ class Collecting:
         if type(x) is not Value or x.place is not None or x.source is not None or x in self.views:
             return False
         own, lying = x.layout, part.layout
-        return own is lying or (own.shape == lying.shape and own.dtype == lying.dtype and 0 not in own.shape)
+        return own is lying or (own.shape == lying.shape and own.dtype == lying.dtype)
 
     def _overlay(self, out: Value, inputs: Sequence[Any], reads: Sequence[Value], pattern: _Pattern) -> Place | None:
         """A place for a collection around parts that already lie together just as it wants them, or None."""

@@ -189,3 +189,27 @@ def test_arrays_in_trees_are_told_by_their_names_whatever_their_order(name: str)
     """Two calls, one as quickly gone as the other, and alike but for the order of names, or for what is no array."""
     given = X, A(2.0), A(5.0)
     np.testing.assert_array_equal(mg.compile(TREES[name])(*given), TREES[name](*given))
+
+
+class Marked(list[Any]):
+    times: Any = 1
+
+
+def marked(entry: Any, times: Any) -> Marked:
+    found = Marked([entry])
+    found.times = times
+    return found
+
+
+TWO = [(2.0, 3.0), (2, 2.0), (np.float64(2.0), np.float64(3.0)), ([1.0, 2.0, 3.0], [1.0, 2.0, 4.0]), (A(2.0), A(3.0))]
+
+
+@pytest.mark.parametrize("times", TWO, ids=repr)
+@pytest.mark.parametrize("of", [named, marked])
+def test_attributes_of_a_list_or_dict_are_told_apart(of: Any, times: Any) -> None:
+    f = lambda d: (d[0] if isinstance(d, list) else d["by"]) * d.times
+    compiled = mg.compile(f)
+    for by in (*times, *times):
+        expected = f(given := of(X, by))
+        np.testing.assert_array_equal(compiled(given), expected, strict=True)
+    assert sum(map(len, compiled.programs.values())) == 2
