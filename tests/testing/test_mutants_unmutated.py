@@ -41,6 +41,11 @@ FREEING = """
         gc.collect()
         assert array() is None
         y.sum().backward()
+
+    def test_shape():
+        x = mg.tensor(np.ones(3), requires_grad=True)
+        double(x).sum().backward()
+        assert x.grad.shape == (3,)
 """
 
 
@@ -59,6 +64,9 @@ def test_a_test_that_looks_at_what_shrinks_is_run_as_it_is_alone_with_and_withou
     assert code == 1
 
 
-def test_a_test_that_looks_at_memory_passes_unmutated(tmp_path: Path) -> None:
-    _, out, err = Suite(tmp_path, FREEING).mutate("--primitive", "own:double")
+def test_a_test_that_looks_at_memory_is_not_what_kills_a_mutant(tmp_path: Path) -> None:
+    code, out, err = Suite(tmp_path, FREEING).mutate("--primitive", "own:double")
     assert "unmutated: all passed" in out, out + err
+    assert "1 of them look at how a rule is written or what is kept, and meet no mutant" in out
+    assert "double: 0 of 8 killed" in out
+    assert code == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import json
 import os
@@ -14,19 +13,16 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ...primitive import Primitive, Rule
-from ...reads import unread_by
+from ...primitive import Primitive
 from .cell_mutants import CellIdentities
 from .hurry import own_settings, quicken_hypothesis
 from .mutants import Mutant, mutants
+from .noting import NotedCalls, RuledInput
 from .progress import Progress
-
-RuledInput = tuple[Primitive, int]  # a primitive and the number of an input (of a joint rule, 0 and -1)
 
 
 class FailedError(Exception):
@@ -137,8 +133,8 @@ class Run:
         with contextlib.ExitStack() as stack:
             called: set[RuledInput] = set()
             cells = [stack.enter_context(CellIdentities(cls, called)) for cls in classes]
-            with _noting_calls(primitives, called):
-                self._run_unmutated(tests, called)
+            with NotedCalls(primitives, called) as noted:
+                self._run_unmutated(tests, noted)
             every = [m for p in primitives for m in mutants(p)] + [m for c in cells for m in c.mutants()]
             every = [m for m in every if self.wanted(m.name)]
             if not every:
@@ -157,26 +153,35 @@ class Run:
             self.progress.start([m.primitive.name for m in every])
             self._run_mutants(tests, every)
 
-    def _run_unmutated(self, tests: _Tests, called: set[RuledInput]) -> None:
+    def _run_unmutated(self, tests: _Tests, noted: NotedCalls) -> None:
         self.progress.line(f"unmutated: {len(tests.items)} tests ...")
         begun = time.monotonic()
         failures: dict[str, str] = {}
+        particular = 0
         for n, item in enumerate(tests.items):
-            called.clear()
-            start = time.monotonic()
             nextitem = tests.items[n + 1] if n + 1 < len(tests.items) else None
+            noted.called.clear()
+            start = time.monotonic()
             failure = self._run_test(item, nextitem)
             if failure and "hypothesis" in sys.modules:
                 tests.unhurried.add(n)
                 start = time.monotonic()
                 failure = self._run_test(item, nextitem, unhurried=True)
+            tests.seconds[n], tests.called[n] = time.monotonic() - start, set(noted.called)
             if failure:
-                failures[item.nodeid] = failure
-            tests.seconds[n], tests.called[n] = time.monotonic() - start, set(called)
+                with noted.nothing():
+                    failures[item.nodeid] = self._run_test(item, nextitem, "hypothesis" in sys.modules)
+                if not failures[item.nodeid]:
+                    tests.called[n] = set()  # a mutant would fail it for what it is, and not for what it does
+                    particular += not failures.pop(item.nodeid)
         if failures:
             why = [f"{n} fails without any mutant; mend it first: {_last_line(text)}" for n, text in failures.items()]
             raise FailedError("\n".join([next(iter(failures.values())), "", *why]))
         self.progress.line(f"unmutated: all passed, {time.monotonic() - begun:.1f} s")
+        if particular:
+            self.progress.line(
+                f"{particular} of them look at how a rule is written or what is kept, and meet no mutant"
+            )
 
     def _run_test(self, item: Any, nextitem: Any, unhurried: bool = False) -> str:
         """What a failing test says; "" for one that passes or is skipped."""
@@ -289,37 +294,3 @@ def _last_line(text: str) -> str:
     """The exception's line of pytest's report."""
     lines = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
     return lines[0] if lines else text.strip().splitlines()[-1]
-
-
-class _Unread(dict[int, Any]):
-    """Which arrays the rules of a primitive do not read, by `lone`: what stands in their place would read them all."""
-
-    def __init__(self, rules: Any, joint: Any) -> None:
-        self.right = SimpleNamespace(rules=rules, joint=joint)
-
-    def __missing__(self, lone: int) -> Any:
-        return self.setdefault(lone, unread_by(self.right, lone))
-
-
-@contextlib.contextmanager
-def _noting_calls(primitives: list[Primitive], called: set[RuledInput]) -> Iterator[None]:
-    """In the block, a rule that is called adds its input to `called`."""
-    right = [(p, p.rules, p.joint) for p in primitives]
-
-    def noting(rule: Rule, *inputs: RuledInput) -> Rule:
-        @functools.wraps(rule)
-        def noted(*arguments: Any, **static: Any) -> Any:
-            called.update(inputs)
-            return rule(*arguments, **static)
-
-        return noted
-
-    try:
-        for p, rules, joint in right:
-            noted = tuple(None if rule is None else noting(rule, (p, k)) for k, rule in enumerate(rules))
-            p.declare(noted, None if joint is None else noting(joint, (p, 0), (p, -1)))
-            p.definition.unread = _Unread(rules, joint)
-        yield
-    finally:
-        for p, rules, joint in right:
-            p.declare(rules, joint)
