@@ -101,10 +101,11 @@ class Mode:
     def __call__(self, function: F) -> F:
         mode = type(self)
         wrapper: Any
-        if inspect.isasyncgenfunction(function):  # whose body runs after the call, in turns that nobody hands on
+        # the body of the one runs after the call, in turns that nobody hands on; a call of the other runs no method
+        if inspect.isasyncgenfunction(function) or isinstance(function, type):
             raise TypeError(
                 f"{mode.__name__}: decorates functions, generators and coroutines, got {function!r}; write "
-                f"`with mg.{mode.__name__}():` inside of it"
+                f"`with mg.{mode.__name__}():` inside of it, or decorate its methods"
             )
 
         if inspect.isgeneratorfunction(function):

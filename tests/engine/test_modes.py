@@ -87,6 +87,15 @@ def test_a_mode_without_brackets_says_how_to_write_it() -> None:
         mg.no_grad(lambda: None)  # type: ignore[call-arg]
 
 
+def test_a_mode_refuses_to_decorate_a_class_whose_methods_it_would_not_reach() -> None:
+    class Model:
+        def loss(self) -> Any:
+            return leaf(2.0) * 3.0
+
+    with pytest.raises(TypeError, match=r"no_grad: decorates functions.*Model.*or decorate its methods"):
+        mg.no_grad()(Model)
+
+
 def test_a_mode_refuses_to_decorate_an_asynchronous_generator() -> None:
     async def steps() -> AsyncIterator[int]:
         yield 1
