@@ -35,7 +35,7 @@ def save(path: str | os.PathLike[str], arrays: Any, metadata: Mapping[str, str] 
     file or the new one, whole.
 
     Args:
-        arrays: a `Module`, or arrays in a dict by name, or a tree of these (dicts, lists, tuples, Modules), in which
+        arrays: a `Module`, or arrays or Tensors in a dict by name, or a tree of these (dicts, lists, tuples, Modules), in which
             names are paths: `{"net": module, "losses": [a, b]}` gives `net.cells.0.W`, ..., `losses.0`, `losses.1`.
         metadata: text by name.
 
@@ -57,7 +57,8 @@ def save(path: str | os.PathLike[str], arrays: Any, metadata: Mapping[str, str] 
     for name, value in _named(arrays, ""):
         if name in plain:
             raise ValueError(f"save: two arrays have the name {name!r}")
-        plain[name] = native(np.array(array(value), order="C"))
+        value = value.data if isinstance(value, mg.Tensor) else array(value)
+        plain[name] = native(np.array(value, order="C"))
     for name, a in plain.items():
         if a.dtype.hasobject:
             raise ValueError(

@@ -73,6 +73,15 @@ def test_numbers_lists_and_constant_tensors_are_saved_as_arrays(suffix: str, tmp
 
 
 @each_format
+def test_tensors_that_require_gradients_are_saved_wherever_they_stand_in_a_tree(suffix: str, tmp_path: Path) -> None:
+    w = mg.tensor([1.0, 2.0], requires_grad=True)
+    nn.save(tmp_path / f"a{suffix}", {"w": w, "more": [w * 2, {"sum": w.sum()}]})
+    arrays, _ = nn.load(tmp_path / f"a{suffix}")
+    expected = {"w": np.array([1.0, 2.0]), "more.0": np.array([2.0, 4.0]), "more.1.sum": np.array(3.0)}
+    assert same(dict(sorted(arrays.items())), dict(sorted(expected.items())))
+
+
+@each_format
 @given(text=st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=4))
 def test_metadata_come_back(suffix: str, text: dict[str, str], tmp_path_factory: Any) -> None:
     path = tmp_path_factory.getbasetemp() / f"text{suffix}"
