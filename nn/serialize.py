@@ -35,8 +35,9 @@ def save(path: str | os.PathLike[str], arrays: Any, metadata: Mapping[str, str] 
     file or the new one, whole.
 
     Args:
-        arrays: a `Module`, or arrays or Tensors in a dict by name, or a tree of these (dicts, lists, tuples, Modules), in which
-            names are paths: `{"net": module, "losses": [a, b]}` gives `net.cells.0.W`, ..., `losses.0`, `losses.1`.
+        arrays: a `Module`, or arrays or Tensors in a dict by name, or a tree of these (dicts, lists, tuples, Modules),
+            in which names are paths: `{"net": module, "losses": [a, b]}` gives `net.cells.0.W`, ..., `losses.0`,
+            `losses.1`.
         metadata: text by name.
 
     Raises:
