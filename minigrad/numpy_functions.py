@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from inspect import Parameter
 from typing import Any, Never
 
@@ -55,7 +56,12 @@ for _ours in (
 FUNCTIONS.update({np.amax: ops.max, np.amin: ops.min, np.clip: _np_clip, np.pad: _np_pad})
 
 #: What NumPy's functions take by position as well, and ours by name, if at all.
-OPTIONS = {"dtype", "out", "keepdims", "initial", "where", "ddof", "order", "mode", "subok", "casting", "kind"}
+OPTIONS = {
+    "dtype", "out", "keepdims", "initial", "where", "ddof", "order", "mode", "subok", "casting", "kind", "copy",
+    "correction", "mean", "optimize", "overwrite_input",
+}  # fmt: skip
+_NOT_GIVEN = getattr(np, "_NoValue", None)  # what NumPy's functions and others' hand on where nothing was given
+_BY_POSITION = Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD
 
 _PARTS = (elementwise, rearrange, reductions, products)
 #: The names of minigrad's functions of arrays.
@@ -116,6 +122,7 @@ def _no_rule(name: str) -> TypeError:
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **static: Any) -> Any:
     """What NumPy calls for `np.tanh(t)` and `array @ t`: the primitive that stands for the ufunc."""
     if method == "__call__" and ufunc not in by_ufunc and ufunc in FUNCTIONS:
+        _check_taken(ufunc.__name__, FUNCTIONS[ufunc], static)
         return FUNCTIONS[ufunc](*inputs, **static)
     name = numpy_name(ufunc) + ("" if method == "__call__" else f".{method}")
     if method == "__call__" and static:
@@ -131,7 +138,9 @@ def array_function(self: Any, function: Any, types: Any, args: tuple[Any, ...], 
         served = FUNCTIONS[function]
         if isinstance(served, Primitive) and not any(isinstance(x, Variable) for x in args):
             raise TypeError(f"{numpy_name(function)}: give a Tensor by position, not by name or inside of a list")
+        static = {name: x for name, x in static.items() if x is not _NOT_GIVEN}
         inputs, options = _by_name(function, *_by_position(function, served, args, static))
+        _check_taken(function.__name__, served, options)
         return served(*inputs, **options)
     if function in PLAIN:
         what = f"{numpy_name(function)}(t)"
@@ -143,6 +152,14 @@ def array_function(self: Any, function: Any, types: Any, args: tuple[Any, ...], 
                     raise cut(what, ())
         return function(*[plain(x) for x in args], **{key: plain(x) for key, x in static.items()})
     raise _no_rule(numpy_name(function))
+
+
+def _check_taken(name: str, served: Any, given: dict[str, Any]) -> None:
+    """Raise TypeError for a keyword that a composed function does not take; a primitive says so itself."""
+    taken = [] if isinstance(served, Primitive) else parameters(served) or []
+    names = [p.name for p in taken if p.kind in (*_BY_POSITION, Parameter.KEYWORD_ONLY)]
+    if len(names) == len(taken) > 0 and not given.keys() <= set(names):
+        raise not_taken(name, given, names)
 
 
 def _by_position(
@@ -160,8 +177,8 @@ def _by_position(
 
 @functools.cache
 def _places(function: Any) -> list[str]:
-    """The names of what a function takes by position as well as by name."""
-    return [p.name for p in parameters(function) or () if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    """The names of what a function takes by position, of some by position alone."""
+    return [p.name for p in parameters(function) or () if p.kind in _BY_POSITION]
 
 
 def _by_name(function: Any, args: tuple[Any, ...], static: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -169,7 +186,7 @@ def _by_name(function: Any, args: tuple[Any, ...], static: dict[str, Any]) -> tu
     options = _options(function)
     static = static | {name: args[k] for k, name, _ in options if k < len(args)}
     for _, name, default in options:
-        if name in static and static[name] is default:
+        if name in static and (static[name] is default or (isinstance(default, str) and static[name] == default)):
             del static[name]
     places = {k for k, *_ in options}
     return [x for k, x in enumerate(args) if k not in places], static
@@ -177,6 +194,6 @@ def _by_name(function: Any, args: tuple[Any, ...], static: dict[str, Any]) -> tu
 
 @functools.cache
 def _options(function: Any) -> list[tuple[int, str, Any]]:
-    """The place, name and default of the options that a function of NumPy takes by position."""
-    found = enumerate(parameters(function) or ())
-    return [(k, p.name, p.default) for k, p in found if p.name in OPTIONS and p.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    """The place, name and default of the options that a function of NumPy takes; no place for one by name alone."""
+    found = [(k, p) for k, p in enumerate(parameters(function) or ()) if p.name in OPTIONS]
+    return [(k if p.kind is Parameter.POSITIONAL_OR_KEYWORD else sys.maxsize, p.name, p.default) for k, p in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -277,3 +278,40 @@ def test_arguments_go_by_numpys_names_for_them(call: Any) -> None:
     y = call(leaf(X))
     assert isinstance(y, Tensor)
     np.testing.assert_array_equal(y.data, call(X))
+
+
+NOT_GIVEN = np._NoValue  # type: ignore[attr-defined]
+AS_BY_DEFAULT: dict[str, Any] = {
+    "concatenate, out": lambda t: np.concatenate([t, t], out=None),
+    "concatenate, axis and out": lambda t: np.concatenate([t, t], axis=1, out=None),
+    "concatenate, by position": lambda t: np.concatenate([t, t], 1, None),
+    "concatenate, dtype and casting": lambda t: np.concatenate((t, t), dtype=None, casting="same_kind"),
+    "stack": lambda t: np.stack([t, t], 1, None, dtype=None),
+    "mean": lambda t: np.mean(t, 0, None, None, NOT_GIVEN, where=NOT_GIVEN),
+    "var": lambda t: np.var(t, axis=1, mean=NOT_GIVEN, correction=NOT_GIVEN),
+    "median": lambda t: np.median(t, 0, None, False, keepdims=NOT_GIVEN),
+    "einsum": lambda t: np.einsum("ij,kj->ik", t, t, optimize=False),
+    "diff": lambda t: np.diff(t, prepend=NOT_GIVEN, axis=0),
+    "nan_to_num": lambda t: np.nan_to_num(t, True, 1.0),
+}
+
+
+@pytest.mark.parametrize("call", AS_BY_DEFAULT.values(), ids=AS_BY_DEFAULT)
+def test_options_of_numpys_that_are_given_as_they_are_by_default_change_nothing(call: Any) -> None:
+    x = np.arange(1.0, 7.0).reshape(2, 3)
+    for t in (mg.tensor(x), mg.tensor(x, requires_grad=True)):
+        np.testing.assert_allclose(call(t).data, call(x), strict=True)
+
+
+COMPOSED: dict[str, Any] = {
+    "copysign: does not take where=; choose with mg.where": lambda t: np.copysign(t, -1.0, where=[True, False]),
+    "dot: does not take out=; results are new tensors": lambda t: np.dot(t, np.ones(2), out=np.zeros(())),
+    "vecdot: does not take dtype=; convert with x.astype": lambda t: np.vecdot(t, np.ones(2), dtype="f"),
+    "trace: does not take dtype=; convert with x.astype": lambda t: np.trace(np.outer(t, t), dtype="f"),
+}
+
+
+@pytest.mark.parametrize("message", COMPOSED)
+def test_keywords_that_a_composed_function_does_not_take_are_refused_with_the_remedy(message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        COMPOSED[message](mg.tensor([1.0, 2.0], requires_grad=True))
