@@ -102,7 +102,8 @@ class Mode:
         mode = type(self)
         wrapper: Any
         # the body of the one runs after the call, in turns that nobody hands on; a call of the other runs no method
-        if inspect.isasyncgenfunction(function) or isinstance(function, type):
+        methods = isinstance(function, type) and any(map(inspect.isfunction, vars(function).values()))
+        if methods or inspect.isasyncgenfunction(function):
             raise TypeError(
                 f"{mode.__name__}: decorates functions, generators and coroutines, got {function!r}; write "
                 f"`with mg.{mode.__name__}():` inside of it, or decorate its methods"
