@@ -107,7 +107,7 @@ class Cell(Module):
         A dict has its keys in the order of the initial state: which part is the first counts for recurrent dropout.
 
         Raises:
-            ValueError: if it has not the structure and shapes of the initial state.
+            ValueError: if it has not the structure and shapes of the initial state, or floats stand for integers.
         """
         initial = mg.tree_map(self._part, self.initial_state(B))
         if state is None:
@@ -117,7 +117,15 @@ class Cell(Module):
             unbatched = found == mg.tree_map(lambda s: np.shape(s)[1:], initial)
             single = "; a state without a batch is passed as s[None], part by part" if unbatched else ""
             raise ValueError(f"{self.name}: the state has shapes {found}, the cell needs {needed}{single}")
-        return mg.tree_map(lambda like, s: mg.as_tensor(s, like.dtype), initial, state)
+        return mg.tree_map(self._given, initial, state)
+
+    def _given(self, like: mg.Tensor, s: Any) -> mg.Tensor:
+        """A part of a state that was given, in the dtype of the initial one if it is plain numbers."""
+        own = s.dtype if isinstance(s, mg.Tensor) else np.asarray(s).dtype
+        if own != like.dtype and own.kind in "fiub" and not np.can_cast(own, like.dtype, "same_kind"):
+            raise ValueError(f"{self.name}: a part of the state, {like.shape}, is {own}, the cell's is {like.dtype}, "
+                             f"and the numbers would be cut: pass it as s.astype(np.{like.dtype})")  # fmt: skip
+        return mg.as_tensor(s, like.dtype)
 
     def _part(self, s: Any) -> mg.Tensor:
         """A part of the initial state as a Tensor."""

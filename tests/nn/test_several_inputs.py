@@ -141,3 +141,27 @@ def test_numbers_alone_do_not_tell_the_batch_and_are_refused() -> None:
 def test_a_list_of_several_inputs_is_refused_and_told_from_a_sequence() -> None:
     with pytest.raises(ValueError, match=r"a list of arrays that are not all of one shape.*tuple or dict.*pad_seq"):
         nn.Recurrent(Decaying())([XS, GAPS, SEEN])
+
+
+class Counting(nn.Cell):
+    H = 2
+
+    def initial_state(self, B: int) -> Any:
+        return super().initial_state(B), mg.tensor(np.zeros(B, np.int64)), mg.tensor(np.zeros(B, bool))
+
+    def step(self, x: Any, state: Any) -> Any:
+        h, n, late = state
+        return x + h, (x + h, n + 1, late)
+
+
+@pytest.mark.parametrize("made", [np.asarray, mg.tensor], ids=["array", "Tensor"])
+def test_numbers_of_a_given_state_that_would_be_cut_are_refused(made: Any) -> None:
+    h, n, late = np.zeros((3, 2)), np.array([1, 2, 3]), np.array([True, False, True])
+    net, xs = nn.Recurrent(Counting()), np.ones((4, 3, 2))
+    _, (state,) = net(xs, ((h, made(n), made(late)),))
+    assert state[1].data.tolist() == [5, 6, 7]
+    for wrong in ((h, made(n + 0.5), late), (h, n, made(n))):
+        with pytest.raises(
+            ValueError, match=r"Counting: a part of the state, \(3,\), is .*64, the cell's is (int64|bool)"
+        ):
+            net(xs, (wrong,))
