@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from numbers import Number
 from typing import Any
 
@@ -79,9 +79,19 @@ def exactly(x: Any) -> Any:
     if isinstance(x, frozenset):
         return cls, frozenset(map(exactly, x))
     if is_dataclass(cls) and cls.__hash__ is not object.__hash__:
-        compared = [field.name for field in fields(x) if (field.compare if field.hash is None else field.hash)]
-        return cls, x, *[exactly(getattr(x, name)) for name in compared]
+        return cls, x, *[_of_field(field, getattr(x, field.name)) for field in fields(x)]
     return cls, x
+
+
+def _of_field(field: Field[Any], value: Any) -> Any:
+    """What `exactly` says of a dataclass' field; one without a hash, that is not compared, is known by which it is."""
+    found = exactly(value)
+    if not (field.compare if field.hash is None else field.hash):
+        try:
+            hash(found)
+        except TypeError:
+            return id(value)
+    return found
 
 
 def alike(x: Any, y: Any) -> bool:

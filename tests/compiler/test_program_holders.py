@@ -6,7 +6,7 @@ import functools
 import itertools
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -156,6 +156,23 @@ def test_an_object_as_an_argument_is_told_from_another_but_not_from_what_it_was(
     assert f(X, a)[0].item() == 2.0
     with pytest.raises(TypeError, match="an argument is a Record; it must be"):
         f(X, Record(2.0))  # it is compared by what it holds, which may change
+
+
+@dataclass(frozen=True)
+class Named:
+    v: float
+    factor: float = field(default=1.0, compare=False)
+    cache: dict[str, float] = field(default_factory=dict, compare=False)
+
+
+def test_a_field_that_does_not_compare_tells_frozen_dataclasses_apart_too() -> None:
+    calls = []
+    f = mg.compile(lambda x, of: calls.append(1) or x * of.v * of.factor)
+    cache = {"a": 1.0}
+    found = [f(X, Named(2.0, factor, cache))[0].item() for factor in (1.0, 5.0, 5.0)]
+    assert (found, len(calls)) == ([2.0, 10.0, 10.0], 2)
+    f(X, Named(2.0, 5.0, {"a": 1.0}))
+    assert len(calls) == 3
 
 
 def test_what_moves_on_by_itself_or_is_done_besides_is_so_once() -> None:
