@@ -88,7 +88,7 @@ class Arrays:
     def _rows(self, lying: Layout, starts: list[int]) -> list[np.ndarray]:
         """Arrays that are all new, at equal distances, made at once, as the rows of an array; else none."""
         first, apart, size, made = starts[0], starts[1] - starts[0], len(starts), self.made[lying]
-        if not (apart and lying.nbytes and lying.shape and made.keys().isdisjoint(starts)):
+        if not (apart and lying.shape and made.keys().isdisjoint(starts)):
             return []
         if starts != [*range(first, first + apart * size, apart)]:
             return []
