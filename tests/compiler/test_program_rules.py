@@ -331,6 +331,11 @@ def test_a_cotangent_that_is_an_operand_too_is_told_from_others(p: Any) -> None:
     same(f, X[0])
 
 
+def test_an_operand_that_a_call_has_twice_is_told_from_two() -> None:
+    p = lambda x, c, d: mg.einsum("ij,ij,ij->", x, c, d)
+    same(mg.grad(lambda x, c, d: p(x, c, d) + p(x, d, c) + p(x, c, c)), *X[:3])
+
+
 @pytest.mark.parametrize(
     "part", [lambda x: x[1], lambda x: x[-1] * 1.0, lambda x: x[1:3]], ids=["x[1]", "x[-1]", "slice"]
 )
