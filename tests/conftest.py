@@ -17,6 +17,7 @@ from browser import driver  # noqa: F401 - for the pages of several rooms
 from freezing import freeze
 from hypothesis import HealthCheck, Phase, control, core, settings
 from hypothesis.internal import entropy, reflection
+from hypothesis.internal.conjecture import providers
 from profiles import long_profile
 from ranks import SharedRanks
 from reports import tells_something
@@ -43,6 +44,9 @@ if hasattr(reflection, "_clean_source"):  # each row of a test read and parsed i
     # took 0.2 ms of each example to put aside and back, and to compare.
     entropy.NP_RANDOM = SimpleNamespace()
     core.deterministic_PRNG = control.deprecate_random_in_strategy = lambda *_, **__: nullcontext()
+    # Nor does it draw the numbers that stand in the files of minigrad that are imported by then: they were read by each
+    # process, and other examples were drawn as soon as one of them had changed.
+    providers._get_local_constants = lambda: providers._local_constants
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
