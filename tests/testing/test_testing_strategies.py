@@ -8,6 +8,7 @@ import inspect
 import math
 import subprocess
 import sys
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,12 @@ def some_of(strategy: Any) -> list[Any]:
 def occurs(strategy: Any, condition: Any) -> bool:
     if any(map(condition, some_of(strategy))):
         return True
-    find(strategy, condition, settings=settings(searching, phases=[Phase.generate]))  # raises NoSuchExample
-    return True
+    for start in range(5):  # one search may stay with few kinds of examples
+        with contextlib.suppress(NoSuchExample):
+            once = settings(searching, max_examples=400, phases=[Phase.generate])
+            find(strategy, condition, settings=once, random=Random(start))
+            return True
+    return False
 
 
 # --- arrays ----------------------------------------------------------------------------------------------------------
