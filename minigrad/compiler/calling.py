@@ -274,7 +274,7 @@ class Calling(Listing):
 
 def _as_arrays(p: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """The inputs, those as arrays that NumPy reads as such, and are no shape, axes or index; None if there are none."""
-    if p not in SHAPED or _LIKE_ARRAYS.isdisjoint(map(type, inputs)):
+    if p not in SHAPED:
         return None
     ruled = len(p.rules) or len(inputs)
     read = [type(x) in _LIKE_ARRAYS and (type(x) is not tuple or is_constant(x)) for x in inputs[:ruled]]

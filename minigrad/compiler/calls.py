@@ -202,7 +202,7 @@ def _calls(s: Step, out: np.ndarray, given: Sequence[Any], arrays: Arrays, prepa
     inputs, static = kind.called_with(given)
     if s.how == "out" and prepared and calls is not None and (found := calls(out, *inputs, **static)) is not None:
         return found  # type: ignore[no-any-return]
-    if s.how == "out" and prepared and kind.elementwise and function not in KEYWORD_OUT:
+    if prepared and kind.elementwise and function not in KEYWORD_OUT:
         if not kind.reads_only:
             inputs = [arrays.number(x, inputs) if type(x) in (int, float) else x for x in inputs]
         operands = (*inputs, out)

@@ -213,3 +213,9 @@ def test_attributes_of_a_list_or_dict_are_told_apart(of: Any, times: Any) -> Non
         expected = f(given := of(X, by))
         np.testing.assert_array_equal(compiled(given), expected, strict=True)
     assert sum(map(len, compiled.programs.values())) == 2
+
+
+@pytest.mark.parametrize("keywords", [{"dtype": np.float32}, {"where": X > 1}, {"out": np.zeros((2, 3))}], ids=str)
+def test_keywords_of_a_function_of_numpy_are_refused_and_not_left_out(keywords: Any) -> None:
+    with pytest.raises(TypeError, match=f"does not take {next(iter(keywords))}="):
+        mg.compile(lambda x: np.add(x, x, **keywords))(X)
