@@ -130,7 +130,7 @@ class Problem:
                     found = np.fmax(found, np.abs(self.f(flattened(xs)) - flattened(finer, np.longdouble)[self.kept]))
             except Exception:  # f takes no long double, as LAPACK does not; or a point lies outside of its domain
                 return False
-        self.measured = True
+        self.measured, found = True, found.astype(np.float64)  # or all that is computed with it is in long double
         found = np.where(found <= CANCELLED * max(1.0, float(np.max(np.abs(self.y), initial=0.0))), found, 0.0)
         larger = found > 8 * self.noise
         self.noise = np.where(larger, 4 * found, self.noise)

@@ -118,6 +118,7 @@ def test_rounding_errors_are_measured_in_long_double_through_every_step_of_a_rec
     if problem.measured:
         assert np.all((problem.noise > 1e-17) & (problem.noise < 1e-14))
         assert not problem.measures_noise()  # it is known by now
+        assert problem.noise.dtype == np.float64  # or all that is compared would be in long double, at half the speed
 
 
 def test_what_differs_in_long_double_by_more_than_rounding_is_not_believed() -> None:
