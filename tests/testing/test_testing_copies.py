@@ -76,6 +76,24 @@ def test_a_rule_that_is_wrong_in_float32_only_is_refused_by_every_checker(check:
         check()
 
 
+@pytest.mark.parametrize("given", [np.float64, np.float32, np.float16])
+def test_a_fault_of_one_dtype_is_seen_far_below_its_own_size_where_the_function_is_precise(given: Any) -> None:
+    short = np.float16 if given is np.float16 else np.float32
+    off = 4 * float(np.finfo(short).eps) ** 0.5  # 0.14 % of float32
+    x = X.astype(given)
+
+    def vjp(g: Any, x: Any) -> Any:
+        return g * np.cos(x) * x.dtype.type(1 + off * (x.dtype == short))
+
+    with pytest.raises(GradientError, match=rf"in float64, and .* in {short.__name__}"):
+        check_vjp(np.sin, vjp, x)
+
+    def coarse(x: Any) -> Any:  # the function itself is off by as much
+        return np.sin(x) * x.dtype.type(1 + off * (x.dtype == short))
+
+    check_vjp(coarse, vjp, x)
+
+
 def test_a_rule_that_raises_or_reshapes_in_float32_is_refused() -> None:
     def refuses(g: Any, x: Any) -> Any:
         if x.dtype == np.float32:
