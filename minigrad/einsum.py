@@ -42,8 +42,15 @@ def _letters(used: str) -> list[str]:
     return [c for c in map(chr, [*range(65, 91), *range(97, 123)]) if c not in used]
 
 
+def _summed(*xs: Any, inputs: tuple[str, ...], output: str) -> Any:
+    dtypes = [np.asarray(x).dtype for x in xs]
+    if len(set(dtypes)) > 1:  # else NumPy may sum one in its own dtype, before it meets the others
+        xs = tuple([np.asarray(x, np.result_type(*dtypes)) for x in xs])
+    return np.einsum(f"{','.join(inputs)}->{output}", *xs, optimize=len(xs) > 1)
+
+
 _einsum = primitive(
-    lambda *xs, inputs, output: np.einsum(f"{','.join(inputs)}->{output}", *xs, optimize=len(xs) > 1),
+    _summed,
     *[functools.partial(_einsum_operand, k) for k in range(64)],  # more operands than NumPy takes
     name="einsum",
     doc="The sum of products that the letters of `inputs` and `output` spell.",

@@ -104,3 +104,18 @@ def test_lists_of_numbers_mean_what_numpys_do(call: Any) -> None:
 def test_einsum_without_subscripts_says_how_to_write_them(others: Any) -> None:
     with pytest.raises(TypeError, match=r"einsum\(a, \[0, 1\], b, \[1, 2\], \[0, 2\]\)"):
         mg.einsum(mg.tensor([1.0, 2.0]), *others)
+
+
+@pytest.mark.parametrize("low", [np.float16, np.float32])
+@pytest.mark.parametrize(
+    ("equation", "shapes"), [("ij,j->i", [(3, 40), (1,)]), ("ij,ij,k->ik", [(3, 40), (3, 40), (2,)])]
+)
+def test_operands_of_lower_precision_are_summed_in_that_of_the_result(low: Any, equation: str, shapes: Any) -> None:
+    rng = np.random.default_rng(0)
+    *first, last = [rng.uniform(0.2, 0.8, shape) for shape in shapes]
+    arrays = [*[x.astype(low) for x in first], last]
+    exact = np.einsum(equation, *[x.astype(float) for x in arrays])
+    np.testing.assert_allclose(mg.einsum(equation, *map(mg.tensor, arrays)).data, exact, rtol=1e-14, strict=True)
+    np.testing.assert_allclose(
+        mg.compile(lambda *xs: mg.einsum(equation, *xs))(*arrays), exact, rtol=1e-14, strict=True
+    )
