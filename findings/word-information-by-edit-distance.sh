@@ -6,7 +6,8 @@
 # Behaviour: match_error_rate (MER), word_information_preserved (WIP) and word_information_lost (WIL) count the words
 #   that match as the longer length minus the edit distance. That is too few as soon as a sentence has a deletion and an
 #   insertion. jiwer counts them along the alignment, as the definition does (Morris, Maier and Green 2004). The word
-#   error rate is right. TorchMetrics' page gives the formula with the counts of the alignment; torcheval has no MER.
+#   error rate is right. It is issue 3511 of TorchMetrics, whose page gives the formula with the alignment's counts;
+#   torcheval has the same fault, and no MER.
 # A good guess: three numbers of a published definition, tested against jiwer, as TorchMetrics' are.
 # Seen: MER, WIP and WIL
 #   'a b c d' for 'a x c d': jiwer 0.25 0.56 0.44, TorchMetrics 0.25 0.56 0.44, torcheval - 0.56 0.44
