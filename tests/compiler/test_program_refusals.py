@@ -115,8 +115,11 @@ async def doubled(x: Any) -> Any:
     return x * 2
 
 
+ONCE = {"generator": lambda x: (y for y in x), "map": lambda x: map(mg.tanh, [x]), "coroutine": doubled}
+
+
 @pytest.mark.filterwarnings("ignore:coroutine")
-@pytest.mark.parametrize("f", [lambda x: (y for y in x), lambda x: map(mg.tanh, [x]), doubled], ids=repr)
+@pytest.mark.parametrize("f", ONCE.values(), ids=ONCE)
 def test_a_result_that_runs_once_and_later_is_refused(f: Any) -> None:
     with pytest.raises(TypeError, match=r"compile: the function returned .*, which runs once .*; return a tuple"):
         mg.compile(f)(X)
