@@ -128,7 +128,10 @@ def _parts(x: Any) -> list[Any]:
         return [] if is_librarys(x.__module__) else [type(x), *vars(x).values(), *x.__bases__]
     parts = next((list(of(x)) for kinds, of in _PARTS if isinstance(x, kinds)), [])
     with suppress(AttributeError):  # it has none
-        parts += object.__getattribute__(x, "__dict__").values()
+        held = object.__getattribute__(x, "__dict__")
+        # what else a compiled function holds are its programs: thousands of objects, and more with each length
+        wraps = "__wrapped__" in held and is_librarys(type(x).__module__)
+        parts += [held["__wrapped__"]] if wraps else held.values()
     for cls in type(x).__mro__:
         for slot in () if is_librarys(cls.__module__) else vars(cls).values():
             if type(slot) is MemberDescriptorType:

@@ -10,12 +10,14 @@ from collections import deque
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 import minigrad as mg
 import nn
+from minigrad import generators
 from minigrad.generators import MANY, States, is_generator, reached
 from minigrad.testing import check_cell
 
@@ -229,3 +231,17 @@ def test_what_sample_draws_from_pythons_generator_is_drawn_again_in_a_checkpoint
 def test_a_checkpoint_asks_for_a_list_of_generators() -> None:
     with pytest.raises(TypeError, match=r"generators must be a list, as \[rng\] or \[net\], got .*Generator"):
         mg.checkpoint(mg.tanh, generators=np.random.default_rng(0))  # type: ignore[arg-type]
+
+
+def test_the_programs_of_a_compiled_function_are_not_searched() -> None:
+    rng = np.random.default_rng(0)
+    f = mg.compile(lambda x: x * mg.sample(rng.random))
+    f(np.ones(2))
+    with mock.patch("minigrad.generators._parts", wraps=generators._parts) as opened:
+        assert [x for x in reached([f]) if x is rng] == [rng]
+    before = opened.call_count
+    for n in range(3, 9):
+        f(np.ones(n))
+    with mock.patch("minigrad.generators._parts", wraps=generators._parts) as opened:
+        reached([f])
+    assert opened.call_count == before < 50
