@@ -34,13 +34,15 @@ def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
         key += type(x), len(x)
         for part in x:
             read(part, leaves, key)
-        _read_attributes(x, key)
+        if type(x) not in _PLAIN:
+            _read_attributes(x, key)
     elif isinstance(x, dict):
         key += type(x), len(x)
         for name, part in x.items():
             key.append(name if type(name) is str else exactly(name))
             read(part, leaves, key)
-        _read_attributes(x, key)
+        if type(x) not in _PLAIN:
+            _read_attributes(x, key)
     else:
         try:
             hash(found := exactly(x))  # not of x: a slice has none before Python 3.12
@@ -58,7 +60,7 @@ def _read_attributes(x: Any, key: list[Any]) -> None:
 
     They come along as they are: another array is another constant.
     """
-    own = None if type(x) in _PLAIN else getattr(x, "__dict__", None)
+    own = getattr(x, "__dict__", None)
     if own and own is not x:  # else its entries are its attributes
         found: list[Any] = []
         read(own, found, key)
