@@ -10,15 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from .determinants import _t
 from .ops import _ratio, absolute, greater, sum, where
 from .primitive import primitive
-from .shapes import swapaxes
 
 __all__ = ["svdvals"]
-
-
-def _t(a: Any) -> Any:
-    return swapaxes(a, -1, -2)
 
 
 def distinct(gap: Any, values: Any) -> Any:

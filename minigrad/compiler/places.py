@@ -200,8 +200,10 @@ def plan(
     return max([stop for _, stop, _, _ in taken], default=0)
 
 
-#: A root, or those that take the place of one another, and the first and last step in which its memory is needed.
+#: The first and last step in which memory is needed, and the root, or those that take the place of one another, there.
 _Chain = tuple[int, int, Sequence[Root]]
+#: The same of several chains that take turns.
+_Lane = tuple[int, int, list[Sequence[Root]]]
 
 
 def _alike(
@@ -235,32 +237,32 @@ def _bundled(alike: dict[tuple[int, int], list[_Chain]]) -> list[_Piece]:
     So what all turns of a loop need for a moment lies at the same address in each.
     """
     if sum(map(len, alike.values())) <= PIECES:
-        return [_Piece(size, first, last, [(chain, 0)]) for size, _ in alike for first, last, chain in alike[size, _]]
-    lanes = [_in_turn(size, group) for (size, _), group in alike.items()]
-    many = -(-sum(map(len, lanes)) // PIECES)
-    return [_side_by_side(group[k : k + many]) for group in lanes for k in range(0, len(group), many)]
+        alone = [(size, *chain) for (size, _), group in alike.items() for chain in group]
+        return [_Piece(size, first, last, [(chain, 0)]) for size, first, last, chain in alone]
+    lanes = [(size, _in_turn(group)) for (size, _), group in alike.items()]
+    many = -(-sum([len(group) for _, group in lanes]) // PIECES)
+    return [_side_by_side(size, group[k : k + many]) for size, group in lanes for k in range(0, len(group), many)]
 
 
-def _in_turn(size: int, group: list[_Chain]) -> list[_Piece]:
+def _in_turn(group: list[_Chain]) -> list[_Lane]:
     """Each chain behind the one that is over first, if it comes soon after it."""
-    done: list[_Piece] = []
-    open_: list[tuple[int, int, _Piece]] = []  # until when each is taken
+    done: list[_Lane] = []
+    open_: list[tuple[int, int, _Lane]] = []  # until when each is taken
     for n, (first, last, chain) in enumerate(sorted(group, key=itemgetter(0))):
         while open_ and open_[0][0] < first - SOON:
             done.append(heapq.heappop(open_)[2])
         if open_ and open_[0][0] < first:
-            piece = open_[0][2]
-            piece.chains.append((chain, 0))
-            heapq.heapreplace(open_, (last, n, piece._replace(last=last)))
+            begun, _, chains = open_[0][2]
+            chains.append(chain)
+            heapq.heapreplace(open_, (last, n, (begun, last, chains)))
         else:
-            heapq.heappush(open_, (last, n, _Piece(size, first, last, [(chain, 0)])))
-    return done + [piece for _, _, piece in sorted(open_)]
+            heapq.heappush(open_, (last, n, (first, last, [chain])))
+    return done + [lane for _, _, lane in sorted(open_)]
 
 
-def _side_by_side(lanes: list[_Piece]) -> _Piece:
-    size = lanes[0].size
-    chains = [(chain, n * size) for n, lane in enumerate(lanes) for chain, _ in lane.chains]
-    return _Piece(len(lanes) * size, min([p.first for p in lanes]), max([p.last for p in lanes]), chains)
+def _side_by_side(size: int, lanes: list[_Lane]) -> _Piece:
+    chains = [(chain, n * size) for n, (_, _, lane) in enumerate(lanes) for chain in lane]
+    return _Piece(len(lanes) * size, min([lane[0] for lane in lanes]), max([lane[1] for lane in lanes]), chains)
 
 
 def _chains(begins: Sequence[Step]) -> dict[Root, list[Root]]:

@@ -102,6 +102,16 @@ def test_what_lives_at_the_same_time_lies_apart_but_for_results_in_place(data: s
                 assert apart or in_place
 
 
+def test_pieces_side_by_side_last_as_long_as_the_longest_of_them() -> None:
+    a, b, c = bytes_at(64), bytes_at(64), bytes_at(128)
+    reads = [(a, bytes_at(0)), (a, bytes_at(0)), (b, c)]
+    steps = [Step(n, "out", "", kind_of(mg.cumsum), [placed(x)], out) for n, (x, out) in enumerate(reads)]
+    with mock.patch.object(places, "PIECES", 1):
+        plan(steps, [a, b], [c])
+    assert {a.root.start, b.root.start} == {0, 64}
+    assert c.root.start >= 128  # b is still read where c is made
+
+
 @pytest.mark.parametrize("net", [nn.LSTM(7, 16, num_layers=2, rng=0), nn.GRU(7, 16, rng=0)], ids=["LSTM", "GRU"])
 def test_the_memory_of_a_training_step_is_what_lives_at_once(net: nn.Recurrent) -> None:
     def step(x: Any) -> None:
