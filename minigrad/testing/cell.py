@@ -26,6 +26,7 @@ from .progress import watched
 from .recorded import paths
 from .reproduction import reproduction
 from .unrolled import FunctionOf
+from .ways import Ways
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -58,6 +59,7 @@ def check_cell(
     - integers give the same as one-hot vectors, if the cell takes integers;
     - a row whose state is frozen after its last step gives the same as that row alone, and padding has no gradient;
     - `step_masked` with a mask of ones is the step;
+    - each of these ways, and each row and time step alone, gives the same gradients;
     - every parameter has an effect, and no other tensor takes a gradient, which would be neither trained nor saved.
 
     Parts of the state that are integers, such as a counter, are kept and have no gradient. A cell may draw random
@@ -136,6 +138,7 @@ def check_cell(
                 lambda: reproduction("check_cell", {"factory": factory}, [], given),
                 run.locate,
             )
+            Ways(run, labels).check()
         except GradientError as error:
             text = str(error)
             if "to reproduce:" not in text:

@@ -16,7 +16,7 @@ from .comparison import Comparison
 from .problem import Arrays, GradientError, KinkError, Options, Problem, random_signs
 from .progress import watched
 from .recorded import TensorFunction, dtype_of, paths, slope, slope_map, tensor_map
-from .relations import forward_agrees, is_symmetric, same_tensor_twice
+from .relations import forward_agrees, is_symmetric, others_constant, same_tensor_twice
 from .reproduction import reproduction
 from .structure import check_structure
 
@@ -139,6 +139,7 @@ def check_tensors(
             if level == 1:
                 if options.copies:
                     same_tensor_twice(function, problem, rng)
+                    others_constant(function, problem, rng)
                 first = problem
             else:
                 is_symmetric(comparison, rng)

@@ -48,6 +48,8 @@ class Contract(Unrolled):
 
     random = False  # whether a run draws random numbers
     projects_at_random = False
+    called_plainly = called_masked = False  # whether these gave the values of a run
+    numbers: np.ndarray | None = None  # integers (T, B) that did
 
     def check(self, names: list[str], integers: bool | None) -> None:
         """Run every check of this page; `names` are the parameters'."""
@@ -202,6 +204,7 @@ class Contract(Unrolled):
                     return  # its plain call takes one array, as that of `nn.Cell`
                 self._same(f"step(project(x)) and the plain call differ at time step {t}", expected[t], output)
         self._same("the final states of step(project(x)) and of the plain call differ", final, ordered(state, final))
+        self.called_plainly = True
 
     def check_integers(self, I: int, wanted: bool | None) -> None:
         if wanted is False:
@@ -224,6 +227,7 @@ class Contract(Unrolled):
             return  # it takes none
         text = "integers and one-hot vectors differ (refuse integers with a TypeError, or pass integers=False)"
         self._same(text, (found, state), self.run(self.cell(), np.eye(I)[numbers], self.state(rows)))
+        self.numbers = numbers
 
     def _frozen(self, xs: Any, state: Any, b: int | None = None, n: int = 0) -> tuple[list[Any], Any]:
         """Outputs and final state when row b is frozen after n steps; without b, rows after T, T - 1, ... steps."""
@@ -309,6 +313,7 @@ class Contract(Unrolled):
                 given["mask"] = Tensor(np.ones(read.shape))
                 output, new = call(self.name, "step_masked", cell.step_masked, given, 0 if self.timed else None)
                 found.append((output, ordered(tree_map(lifted, new), state)))
+                self.called_masked = True
         self._same("step_masked with a mask of ones and step differ", found[1], found[0])
 
 

@@ -181,7 +181,7 @@ class Derivative:
                 raise self._fault(k, told + self.problem.map.remedy)
 
     def check_linear(self) -> None:
-        """J(0) = 0 and J(a g + b h) = a J(g) + b J(h), for h and a g + b h that are ± 1e12 times less and more.
+        """J(0) = 0, J(-1) = -J(1), and J(a g + b h) = a J(g) + b J(h), for h and a g + b h ± 1e12 times less and more.
 
         So a cotangent that is cut, dropped where it is small, or loses its sign, is found; where it is but one number,
         as for a loss, too.
@@ -193,6 +193,17 @@ class Derivative:
                 index = tuple(int(i) for i in wrong[0])
                 value = float(np.asarray(result)[index])
                 raise self._fault(k, f"at index {index} the gradient is {value:.10g} for a {self.noun} of zeros")
+        # cotangents of one sign throughout take branches of a rule that others do not
+        self.of_ones, negative = (derivative([np.full(g.shape, one) for g in self.given]) for one in (1.0, -1.0))
+        self._expect(
+            negative,
+            [-np.asarray(result, np.float64) for result in self.of_ones],
+            lambda where, found, expected: (
+                f"{where} the gradient is {found:.10g} for a {self.noun} of -1, and {-expected:.10g} for one of "
+                "1, so it is not linear"
+            ),
+            EPS,
+        )
         # what was given has one sign, and all that is tried beside it the other: |g| for g is seen at every entry
         other = [-np.abs(h) * np.sign(g) for g, h in zip(self.given, self._random())]
         signs = {float(sign) for g in self.given for sign in np.unique(np.sign(g))} - {0.0}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..compiler.table import takes_out
+from ..compiler.table import CALLS, PARTS, takes_out
 from ..primitive import Primitive
 from ..record import Variable
 from ..tensor import Tensor
-from .arguments import changed, generator, options_of
+from .arguments import changed, generator, options_of, own_dtype
 from .check import check_tensors
 from .problem import Arrays, GradientError, random_signs
 from .progress import watched
@@ -33,10 +33,11 @@ def check_primitive(
     """Check a primitive at `inputs`: its function, its rules up to `order`, and how both behave in the engine.
 
     - the rules agree with finite differences at orders 1 ... `order`, and pass every structural check of `check_grad`,
-      in float64 and float32; every floating-point input that has a rule is differentiated;
+      in float64 and float32, or float16 if inputs are; every floating-point input that has a rule is differentiated;
     - float32 stays float32;
     - an elementwise primitive works for 0-d, empty and broadcast operands, and for a single entry as for several;
-    - a function with an argument `out` writes the same result there, whatever that array's strides.
+    - a function with an argument `out` writes the same result there, whatever that array's strides; so does what
+      `compile_as` was told.
 
     Args:
         p: made by `minigrad.primitive`.
@@ -65,6 +66,7 @@ def check_primitive(
         values[k] = np.array(values[k], np.float64)
     case = _Case(p, values, places, static, generator(seed))
     options = options_of(order, on_kink=on_kink, copies=copies)
+    short = np.dtype(np.float32 if copies else np.float64)
     given = static | changed(options, order=(order, 2), seed=(seed, 0))
 
     def reproduce() -> str:
@@ -80,7 +82,7 @@ def check_primitive(
         check_tensors(
             case.call,
             [values[k] for k in places],
-            [np.dtype(np.float32 if copies else np.float64)] * len(places),
+            [min(own_dtype(inputs[k]), short, key=lambda dtype: dtype.itemsize) for k in places],
             [f"{p.name}, input {k}" for k in places],
             options,
             order,
@@ -129,17 +131,34 @@ class _Case:
             raise GradientError("for float32 inputs its function returns float64; a NumPy scalar or array of float64?")
 
     def check_out(self) -> None:
-        """What a function writes to `out`, as `compile` calls it, is what it returns without."""
-        if isinstance(self.p.function, np.ufunc) or not takes_out(self.p.function):
+        """What `compile` has written to an array is what the function returns: by `out`, or as `compile_as` says."""
+        writers = self._writers()
+        if not writers:
             return
         with np.errstate(all="ignore"):
             y = self.plain(*self.arrays())
-            whole, transposed = np.full(y.shape, 7, y.dtype), np.full(y.shape[::-1], 7, y.dtype).T
-            for name, out in (("an array", whole), ("a transposed array", transposed)):
-                self.p.function(*self.filled(self.arrays()), **self.static, out=out)
-                largest = np.max(np.abs(y), initial=0.0, where=np.isfinite(y))
-                if not np.allclose(out, y, rtol=1e-10, atol=1e-10 * largest, equal_nan=True):
-                    raise GradientError(f"its function writes something else to {name} `out` than it returns")
+            largest = np.max(np.abs(y), initial=0.0, where=np.isfinite(y))
+            for what, write in writers.items():
+                whole, transposed = np.full(y.shape, 7, y.dtype), np.full(y.shape[::-1], 7, y.dtype).T
+                for name, out in (("an array", whole), ("a transposed array", transposed)):
+                    if write(out) and not np.allclose(out, y, rtol=1e-10, atol=1e-10 * largest, equal_nan=True):
+                        raise GradientError(f"{what} something else to {name} `out` than it returns")
+
+    def _writers(self) -> dict[str, Callable[[np.ndarray], bool]]:
+        """What writes the result to an array, or returns False for one that it does not take."""
+        function, inputs, static = self.p.function, self.filled(self.arrays()), self.static
+        writers: dict[str, Callable[[np.ndarray], bool]] = {}
+        if not isinstance(function, np.ufunc) and takes_out(function):
+            writers["its function writes"] = lambda out: function(*inputs, **static, out=out) is None or True
+        if self.p in CALLS:
+            writers["what compile_as(calls=...) gives for it writes"] = lambda out: _called(
+                CALLS[self.p](out, *inputs, **static)
+            )
+        if self.p in PARTS:
+            writers["what compile_as(parts=...) gives for it sends"] = lambda out: _collected(
+                out, PARTS[self.p](out, **static), inputs
+            )
+        return writers
 
     # --- elementwise primitives --------------------------------------------------------------------------------------
 
@@ -224,3 +243,17 @@ class _Case:
             y = self.p(*leaves, **self.static)
             g = random_signs(np.random.default_rng(0), y.shape) if g is None else g
             return pulled([y], [g], [leaves[k] for k in self.places])
+
+
+def _called(calls: Any) -> bool:
+    for function, operands in calls or ():
+        function(*operands)
+    return calls is not None
+
+
+def _collected(out: np.ndarray, parts: Any, inputs: Sequence[Any]) -> bool:
+    if parts is not None:
+        out[...] = 0
+        for part, x in zip(parts, inputs, strict=True):
+            part += x
+    return parts is not None

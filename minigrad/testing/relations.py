@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .. import transforms
+from ..modes import enable_grad
 from ..tensor import Tensor
 from .comparison import Comparison
-from .derivative import sensitivity
+from .derivative import differs, sensitivity
 from .differences import EPS
 from .problem import GradientError, Problem, equal_pairs, flattened, random_signs, split
-from .recorded import TensorFunction, floating_parts, tensor_map
+from .recorded import TensorFunction, floating_parts, pulled, tensor_map
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -66,6 +69,56 @@ def _same_tensor_as(f: TensorFunction, problem: Problem, rng: np.random.Generato
                 f"with the same tensor for {one} and for {problem.labels[a]}, the gradient at index {index} is "
                 f"{found[k][index]:.10g}, and not {what}, {expected[index]:.10g}",
             )
+
+
+GROUPS = 8  # of many inputs several are differentiated at once
+
+
+def others_constant(f: TensorFunction, problem: Problem, rng: np.random.Generator) -> None:
+    """A result is the same whether it is recorded or not; so is an input's gradient while all others are constants."""
+    every = range(len(problem.inputs))
+    outputs, leaves = _recorded(f, problem, every)
+    if len(every) < 2:
+        return
+    us = [random_signs(rng, y.shape).astype(y.dtype) * np.isfinite(y._array) for y in outputs]
+    whole = pulled(outputs, us, leaves)
+    for part in np.array_split(every, min(len(every), GROUPS)):
+        outputs, leaves = _recorded(f, problem, part.tolist())
+        found = pulled(outputs, us, leaves)
+        for k in part.tolist():
+            allowed = 1e-9 * np.max(np.abs(whole[k]), initial=0.0, where=np.isfinite(whole[k]))
+            if differs(found[k], whole[k], allowed) is None:
+                continue
+            allowed += 100 * sensitivity(tensor_map(f).linearize, problem.inputs, us, rng)[k]
+            index = differs(found[k], whole[k], allowed)
+            if index is not None:
+                raise problem.error(
+                    k,
+                    f"while other inputs are constants the gradient at index {index} is {found[k][index]:.10g}, and "
+                    f"{whole[k][index]:.10g} while all require gradients; does f look at requires_grad?",
+                )
+
+
+def _recorded(f: TensorFunction, problem: Problem, moving: Sequence[int]) -> tuple[list[Tensor], list[Tensor]]:
+    """Results and inputs of f, of which these alone require gradients.
+
+    Raises:
+        GradientError: if the results are others than without a record.
+    """
+    leaves = [Tensor._sharing(x.copy(), requires_grad=k in moving) for k, x in enumerate(problem.inputs)]
+    which = "each input" if len(moving) == len(leaves) else ", ".join([problem.labels[k] for k in moving]) + " alone"
+    text = f"while {which} requires a gradient, and without any record it is {{}}; does f look at requires_grad?"
+    with enable_grad(), np.errstate(all="ignore"):
+        outputs = floating_parts(f(*leaves))
+    shapes = [[y.shape for y in ys] for ys in (outputs, problem.outputs)]
+    if shapes[0] != shapes[1]:
+        raise GradientError(f"the result has shapes {shapes[0]} {text.format(shapes[1])}")
+    for k, (y, before) in enumerate(zip(outputs, problem.outputs)):
+        at = differs(np.asarray(y._array, np.float64), before)
+        if at is not None:
+            value = f"{float(y._array[at]):.10g} at index {at}"
+            raise GradientError(f"output {k} is {value} {text.format(f'{before[at]:.10g}')}")
+    return outputs, leaves
 
 
 def is_symmetric(comparison: Comparison, rng: np.random.Generator) -> None:

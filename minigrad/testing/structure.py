@@ -65,11 +65,10 @@ class _Copied(Derivative):
             "strided": lambda x: np.repeat(x[..., ::-1], 2, axis=-1)[..., ::-2] if x.ndim else x.copy(),
             "column-major": lambda x: x.T.copy().T,
         }
-        ones = [np.ones(g.shape) for g in self.given]
         repeated = [np.broadcast_to(1.0, g.shape) for g in self.given]
         self._expect(
             self._derivative_of([x.copy() for x in self.problem.inputs], repeated, "read-only"),
-            self.problem.derivative(ones),
+            [np.asarray(result, np.float64) for result in self.of_ones],
             lambda where, found, expected: (
                 f"{where} the gradient is {expected:.10g} for a {self.noun} of ones, and {found:.10g} for one that is "
                 "a single number, broadcast"
