@@ -93,7 +93,7 @@ class Tensor(Operators, Methods, Values, WordsOfOthers):
         """The values, as a read-only array."""
         looked_at(self)
         view = self._value("t.data").view()
-        view.flags.writeable = False
+        view.setflags(write=False)
         return view
 
     @data.setter

@@ -60,17 +60,23 @@ def _dtype_of(x: Any) -> Any:
     return x.dtype if isinstance(x, mg.Tensor) else np.asarray(x).dtype
 
 
-def _within(indices: np.ndarray, V: int, who: str) -> np.ndarray:
+def _within(indices: np.ndarray, V: int, who: str, out: Any = None) -> Any:
     if indices.size == 1 and 0 <= indices.item() < V:  # one symbol at a time: two reductions would take longer than it
-        return indices
-    if indices.size and not 0 <= indices.min() <= indices.max() < V:
+        pass
+    elif indices.size and not 0 <= indices.min() <= indices.max() < V:
         low, high = indices.min(), indices.max()
         what = "integer inputs" if who == "linear" else f"index {low if low < 0 else high}, {V} rows: indices"
         raise ValueError(f"{who}: {what} must lie within 0 ... {V - 1}, got {low} ... {high}")
-    return indices
+    if out is None:
+        return indices
+    out[...] = indices
+    return out
 
 
-_range_checked = mg.compile_as(mg.primitive(_within, name="checked"), pure=False)
+_range_checked = mg.compile_as(
+    mg.primitive(_within, name="checked"), pure=False,
+    calls=lambda out, indices, V, who: [(_within, (indices, V, who, out))],
+)  # fmt: skip
 
 
 def _in_range(x: Any, V: int, who: str) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import Field, fields, is_dataclass
 from numbers import Number
 from typing import Any
@@ -11,48 +12,53 @@ import numpy as np
 
 from ..messages import check_operand
 from ..record import Variable
-from ..tree import tree_map
+from ..tree import flatten
 
-_PLAIN = {tuple, list, dict}
+_WRITTEN = {tuple: "({})", list: "[{}]"}
 
 
-def read(x: Any, leaves: list[Any], key: list[Any]) -> None:
-    """Append to `leaves` those of x, and to `key` what two calls must have in common to share a trace.
+def read(trees: Iterable[Any], leaves: list[Any], key: list[Any]) -> None:
+    """Append to `leaves` those of trees, and to `key` what two calls must have in common to share a program.
 
     That is structure, shapes, dtypes, whether a gradient is required, and Python's values.
     """
-    if isinstance(x, Variable):
-        data = x._array
-        key += type(x), data.shape, data.dtype, x.node is not None
-        leaves.append(x)
-    elif isinstance(x, (np.ndarray, np.generic)):
-        if type(x) is not np.ndarray:
-            check_operand("compile: an argument", x)
-        key += np.ndarray, x.shape, x.dtype
-        leaves.append(x)
-    elif isinstance(x, (tuple, list)):
-        key += type(x), len(x)
-        for part in x:
-            read(part, leaves, key)
-        if type(x) not in _PLAIN:
-            _read_attributes(x, key)
-    elif isinstance(x, dict):
-        key += type(x), len(x)
-        for name, part in x.items():
-            key.append(name if type(name) is str else exactly(name))
-            read(part, leaves, key)
-        if type(x) not in _PLAIN:
-            _read_attributes(x, key)
-    else:
-        try:
-            hash(found := exactly(x))  # not of x: a slice has none before Python 3.12
-        except TypeError as error:
-            raise TypeError(
-                f"compile: an argument is a {type(x).__name__}; it must be a tensor, an array, a hashable Python "
-                "value, or a tuple, list or dict of these"
-            ) from error
-        key.append(found)
-        leaves.append(x)
+    for x in trees:
+        cls = type(x)
+        if cls is tuple or cls is list:
+            key += cls, len(x)
+            read(x, leaves, key)
+        elif cls is np.ndarray:
+            key += cls, x.shape, x.dtype
+            leaves.append(x)
+        elif isinstance(x, Variable):
+            data = x._array
+            key += cls, data.shape, data.dtype, x.node is not None
+            leaves.append(x)
+        elif isinstance(x, (tuple, list, dict)):
+            key += cls, len(x)
+            if isinstance(x, dict):
+                key += [name if type(name) is str else exactly(name) for name in x]
+            read(x.values() if isinstance(x, dict) else x, leaves, key)
+            if cls is not dict:
+                _read_attributes(x, key)
+        else:
+            key += _known_by(x)
+            leaves.append(x)
+
+
+def _known_by(x: Any) -> tuple[Any, ...]:
+    """What `read` notes of an argument that is neither a tensor nor an array of NumPy's own class, nor a tree."""
+    if isinstance(x, (np.ndarray, np.generic)):
+        check_operand("compile: an argument", x)
+        return np.ndarray, x.shape, x.dtype
+    try:
+        hash(found := exactly(x))  # not of x: a slice has none before Python 3.12
+    except TypeError as error:
+        raise TypeError(
+            f"compile: an argument is a {type(x).__name__}; it must be a tensor, an array, a hashable Python "
+            "value, or a tuple, list or dict of these"
+        ) from error
+    return (found,)
 
 
 def _read_attributes(x: Any, key: list[Any]) -> None:
@@ -63,7 +69,7 @@ def _read_attributes(x: Any, key: list[Any]) -> None:
     own = getattr(x, "__dict__", None)
     if own and own is not x:  # else its entries are its attributes
         found: list[Any] = []
-        read(own, found, key)
+        read((own,), found, key)
         key += [exactly(part) if isinstance(part, np.generic) else id(part) for part in found if hasattr(part, "dtype")]
 
 
@@ -103,10 +109,17 @@ def alike(x: Any, y: Any) -> bool:
     return x is y or not (isinstance(x, (np.ndarray, Variable)) or exactly(x) != exactly(y))
 
 
-def built(structure: Any, leaves: Iterator[Any]) -> Any:
-    """A tree of the structure of another, which has None in place of its leaves."""
-    if structure is None:
-        return next(leaves)
-    if type(structure) is tuple:
-        return tuple([built(part, leaves) for part in structure])
-    return tree_map(lambda _: next(leaves), structure)
+def builder(tree: Any) -> Callable[[list[Any]], Any]:
+    """A function that builds a tree of this one's structure from a list of leaves."""
+    text = _written(tree, itertools.count(), 0)
+    return flatten(tree)[1] if text is None else eval(f"lambda x: {text}", {})
+
+
+def _written(tree: Any, numbers: Iterator[int], depth: int) -> str | None:
+    """Tuples and lists as an expression of the leaves x; None if others are among them, or they are deep."""
+    if not isinstance(tree, (tuple, list, dict)):
+        return f"x[{next(numbers)}]"
+    if type(tree) not in _WRITTEN or depth == 50:
+        return None
+    parts = [_written(part, numbers, depth + 1) for part in tree]
+    return None if None in parts else _WRITTEN[type(tree)].format("".join([f"{part}, " for part in parts]))

@@ -17,7 +17,7 @@ from ..details import detailed, remark
 from ..interpretation import interpreting
 from ..memory import return_freed_memory, without_garbage_collection
 from ..messages import check_callable, defined
-from ..modes import anomaly, as_written, recording
+from ..modes import anomaly, as_written, innermost, recording
 from ..naming import held_as
 from ..record import Variable
 from ..signatures import parameters
@@ -46,17 +46,23 @@ class Compiled(Generic[P, R]):
         self.sorts = taken is not None and all([p.kind is not Parameter.VAR_KEYWORD for p in taken])
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if interpreting() is not None or anomaly() or as_written():
-            return self.function(*args, **kwargs)
-        if detailed():
-            name = getattr(self.function, "__name__", "")
-            with remark(f"the compiled function {name} ran as plain Python, for looking"):
+        records = True
+        if innermost.get() is not None:  # else every switch has its default
+            if interpreting() is not None or anomaly() or as_written():
                 return self.function(*args, **kwargs)
+            if detailed():
+                name = getattr(self.function, "__name__", "")
+                with remark(f"the compiled function {name} ran as plain Python, for looking"):
+                    return self.function(*args, **kwargs)
+            records = bool(recording())  # which is an object in a `checkpoint`
         if kwargs and self.sorts:
             kwargs = dict(sorted(kwargs.items()))  # type: ignore[assignment]
         leaves: list[Any] = []
-        key: list[Any] = [bool(recording())]  # which is an object in a `checkpoint`
-        read((args, kwargs), leaves, key)
+        key: list[Any] = [records, len(args)]
+        read(args, leaves, key)
+        if kwargs:
+            key += len(kwargs), *kwargs
+            read(kwargs.values(), leaves, key)
         with self.lock:
             if self.busy:  # by a call that calls this one in turn, and whose memory is in use
                 return self.function(*args, **kwargs)

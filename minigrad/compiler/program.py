@@ -14,8 +14,8 @@ from ..gradients import add_gradient
 from ..messages import describe, explained, same_kind, told
 from ..primitive import primitive
 from ..record import Node, Variable
-from ..tree import tree_leaves, tree_map
-from .arguments import alike, built
+from ..tree import tree_leaves
+from .arguments import alike, builder
 from .calls import Arrays, Call, described, parts_of, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
@@ -36,6 +36,7 @@ def _no_derivative(g: Any, y: Any, *inputs: Any) -> Any:
     raise told(error)
 
 
+_new = object.__new__
 _compiled = primitive(lambda *inputs: inputs, joint=_no_derivative, name="compiled function")
 
 
@@ -62,7 +63,7 @@ class Program:
         try:
             self.arguments, stand_ins, returned = trace.run(function, args, kwargs)
             trace.follow_copies()
-            self.structure = tree_map(lambda _: None, returned)
+            self.built = builder(returned)
             self.watched = list(trace.watched.values())
             self.settings = trace.lasting_settings()
             given = list(zip(stand_ins, self.arguments))
@@ -134,10 +135,12 @@ class Program:
             self.block = np.empty(max(self.nbytes + 64, 2 * len(self.block)), np.uint8)
         self.memory = self.block[-address(self.block) % 64 :][: self.nbytes]
         arrays = Arrays(self.memory, memory_of)
-        self.inputs = [(arrays.of(value), k) for value, k in zip(given, self.arguments)]
-        made = all_calls(steps, arrays, "prepared" in stages, "rolled" in stages)
-        self.functions, self.operands, self.origins = map(list, zip(*made)) if made else ([], [], [])
-        self.results = [(arrays.of(x), cls, requires_grad) for x, cls, requires_grad in results]
+        self.inputs = [(arrays.of(value), k, not value.plain) for value, k in zip(given, self.arguments)]
+        self.entries = all_calls(steps, arrays, "prepared" in stages, "rolled" in stages)
+        self.results = []  # what gives each, the class if it is to be a tensor, whether that requires a gradient
+        for x, cls, requires_grad in results:
+            give = itertools.repeat(x).__next__ if cls is None else arrays.of(x).copy  # since it is the caller's
+            self.results.append((give, None if cls is np.ndarray else cls, requires_grad))
         self.gradients = [(target, reset, arrays.of(g)) for target, reset, g in gradients]
         stages.tell("calls", lambda: self.describe().splitlines())
 
@@ -176,7 +179,7 @@ class Program:
     def _named_calls(self) -> list[tuple[str, Call]]:
         """These with the names of their primitives."""
         named: list[tuple[str, Call]] = []
-        for function, operands, origin in zip(self.functions, self.operands, self.origins):
+        for function, operands, origin in self.entries:
             named += origin.calls() if isinstance(origin, Loop) else [(origin, (function, operands))]
         return named
 
@@ -205,13 +208,12 @@ class Program:
         if self.ruleless and running:
             for p, k in self.ruleless:
                 p.constant(np.nan, [leaves[k]])
-        for buffer, k in self.inputs:
-            x = leaves[k]
-            buffer[...] = x._array if isinstance(x, Variable) else x
+        for buffer, k, is_tensor in self.inputs:
+            buffer[...] = leaves[k]._array if is_tensor else leaves[k]
         for leaf, array in self.copied:
             array[...] = leaf._array
         try:
-            for function, operands in zip(self.functions, self.operands):
+            for function, operands, _ in self.entries:
                 function(*operands)
         except (ValueError, TypeError, IndexError) as error:
             if (named := self._explained(error, operands)) is None:
@@ -219,15 +221,22 @@ class Program:
             raise named from error
         for target, reset, g in self.gradients:
             self._add_gradient(leaves[target].node if isinstance(target, int) else target, reset, g)
-        return built(self.structure, iter([self._returned(*result, leaves) for result in self.results]))
+        results = []
+        for give, cls, requires_grad in self.results:
+            x = give()
+            if cls is not None:
+                t = _new(cls)
+                t._array, t.node = x, self._node(cls, x, leaves) if requires_grad else None
+                x = t
+            results.append(x)
+        return self.built(results)
 
     def _explained(self, error: Exception, operands: Sequence[Any]) -> Exception | None:
         """The error for what the call with these operands raised, as a plain run has it: of an index, say.
 
         None for what is called to check values, and says itself what is wrong.
         """
-        calls = zip(self.functions, self.operands, self.origins)
-        function, origin = next((function, origin) for function, given, origin in calls if given is operands)
+        function, origin = next((function, origin) for function, given, origin in self.entries if given is operands)
         if isinstance(origin, Loop):
             return same_kind(error, f"{' or '.join(sorted({name for name, _ in origin.calls()}))}, in a loop: {error}")
         if origin in {p.name for p in IMPURE}:
@@ -262,19 +271,10 @@ class Program:
         else:
             add_gradient(t, np.array(g, t.dtype, order="C") if t.grad is None else g)
 
-    def _returned(self, x: Any, cls: Any, requires_grad: bool, leaves: Sequence[Any]) -> Any:
-        """A result for the caller: a copy of the array x in the program's memory; without a class x itself."""
-        if cls is None:
-            return x
-        array = x.copy()
-        if cls is np.ndarray:
-            return array
-        t = object.__new__(cls)
-        t._array, t.node = array, None
-        if requires_grad:
-            sources = [x.node for x in leaves if isinstance(x, Variable) and x.node is not None]
-            t.node = Node(cls, array, _compiled, (*self.made_from, *sources))
-        return t
+    def _node(self, cls: type[Variable], array: np.ndarray, leaves: Sequence[Any]) -> Node:
+        """The node of a result that requires a gradient, which nobody can ask for."""
+        sources = [x.node for x in leaves if isinstance(x, Variable) and x.node is not None]
+        return Node(cls, array, _compiled, (*self.made_from, *sources))
 
     # --- display -----------------------------------------------------------------------------------------------------
 
@@ -286,9 +286,9 @@ class Program:
         shown = shown_in(regions)
         named = self._named_calls()
         lines = [f"{len(named)} calls, {self.nbytes:,} bytes at the peak"]
-        lines += [f"      {shown(array)} is argument{k}" for array, k in self.inputs]
+        lines += [f"      {shown(array)} is argument{k}" for array, k, _ in self.inputs]
         calls = iter(described(named, shown))
-        for origin in self.origins:
+        for _, _, origin in self.entries:
             if isinstance(origin, Loop):
                 lines += [f"      {line}" for line in origin.described()]
             lines += itertools.islice(calls, origin.turns * len(origin.lines) if isinstance(origin, Loop) else 1)

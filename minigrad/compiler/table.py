@@ -127,7 +127,8 @@ def _matmul(out: Any, a: Any, b: Any) -> Any:
         return None
     if not out.flags.c_contiguous or not (a.ndim == 2 or a.flags.c_contiguous):
         return [(np.matmul, (a, b, out))]
-    product = np.dot if b.flags.forc and a.flags.forc else np.matmul  # dot is leaner, but copies what has gaps
+    # dot is leaner, and leanest as a method, but copies what has gaps
+    product = np.ndarray.dot if b.flags.forc and a.flags.forc else np.matmul
     if a.ndim > 2:
         a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, b.shape[1])
     return [(product, (a, b, out))]
@@ -135,7 +136,11 @@ def _matmul(out: Any, a: Any, b: Any) -> Any:
 
 def _getitem(out: Any, x: Any, index: Any) -> Any:
     rows = isinstance(index, np.ndarray) and index.dtype.kind == "i" and index.size and len(x)
-    return [(_taken, (x, index, out))] if rows and out.size <= 4096 else None
+    return [(_row if index.size == 1 else _taken, (x, index, out))] if rows and out.size <= 4096 else None
+
+
+def _row(x: Any, index: Any, out: Any) -> None:
+    out[...] = x[index.item()]
 
 
 def _taken(x: Any, index: Any, out: Any) -> None:

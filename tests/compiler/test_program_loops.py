@@ -55,7 +55,7 @@ def test_a_short_loop_of_a_long_program_is_not_worth_a_function() -> None:
 
 
 def loops(p: Any) -> list[Loop]:
-    return [origin for origin in p.origins if isinstance(origin, Loop)]
+    return [origin for _, _, origin in p.entries if isinstance(origin, Loop)]
 
 
 def both(f: Any, *args: Any) -> tuple[Any, Any]:
@@ -86,7 +86,7 @@ def test_a_longer_sequence_has_no_more_functions_and_no_more_of_its_own_text() -
 
         compiled = mg.compile(run)
         compiled(np.ones((T, 2, 3), np.float32))
-        entries.append(len(compiled.program.functions))
+        entries.append(len(compiled.program.entries))
         texts.append([loop.text for loop in loops(compiled.program)])
         assert len(compiled.program.calls) > 15 * T
     assert entries[0] == entries[1]
