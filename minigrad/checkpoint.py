@@ -46,7 +46,9 @@ class _Part:
         self.f = f
         self.generators = States(generators)  # that it draws from, as they were before
         leaves, self.rebuild = flatten(args)
-        self.leaves = [_OPEN if _differentiable(x) else x if isinstance(x, Variable) else frozen(x) for x in leaves]
+        self.leaves = [
+            _OPEN if _differentiable(x) else x if isinstance(x, Variable) else frozen(x, "checkpoint") for x in leaves
+        ]
         self.inputs = [x for x in leaves if _differentiable(x)]
         results, start, fresh = self.run()
         self.keep(results, start, fresh)
@@ -110,6 +112,8 @@ class _Part:
             results = flatten(self.f(*self._arguments(inputs)))[0]
         finally:
             now.put_back()
+        if len(results) != len(self.results) or not all([isinstance(results[k], Variable) for k in self.chosen]):
+            raise _another_result()
         return [results[k] for k in self.chosen]
 
     def cut(self, joined: Any) -> list[Any]:
@@ -203,7 +207,12 @@ def _check_same(y: Any, outputs: list[Any], part: _Part) -> None:
     same = [(t.shape, t.dtype) for t in outputs] == part.layout
     if same and all([_are_alike(t._array, x) for t, x in zip(outputs, before, strict=True)]):
         return
-    raise RuntimeError(
+    raise _another_result()
+
+
+def _another_result() -> RuntimeError:
+    """The error for a function that is not the same when it runs again."""
+    return RuntimeError(
         "checkpoint: run again for its derivative, the function gave another result than the first time; "
         "draw random numbers by mg.sample, which draws the same again, or name the generator in checkpoint(f, "
         "generators=[...]), or draw outside of the function and pass the numbers as arguments"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .messages import MASKABLE, check_operand, check_unmasked, lost
+from .messages import MASKABLE, check_operand, check_unmasked, describe, lost
 from .record import Variable
 
 #: Python's own types, besides lists and tuples, that NumPy reads as arrays
@@ -44,21 +44,37 @@ def _like_array(x: list[Any]) -> bool:
         return False
 
 
-def frozen(x: Any) -> Any:
-    """`x` safe from later changes by its owner: arrays, lists and dicts that a record keeps are copied."""
+def frozen(x: Any, name: str) -> Any:
+    """`x` safe from later changes by its owner: arrays, lists and dicts that a record keeps are copied.
+
+    Raises:
+        TypeError: for an iterator, of which the record cannot read what the function reads; `name` begins the message.
+    """
     if immutable(x):
         return x
     if type(x) is dict:
-        return {name: frozen(part) for name, part in x.items()}
+        return {key: frozen(part, name) for key, part in x.items()}
     if type(x) is list and not _like_array(x):
-        return [frozen(part) for part in x]
+        return [frozen(part, name) for part in x]
     if isinstance(x, (np.ndarray, list)):
         return np.array(x) if len(np.shape(x)) != 1 or len(x) else np.array(x, getattr(x, "dtype", np.intp))
     if isinstance(x, Variable):
         if x.node is not None:
             raise lost("primitive")
         return x._array.copy()
-    return tuple([frozen(part) for part in x]) if type(x) is tuple else x
+    if type(x) is tuple:
+        return tuple([frozen(part, name) for part in x])
+    if read_once(x):
+        raise TypeError(
+            f"{name}: {describe(x)} can be read only once, and would be empty when a derivative reads it again; pass "
+            "a list or tuple, list(it)"
+        )
+    return x
+
+
+def read_once(x: Any) -> bool:
+    """Whether x is an iterator, as a generator, a `map` or a file: who reads it a second time finds nothing."""
+    return hasattr(type(x), "__next__")
 
 
 def freeze(name: str, operands: list[Any], inputs: Sequence[Any], unread: Container[int]) -> None:
@@ -75,7 +91,7 @@ def freeze(name: str, operands: list[Any], inputs: Sequence[Any], unread: Contai
             if lent or isinstance(x, LIKE_ARRAYS):
                 x = np.array(x)
         if k not in unread:
-            operands[k] = frozen(x)
+            operands[k] = frozen(x, name)
 
 
 def kept(static: dict[str, Any]) -> dict[str, Any]:
@@ -84,4 +100,4 @@ def kept(static: dict[str, Any]) -> dict[str, Any]:
         return static
     for name, x in static.items():
         check_unmasked(f"the argument {name}", x)
-    return {name: frozen(x) for name, x in static.items()}
+    return {name: frozen(x, f"the argument {name}") for name, x in static.items()}

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ..keeping import read_once
 from ..messages import check_operand
 from ..record import Variable
 from ..tree import flatten
 
+_VALUES: type = type({}.values())
 _WRITTEN = {tuple: "({})", list: "[{}]"}
 
 
@@ -56,7 +58,7 @@ def _known_by(x: Any) -> tuple[Any, ...]:
     except TypeError as error:
         raise TypeError(
             f"compile: an argument is a {type(x).__name__}; it must be a tensor, an array, a hashable Python "
-            "value, or a tuple, list or dict of these"
+            "value, or a tuple, list or dict of these; of an iterator, list(it)"
         ) from error
     return (found,)
 
@@ -88,6 +90,10 @@ def exactly(x: Any) -> Any:
         return cls, frozenset(map(exactly, x))
     if is_dataclass(cls) and cls.__hash__ is not object.__hash__:
         return cls, x, *[_of_field(field, getattr(x, field.name)) for field in fields(x)]
+    if read_once(x) or cls is _VALUES:
+        raise TypeError(
+            f"compile: a {cls.__name__} gives something else when it is read again; take a list or tuple, list(it)"
+        )
     return cls, x
 
 

@@ -328,3 +328,14 @@ def test_a_constant_made_inside_belongs_to_the_caller_of_each_call() -> None:
     same(first, np.ones(3))
     assert first is not second
     assert not np.shares_memory(first.data, second.data)
+
+
+@pytest.mark.parametrize("argument", [iter([1.0, 2.0]), map(float, "12"), {"a": 1.0}.values()], ids=lambda x: type(x))
+def test_an_argument_that_gives_something_else_the_next_time_is_refused(argument: Any) -> None:
+    total = mg.compile(lambda x, it: x * sum(it))
+    with pytest.raises(
+        TypeError,
+        match=r"compile: an argument is a \w+; it must be .* list or dict of these; of an iterator, list\(it\)",
+    ):
+        total(2.0, argument)
+    assert total(2.0, [1.0, 2.0]) == 6.0

@@ -288,3 +288,11 @@ def test_a_change_of_an_argument_that_would_be_lost_is_refused(change: Any) -> N
     with pytest.raises(TypeError, match=r"checkpoint: <lambda> .* changes an entry of an argument, a list or dict"):
         mg.checkpoint(lambda x, c: (change(c, x), x * x)[1])(x, cache)
     assert cache == {"rows": []}
+
+
+@pytest.mark.parametrize("second", [lambda x: None, lambda x: (x, x), lambda x: (), lambda x: 3.0])
+def test_a_second_run_with_a_result_of_another_kind_is_refused_as_another_result(second: Any) -> None:
+    runs = [lambda x: x * 2, second]
+    y = mg.checkpoint(lambda x: runs.pop(0)(x))(mg.tensor(3.0, requires_grad=True))
+    with pytest.raises(RuntimeError, match=r"the function gave another result than the first time; draw random"):
+        y.backward()

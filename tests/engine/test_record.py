@@ -241,3 +241,19 @@ def test_a_tensor_within_a_dict_that_would_lose_its_gradient_is_refused(named: b
     x, o = leaf(), {"k": leaf()}
     with pytest.raises(TypeError, match="requires a gradient is given by keyword or inside of a list"):
         scaled(x, o=o) if named else scaled(x, o)
+
+
+def test_an_iterator_that_the_derivative_would_find_empty_is_refused() -> None:
+    f = lambda x, factors: sum(x * c for c in factors)
+    scaled = mg.primitive(f, lambda g, y, x, factors: sum((g * c for c in factors), 0 * g), name="scaled")
+    x = mg.tensor(3.0, requires_grad=True)
+    for call, match in (
+        (lambda it: scaled(x, it), "scaled: generator .* can be read only once, .* pass a list or tuple"),
+        (lambda it: scaled(x, factors=it), "the argument factors: generator .* can be read only once"),
+        (lambda it: mg.checkpoint(f)(x, it), "checkpoint: generator .* can be read only once"),
+    ):
+        with pytest.raises(TypeError, match=match):
+            call(c for c in (1.0, 2.0))
+    scaled(x, [1.0, 2.0]).backward()
+    assert x.grad == 3.0
+    assert scaled(x.detach(), iter([1.0, 2.0])).item() == 9.0  # nothing is read again
