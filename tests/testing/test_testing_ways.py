@@ -134,3 +134,8 @@ def test_a_primitive_is_checked_in_float16_where_its_input_is() -> None:
     check_primitive(wrong, X, order=1)
     with pytest.raises(GradientError, match=r"in float64, and .* in float16"):
         check_primitive(wrong, X.astype(np.float16), order=1)
+
+
+def test_inputs_beyond_the_range_of_float32_are_compared_in_float64_alone() -> None:
+    check_grad(mg.log_softmax, X * 1e100)
+    check_vjp(lambda x: x - x.max(), lambda g, x: g - (x == x.max()) * g.sum(), X * 1e39)
