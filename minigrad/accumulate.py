@@ -74,13 +74,17 @@ class ArraySum:
             else:
                 self.sum, self.owned = np.asarray(self.sum + term), True
 
-    def add_part(self, index: Any, g: Any) -> None:
-        """Add g to the part at `index`."""
+    def add_part(self, index: Any, g: Any, view: bool = False) -> None:
+        """Add g to the part at `index`; it has that one's shape if that is likely to be a `view`."""
         if self.sum is None and (span := span_of(index, self.node.shape)) is not None:
             self.filling = self.filling or Filling(self.node, span)
             if self.filling.fill(span, index, g):
                 return
-        add_at(self.sum if self.owned else self._buffer(), index, g)
+        buffer: Any = self.sum if self.owned else self._buffer()
+        if view and (part := buffer[index]).base is buffer:
+            part += g
+        else:
+            add_at(buffer, index, g)
 
     def add_product(self, term: Product) -> None:
         """Add x^T g, once there are enough rows for all of them to be one product."""
@@ -95,9 +99,8 @@ class ArraySum:
     def _multiply(self) -> None:
         queue, self.queue = self.queue or [], None
         x, g = [part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*queue, strict=True)]
-        first = self.sum is None
+        self.owned |= self.sum is None
         self.add((x.T @ g).reshape(self.node.shape), ())
-        self.owned = self.owned or first
 
     def _buffer(self) -> np.ndarray:
         """The sum so far, in memory of its own."""
@@ -134,7 +137,7 @@ class RecordedSum:
             term = fitted(term, self.node, output)
         self.terms.append(term)
 
-    def add_part(self, index: Any, g: Any) -> None:
+    def add_part(self, index: Any, g: Any, view: bool = False) -> None:
         """Add g to the part at `index`."""
         self.add(At(index, g), ())
 

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from .accumulate import ArraySum, RecordedSum
 from .gradients import add_gradient
@@ -97,10 +98,8 @@ class Walk:
             collected = sums.pop(node)
             if collected is None:
                 continue
-            g = collected
             end = node in ends if ends is not None else node.primitive is None or node.retains_grad
-            if type(collected) is sum_class:
-                g = collected.total(owned=end)
+            g = collected.total(owned=end) if type(collected) is sum_class else collected
             if end:
                 g = self.found[node] = g.copy() if g is collected and sum_class is ArraySum else g
             if node.primitive is not None and (onward or not end):
@@ -127,7 +126,7 @@ class Walk:
                         term = terms[k]
                     else:
                         term = rules[k](*operands, **static) if static else rules[k](*operands)  # quicker without
-                    like = type(term) is np.ndarray and term.shape == x.shape and term.dtype is x.dtype
+                    like = type(term) is ndarray and term.shape == x.shape and term.dtype is x.dtype
                     if not like:
                         self.add(x, term, node.shape)
                     elif x.view and handed_on(self, x, term):

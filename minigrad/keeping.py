@@ -27,12 +27,12 @@ def immutable(x: Any) -> bool:
     return True
 
 
-def changeable(name: str, x: Any) -> bool:
+def changeable(primitive: Any, x: Any) -> bool:
     """Whether a record has to keep a copy of the operand `x`; TypeError for a masked array, or a list of some."""
     if type(x) in _IMMUTABLE or immutable(x):  # the first is the quick case
         return False
     if isinstance(x, MASKABLE):
-        check_unmasked(f"{name}: an input", x)
+        check_unmasked(f"{primitive.name}: an input", x)
     return True
 
 

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 from numpy import ndarray
 
 from .callers import LIBRARIES, OURS, caller, package
@@ -40,14 +39,13 @@ class Definition:
     together 5 % of a small call and of the walk (arrays of 100 entries, Python 3.11).
     """
 
-    __slots__ = ("function", "rules", "joint", "differentiable", "ruled", "unread")
+    __slots__ = ("function", "rules", "joint", "differentiable", "ruled", "known")
 
     def __init__(self, function: Callable[..., Any], rules: tuple[Rule | None, ...], joint: Rule | None) -> None:
         self.function, self.rules, self.joint = function, rules, joint
         self.differentiable = bool(rules) or joint is not None
-        # inputs from this number on may have no rule
-        self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)
-        self.unread: dict[int, tuple[bool, Sequence[int]]] = {}  # by `lone`, see `unread_by`
+        self.ruled = sys.maxsize if joint is not None else (*rules, None).index(None)  # the first that may lack a rule
+        self.known: dict[int, tuple[bool, Sequence[int], int]] = {}  # by `lone`: see `unread_by`, and `safe` below
 
     def record(
         self, primitive: Primitive, y: Variable, inputs: Sequence[Any], sources: list[Node | None], wanted: int,
@@ -63,14 +61,15 @@ class Definition:
             lone = 0
             while sources[lone] is None:
                 lone += 1
-        # is it sure that each input which requires a gradient has a rule?
-        if len(sources) > self.ruled and not (0 <= lone < self.ruled and len(sources) <= primitive.most):
-            primitive.check_differentiable(sources)
         try:
-            value_unread, unread = self.unread[lone]
+            value_unread, unread, safe = self.known[lone]
         except KeyError:
             primitive.array_of(array)  # refuses what is complex: once, and in each call that is `special`
-            value_unread, unread = self.unread[lone] = unread_by(primitive, lone)
+            # up to so many inputs it is sure that each which requires a gradient has a rule
+            safe = max(self.ruled, primitive.most) if 0 <= lone < self.ruled else self.ruled
+            value_unread, unread, safe = self.known[lone] = (*unread_by(primitive, lone), safe)
+        if len(sources) > safe:
+            primitive.check_differentiable(sources)
         if origin is not None:
             value_unread, unread = False, ()
         for k in unread:
@@ -140,7 +139,7 @@ class Primitive(Refusals, Named):
                 sources.append(x.node)
                 operands.append(x._array)
             else:
-                special |= type(x) is ndarray or changeable(self.name, x)
+                special |= type(x) is ndarray or changeable(self, x)
                 sources.append(None)
                 operands.append(x)
         definition = self.definition
@@ -152,7 +151,7 @@ class Primitive(Refusals, Named):
             return y
         if not definition.differentiable:
             return self.constant(y, inputs)
-        if type(y) is not np.ndarray or (special and y.dtype.kind not in "fiub"):
+        if type(y) is not ndarray or (special and y.dtype.kind not in "fiub"):
             y = self.array_of(y, operands)
         out: Any = object.__new__(cls)
         out._array = y

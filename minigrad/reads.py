@@ -60,7 +60,7 @@ def unread_by(p: Any, lone: int) -> tuple[bool, Sequence[int]]:
     `lone` is the input that alone requires a gradient, so that its rule alone is called, or -1 if several do. Of the
     inputs of a joint rule it is all or none.
     """
-    rules = [p.joint] if p.joint is not None else p.rules if lone < 0 else [p.rules[lone]]
+    rules = [p.joint] if p.joint is not None else p.rules if lone < 0 else p.rules[lone : lone + 1]
     readers = [rule for rule in rules if rule is not None]
     if p.joint is not None:
         named, further = arguments_read(p.joint)

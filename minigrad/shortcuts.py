@@ -40,7 +40,7 @@ def handed_on(walk: Any, x: Node, term: np.ndarray) -> bool:
     collected = walk.sums[source]
     if type(collected) is not walk.sum_class:
         walk.sums[source] = collected = walk.sum_class(source, collected)
-    collected.add_part(x.operands[1], term)
+    collected.add_part(x.operands[1], term, view=True)
     return True
 
 

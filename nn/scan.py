@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad import Tensor
 
 from .layers import is_integer
 from .protocol import Cell, State
@@ -57,7 +58,7 @@ def scan(
         if keep:
             states.append(state)
     for t, y in enumerate(outputs[::-1] if reverse else outputs):
-        if not isinstance(y, mg.Tensor) and not (isinstance(y, np.ndarray) and y.dtype.kind in "iub"):
+        if not isinstance(y, Tensor) and not (isinstance(y, np.ndarray) and y.dtype.kind in "iub"):
             raise TypeError(f"{cell.name}: step {start + t} must return (output, new state) with a Tensor as output, "
                             f"got {_described(y)}")  # fmt: skip
     if reverse:
@@ -108,8 +109,8 @@ def _tapped(output: Any, new: State, taps: Any) -> tuple[Any, State]:
 
 def _same_structure(a: State, b: State) -> bool:
     """Whether two states have the same structure, shapes and dtypes; in the loop, so the common cases come first."""
-    if isinstance(b, mg.Tensor):
-        return isinstance(a, mg.Tensor) and a.shape == b.shape and a.dtype == b.dtype
+    if isinstance(b, Tensor):
+        return isinstance(a, Tensor) and a.shape == b.shape and a.dtype == b.dtype
     if type(a) is not type(b) or len(a) != len(b):
         return False
     if isinstance(b, dict):
@@ -130,7 +131,7 @@ def _with_tensors(cell: Cell, t: int, x: Any, new: State, old: State) -> State:
     """
 
     def lifted(n: Any) -> Any:
-        plain = not isinstance(n, mg.Tensor) and np.asarray(n).dtype.kind in "iub"
+        plain = not isinstance(n, Tensor) and np.asarray(n).dtype.kind in "iub"
         return mg.tensor(n) if plain else n
 
     tensors = mg.tree_map(lifted, new)
@@ -197,7 +198,7 @@ def _described(tree: Any) -> str:
     if isinstance(tree, (tuple, list)):
         inside = ", ".join(_described(part) for part in tree)
         return f"({inside})" if isinstance(tree, tuple) else f"[{inside}]"
-    if isinstance(tree, (mg.Tensor, np.ndarray)):
+    if isinstance(tree, (Tensor, np.ndarray)):
         return f"{'array ' if isinstance(tree, np.ndarray) else ''}{tree.shape} {tree.dtype}"
     return type(tree).__name__
 

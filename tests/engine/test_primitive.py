@@ -140,6 +140,22 @@ def test_an_input_without_a_rule_is_refused_by_number_unless_detached() -> None:
     assert (x.grad, y.grad) == (2.0, None)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda p: p(leaf(1.0), leaf(2.0)), "input 1 has no derivative rule"),
+        (lambda p: p(2.0, leaf(1.0)), "input 1 has no derivative rule"),
+        (lambda p: p(leaf(1.0), 2.0, 3.0), "at most 2 positional"),
+    ],
+)
+def test_an_input_too_many_or_without_a_rule_is_refused_after_a_call_without_as_well(wrong: Any, message: str) -> None:
+    half = primitive(lambda x, y, times=1.0: x * y * times, lambda g, z, x, y: g * y, None, name="half")
+    for _ in range(2):
+        assert half(leaf(3.0), 2.0).data == 6.0
+        with pytest.raises(TypeError, match=message):
+            wrong(half)
+
+
 # --- errors of the forward call --------------------------------------------------------------------------------------
 
 
