@@ -112,8 +112,9 @@ def adding(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
     lengths = rng.integers(T // 2, T + 1, B)
     xs = np.zeros((T, B, 2), np.float32)
     xs[:, :, 0] = rng.random((T, B))
-    for b, n in enumerate(lengths):
-        xs[rng.choice(n, 2, replace=False), b, 1] = 1
+    first, other = rng.integers(0, lengths), rng.integers(0, lengths - 1)
+    for marked in (first, other + (other >= first)):  # two different ones
+        xs[marked, np.arange(B), 1] = 1
     return xs, (xs[:, :, 0] * xs[:, :, 1]).sum(axis=0)[:, None], lengths
 
 

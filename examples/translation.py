@@ -39,6 +39,7 @@ from .training import PARTS, Watch, add_split, given_split, learning_rate, share
 END, RARE = 0, 1  # the first two of each vocabulary
 BATCH, DROPOUT = 64, 0.2
 TEST = 1000  # pairs at most
+NETWORKS = ("no attention", "attention")
 
 # --- data: pairs of lists of words ----------------------------------------------------------------------------------
 
@@ -234,7 +235,7 @@ def train(
                 loss = watch.average(loss, counted)
                 nn.clip_grad_norm(optimizer.params, o.clip)
                 optimizer.step()
-                progress.update(at + len(watch.losses) / steps / 2, name, f"loss {loss:.4f}")
+                progress.update(at + len(watch.losses) / steps / len(NETWORKS), name, f"loss {loss:.4f}")
             if held and watch.validated(validate(model, held)):
                 break
     watch.use_best(progress.say)
@@ -283,10 +284,10 @@ def main(argv: list[str]) -> None:
     figures, curves = {}, {}
     with Progress() as progress:
         progress.say(f"{number(len(training))} pairs to learn from")
-        for k, name in enumerate(("no attention", "attention")):
+        for k, name in enumerate(NETWORKS):
             model = Translator(training, name == "attention", o)
-            train(model, training, held, o, progress, name, k / 2)
-            progress.update((k + 1) / 2, name, "translating", at_once=True)
+            train(model, training, held, o, progress, name, k / len(NETWORKS))
+            progress.update((k + 1) / len(NETWORKS), name, "translating", at_once=True)
             found = shared_out(test, functools.partial(translations, model, o.beam))
             results = [(target, words) for (_, target), (words, _) in zip(test, found)]
             parts = {"held out": results[:count], "longer": results[count:]}

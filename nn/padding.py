@@ -49,8 +49,9 @@ def pad_sequences(sequences: Sequence[Any], value: Any = 0) -> tuple[Any, np.nda
         raise ValueError("pad_sequences: give at least one sequence")
     like = next((row for row in rows if row is not None), None)
     rows = [mg.tree_map(lambda _: None, like) if row is None else row for row in rows]
-    for b, row in enumerate(rows):
-        _check_structure(like, row, f"sequences[{b}]")
+    if not all([isinstance(row, np.ndarray) for row in rows]):  # which have no parts that could differ
+        for b, row in enumerate(rows):
+            _check_structure(like, row, f"sequences[{b}]")
     lengths = np.array([_length(row, f"sequences[{b}]") for b, row in enumerate(rows)])
     values = value if isinstance(value, (dict, tuple)) else mg.tree_map(lambda _: value, like)
     _check_structure(like, values, "value")

@@ -159,11 +159,10 @@ def test_network_says_more_than_its_baselines_also_of_new_layouts(
     from sklearn.datasets import load_digits
 
     options: list[Any] = []
-    if not long_profile():  # the digits from 0 to 3 in fewer scenes, seen through fewer channels
+    if not long_profile():  # the digits from 0 to 3 in fewer scenes
         monkeypatch.setattr("sklearn.datasets.load_digits", functools.partial(load_digits, n_class=4))
         monkeypatch.setattr(example, "scenes", fewer_scenes)
-        monkeypatch.setattr(example, "CHANNELS", 32)
-        options = ["--steps", 300, "--lr", 0.012]
+        options = ["--steps", 300, "--lr", 0.01, "--hidden", 64]
     assert run("--quick", *options, "--out", tmp_path) == 0
     found = figures(tmp_path)
     for test, exact in {"new digits": 0.5, "new layouts": 0.15}.items():
@@ -249,6 +248,7 @@ def test_there_is_no_option_without_effect_and_a_seed_makes_a_run_reproducible(
 ) -> None:
     seen = []
     monkeypatch.setattr(example, "draw", lambda *picture: None)
+    monkeypatch.setattr(example.mg, "compile", lambda f: f)  # takes longer than so few steps
     monkeypatch.setattr(example, "train", lambda *given, train=example.train: seen.append(train(*given)) or seen[-1])
     options = ["--data", shapes(tmp_path, 40), *SMALL, "--steps", 3, "--out", tmp_path]
 

@@ -196,6 +196,7 @@ def test_there_is_no_option_without_effect_and_a_seed_makes_a_run_reproducible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sentiment, "draw", lambda *picture: None)
+    monkeypatch.setattr(sentiment, "bags_of_words", lambda *data: {})
     monkeypatch.setattr(sentiment.mg, "compile", lambda f: f)  # takes longer than so few steps
     lines = reviews(80, np.random.default_rng(1))
     options = ["--data", write(tmp_path / "a.txt", lines), *SMALL, "--epochs", 4, "--out", tmp_path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import re
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from baselines import Guess
 from profiles import long_profile
 from refusals import lacking, refusal
 
@@ -148,7 +150,7 @@ def test_other_sizes_run_and_the_result_stands_beside_its_baseline(
     name: str, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(long_memory, "NETWORKS", 1)
-    monkeypatch.setattr(video_classification, "moving_digits", videos(3))
+    monkeypatch.setattr(video_classification, "moving_digits", videos(30))
     assert run(name, *options.split(), "--out", tmp_path) == 0
     out = capsys.readouterr().out
     baseline = {"long_memory": "guess", "length_generalisation": "window"}.get(name, "logistic regression")
@@ -183,8 +185,12 @@ VIDEO = "--train {folder}/0.csv --test {folder}/1.csv --steps 12 --hidden 8 --lr
 def test_there_is_no_option_without_effect(
     name: str, options: str, changes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from sklearn.datasets import load_digits
+
     monkeypatch.setattr(f"examples.{name}.draw", lambda *picture: None)
     monkeypatch.setattr("minigrad.compile", lambda f: f)  # takes longer than so few steps
+    monkeypatch.setattr("sklearn.linear_model.LogisticRegression", Guess)
+    monkeypatch.setattr("sklearn.datasets.load_digits", functools.partial(load_digits, n_class=4))
     monkeypatch.setattr(long_memory, "NETWORKS", 1)
     monkeypatch.setattr(long_memory, "COLOURS", dict.fromkeys(["RNN"]))  # whose gradients are measured
     monkeypatch.setattr(long_memory, "CELLS", ("RNN", "LSTM"))

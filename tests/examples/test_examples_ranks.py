@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from baselines import Guess
 from ranks import SharedRanks, example, needs_mpi
 
 from examples import custom_cell, image_classification
@@ -40,9 +41,8 @@ def test_an_example_gives_one_set_of_results(name: str, tmp_path: Path, on_ranks
 
 #: The example with a baseline that costs nothing, for which each rank would import scikit-learn.
 NO_BASELINE = f"""
-import sys, types
-regression = types.SimpleNamespace(fit=lambda *data: regression, score=lambda *data: 0.5)
-module = types.SimpleNamespace(LogisticRegression=lambda **options: regression)
+import sys, types, baselines
+module = types.SimpleNamespace(LogisticRegression=baselines.Guess)
 before = {{name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("sklearn")}}
 sys.modules |= {{"sklearn": module, "sklearn.linear_model": module}}
 try:
@@ -53,9 +53,12 @@ finally:
 """
 
 
-def test_all_ranks_read_the_data_in_one_order(tmp_path: Path, on_ranks: SharedRanks) -> None:
+def test_all_ranks_read_the_data_in_one_order(
+    tmp_path: Path, on_ranks: SharedRanks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from sklearn.datasets import load_digits
 
+    monkeypatch.setattr("sklearn.linear_model.LogisticRegression", Guess)
     digits, parts = load_digits(), np.split(np.random.default_rng(0).permutation(1797), [1437])
     for name, part in zip(("train", "test"), parts):
         np.savez(tmp_path / f"{name}.npz", images=digits.images[part], labels=digits.target[part])

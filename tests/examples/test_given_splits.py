@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from baselines import Guess
 from refusals import refusal
 
 from examples import image_classification, sentiment, training, translation, video_classification
@@ -124,6 +125,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Watch]:
         monkeypatch.setattr(module, "Watch", Seen)
         monkeypatch.setattr(module, "draw", lambda *picture: None)
     monkeypatch.setattr(video_classification, "STRETCH", 20)
+    monkeypatch.setattr(translation, "NETWORKS", ("attention",))
+    monkeypatch.setattr("sklearn.linear_model.LogisticRegression", Guess)
+    monkeypatch.setattr(sentiment, "bags_of_words", lambda *data: {})
     return seen
 
 
@@ -179,7 +183,7 @@ def test_the_weights_that_validated_best_are_tested_and_patience_ends_training(
 def test_a_validation_chooses_the_weights_also_without_patience(
     name: str, files: Any, tmp_path: Path, watched: list[Watch], eager: None
 ) -> None:
-    length = ["--steps", 40] if name == "video_classification" else ["--epochs", 4]
+    length = ["--steps", 20] if name == "video_classification" else ["--epochs", 4]
     given = [*options(files(name), *training.PARTS), *QUICK[name].split(), *length]
     assert run(name, *given, "--out", tmp_path / "out") == 0
     for watch in watched:
