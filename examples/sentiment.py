@@ -50,11 +50,13 @@ def generated(count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
     while len(found) < count:
         sentence, values = "", [0]
         for _ in range(rng.integers(1, 4)):
-            frame, verb, degree, adjective = (rng.choice(list(of)) for of in (FRAMES, VERBS, DEGREES, ADJECTIVES))
+            frame, verb, degree, adjective = (
+                list(of)[rng.integers(len(of))] for of in (FRAMES, VERBS, DEGREES, ADJECTIVES)
+            )
             values.append(FRAMES[frame] * VERBS[verb] * DEGREES[degree] * ADJECTIVES[adjective])
             if sentence:
                 sentence += " and " if values[-2] * values[-1] > 0 else " but "
-            sentence += f"{frame}the {rng.choice(THINGS)} {verb}{degree} {adjective}"
+            sentence += f"{frame}the {THINGS[rng.integers(len(THINGS))]} {verb}{degree} {adjective}"
         if sum(values):
             found[sentence] = "positive" if sum(values) > 0 else "negative"
     return [(label, sentence) for sentence, label in found.items()]

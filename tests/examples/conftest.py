@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from char_lm_runs import explored, hostile, text, trained  # noqa: F401 - made once, for several files
-from pictures import coarsely_drawn, not_drawn
+from pictures import blank, coarsely_drawn, not_drawn
 from profiles import long_profile
 
 
@@ -22,3 +22,4 @@ def quickly_drawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     if request.node.get_closest_marker("pictures") or "results" in request.fixturenames:  # which are shared
         return
     monkeypatch.setattr(pytest.importorskip("matplotlib.figure").Figure, "savefig", not_drawn)
+    monkeypatch.setattr("examples.char_lm.draw", blank)  # its axes alone take longer than most of its runs

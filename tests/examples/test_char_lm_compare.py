@@ -16,7 +16,7 @@ from refusals import refusal
 
 from examples import char_lm
 
-ALIKE = ["--steps", "105", "--lr", "0.02", "--seed", "3"]
+ALIKE = ["--steps", "105", "--lr", "0.02", "--seed", "3", "--validate-every", "35"]
 
 
 @pytest.fixture(scope="module")

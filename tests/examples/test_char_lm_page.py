@@ -136,7 +136,7 @@ def test_without_cell_states_there_is_nothing_to_choose_among_them(
 ) -> None:
     assert page.one("#kind").is_displayed()
     assert train(text, "--cell", "rnn", "--steps", 2, "--quiet", "--out", tmp_path) == 0
-    assert char_lm.main(["explore", str(tmp_path / "checkpoint.safetensors")]) == 0
+    assert char_lm.main(["explore", str(tmp_path / "checkpoint.safetensors"), "--quick"]) == 0
     other = Page(driver, tmp_path / "explore.html")
     assert not other.one("#kind").is_displayed()
     other.assert_colours_of(0)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from char_lm_runs import PERIOD, TINY, assert_same_run, contents
-from ranks import SharedRanks, command, environment, example, launch, needs_mpi, undrawn
+from ranks import SharedRanks, command, environment, example, launch, needs_mpi
 
 import nn
 from examples import char_lm, tape
@@ -157,9 +157,9 @@ def test_an_example_that_trains_nothing_refuses_to_run_several_times_over(on_ran
 
 
 def test_a_full_disk_ends_all_ranks_and_leaves_the_last_checkpoint_whole(text: str, tmp_path: Path) -> None:
-    program = undrawn(
+    program = example(
         "char_lm",
-        "import resource, nn; nn.distributed.world(); write = nn.save\n"
+        "import resource; write = nn.save\n"
         "def save(path, arrays, metadata):\n"
         "    if len(arrays['history.losses']) > 7: resource.setrlimit(resource.RLIMIT_FSIZE, (99, 99))\n"
         "    write(path, arrays, metadata)\n"
@@ -182,7 +182,7 @@ def test_ctrl_c_saves_once_and_a_killed_rank_ends_all(
 ) -> None:
     options = [*TINY, text, "--minutes", "5", "--out", str(tmp_path)]
     with subprocess.Popen(
-        command(2, "-c", undrawn("char_lm"), *options),
+        command(2, "-c", example("char_lm"), *options),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

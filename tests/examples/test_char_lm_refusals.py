@@ -50,7 +50,7 @@ BAD = {
         "explore {checkpoint} --length 1",
         "--length: must be a whole number of at least 2",
     ),
-    "a page that is a folder": ("explore {checkpoint} --out {folder}/sub", "cannot write"),
+    "a page that is a folder": ("explore {checkpoint} --quick --out {folder}/sub", "cannot write"),
     "a page in a folder that is a file": ("explore {checkpoint} --out {text}/page.html", "output folder"),
 }
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from examples import char_lm, length_generalisation, long_memory
+from examples.char_lm import draw
 from examples.common import picture
 
 
@@ -77,7 +78,7 @@ def test_the_legend_of_the_losses_leaves_the_dashed_line_free(final: float, tmp_
             yield figure
 
     with mock.patch.object(char_lm, "picture", kept):
-        char_lm.draw(tmp_path / "loss.png", run, 3.17)
+        draw(tmp_path / "loss.png", run, 3.17)
     axes = figures[0].axes[0]
     box = axes.get_legend().get_window_extent().transformed(axes.transData.inverted())
     assert not box.y0 <= 3.17 <= box.y1

@@ -1,9 +1,8 @@
-"""Pictures that nobody looks at are not drawn: half a second of CPU each. Of several ranks only the first makes any.
+"""Pictures that nobody looks at are not drawn: half a second of CPU each.
 
 Those that are looked at are drawn with few pixels but in the long profile.
 """
 
-import contextlib
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,32 +26,29 @@ def not_drawn(figure: Any, file: Any, **options: Any) -> None:
 
 
 def prepare_rank(rank: int) -> None:
-    """Rank 0 does not draw in the examples; the others must not even begin to write a file."""
+    """Once an example is imported: nothing is drawn, and but for rank 0 none must even begin to write a file."""
     from examples import common
 
     def refused(path: Path, keep: bool = True) -> Any:
         raise AssertionError(f"rank {rank} writes {path}")
 
+    for name, module in [*sys.modules.items()]:
+        if name.startswith("examples.") and hasattr(module, "draw"):
+            module.draw = blank  # type: ignore[attr-defined]
     if rank:
         common.written_whole = refused
-    else:
-        from matplotlib.figure import Figure
-
-        Figure.savefig = not_drawn  # type: ignore[method-assign]
 
 
 def leave_matplotlib_out() -> None:
     """Before examples are imported in a process of its own: importing matplotlib takes 0.3 s, of each rank."""
-    style = SimpleNamespace(context=lambda *_, **__: contextlib.nullcontext())
-    nothing = SimpleNamespace(savefig=lambda file, **options: not_drawn(None, file))
-    figure = SimpleNamespace(Figure=lambda size: nothing)
-    parts: Any = {"matplotlib": SimpleNamespace(style=style), "matplotlib.style": style, "matplotlib.figure": figure}
+    parts: Any = {f"matplotlib{part}": SimpleNamespace() for part in ("", ".style", ".figure")}
     sys.modules |= parts
 
 
 def blank(path: Path, *shown: Any) -> None:
-    """In place of an example's `draw`, where matplotlib was left out."""
+    """In place of an example's `draw`."""
     from examples import common
 
-    with common.picture(path):
-        pass
+    if not common.silent():
+        with common.written_whole(path) as file:
+            not_drawn(None, file)

@@ -42,23 +42,13 @@ def launch(n: int, *arguments: str, seconds: float = 60) -> "subprocess.Complete
     )
 
 
-def example(name: str) -> str:
-    """An example as a program, which does not draw its pictures, and writes on rank 0 alone."""
+def example(name: str, before: str = "") -> str:
+    """An example as a program without matplotlib, which writes on rank 0 alone; `before` is done before it runs."""
     return f"""
 import sys, nn, pictures
-from examples import {name}
-pictures.prepare_rank(nn.distributed.world().rank)
-sys.exit({name}.main())
-"""
-
-
-def undrawn(name: str, before: str = "") -> str:
-    """An example as a program for `launch`, which has no matplotlib; `before` is done before it runs."""
-    return f"""
-import sys, pictures
 pictures.leave_matplotlib_out()
 from examples import {name}
-{name}.draw = pictures.blank
+pictures.prepare_rank(nn.distributed.world().rank)
 {before}
 sys.exit({name}.main())
 """
