@@ -205,9 +205,7 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("options", RESUMABLE.values(), ids=RESUMABLE.keys())
 @pytest.mark.parametrize("stop", [14, 18, 25])  # an epoch has 21 batches
-def test_a_resumed_run_is_bit_identical(
-    options: str, stop: int, text: str, tmp_path: Path, whole_run: Any
-) -> None:
+def test_a_resumed_run_is_bit_identical(options: str, stop: int, text: str, tmp_path: Path, whole_run: Any) -> None:
     whole, parts = whole_run(options, text), tmp_path / "parts"
     assert train(text, *options.split(), "--steps", stop, "--out", parts) == 0
     assert len(contents(parts)[0]["history.losses"]) == stop

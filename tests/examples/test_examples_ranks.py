@@ -17,7 +17,7 @@ pytestmark = needs_mpi
 SMALL = {
     "image_captioning": "--quick --steps 3",
     "image_classification": "--quick --epochs 1 --views rows",
-    "length_generalisation": "--quick --steps 3 --tasks parity",
+    "length_generalisation": "--quick --steps 3 --tasks parity --length 3",
     "long_memory": "--lengths 4 --delays 1 --steps 3 --hidden 4",
     "sentiment": "--quick --epochs 1 --hidden 8",
     "translation": "--quick --epochs 1 --numbers 200 --hidden 8",
