@@ -80,10 +80,17 @@ def _is_numpys(x: Any, *names: str) -> bool:
 
 def _state(generator: Any) -> Any:
     if _is_numpys(generator, "RandomState"):
-        return generator.get_state(legacy=False)
+        return _quickly_set(generator.get_state(legacy=False))
     if _is_numpys(generator, "Generator"):
-        return generator.bit_generator.state
-    return generator.state if _is_numpys(generator, "BitGenerator") else generator.getstate()
+        return _quickly_set(generator.bit_generator.state)
+    return _quickly_set(generator.state) if _is_numpys(generator, "BitGenerator") else generator.getstate()
+
+
+def _quickly_set(state: Any) -> Any:
+    """NumPy sets the 624 numbers of a Mersenne Twister one by one: from a list in a 30th of the time (NumPy 2.4)."""
+    if isinstance(state, dict) and state.get("bit_generator") == "MT19937":
+        state["state"]["key"] = state["state"]["key"].tolist()
+    return state
 
 
 def _comparable(state: Any) -> Any:

@@ -103,7 +103,14 @@ def check_function(
     if not xs:
         raise TypeError("check_grad: no input has floating-point leaves, so there is nothing to differentiate")
 
+    nested = any(isinstance(inputs[k], (tuple, list, dict)) for k in chosen)
+
     def call(*tensors: Any) -> Any:
+        if not nested:
+            full = list(inputs)
+            for (k, _), t in zip(places, tensors):
+                full[k] = t
+            return f(*full)
         new = {place: t for place, t in zip(places, tensors)}
         full = list(inputs)
         for k, (leaves, rebuild) in zip(chosen, trees):

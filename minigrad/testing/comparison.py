@@ -1,9 +1,4 @@
-"""The comparison: a Jacobian by its derivative rule against the same Jacobian by finite differences.
-
-Rows u (m,) and directions d (n,) give numbers uᵀ J d, once from the rule and once from differences. While the Jacobian
-is small, rows and directions are unit vectors, so that every entry is compared. Else they are several random ones:
-with E the error of the rule, uᵀ E d is zero for hardly any u and d, however few entries of E are wrong.
-"""
+"""The comparison: a Jacobian by its derivative rule against the same Jacobian by finite differences."""
 
 from __future__ import annotations
 
@@ -11,153 +6,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .differences import EPS, FINER, QUICK, Line, Slopes, scales, sharper, slopes
-from .problem import GradientError, KinkError, Options, Problem, groups, random_signs
+from .differences import FEW, FINER, QUICK, Line
+from .looks import GROSS, SAFETY, Looks
+from .problem import GradientError, KinkError, random_signs
 from .progress import tell
 from .report import count, side_by_side
-from .seen import MOST, SHARP, Seen, along, dot, each, nothing, times
+from .seen import SHARP, Seen
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
-PROJECTIONS = 3
-ENTRIES = {1: (64, 40), 2: (12, 8)}  # inputs, outputs up to which every entry is compared: by order
-SAFETY = 10.0  # times the estimated error of the differences
-TOGETHER = 4096  # slopes that are found at once: more would only take memory
-GROSS = 1000.0  # tolerances by which a slope may be off before better steps are needless
 SHOWN = 64  # entries of a Jacobian that a report shows
 TRIED = 32  # entries of a larger input that a report tries
 SAME = 1e200  # more than any fault: the verdict is the same
 
 
-class Comparison:
-    """One problem, its linear map at x, and the rows and directions that it is seen through."""
-
-    def __init__(self, problem: Problem, options: Options, rng: np.random.Generator) -> None:
-        self.problem, self.options = problem, options
-        inputs, outputs = ENTRIES[min(problem.order, 2)]
-        full = {"full": (True, True), "project": (False, False), "auto": (problem.n <= inputs, problem.m <= outputs)}
-        all_inputs, all_outputs = full[options.mode]
-        self.rows = np.eye(problem.m) if all_outputs else self._random_rows(rng)
-        self.slopes = self._pulled(self.rows)
-        self.sizes = scales(problem.x, problem.typical, options.eps)
-        weights = np.eye(problem.n) if all_inputs else self._random_weights(rng)
-        self.weights = weights[[bool(self.sizes[0][v != 0].any()) for v in weights]]
-
-    def _pulled(self, rows: np.ndarray) -> np.ndarray | None:
-        """The rows' uᵀ J; None if the rule is a forward one, which gives J d."""
-        p = self.problem
-        if p.map.forward:
-            return None
-        with np.errstate(invalid="ignore"):  # an infinite slope times an entry of u that is 0
-            return np.array([p.row(p.derivative, u) for u in rows]).reshape(len(rows), p.n)
-
-    def _random_weights(self, rng: np.random.Generator) -> np.ndarray:
-        """Directions: several for each group of entries, none of which moves less than a tenth of the group's size."""
-        p = self.problem
-        size = np.where(p.size == 0, 1.0, p.size)
-        weights = []
-        for mask in groups(p.owner, size, 4):
-            largest = float(size[mask].max())  # whose square float64 may not have
-            least = 0.1 * largest * float(np.sqrt(np.mean((size[mask] / largest) ** 2)))
-            enough = np.where(mask, np.maximum(1.0, least / size), 0.0)
-            weights += [random_signs(rng, p.n) * enough for _ in range(PROJECTIONS)]
-        return np.array(weights).reshape(len(weights), p.n)
-
-    def _random_rows(self, rng: np.random.Generator) -> np.ndarray:
-        """Several for each output: for entries that rounding errors of the largest would hide, their own."""
-        p = self.problem
-        owner = np.repeat(np.arange(len(p.outputs)), [y.size for y in p.outputs])[p.kept]
-        masks = groups(owner, np.abs(p.y), 8)
-        rows = [random_signs(rng, p.m) * mask for mask in masks for _ in range(PROJECTIONS)]
-        return np.array(rows).reshape(len(rows), p.m)
-
-    def _look(
-        self, rows: np.ndarray, slopes: np.ndarray | None, d: np.ndarray, found: Slopes, known: np.ndarray | float
-    ) -> Seen:
-        """Rule and differences along d (n,), or along each of several; `slopes` are the rows' uᵀ J if known.
-
-        `known` is a size of slopes for `clear`.
-        """
-        p = self.problem
-        with np.errstate(invalid="ignore", over="ignore"):
-            slopes = self._pulled(rows) if slopes is None else slopes
-            rule = each(lambda one: rows @ p.column(p.derivative, one), d) if slopes is None else along(slopes, d)
-            share = np.abs(rows)
-            numeric, jump = (times(r, part) for r, part in ((rows, found.value), (share, np.abs(found.jump))))
-            error = times(share, found.error)
-            # f's own size, the largest slope that is known, and how much f moves at all: beside these no slope is seen
-            scale = np.maximum(dot(share, np.maximum(p.noise / EPS, found.reach)), known)
-            options, step = self.options, np.max(np.abs(d), axis=-1, keepdims=True)
-            tolerance = options.atol * step + options.rtol * np.abs(numeric) + 64 * EPS * scale + 1e-300
-            tolerance = tolerance + np.where(np.isfinite(error), SAFETY * error, 0.5 * jump + 1e-5 * np.abs(jump))
-            largest = np.fmin(np.fmax(np.abs(rule), 0.0), MOST)
-            clear = np.maximum(1e-3 * np.maximum(np.abs(numeric), largest), 1e-6 * scale)
-            clear = np.maximum(clear, nothing(rows, d))
-        return Seen(rule, numeric, error, jump, tolerance, clear)
-
-    def _line(self, v: np.ndarray) -> Line:
-        """f along v times the likeliest sizes of steps."""
-        p = self.problem
-        return Line(p.f, p.x, p.y, self.sizes[0] * v, p.noise)
-
-    def _from(
-        self, first: int, line: Line, rows: np.ndarray, slopes: np.ndarray | None, known: np.ndarray | float = 0.0
-    ) -> Seen:
-        return self._look(rows, slopes, line.d, line.near(first), known)
-
-    def _careful(
-        self, line: Line, v: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None, known: np.ndarray | float = 0.0
-    ) -> Seen:
-        """With steps of every size, for each row along v times that of x's sizes which shows it most sharply."""
-        p = self.problem
-        lines = {size.tobytes(): Line(p.f, p.x, p.y, size, p.noise) for size in [s * v for s in self.sizes]}
-        lines[line.d.tobytes()] = line
-        best: Seen | None = None
-        length = np.full(len(rows), np.inf)  # of the steps that showed each row best
-        for one in lines.values():
-            if not one.d.any():
-                continue
-            share = np.max(np.abs(one.d)) / np.max(np.abs(line.d))
-            beside = known * min(1.0, float(share))  # what is known is of steps as long as those of `line`
-            found = self._look(rows, slopes, one.d, one.near(QUICK, careful=True), beside)
-            gross = found.is_wrong(GROSS) and not one.jitters
-            if not gross:
-                first = 0 if self.options.eps is None else QUICK
-                found = self._look(rows, slopes, one.d, one.careful(first), beside)
-                if one.jitters:
-                    found = self._doubted(found, rows, slopes, one, beside)
-            own = np.full(len(rows), np.max(np.abs(one.d)))
-            found = found.per(float(own[0]))
-            if best is not None:
-                near = sharper(found.numeric, found.error, best.numeric, best.error, own < length)
-                found, own = found.where(near, best), np.where(near, own, length)
-            best, length = found, own
-            if gross or ((best.error <= SHARP * np.abs(best.numeric)).all() and not one.jitters):
-                break
-        assert best is not None
-        return best
-
-    def _doubted(
-        self, found: Seen, rows: np.ndarray, slopes: np.ndarray | None, line: Line, known: np.ndarray | float
-    ) -> Seen:
-        """What is seen of an f that jitters by more than its rounding errors are known to be: it may be a wave.
-
-        Of a wave the shortest steps show a sharp slope, if they can follow it, and of errors never. If they cannot,
-        nothing is wrong for sure that differs by what the slope of the wave may be.
-        """
-        with np.errstate(invalid="ignore"):
-            hidden = times(np.abs(rows), line.hidden)
-        finer = self._look(rows, slopes, line.d, line.shortest(), known)
-        sharp = np.isfinite(hidden) & (finer.error <= SHARP * np.abs(finer.numeric))
-        found = finer.where(sharp, found)
-        doubtful = ~sharp & (np.abs(found.rule - found.numeric) <= 10 * hidden)  # false for NaN
-        doubtful &= found.verdicts(self.options.on_kink) == "wrong"
-        found = found._replace(error=np.maximum(found.error, 1e-4 * np.abs(found.numeric)))  # of a wave it is no bound
-        none = np.full(len(rows), np.inf)
-        return found._replace(numeric=np.nan * none, error=none, jump=none).where(doubtful, found)
+class Comparison(Looks):
+    """One problem: whether what is seen of it along each direction agrees, and if not where."""
 
     def run(self) -> None:
-        """Compare everything: quickly first, then with finer steps, then with care whatever that does not settle.
+        """Compare everything: with few steps first, then with others, then with care whatever these do not settle.
 
         Raises:
             GradientError: at a wrong entry.
@@ -175,27 +42,23 @@ class Comparison:
         lines = [self._line(v) for v in self.weights]
         if not lines:
             return None
-        for k, line in enumerate(lines):
-            tell(f"derivative of order {self.problem.order}, {k} of {len(lines)} directions")
-            line.sides(range(QUICK, QUICK + 4))
-        some = max(1, TOGETHER // max(1, self.problem.m))  # of the lines
-        parts = [lines[k : k + some] for k in range(0, len(lines), some)]
-        looks = [
-            self._look(
-                self.rows, self.slopes, np.array([line.d for line in part]), slopes(part, range(QUICK, QUICK + 4)), 0.0
-            )
-            for part in parts
-        ]
-        quick = Seen(*[np.concatenate(part) for part in zip(*looks)])  # each (lines, rows)
-        known = np.max(np.where(quick.error <= SHARP * np.abs(quick.numeric), np.abs(quick.numeric), 0.0), axis=0)
-        least = np.maximum(1e-9 * known, self._least(self.rows, self.sizes[0]))
+        left, known, least = np.arange(len(lines)), np.zeros(len(self.rows)), self._least(self.rows, self.sizes[0])
+        any_size = self.options.eps is None
+        for steps in FEW if any_size else (range(QUICK, QUICK + 4),):
+            found = self._along([lines[n] for n in left], steps, self.rows, self.slopes)
+            known = np.maximum(known, found.known())
+            least = np.maximum(1e-9 * known, least)
+            unsettled = ~(found.within(SAFETY) if any_size else found).settles(least)
+            left, found = left[unsettled], Seen(*[part[unsettled] for part in found])
+            if not len(left):
+                return None
         kinks = []
         latest = FINER[0]
-        for n in np.flatnonzero(~quick.settles(least)):
-            seen, line, v = Seen(*[part[n] for part in quick]), lines[n], self.weights[n]
+        for n, *parts in zip(left, *found):
+            seen, line, v = Seen(*parts), lines[n], self.weights[n]
             tell(f"derivative of order {self.problem.order}, finer steps along some of {len(lines)} directions")
-            nearest = sorted(FINER, key=lambda first: abs(first - latest))
-            for first in nearest if self.options.eps is None and not seen.is_wrong() else ():
+            nearest = sorted((QUICK, *FINER), key=lambda first: abs(first - latest))
+            for first in nearest if any_size and not seen.is_wrong() else ():
                 if self._from(first, line, self.rows, self.slopes, known).settles(least):
                     latest = first
                     break
@@ -208,10 +71,6 @@ class Comparison:
                 for row in np.flatnonzero(verdicts == "kink"):
                     kinks.append((self.rows[row], v, line, "kink", float(np.abs(seen.jump)[row])))
         return kinks[0] if kinks else None
-
-    def _least(self, rows: np.ndarray, d: np.ndarray) -> np.ndarray:
-        """The rows' slopes along d, below which rounding errors are all there is to see."""
-        return np.asarray(np.maximum(1e-12 * np.abs(rows) @ self.problem.noise / EPS, nothing(rows, d)))
 
     def _check_something_is_finite(self) -> None:
         p = self.problem
@@ -275,7 +134,7 @@ class Comparison:
             f"{head}at index {index} (value {p.x[j]:.10g}) the gradient of {name} at {output_index} "
             f"{'' if alone else 'along a random direction '}is {rule:.10g}, finite differences give {numeric:.10g} "
             f"(difference {abs(rule - numeric):.3g}, tolerance {tolerance:.3g}{between}); "
-            f"{self._overview(j, u)}{small}"
+            f"{self._overview(j, u, line)}{small}"
         )
 
     def _fault(
@@ -306,8 +165,11 @@ class Comparison:
             support = halves[0] if first >= SAME or first >= fault(parts[1]) else halves[1]
         return int(support[0])
 
-    def _overview(self, j: int, u: np.ndarray) -> str:
-        """How many entries are wrong of the input that x[j] belongs to, and the whole Jacobian by it if it is small."""
+    def _overview(self, j: int, u: np.ndarray, line: Line) -> str:
+        """How many entries are wrong of the input that x[j] belongs to, and the whole Jacobian by it if it is small.
+
+        `line` is that of x[j].
+        """
         p = self.problem
         k = int(p.owner[j])
         mine = np.flatnonzero(p.owner == k)
@@ -316,19 +178,36 @@ class Comparison:
         slopes = self._pulled(rows)
         if len(mine) > SHOWN:
             return self._counted(j, mine, rows, slopes)
-        seen = [self._entries(np.array([i]), rows, slopes, careful=i == j) for i in mine]
+        seen = self._alone(mine, rows, slopes, {j: line})
         rule, numeric = (np.array(part).T for part in list(zip(*seen))[:2])
         wrong = np.array([part.excess() > 1 for part in seen]).T
         text = f"{count(int(wrong.any(axis=0).sum()), len(mine))} wrong"
         return text + (f"\n{side_by_side(rule, numeric, wrong, p, k)}" if small else "")
 
-    def _entries(self, entries: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None, careful: bool = False) -> Seen:
+    def _alone(
+        self, entries: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None, careful: dict[int, Line]
+    ) -> list[Seen]:
+        """What is seen when each of these entries of x moves by itself, with care along the lines that are known."""
+        units = [np.eye(1, self.problem.n, int(i))[0] for i in entries]
+        lines = [careful.get(int(i)) or self._line(v) for i, v in zip(entries, units)]
+        quick = self._along(lines, range(QUICK, QUICK + 4), rows, slopes)
+        return [
+            self._surely(Seen(*parts), line, v, rows, slopes, int(i) in careful)
+            for i, line, v, *parts in zip(entries, lines, units, *quick)
+        ]
+
+    def _entries(self, entries: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None) -> Seen:
         """What is seen when these entries of x move (by random signs, if several), as sharply as `run` sees it."""
         p = self.problem
         v = np.zeros(p.n)
         v[entries] = 1.0 if len(entries) == 1 else random_signs(np.random.default_rng(0), len(entries))
         line = self._line(v)
-        found = self._from(QUICK, line, rows, slopes)
+        return self._surely(self._from(QUICK, line, rows, slopes), line, v, rows, slopes)
+
+    def _surely(
+        self, found: Seen, line: Line, v: np.ndarray, rows: np.ndarray, slopes: np.ndarray | None, careful: bool = False
+    ) -> Seen:
+        """What was found along the line of v, for a step of length 1: with care, or where it may be neither."""
         sharp = found.error <= np.maximum(SHARP * np.abs(found.numeric), self._least(rows, line.d))
         done = (sharp | (found.verdicts("raise") == "right")) & (not careful)
         found = found.per(float(np.max(np.abs(line.d))) or 1.0)
@@ -338,7 +217,7 @@ class Comparison:
         """How many of many entries are wrong, x[j] being one: of some that are drawn, else of ever smaller groups."""
         others = mine[mine != j]
         tried = np.random.default_rng(0).choice(others, TRIED, replace=False)
-        wrong = sum(self._entries(np.array([i]), rows, slopes).excess().max() > 1 for i in tried)
+        wrong = sum(seen.excess().max() > 1 for seen in self._alone(tried, rows, slopes, {}))
         if wrong:
             return f"of its {len(mine)} entries {TRIED} others were tried, {count(wrong, TRIED)} wrong"
         groups, found, left = [others], 1, 4 * TRIED

@@ -26,8 +26,9 @@ Function = Callable[[np.ndarray], np.ndarray]  # (n,) -> (m,)
 EPS = float(np.finfo(np.float64).eps)
 RATIO = 0.3**0.5  # of a step to the one before; no simple fraction, or a fast wave may meet all at the same phase
 LADDER = RATIO ** np.arange(1, 31)  # steps relative to the direction, 0.5 ... 1e-8
-QUICK = 4  # the first of those four that suit most functions; the others are tried when these do not settle it
-FINER = (8, 12, 16, 20, 24)  # the first of each four that are tried next
+FEW = (range(10, 12), range(9, 12))  # those two that settle most slopes of smooth functions, and with one more
+QUICK = 4  # the first of those four that suit most other functions; the rest are tried when these do not settle it
+FINER = (8, 12, 16, 20, 24)  # the first of each four that are tried beside these
 PROBES = np.array([3e-9, 4e-8, 3e-7, 2e-6])  # spacings at which the noise of f is measured
 BLOCK = 4096  # numbers of a table that are extrapolated at once: so many stay in a cache
 COLUMNS = 4  # powers of t that are removed, one after the other
@@ -93,28 +94,19 @@ def sharper(value: Any, error: Any, old_value: Any, old_error: Any, shorter: Any
     return np.asarray(np.where(other, shorter, (error < old_error) | np.isnan(old_value)))
 
 
-def _stair(sides: np.ndarray, f0: np.ndarray, size: np.ndarray) -> np.ndarray:
+def _stair(sides: np.ndarray, f0: np.ndarray, size: np.ndarray, careful: bool) -> np.ndarray:
     """The noise (lines, m) of an F that stands still at some steps: the height of a stair, at most EPS · size.
 
-    log(1 + exp(x)) far left of 0 is such a staircase: its values are tiny, and their errors those of 1.
+    log(1 + exp(x)) far left of 0 is such a staircase: its values are tiny, and their errors those of 1. One that stands
+    still at every step counts as a stair for the `careful` alone: it may as well be constant.
     """
     stands = (sides == f0).all(axis=1).any(axis=0)
     noise = np.zeros(stands.shape)
     if stands.any():
         moves = np.abs(sides - f0)[..., stands]
-        noise[stands] = np.fmin(np.min(np.where(moves > 0, moves, np.inf), axis=(0, 1)), EPS * size[stands])
+        height = np.min(np.where(moves > 0, moves, np.inf), axis=(0, 1))
+        noise[stands] = np.where((height < np.inf) | careful, np.fmin(height, EPS * size[stands]), 0.0)
     return noise
-
-
-def _safely(f: Function, x: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """f(x), or NaN where x lies outside of f's domain: a step may lead there although the point is inside."""
-    try:
-        y = f(x)
-    except Exception:  # every framework has its own for this
-        return np.full_like(like, np.nan)
-    if y.shape != like.shape:
-        return np.full_like(like, np.nan)
-    return y if np.isfinite(y).all() else np.where(np.isfinite(y), y, np.nan)
 
 
 def _growths(t: np.ndarray) -> list[np.ndarray]:
@@ -142,6 +134,9 @@ def _smoothest(
     From rows at ever smaller steps, the columns of both tables remove one power of t after the other: column j has a
     row for each step from the j-th on. Its distances from the cells before are safe estimates of its errors. The steps
     are those of the ladder if no t are given.
+
+    What a gap is at t = 0 has no such estimate that is small enough where there are two steps. There a kink at x leaves
+    its own size, and one beside x shows in the distance of the slopes.
     """
     table = np.array([central, gaps])  # (2, K, n)
     limit, noise, least = np.maximum(KINK * size, NO_KINK * typical), 40 * rounding, 2 * rounding
@@ -150,7 +145,8 @@ def _smoothest(
         change = table[:, 1:] - table[:, :-1]
         table = table[:, 1:] + change / (growth - 1)
         change = np.abs(change) * (growth / (growth - 1))
-        smooth = np.abs(table[1]) + change[1] <= limit[:-j] + noise[j:]
+        gap = np.abs(table[1]) + change[1] if len(central) > 2 else np.abs(table[1])
+        smooth = gap <= limit[:-j] + noise[j:]
         slopes.append(table[0])
         bounds.append(np.where(smooth, change[0] + least[j:], np.inf))
     errors = np.fmin(np.concatenate(bounds), np.inf)  # (cells, n), with inf for NaN
@@ -167,15 +163,27 @@ class Line:
 
     def __init__(self, f: Function, x: np.ndarray, f0: np.ndarray, d: np.ndarray, noise: np.ndarray) -> None:
         self.f, self.x, self.f0, self.d, self.noise = f, x, f0, d, noise
-        self._sides: dict[int, list[np.ndarray]] = {}
+        self._sides: dict[int, np.ndarray] = {}  # F(t) and F(-t): (2, m)
         moved = d != 0
         self.far = float(np.max(np.abs(x[moved] / d[moved]), initial=1.0))  # how much larger than its step x is
         self.one = int(np.argmax(moved)) if np.sum(moved) == 1 and self.far > FAR else None
 
     def _at(self, t: float) -> np.ndarray:
-        if abs(t) < (50 if self.one is None else 2) * EPS * self.far:  # x swallows it
-            return np.full_like(self.f0, np.nan)
-        return _safely(self.f, self.x + t * self.d, self.f0)
+        """F(t), or NaN where x + t d lies outside of f's domain: a step may lead there although the point is inside."""
+        if abs(t) >= (50 if self.one is None else 2) * EPS * self.far:  # else x swallows it
+            try:
+                y = self.f(self.x + t * self.d)
+            except Exception:  # every framework has its own for this
+                pass
+            else:
+                if y.shape == self.f0.shape:
+                    return y
+        return np.full_like(self.f0, np.nan)
+
+    def _values(self, times: list[list[float]]) -> np.ndarray:
+        """F at several t: (..., m), NaN where it is infinite."""
+        values = np.array([[self._at(t) for t in row] for row in times])
+        return values if np.isfinite(values).all() else np.where(np.isfinite(values), values, np.nan)
 
     def step(self, t: float) -> float:
         """A step t as x shows it, where it moves a single entry of x by little beside that."""
@@ -210,7 +218,7 @@ class Line:
     @property
     def _moves(self) -> np.ndarray:
         """How far (m,) F gets by the steps that are known."""
-        return np.asarray(np.fmax.reduce([np.abs(side - self.f0) for sides in self._sides.values() for side in sides]))
+        return np.asarray(np.fmax.reduce(np.abs(np.concatenate([*self._sides.values()]) - self.f0)))
 
     def near(self, first: int, careful: bool = False) -> Slopes:
         """Slopes (m,) from four steps of the ladder, the first of this number, and from those known beside them.
@@ -232,13 +240,12 @@ class Line:
         """Slopes (m,) from steps of every size, with the noise of F measured."""
         return slopes([self], range(first, len(LADDER)), True).of(0)
 
-    def sides(self, steps: range) -> list[list[np.ndarray]]:
-        """F(t) and F(-t), each (m,), for these steps t of the ladder."""
-        with np.errstate(all="ignore"):
-            for k in steps:
-                if k not in self._sides:
-                    t = self.step(float(LADDER[k]))
-                    self._sides[k] = [self._at(t), self._at(-t)]
+    def sides(self, steps: range) -> list[np.ndarray]:
+        """F(t) and F(-t), (2, m), for each of these steps t of the ladder."""
+        if missing := [k for k in steps if k not in self._sides]:
+            with np.errstate(all="ignore"):
+                times = [self.step(t) for t in LADDER[missing].tolist()]
+                self._sides.update(zip(missing, self._values([[t, -t] for t in times])))
         return [self._sides[k] for k in steps]
 
     @cached_property
@@ -248,9 +255,8 @@ class Line:
         Those of fourth differences have 70 times the variance. Of both sides the lesser, and without F(0): noise is on
         both sides, a jump nearby on one.
         """
-        values = np.array(
-            [[[self._at(k * s * t) for k in range(1, 8)] for s in (1, -1)] for t in map(self.step, PROBES)]
-        )
+        times = [[k * s * t for k in range(1, 8)] for t in map(self.step, PROBES.tolist()) for s in (1, -1)]
+        values = self._values(times).reshape(len(PROBES), 2, 7, self.f0.size)
         fourth = np.diff(values, 4, axis=2)
         deviations = np.sqrt(np.mean(fourth**2, axis=2) / 70)
         return np.fmin.reduce(deviations, axis=1), np.fmax.reduce(np.abs(values), axis=(0, 1, 2))
@@ -272,7 +278,7 @@ def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> Slopes
         noise = np.maximum(noise, EPS * np.maximum(largest[:, 0], largest[:, 1]))
         if careful or len(steps) > 4:
             units = np.array([[unit(line.d)] for line in lines])
-            noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), units)))
+            noise = np.maximum(noise, _stair(sides, f0, np.maximum(np.abs(f0), units), careful))
         far = np.array([[line.far if line.one is None else 0.0] for line in lines])
         rounding = noise / t + EPS * far * size / t  # of f's result, and of x + t d
         typical = size[min(max(QUICK, steps.start), steps.stop - 1) - steps.start]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from ..backward import lineage
+from ..backward import lineage, walk
 from ..details import record_details
 from ..lending import InPlaceError
 from ..modes import enable_grad, no_grad, recording
@@ -60,6 +60,11 @@ def kind_of(x: Any) -> str:
     return arrays[x.dtype.kind] if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
 
 
+def recorded() -> AbstractContextManager[None]:
+    """A block that keeps a record: none at all where one is kept anyway, as in any block a primitive takes longer."""
+    return nullcontext() if recording() else enable_grad()
+
+
 def tensor_map(f: TensorFunction) -> Map:
     """f, a function of Tensors, as a function of arrays with a pullback.
 
@@ -73,14 +78,20 @@ def tensor_map(f: TensorFunction) -> Map:
         except InPlaceError as error:
             raise GradientError(str(error)) from error
 
+    closes_over = False  # other tensors that require gradients, so that there is a record
+
     def value(xs: Arrays) -> Arrays:
-        with no_grad():
+        nonlocal closes_over
+        with no_grad() if closes_over else nullcontext():  # in which each call of a primitive takes longer
             result = called([Tensor._sharing(x) for x in xs])
-        if isinstance(result, Variable) and result._array.dtype.kind == "f":
-            return [result._array]
-        if not any(isinstance(y, Variable) and y._array.dtype.kind == "f" for y in tree_leaves(result)):
+        leaves = tree_leaves(result)
+        found = [y for y in leaves if isinstance(y, Variable) and y._array.dtype.kind == "f"]
+        closes_over |= any([y.node is not None for y in found])
+        if len(found) == len(leaves) > 0:
+            return [y._array for y in found]
+        if not found:
             wanted = "a floating-point Tensor or a tree that holds one"
-            if any([np.asarray(y).dtype.kind == "f" for y in tree_leaves(result)]):
+            if any([np.asarray(y).dtype.kind == "f" for y in leaves]):
                 raise nothing_in(
                     result,
                     wanted,
@@ -88,7 +99,7 @@ def tensor_map(f: TensorFunction) -> Map:
                     "np.sin(x.data), or call check_vjp for a function of arrays",
                 )
             raise nothing_in(result, wanted)
-        for y in tree_leaves(result):
+        for y in leaves:
             if not isinstance(y, Variable) and dtype_of(y).kind not in "fiub" and holds_numbers(y):
                 raise TypeError(
                     f"the function returned {kind_of(y)} that holds floating-point numbers, whose derivative would not "
@@ -98,20 +109,24 @@ def tensor_map(f: TensorFunction) -> Map:
 
     def linearize(xs: Arrays) -> Callable[[Arrays], Arrays]:
         leaves = [Tensor._sharing(x, requires_grad=True) for x in xs]
-        with enable_grad():
+        with recorded():
             outputs = floating_parts(called(leaves))
 
-        def pullback(gs: Arrays) -> Arrays:
-            before = [y._array.tobytes() for y in outputs]
-            found = pulled(outputs, gs, leaves)
-            for k, y in enumerate(outputs):
-                if y._array.tobytes() != before[k]:
-                    raise GradientError(f"computing the derivative changed output {k} in place; make a new array")
-            return found
-
-        return pullback
+        return _pullback(outputs, leaves)
 
     return Map(value, linearize, finer=functools.partial(_finer, f))
+
+
+def _pullback(outputs: Sequence[Tensor], leaves: Sequence[Tensor]) -> Callable[[Arrays], Arrays]:
+    def pullback(gs: Arrays) -> Arrays:
+        before = [y._array.tobytes() for y in outputs]
+        found = pulled(outputs, gs, leaves)
+        for k, y in enumerate(outputs):
+            if y._array.tobytes() != before[k]:
+                raise GradientError(f"computing the derivative changed output {k} in place; make a new array")
+        return found
+
+    return pullback
 
 
 def _finer(f: TensorFunction, xs: Arrays) -> Arrays:
@@ -154,17 +169,41 @@ def slope(f: TensorFunction, us: Sequence[Any]) -> TensorFunction:
 
 
 def slope_map(f: TensorFunction, us: Sequence[np.ndarray]) -> Map:
-    """`tensor_map(slope(f, us))`, but for its values the rules get arrays, with no transform around: half the time."""
+    """`tensor_map(slope(f, us))`, but without the transform, which takes twice as long.
 
-    def value(xs: Arrays) -> Arrays:
+    For its values the rules get arrays. What the transform refuses, as a number taken out of a Tensor, it refuses
+    once: the derivative is its own until it has given one.
+    """
+    whole = tensor_map(slope(f, us))
+    accepted = False
+
+    def run(xs: Arrays) -> tuple[list[Tensor], list[Tensor]]:
         leaves = [Tensor._sharing(x, requires_grad=True) for x in xs]
-        with nullcontext() if recording() else enable_grad():
+        with recorded():
             outputs = floating_parts(f(*leaves))
         if [y.shape for y in outputs] != [u.shape for u in us]:
             raise ValueError("the results have other shapes here")
+        return leaves, outputs
+
+    def value(xs: Arrays) -> Arrays:
+        leaves, outputs = run(xs)
         return pulled(outputs, [u.astype(y.dtype) for u, y in zip(us, outputs)], leaves)
 
-    return tensor_map(slope(f, us))._replace(value=value)
+    def linearize(xs: Arrays) -> Callable[[Arrays], Arrays]:
+        nonlocal accepted
+        if not accepted:
+            pullback, accepted = whole.linearize(xs), True
+            return pullback
+        leaves, outputs = run(xs)
+        ends = {x.node for x in leaves if x.node is not None}
+        pairs = [(y.node, Tensor(u, y.dtype)) for u, y in zip(us, outputs) if y.node is not None]
+        nodes = [node for node, _ in pairs]
+        with recorded():
+            found = walk(nodes, [g for _, g in pairs], True, ends, lineage(nodes, ends)[0])
+        slopes = [found[x.node] if x.node in found else Tensor(np.zeros_like(x._array)) for x in leaves]
+        return _pullback(slopes, leaves)
+
+    return whole._replace(value=value, linearize=linearize)
 
 
 def pullback_of(f: TensorFunction, xs: Sequence[Any], us: Sequence[Any]) -> tuple[Any, ...]:

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import transforms
-from ..modes import enable_grad
 from ..tensor import Tensor
 from .comparison import Comparison
 from .derivative import differs, sensitivity
 from .differences import EPS
 from .problem import GradientError, Problem, equal_pairs, flattened, random_signs, split
-from .recorded import TensorFunction, floating_parts, pulled, tensor_map
+from .recorded import TensorFunction, floating_parts, pulled, recorded, tensor_map
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -108,7 +107,7 @@ def _recorded(f: TensorFunction, problem: Problem, moving: Sequence[int]) -> tup
     leaves = [Tensor._sharing(x.copy(), requires_grad=k in moving) for k, x in enumerate(problem.inputs)]
     which = "each input" if len(moving) == len(leaves) else ", ".join([problem.labels[k] for k in moving]) + " alone"
     text = f"while {which} requires a gradient, and without any record it is {{}}; does f look at requires_grad?"
-    with enable_grad(), np.errstate(all="ignore"):
+    with recorded(), np.errstate(all="ignore"):
         outputs = floating_parts(f(*leaves))
     shapes = [[y.shape for y in ys] for ys in (outputs, problem.outputs)]
     if shapes[0] != shapes[1]:

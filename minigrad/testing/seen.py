@@ -32,19 +32,33 @@ class Seen(NamedTuple):
 
     def verdicts(self, on_kink: str) -> np.ndarray:
         """For each row "right", "wrong", or "kink": no verdict."""
+        clear = self.error <= self.clear
+        if on_kink == "subgradient":
+            clear |= ~np.isfinite(self.error) & np.isfinite(self.jump)
+        return np.where(clear, np.where(self._close(), "right", "wrong"), "kink")
+
+    def _close(self) -> np.ndarray:
+        """Where both agree; false for NaN."""
         with np.errstate(invalid="ignore"):
-            close = np.abs(self.rule - self.numeric) <= self.tolerance  # false for NaN
-        kinked = ~np.isfinite(self.error)
-        verdict = (self.error <= self.clear) | (kinked & np.isfinite(self.jump) & (on_kink == "subgradient"))
-        return np.where(verdict, np.where(close, "right", "wrong"), "kink")
+            return np.asarray(np.abs(self.rule - self.numeric) <= self.tolerance)
 
     def settles(self, least: np.ndarray) -> np.ndarray:
         """Whether all rows are right, and seen so sharply that nothing else need be tried: for each direction.
 
         What is smaller than `least` is no slope.
         """
-        sharp = self.error <= np.maximum(0.1 * SHARP * np.abs(self.numeric), least)
-        return np.asarray(((self.verdicts("raise") == "right") & sharp).all(axis=-1))
+        sharp = self.error <= np.minimum(self.clear, np.maximum(0.1 * SHARP * np.abs(self.numeric), least))
+        return np.asarray((sharp & self._close()).all(axis=-1))
+
+    def within(self, safety: float) -> Seen:
+        """The same, for a verdict on the rule that is as strict as if `error` were 0; `safety` is what it counts."""
+        with np.errstate(invalid="ignore"):
+            return self._replace(tolerance=self.tolerance - safety * self.error)
+
+    def known(self) -> np.ndarray:
+        """Of each row the largest slope that is seen sharply, along any of several directions."""
+        slopes = np.abs(self.numeric)
+        return np.asarray(np.max(np.where(self.error <= SHARP * slopes, slopes, 0.0), axis=0))
 
     def where(self, mine: np.ndarray, other: Seen) -> Seen:
         """These rows where `mine`, and those of another look elsewhere."""
@@ -70,7 +84,7 @@ class Seen(NamedTuple):
 
 def nothing(rows: np.ndarray, d: np.ndarray) -> np.ndarray:
     """What rounding alone may make of the rows' slopes along d, whatever f: (rows,), or so for each of several d."""
-    unit = np.max(np.abs(d), axis=-1, keepdims=True, initial=1.0)
+    unit = np.maximum(np.abs(d).max(axis=-1, keepdims=True), 1.0)
     return np.asarray(256 * EPS * unit * np.abs(rows).sum(axis=1))
 
 

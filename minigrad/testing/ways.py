@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ..modes import enable_grad
 from ..shapes import concatenate
 from ..tensor import Tensor
 from ..tree import flatten, tree_leaves, tree_map
@@ -15,7 +14,7 @@ from .calls_of_cells import takes_time
 from .contract import Contract
 from .derivative import differs
 from .problem import Arrays, GradientError, random_signs
-from .recorded import floating_parts, pulled
+from .recorded import floating_parts, pulled, recorded
 from .unrolled import at, lifted, ordered
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
@@ -59,7 +58,7 @@ class Ways:
         moving = [x for x in parts if x.dtype.kind == "f"] if xs is None else []
         leaves = [Tensor._sharing(x, requires_grad=True) for x in (*run.values, *moving, *run.start)]
         n = len(run.values)
-        with enable_grad():
+        with recorded():
             cell = run.with_parameters(leaves[:n])
             state = run.moved(run.first(cell, run.B), leaves[n + len(moving) :])
             if rows != slice(None):

@@ -269,6 +269,13 @@ def test_a_cotangent_that_loses_its_sign_at_one_entry_is_found_at_every_seed() -
                 check_vjp(np.sin, rule, np.linspace(0.1, 1, 5), seed=seed)
 
 
+def test_a_number_taken_out_of_a_tensor_is_refused_by_the_transform_of_the_second_order() -> None:
+    f = lambda x: x * x if float(x.sum()) > 0 else x
+    check_grad(f, np.ones(2))
+    with pytest.raises(TypeError, match=r"float\(t\) at .* takes numbers out of a tensor"):
+        check_grad(f, np.ones(2), order=2)
+
+
 def test_an_entry_that_is_called_wrong_is_counted_among_the_wrong_ones() -> None:
     x = np.array([30.0, 0.3, -0.6])
     slope = lambda x: -np.exp(-x) / (1 + np.exp(-x))

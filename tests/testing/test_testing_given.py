@@ -40,7 +40,7 @@ def too_slow(decorated: Any) -> None:
 def test_there_is_no_deadline_unless_somebody_sets_one(presets: None) -> None:
     ours = settings.get_profile("default").deadline
     assert ours is not None
-    draw = given_grad(x=arrays((24,)))
+    draw = given_grad(x=arrays((60,)))
 
     def slower(x: Any) -> Any:  # some 250 calls
         return slow(x)
@@ -62,8 +62,8 @@ def test_a_deadline_of_the_users_is_kept_in_either_order(presets: None, deadline
     def g(x: Any) -> Any:
         return slow(x)
 
-    too_slow(s(given_grad(x=arrays((40,)))(f)))
-    too_slow(given_grad(x=arrays((40,)))(s(g)))
+    too_slow(s(given_grad(x=arrays((60,)))(f)))
+    too_slow(given_grad(x=arrays((60,)))(s(g)))
 
 
 def test_a_deadline_of_a_profile_is_kept(presets: None) -> None:
