@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .differences import EPS
-from .problem import Arrays, GradientError, Problem, evaluate_elsewhere, nudged, random_signs
+from .problem import Arrays, GradientError, Problem, evaluate_elsewhere, nudged, random_signs, split
 
 __tracebackhide__ = True  # pytest leaves this page's frames out of its report
 
@@ -181,7 +181,7 @@ class Derivative:
                 raise self._fault(k, told + self.problem.map.remedy)
 
     def check_linear(self) -> None:
-        """J(0) = 0, J(-1) = -J(1), and J(a g + b h) = a J(g) + b J(h), for h and a g + b h ± 1e12 times less and more.
+        """J(0) = 0, and J(a g + b h) = a J(g) + b J(h), for h and a g + b h that are ± 1e12 times less and more.
 
         So a cotangent that is cut, dropped where it is small, or loses its sign, is found; where it is but one number,
         as for a loss, too.
@@ -193,17 +193,7 @@ class Derivative:
                 index = tuple(int(i) for i in wrong[0])
                 value = float(np.asarray(result)[index])
                 raise self._fault(k, f"at index {index} the gradient is {value:.10g} for a {self.noun} of zeros")
-        # cotangents of one sign throughout take branches of a rule that others do not
-        self.of_ones, negative = (derivative([np.full(g.shape, one) for g in self.given]) for one in (1.0, -1.0))
-        self._expect(
-            negative,
-            [-np.asarray(result, np.float64) for result in self.of_ones],
-            lambda where, found, expected: (
-                f"{where} the gradient is {found:.10g} for a {self.noun} of -1, and {-expected:.10g} for one of "
-                "1, so it is not linear"
-            ),
-            EPS,
-        )
+        self._check_equal()
         # what was given has one sign, and all that is tried beside it the other: |g| for g is seen at every entry
         other = [-np.abs(h) * np.sign(g) for g, h in zip(self.given, self._random())]
         signs = {float(sign) for g in self.given for sign in np.unique(np.sign(g))} - {0.0}
@@ -222,6 +212,36 @@ class Derivative:
                 ),
                 EPS,
             )
+
+    def _check_equal(self) -> None:
+        """J(-1) = -J(1) = J(-m) + J(m - 1) for an m of zeros and ones: a rule may have branches for such cotangents."""
+        derivative = self.problem.derivative
+        self.of_ones, negative = (derivative([np.full(g.shape, one) for g in self.given]) for one in (1.0, -1.0))
+        self._expect(
+            negative,
+            [-np.asarray(result, np.float64) for result in self.of_ones],
+            lambda where, found, expected: (
+                f"{where} the gradient is {found:.10g} for a {self.noun} of -1, and {-expected:.10g} for one of "
+                "1, so it is not linear"
+            ),
+            EPS,
+        )
+        size = sum(g.size for g in self.given)
+        if size < 2:
+            return
+        m = np.arange(size) % 2.0
+        one, rest = (derivative(split(part, self.given)) for part in (-m, m - 1))
+        pairs = [(np.asarray(a, np.float64), -(b + c)) for a, b, c in zip(one, self.of_ones, rest)]
+        self._expect(
+            # but for infinite slopes, and for rounding errors of terms as large as m that cancel
+            [np.where(np.abs(a - b) > 4 * EPS, a, b) for a, b in pairs],
+            [b for _, b in pairs],
+            lambda where, found, expected: (
+                f"{where} the gradient is {found:.10g} for a {self.noun} with zeros, which is {expected:.10g} by those "
+                "of what it adds up to, so it is not linear"
+            ),
+            EPS,
+        )
 
     def _mixed(self, other: Arrays, small: float) -> tuple[Arrays, Arrays]:
         """J(a g + b h) from what is 1 / small times as large, and a J(g) + b J(h), with J(h) from small h."""

@@ -70,7 +70,7 @@ def _same_tensor_as(f: TensorFunction, problem: Problem, rng: np.random.Generato
             )
 
 
-GROUPS = 8  # of many inputs several are differentiated at once
+GROUPS = 4  # of many inputs several are differentiated at once
 
 
 def others_constant(f: TensorFunction, problem: Problem, rng: np.random.Generator) -> None:

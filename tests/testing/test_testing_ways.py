@@ -107,11 +107,19 @@ def test_a_result_that_is_another_one_where_it_is_recorded_is_rejected(more: Any
         check_grad(lambda x: mg.sum(mg.sin(x)) + (more(x) if x.requires_grad else 0.0), X)
 
 
-def test_a_rule_that_is_wrong_for_cotangents_of_one_sign_is_rejected() -> None:
-    for sign in (1.0, -1.0):
-        wrong = lambda g, x: g * np.cos(x) * (2.0 if np.all(sign * g > 0) and g.size > 1 else 1.0)  # noqa: B023
-        with pytest.raises(GradientError, match=r"for a cotangent of -1, and .* for one of 1, so it is not linear"):
-            check_vjp(np.sin, wrong, X)
+COTANGENTS = {
+    "positive": (lambda g: np.all(g > 0), "for a cotangent of -1, and .* for one of 1, so it is not linear"),
+    "negative": (lambda g: np.all(g < 0), "for a cotangent of -1, and .* for one of 1, so it is not linear"),
+    "equal": (lambda g: np.ptp(g) == 0, "for a cotangent with zeros, which is .* by those of what it adds up to"),
+    "with zeros": (lambda g: 0 < np.count_nonzero(g) < g.size, "for a cotangent with zeros, which is"),
+}
+
+
+@pytest.mark.parametrize(("when", "match"), COTANGENTS.values(), ids=COTANGENTS)
+def test_a_rule_that_is_wrong_for_some_cotangents_alone_is_rejected(when: Any, match: str) -> None:
+    wrong = lambda g, x: g * np.cos(x) * (2.0 if g.size > 1 and when(g) else 1.0)
+    with pytest.raises(GradientError, match=match):
+        check_vjp(np.sin, wrong, X, mode="project")
 
 
 def test_what_compile_as_is_told_has_to_be_what_the_function_returns() -> None:
