@@ -36,7 +36,6 @@ from .reductions import *
 from .shapes import *
 from .tap import tap, with_gradient
 from .tensor import Tensor, as_tensor, tensor
-from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .tree import tree_leaves, tree_map
 from .words import unknown
 
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from .compiler.table import compile_as
     from .compiler.traced import Traced, traced
     from .inspect import explain, tape
+    from .transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 __version__ = "0.1.0"
 
@@ -68,6 +68,7 @@ _LATER = {
     "compile": "compiler.function", "compile_as": "compiler.table", "sample": "compiler.outside",
     "Value": "compiler.instruction", "Traced": "compiler.traced",
     "traced": "compiler.traced", "explain": "inspect", "tape": "inspect", "inspect": "", "compiler": "",
+    **dict.fromkeys(("grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"), "transforms"),
 }  # fmt: skip
 
 

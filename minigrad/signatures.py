@@ -156,6 +156,8 @@ def _takes(rule: Any, inputs: list[str], required: list[str], named: list[str], 
     taken = parameters(rule, follow_wrapped=False)
     if taken is None:
         return True
+    if not named and [p.kind for p in taken] == [_EITHER] * (2 + len(inputs)):  # the quick case, of most rules
+        return True
     places = len([p for p in taken if p.kind in _BY_POSITION])
     wanted = {*required, *named, *[p.name for p in taken if p.default is Parameter.empty]}
     for count in range(len(inputs), min(len(inputs), 1) - 1, -1):

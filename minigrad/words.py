@@ -137,13 +137,14 @@ def unknown(owner: str, name: str, of: Any) -> AttributeError:
 
 
 class _Elsewhere:
-    """An attribute that a Tensor has not, and whose error says what it is here.
+    # An attribute that a Tensor has not, and whose error says what it is here. A `__getattr__` would do the same for
+    # all, but with it Python looks up every attribute of a Tensor more slowly.
 
-    A `__getattr__` would do the same for all, but with it Python looks up every attribute of a Tensor more slowly.
-    """
+    __slots__ = ("name",)
+    __doc__ = property(lambda self: f"Not here: {WORDS[self.name]}.")
 
     def __init__(self, name: str) -> None:
-        self.name, self.__doc__ = name, f"Not here: {WORDS[name]}."
+        self.name = name
 
     def __get__(self, instance: Any, owner: Any = None) -> NoReturn:
         raise unknown("Tensor", self.name, owner if instance is None else instance)

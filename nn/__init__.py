@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from . import init
-from .cells import ElmanCell, GRUCell, LSTMCell, RNNCell
+from .cells import ElmanCell, GRUCell, LSTMCell, ProjectedLSTMCell, RNNCell
 from .clip import clip_grad_norm, clip_grad_value
 from .layers import (
     Dropout,
@@ -29,16 +29,6 @@ from .recurrent import GRU, LSTM, RNN, Recurrent, detach
 from .schedules import cosine_decay, exponential_decay, lambda_decay, one_cycle, plateau_decay, step_decay
 from .sequences import batchify, bucket_by_length, padding_mask, tbptt_chunks
 from .substitute import functional_call
-from .variants import (
-    CoupledLSTMCell,
-    EchoStateCell,
-    IRNNCell,
-    LayerNormLSTMCell,
-    LeakyRNNCell,
-    MGUCell,
-    PeepholeLSTMCell,
-    ProjectedLSTMCell,
-)
 from .words import NAMES as _NAMES
 from .words import missing as _missing
 
@@ -52,6 +42,15 @@ if TYPE_CHECKING:
     from .padding import last_over_time, max_over_time, mean_over_time, pad_sequences
     from .serialize import load, save
     from .torch_weights import from_torch, to_torch
+    from .variants import (
+        CoupledLSTMCell,
+        EchoStateCell,
+        IRNNCell,
+        LayerNormLSTMCell,
+        LeakyRNNCell,
+        MGUCell,
+        PeepholeLSTMCell,
+    )
 
 #: What takes long to import and is not always needed, with the module that has it: imported when it is asked for.
 _LATER = {
@@ -59,7 +58,8 @@ _LATER = {
     "from_onnx": "convert.onnx_import", "to_onnx": "convert.onnx_export", "convert": "", "distributed": "",
     "attention": "", "Conv2d": "conv", "ctc_decode": "ctc", "ctc_loss": "ctc", "beam_search": "decode",
     "sample": "decode", "last_over_time": "padding", "max_over_time": "padding", "mean_over_time": "padding",
-    "pad_sequences": "padding",
+    "pad_sequences": "padding", "CoupledLSTMCell": "variants", "EchoStateCell": "variants", "IRNNCell": "variants",
+    "LayerNormLSTMCell": "variants", "LeakyRNNCell": "variants", "MGUCell": "variants", "PeepholeLSTMCell": "variants",
 }  # fmt: skip
 
 

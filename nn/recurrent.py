@@ -13,7 +13,7 @@ import minigrad as mg
 
 from . import init
 from .arguments import is_whole
-from .cells import GRUCell, LSTMCell, RNNCell
+from .cells import GRUCell, LSTMCell, ProjectedLSTMCell, RNNCell
 from .layers import Dropout
 from .module import Module, inside
 from .options import check_range
@@ -21,7 +21,6 @@ from .protocol import Cell, FunctionCell, State, is_tree, read_inputs, run_of, t
 from .scan import scan, taking
 from .sequences import padding_mask
 from .substitute import held
-from .variants import ProjectedLSTMCell
 
 
 def detach(state: State) -> State:

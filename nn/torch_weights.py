@@ -21,7 +21,7 @@ import numpy as np
 
 import minigrad as mg
 
-from .cells import GRUCell, LSTMCell, RNNCell
+from .cells import GRUCell, LSTMCell, ProjectedLSTMCell, RNNCell
 from .conv import Conv2d
 from .convert.modules import read, to_tool
 from .convert.table import find
@@ -29,7 +29,7 @@ from .layers import Embedding, LayerNorm, Linear
 from .module import Module, native
 from .protocol import Cell
 from .recurrent import Recurrent
-from .variants import IRNNCell, ProjectedLSTMCell
+from .variants import IRNNCell
 
 Arrays = dict[str, np.ndarray]
 RECURRENT = {"rnn_tanh": "RNN", "rnn_relu": "RNN(nonlinearity='relu')", "lstm": "LSTM", "gru": "GRU"}

@@ -73,49 +73,6 @@ class CoupledLSTMCell(LSTMCell):
     step_masked = Cell.step_masked  # a product alone reads h
 
 
-class ProjectedLSTMCell(LSTMCell):
-    """LSTM with a smaller output than memory: h_t = P (o_t * tanh(C_t)).
-
-    State: h (B, O) and C (B, H). Output: h. Parameters U (I, 4H), W (O, 4H), P (H, O), b (4H,).
-    Source: Sak, Senior & Beaufays 2014, equation 7.
-
-    >>> output, (h, C) = nn.ProjectedLSTMCell(3, 4, 2, rng=0)(np.ones((2, 3)))
-    >>> h.shape, C.shape
-    ((2, 2), (2, 4))
-    """
-
-    def __init__(
-        self,
-        I: int,
-        H: int,
-        O: int,
-        bias: bool = True,
-        rng: init.Rng = None,
-        dtype: npt.DTypeLike = np.float32,
-        forget_bias: float = 1.0,
-    ) -> None:
-        rng = np.random.default_rng(rng)
-        super().__init__(I, H, bias, rng, dtype, forget_bias)
-        self.W = parameter(init.gates(4, lambda shape: init.orthogonal(shape, 1.0, rng, dtype), (O, H)))
-        self.P = parameter(init.orthogonal((H, O), 1.0, rng, dtype))
-
-    def initial_state(self, B: int) -> State:
-        """(h, C), zeros (B, O) and (B, H)."""
-        h, C = super().initial_state(B)
-        return h[:, : self.W.shape[0]], C
-
-    def step(self, x: Any, state: State) -> tuple[Any, State]:
-        h, (_, C) = super().step(x, state)
-        h = h @ self.P
-        return h, (h, C)
-
-    step_masked = Cell.step_masked  # a product alone reads h
-
-    def extra_repr(self) -> str:
-        bias = "" if self.b is not None else ", bias=False"
-        return f"{self.I}, {self.H}, {self.W.shape[0]}{bias}"
-
-
 class LayerNormLSTMCell(LSTMCell):
     """LSTM with normalised sums: a_t = LN(W h_{t-1}; α_1) + LN(U x_t; α_2) + b, h_t = o_t * tanh(LN(C_t; α_3) + β_3).
 

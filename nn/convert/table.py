@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..cells import GRUCell, LSTMCell, RNNCell
+from ..cells import GRUCell, LSTMCell, ProjectedLSTMCell, RNNCell
 from ..protocol import Cell
-from ..variants import IRNNCell, MGUCell, ProjectedLSTMCell
+from ..variants import IRNNCell, MGUCell
 from . import chainer, equinox, flax, haiku, keras, mxnet, paddle, torch
 from .layout import Entry, Layout
 

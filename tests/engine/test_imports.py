@@ -56,12 +56,13 @@ def test_importing_minigrad_leaves_for_later_what_is_not_always_needed(code: str
     new = new_modules(code)
     assert "minigrad.ops" in new
     assert not [name for name in LATER if name in new]
+    assert ("minigrad.transforms" in new) is ("grad(" in code)
 
 
 def test_importing_nn_leaves_for_later_what_is_not_always_needed() -> None:
     new = new_modules("import nn; nn.LSTM(2, 3)")
     assert "nn.recurrent" in new
-    rooms = "attention conv convert ctc decode distributed padding serialize torch_weights"
+    rooms = "attention conv convert ctc decode distributed padding serialize torch_weights variants"
     later = ["minigrad.inspect", "minigrad.testing", *[f"nn.{name}" for name in rooms.split()]]
     assert not [name for name in [*later, "zipfile", "json", "mpi4py", "safetensors"] if name in new]
 
@@ -77,9 +78,9 @@ def test_a_docstring_is_read_when_somebody_asks_for_it() -> None:
 @pytest.mark.parametrize("package", ["minigrad", "nn"])
 def test_what_is_imported_later_is_there_in_every_way_of_asking(package: str) -> None:
     names = (
-        "compile tape explain sample watched inspect compiler"
+        "compile tape explain grad sample watched inspect compiler"
         if package == "minigrad"
-        else "load save from_torch distributed attention ctc_loss"
+        else "load save from_torch IRNNCell distributed attention ctc_loss"
     )
     ways = [f"from {package} import *; {names.split()[0]}"]
     for name in names.split():
