@@ -237,3 +237,30 @@ def recurrence(a: Any, b: Any) -> Any:
     for k in range(1, len(rows)):
         rows[k] += factors[k] * rows[k - 1]
     return s
+
+
+def check_whole(argument: str, value: Any) -> None:
+    """Raise TypeError for a number with a fraction, or one among several, which NumPy would cut off."""
+    if type(value) is not int and np.size(value) and np.asarray(value).dtype.kind not in "iub":
+        raise TypeError(f"{argument} must be of integers, got {value!r}")
+
+
+def roll(x: Any, shift: Any, axis: Any = None) -> Any:
+    check_whole("shift", shift)
+    return np.roll(x, shift, axis)
+
+
+def tril(x: Any, k: int = 0) -> Any:
+    check_whole("k", k)
+    return np.tril(x, k)
+
+
+def triu(x: Any, k: int = 0) -> Any:
+    check_whole("k", k)
+    return np.triu(x, k)
+
+
+def rot90(x: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
+    if not hasattr(k, "__index__"):  # NumPy takes 1.5 for 3
+        raise TypeError(f"rot90: k must be an integer, got {k!r}")
+    return np.rot90(x, k, axes)

@@ -50,7 +50,7 @@ FUNCTIONS = by_function
 for _ours in (
     *(ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.cumsum, ops.where, einsum),
     *(shapes.concatenate, shapes.stack, shapes.split, shapes.take, shapes.reshape, shapes.transpose),
-    *(shapes.broadcast_to, shapes.squeeze),
+    *(shapes.broadcast_to, shapes.squeeze, shapes.tril, shapes.triu),
 ):
     FUNCTIONS[getattr(np, _ours.__name__)] = _ours
 FUNCTIONS.update({np.amax: ops.max, np.amin: ops.min, np.clip: _np_clip, np.pad: _np_pad})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from . import kernels
 from .axes import axis_in, integer, sequence
 from .composed import of_each, of_one, of_sequence, of_two
 from .interpretation import watched
@@ -50,22 +51,15 @@ def _back(shift: Any) -> Any:
 
 
 roll = primitive(
-    np.roll,
+    kernels.roll,
     lambda g, y, x, shift, axis=None: roll(g, _back(shift), axis),
     doc="x moved on by `shift` places along `axis`, what leaves at the end comes in at the start; None: flattened.",
 )
 
 
-def _turned(x: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
-    if not hasattr(k, "__index__"):  # NumPy takes 1.5 for 3
-        raise TypeError(f"rot90: k must be an integer, got {k!r}")
-    return np.rot90(x, k, axes)
-
-
 rot90 = primitive(
-    _turned,
+    kernels.rot90,
     lambda g, y, x, k=1, axes=(0, 1): rot90(g, -k, axes),
-    name="rot90",
     doc="x turned k times by 90° in the plane of `axes`, from the first towards the second.",
 )
 
@@ -266,6 +260,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     if np.size(watched(repeats)) != 1:
         if np.shape(repeats) != (n,):
             raise ValueError(f"repeat: repeats must be one number or {n} of them, got shape {np.shape(repeats)}")
+        kernels.check_whole("repeat: repeats", repeats)
         return take(x, np.repeat(np.arange(n), repeats), axis)
     times = integer("repeat", "repeats", repeats if not np.ndim(repeats) else np.reshape(repeats, ()))
     if times < 0:
@@ -285,6 +280,8 @@ def tile(x: Any, reps: int | Sequence[int]) -> Any:
     """
     x = array(x)
     times = tuple([integer("tile", "reps", n) for n in (watched(reps) if np.ndim(reps) else (reps,))])
+    if min(times, default=0) < 0:
+        raise ValueError(f"tile: reps must not be negative, got {reps}")
     ndim = max(len(times), x.ndim)
     shape, times = (1,) * (ndim - x.ndim) + x.shape, (1,) * (ndim - len(times)) + times
     apart = reshape(x, tuple([k for n in shape for k in (1, n)]))

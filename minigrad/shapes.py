@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Never, overload
 
 import numpy as np
 
+from . import kernels
 from .axes import axis_in, integer, sequence
 from .interpretation import watched
 from .messages import check_operand, check_real, not_taken
@@ -92,8 +93,8 @@ pad = primitive(
     doc="x with `constant_values` around it; pad_width is n, (before, after), or such a pair for each axis.",
 )
 flip = primitive(np.flip, lambda g, y, x, axis=None: flip(g, axis))
-tril = primitive(np.tril, lambda g, y, x, k=0: tril(g, k))
-triu = primitive(np.triu, lambda g, y, x, k=0: triu(g, k))
+tril = primitive(kernels.tril, lambda g, y, x, k=0: tril(g, k))
+triu = primitive(kernels.triu, lambda g, y, x, k=0: triu(g, k))
 astype = primitive(
     _converted,
     lambda g, y, x, dtype: astype(g, x.dtype),

@@ -88,7 +88,8 @@ def with_gradient(y: Any, e: Any) -> Any:
     """y, of which `retain_grad()` and `.grad` stand for the gradient that `e` collects.
 
     For a tensor that others were put together in aside from the way to the loss, as the states of a recurrent network
-    are: what becomes of them does not pass through it, but a `tap` of each to its part of e tells.
+    are: what becomes of them does not pass through it, but a `tap` of each to its part of e tells. Raises TypeError if
+    e is no Tensor.
 
     >>> x, e = mg.tensor(3.0, requires_grad=True), mg.tensor(0.0, requires_grad=True)
     >>> square = mg.tap(x * x, e)
@@ -98,6 +99,8 @@ def with_gradient(y: Any, e: Any) -> Any:
     >>> copy.grad
     array(5.)
     """
+    if not isinstance(e, Variable):
+        raise TypeError(f"with_gradient: e must be a Tensor that collects a gradient, got {describe(e)}")
     if isinstance(y, Variable) and y.node is not None and e.node is not None:
         y.node.collector = e.node
     return y

@@ -132,7 +132,10 @@ def _vjp(
     """The value, the pullback, and the inputs that it is about."""
     inputs, rebuild, outputs, rebuild_y = _run(name, f, call, xs)
 
-    def pullback(g: Any) -> tuple[Any, ...]:
+    def pullback(g: Any, *more: Any) -> tuple[Any, ...]:
+        if more:
+            raise TypeError(f"{name}: the pullback takes one cotangent, of the result's structure, got "
+                            f"{len(more) + 1}; of several results it is a tuple: pullback((g, h))")  # fmt: skip
         cotangents = []
         given = leaves_like(rebuild_y(outputs), g, f"{name}: the cotangent of the result")
         for k, (c, y) in enumerate(zip(given, outputs)):

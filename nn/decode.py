@@ -99,6 +99,13 @@ def _checked(name: str, logits: Any) -> np.ndarray:
     return z
 
 
+def _misshapen(name: str, tokens: Any, logits: Any) -> ValueError:
+    return ValueError(
+        f"{name}: step returned logits of shape {logits.shape} for {len(tokens)} tokens, they must be "
+        f"({len(tokens)}, V), a row for each; what a network returns for tokens[None] is outputs[0]"
+    )
+
+
 def sample(
     step: Step,
     tokens: Any,
@@ -123,7 +130,7 @@ def sample(
         The tokens (length, B), without those read first, and the state before the last of them is read.
 
     Raises:
-        ValueError: as `probabilities` does; the message says at which token.
+        ValueError: as `probabilities` does, and for logits that are not (B, V); the message says at which token.
 
     >>> step = lambda tokens, state: (np.where(np.arange(3) == (tokens[:, None] + 1) % 3, 0.0, -np.inf), state)
     >>> tokens, state = nn.sample(step, [0], 4, rng=0)
@@ -140,6 +147,8 @@ def sample(
         for n in range(length):
             logits, state = step(tokens, state)
             ends = np.cumsum(_probabilities(f"sample, token {n}", logits, temperature, top_k, top_p), axis=-1)
+            if ends.shape[:-1] != tokens.shape:  # else it would be broadcast
+                raise _misshapen(f"sample, token {n}", tokens, ends)
             # the first whose cumulative probability exceeds u; scaled, for rounding may leave the last below 1
             u = rng.random(len(tokens))[:, None] * ends[:, -1:]
             tokens = (ends <= u).sum(axis=-1)
@@ -167,7 +176,7 @@ def beam_search(
         length_penalty: α of the score log p / n^α by which sequences of n tokens compete in the end; 0 is plain log p.
 
     Raises:
-        ValueError: if length or width is below 1, a logit is NaN or inf, or no sequence is possible.
+        ValueError: if length or width is below 1, logits are not (B, V), one is NaN or inf, or no sequence is possible.
 
     Source: Sutskever, Vinyals & Le 2014, section 3.2; the penalty: Wu et al. 2016, equation 14, without its constant 5.
 
@@ -187,6 +196,8 @@ def beam_search(
         for n in range(length):
             logits, state = step(tokens, state)
             z = _checked(f"beam_search, token {n}", logits)
+            if z.shape[:-1] != tokens.shape:
+                raise _misshapen(f"beam_search, token {n}", tokens, z)
             totals = scores[:, None] + mg.log_softmax(mg.tensor(z), axis=-1).data  # (beams, V)
             best = np.argsort(-totals, axis=None, kind="stable")[:width]
             best = best[np.isfinite(totals.ravel()[best])]

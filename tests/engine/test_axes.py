@@ -70,6 +70,26 @@ def test_a_count_that_is_no_integer_is_refused_by_name_and_value(name: str, coun
         COUNTS[name](mg.tensor(X, requires_grad=True), one)
 
 
+CUT_OFF: dict[str, Callable[[Any], Any]] = {
+    "shift": lambda x: mg.roll(x, 1.5),
+    "shift of several": lambda x: np.roll(x, (1, 0.5), axis=(0, 1)),
+    "k": lambda x: mg.tril(x, 0.5),
+    "k upwards": lambda x: np.triu(x, -0.5),
+    "repeats": lambda x: mg.repeat(x, [1.5, 1.0], axis=0),
+}
+
+
+@pytest.mark.parametrize("call", CUT_OFF.values(), ids=CUT_OFF)
+def test_what_numpy_would_cut_off_of_a_count_is_refused(call: Any) -> None:
+    with pytest.raises(TypeError, match=r"(shift|k|repeats) must be of integers, got .*[.]5"):
+        call(mg.tensor(X, requires_grad=True))
+
+
+def test_a_tile_has_no_negative_repetitions() -> None:
+    with pytest.raises(ValueError, match="tile: reps must not be negative, got -1"):
+        mg.tile(mg.tensor(X), -1)
+
+
 def test_a_count_in_an_array_may_change_after_the_call() -> None:
     x, offset = mg.tensor(X, requires_grad=True), np.array(1)
     y = mg.diagonal(x, offset).sum()

@@ -240,6 +240,8 @@ def test_the_gradient_of_a_tap_of_what_is_not_recorded_is_refused_in_a_transform
 def test_a_tap_into_an_array_is_refused() -> None:
     with pytest.raises(TypeError, match="tap: e must be a Tensor"):
         mg.tap(mg.tensor(X, requires_grad=True) * 2.0, np.zeros_like(X))
+    with pytest.raises(TypeError, match="with_gradient: e must be a Tensor that collects a gradient, got int 3"):
+        mg.with_gradient(mg.tensor(1.0), 3)
 
 
 def test_a_result_that_its_function_under_checkpoint_reads_is_refused_since_a_part_would_be_missing() -> None:

@@ -289,3 +289,10 @@ def test_a_function_that_ignores_its_input_has_zero_derivatives(f: Any) -> None:
     assert jvp(f, (5.0,), (2.0,))[1].item() == 2 * slope
     assert hessian(f)(5.0).item() == 0.0
     assert hvp(f, (5.0,), (1.0,))[0].item() == 0.0
+
+
+def test_a_pullback_takes_one_cotangent_which_of_several_results_is_a_tuple() -> None:
+    _, pullback = vjp(lambda x: (x, 2 * x), 1.0)
+    with pytest.raises(TypeError, match=r"vjp: the pullback takes one cotangent, .*, got 2; .* pullback\(\(g, h\)\)"):
+        pullback(1.0, 10.0)  # type: ignore[call-arg]
+    assert pullback((1.0, 10.0))[0].item() == 21.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -222,6 +223,17 @@ def test_logits_that_are_not_finite_are_refused_by_name_and_place(bad: float, at
         nn.sample(turning(bad, at), [0, 1], 4, rng=0)
     with pytest.raises(ValueError, match=rf"^beam_search, token {at}: the logits have 1 of \d .*, 2\): are the model"):
         nn.beam_search(turning(bad, at), 0, 4, 2)
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (1, 2, 3)])
+def test_logits_that_are_not_a_row_for_each_token_are_refused(shape: Any) -> None:
+    """One row for all tokens would be broadcast."""
+    step = lambda tokens, state: (np.zeros(shape if len(tokens) > 1 else (1, 3)), state)
+    match = rf", token {{}}: step returned logits of shape {re.escape(str(shape))} for 2 tokens, they must be \(2, V\)"
+    with pytest.raises(ValueError, match="sample" + match.format(0)):
+        nn.sample(step, [0, 1], 4, rng=0)
+    with pytest.raises(ValueError, match="beam_search" + match.format(1)):
+        nn.beam_search(step, 0, 4, 2)
 
 
 def test_weights_that_are_not_finite_are_refused() -> None:
