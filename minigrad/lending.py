@@ -82,6 +82,11 @@ def shared(box: Sequence[Any], k: int = 0, known: int = 0) -> bool:
     return sys.getrefcount(box[k].base) > _BOXED + 1  # by `base`, here
 
 
+def held(box: list[Any]) -> list[Any]:
+    """The entries of a list that anybody holds besides it."""
+    return [box[k] for k in range(len(box)) if sys.getrefcount(box[k]) > _BOXED]
+
+
 # --- functions --------------------------------------------------------------------------------------------------------
 
 

@@ -35,13 +35,11 @@ def with_batches(instructions: Instructions, kinds: Kinds) -> Instructions:
     while True:  # members of a group that is too small are computed where they were, and what reads them waits longer
         made = numbers.copy()
         groups = _grouped(instructions, visited, keys, made)
-        few = [n for group in groups if len(group) < FEW for n in group]
-        if not few:
+        members = {n for group in groups for n in group}
+        waiting = [n for n in visited if keys[n] is None or n in members]
+        if len(waiting) == len(visited):
             break
-        for n in few:
-            keys[n] = None
-        alone = set(few)
-        visited = [n for n in visited if n not in alone]
+        visited = waiting
     return _Rewriting(instructions, numbers, made, keys, kinds).run(groups)
 
 
@@ -83,15 +81,16 @@ def _grouped(
         if open_ and there < open_[-1][0]:
             group = next(group for group in open_ if there < group[0])
             group.append(n)
+            if len(group) == FEW:
+                groups.append(group)
             if len(group) * out.layout.nbytes >= TOGETHER:
                 open_.clear()
         else:
             group = [n]
-            groups.append(group)
             del open_[7:]  # later ones mostly wait for one another: keep the early ones
             open_.append(group)
         made[out.number] = group[0]
-    return groups
+    return sorted(groups)
 
 
 class _Rewriting:

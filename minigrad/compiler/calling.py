@@ -54,6 +54,8 @@ class Calling(Listing):
         if kind is None:
             return self._first_call(p, inputs, static, key, made_of)
         kind.again = True
+        if p is shapes.getitem:
+            made_of[3][1:] = kind.inputs[1:]  # one index for all turns of a loop
         return self._result(kind.layout.outline, kind, reads, inputs, static, made_of)
 
     def _plainer(self, p: Primitive, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -190,7 +192,8 @@ class Calling(Listing):
         if not definition.differentiable:
             plain = True
         elif wanted and recording() and y.dtype.kind == "f":
-            out.node = definition.record(p, out, inputs, sources, wanted, operands, static)
+            node = out.node = definition.record(p, out, inputs, sources, wanted, operands, static)
+            node.shape = kind.layout.shape  # one tuple for all
         self.name(out, plain, self.add(kind, reads, plain) if p is not ops.positive else reads[0])
         if self.noted is not None:
             self.noted.append(Noted(kind if kind.repeatable else None, inputs, out))

@@ -243,8 +243,10 @@ class Instructions(Sequence[Instruction]):
     def take(self, other: Instructions, start: int, end: int, marks: Sequence[int] | None = None) -> None:
         """Append those of another list from number `start` up to `end`; of these what has a mark other than 0."""
         for name in self.__slots__:
-            part = getattr(other, name)[start:end]
-            getattr(self, name).extend(part if marks is None else compress(part, marks[start:end]))
+            old, new = getattr(other, name), getattr(self, name)
+            for k in range(start, end, 512):  # what is copied twice is still in the processor's cache
+                part = slice(k, min(k + 512, end))
+                new += old[part] if marks is None else compress(old[part], marks[part])
 
 
 class Kinds:

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from ..callers import user_line
-from ..lending import shared
+from ..lending import held, shared
 from ..primitive import Primitive
 from ..record import Variable
 from ..tensor import Tensor
 from ..tree import tree_leaves, tree_map
 from .instruction import Instructions, Kind, Kinds, Layout, Value, identity, layout
 
+#: So many new tensors are worth a look at which of them the function still holds.
+MANY = 1024
 CONSTANT = {int, float, bool, str, slice, type(None), type(Ellipsis), type}
 
 
@@ -46,7 +48,8 @@ class Listing:
 
     def __init__(self, kinds: Kinds | None, once: bool) -> None:
         self.once = once  # whether calls that are equal are one instruction
-        self.made: list[Variable] = []  # tensors that stand for Values
+        self.made: list[Variable] = []  # tensors that stand for Values, but for those that nobody holds any more
+        self.many = MANY  # so many are worth a look at who holds them
         self.instructions = Instructions()
         self.kinds = kinds or Kinds()
         self.seen: dict[Kind, dict[Any, Value]] = defaultdict(dict)  # results by the kind and the Values that are read
@@ -109,6 +112,9 @@ class Listing:
         if t.node is not None:
             t.node.stands_for = value
         self.made.append(t)
+        if len(self.made) > self.many:
+            self.made = held(self.made)
+            self.many = max(MANY, 2 * len(self.made))
         return value
 
     def read(self, x: Any) -> Any:

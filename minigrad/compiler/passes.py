@@ -31,6 +31,8 @@ def without_dead_code(instructions: Instructions, kinds: Kinds, results: Sequenc
             for x in reads:
                 needed[x.number] = 1
             kept[n] = 1
+    if 0 not in kept:
+        return instructions
     result = Instructions()
     result.take(instructions, 0, len(kept), kept)
     return result
@@ -54,17 +56,19 @@ def with_packed_factors(instructions: Instructions, kinds: Kinds) -> Instruction
     for _, a, b in products:
         if a.shape[0] > 1 and (b in transposes or b.shape[-1] * b.dtype.itemsize % 1024 == 0):
             rows[b] += a.shape[0]
+    changed = [n for n, a, b in products if rows.get(b, 0) > 4 * a.shape[0]]
+    if not changed:
+        return instructions
     result = Instructions()
     end = 0
     copies: dict[Value, Value] = {}
-    for n, a, b in products:
-        kind, _, out = instructions[n]
-        if rows.get(b, 0) > 4 * out.shape[0]:
-            result.take(instructions, end, n)
-            if b not in copies:
-                copies[b] = kinds.value(b.layout)
-                result.add(*kinds.instruction(packed, (b,), {}, copies[b]))
-            result.add(kind, (a, copies[b]), out)
-            end = n + 1
+    for n in changed:
+        kind, (a, b), out = instructions[n]
+        result.take(instructions, end, n)
+        if b not in copies:
+            copies[b] = kinds.value(b.layout)
+            result.add(*kinds.instruction(packed, (b,), {}, copies[b]))
+        result.add(kind, (a, copies[b]), out)
+        end = n + 1
     result.take(instructions, end, len(instructions))
     return result

@@ -53,7 +53,7 @@ class Trace(Calling, Interpretation):
     def __init__(self, kinds: Kinds | None = None, once: bool = True) -> None:
         super().__init__(kinds, once)
         self.start = clock()
-        self.inside: set[int] = set()  # tensors made in the block, by id
+        self.inside: dict[int, Tensor] = {}  # leaves made in the block, by id; held, or others get it
         self.gradients: dict[Node, list[Any]] = {}  # of each leaf: was .grad reset, the gradient added since
         self.gone: set[Node] = set()  # leaves of transforms that are over
         self.watched: dict[tuple[int, str], tuple[Any, str, Any]] = {}
@@ -128,7 +128,7 @@ class Trace(Calling, Interpretation):
     def _begin(self, t: Tensor, array: np.ndarray, source: Any) -> None:
         """A leaf that is made inside, of numbers or as a copy of another tensor."""
         t._array, t.node = array, None
-        self.inside.add(id(t))
+        self.inside[id(t)] = t
         if isinstance(source, Variable):
             self._copied(t, source)
         elif not isinstance(source, np.ndarray):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import weakref
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import pytest
 import minigrad as mg
 from minigrad.compiler import places
 from minigrad.compiler.instruction import Instruction, Value, identity
+from minigrad.compiler.listing import MANY
 from minigrad.compiler.trace import Trace
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
@@ -260,6 +262,26 @@ def test_a_ufunc_without_a_rule_serves_plain_arrays_as_it_does_in_a_plain_run() 
         same(f(x), np.nextafter(x, 1.0))
     with pytest.raises(TypeError, match=r"np\.nextafter has no derivative rule for a Tensor"):
         f(mg.tensor(X))
+
+
+# --- tensors ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_nobody_holds_is_gone_while_the_trace_goes_on_and_what_is_kept_is_unusable_after_it() -> None:
+    kept, gone = [], []
+
+    def f(x: Any) -> Any:
+        kept.append(mg.tanh(x))
+        gone.append(weakref.ref(mg.sin(x)))
+        for _ in range(2 * MANY):
+            x = x + 1.0
+        gone.append(gone[0]())
+        return x
+
+    mg.compile(f)(X)
+    assert gone[1] is None
+    with pytest.raises(RuntimeError, match="kept from inside"):
+        _ = kept[0] + 1.0
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
