@@ -109,10 +109,10 @@ class Derivative:
         p = self.problem
         inputs, handed = [x.copy() for x in p.inputs], [g.copy() for g in given]
         if interrupted:
-            evaluate_elsewhere(p.map, p.inputs, within=inputs)
+            evaluate_elsewhere(p.map, p.inputs, p.outputs, within=inputs)
         derivative = p.map.linearize(inputs)
         if interrupted:
-            evaluate_elsewhere(p.map, p.inputs)
+            evaluate_elsewhere(p.map, p.inputs, p.outputs)
         results = derivative(handed)
         for k, (x, before) in enumerate(zip(inputs, p.inputs)):
             if not alike(x, before):

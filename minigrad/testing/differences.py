@@ -164,9 +164,10 @@ class Line:
     def __init__(self, f: Function, x: np.ndarray, f0: np.ndarray, d: np.ndarray, noise: np.ndarray) -> None:
         self.f, self.x, self.f0, self.d, self.noise = f, x, f0, d, noise
         self._sides: dict[int, np.ndarray] = {}  # F(t) and F(-t): (2, m)
-        moved = d != 0
-        self.far = float(np.max(np.abs(x[moved] / d[moved]), initial=1.0))  # how much larger than its step x is
-        self.one = int(np.argmax(moved)) if np.sum(moved) == 1 and self.far > FAR else None
+        moved = np.flatnonzero(d)
+        #: how much larger than its step x is
+        self.far = max(1.0, float(np.abs(x[moved] / d[moved]).max())) if len(moved) else 1.0
+        self.one = int(moved[0]) if len(moved) == 1 and self.far > FAR else None
 
     def _at(self, t: float) -> np.ndarray:
         """F(t), or NaN where x + t d lies outside of f's domain: a step may lead there although the point is inside."""
@@ -273,7 +274,7 @@ def slopes(lines: Sequence[Line], steps: range, careful: bool = False) -> Slopes
     with np.errstate(all="ignore"):
         right, left = (sides[:, 0] - f0) / t, (f0 - sides[:, 1]) / t  # (K, lines, m)
         central, gaps, size = (right + left) / 2, right - left, np.maximum(np.abs(right), np.abs(left))
-        noise = np.array([line.measured if careful else line.noise for line in lines])
+        noise = np.array([line.measured for line in lines]) if careful else lines[0].noise
         largest = np.abs(sides)
         noise = np.maximum(noise, EPS * np.maximum(largest[:, 0], largest[:, 1]))
         if careful or len(steps) > 4:

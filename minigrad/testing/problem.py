@@ -51,7 +51,7 @@ class Map(NamedTuple):
 
     `value(inputs)` gives the outputs. `linearize(inputs)` gives the pullback there, cotangents -> cotangents (Jᵀ g), or
     with `forward` the pushforward, tangents -> tangents (J v). `remedy` is for one that depends on earlier calls.
-    `finer` is `value` for long doubles, if that is another.
+    `finer` is `value` for long doubles, if that is another. `runs` says that `linearize` calls the function itself.
     """
 
     value: Callable[[Arrays], Arrays]
@@ -59,6 +59,7 @@ class Map(NamedTuple):
     forward: bool = False
     remedy: str = ""
     finer: Callable[[Arrays], Arrays] | None = None
+    runs: bool = False
 
 
 class Options(NamedTuple):
@@ -172,6 +173,8 @@ class Problem:
 
     def cotangents(self, u: np.ndarray) -> Arrays:
         """u (m,) in the shapes of the outputs, 0 for those that are left out."""
+        if self.keeps_all:
+            return split(u, self.outputs)
         whole = np.zeros(sum(y.size for y in self.outputs))
         whole[self.kept] = u
         return split(whole, self.outputs)
@@ -261,11 +264,11 @@ def nudged(x: np.ndarray, share: float, rng: np.random.Generator, at_zero: float
         return x + np.where(np.isfinite(x), size * random_signs(rng, x.shape), 0.0)
 
 
-def evaluate_elsewhere(map: Map, inputs: Arrays, within: Arrays | None = None) -> None:
+def evaluate_elsewhere(map: Map, inputs: Arrays, outputs: Arrays | None = None, within: Arrays | None = None) -> None:
     """Call the function and its derivative near `inputs`, which may be outside of their domain.
 
-    With `within` in these very arrays, which then hold `inputs` again: what is kept by an array's identity is another
-    point's now.
+    `outputs` are those at the inputs, if they are known. With `within` in these very arrays, which then hold `inputs`
+    again: what is kept by an array's identity is another point's now.
     """
     rng = np.random.default_rng(0)
     moved = [np.asarray(nudged(x, 1e-3, rng, at_zero=1e-3)) for x in inputs]
@@ -274,7 +277,8 @@ def evaluate_elsewhere(map: Map, inputs: Arrays, within: Arrays | None = None) -
         x[...] = there
     try:
         with np.errstate(all="ignore"):
-            outputs = map.value(arrays)
+            if outputs is None or not map.runs:
+                outputs = map.value(arrays)
             map.linearize(arrays)([np.ones(np.shape(g)) for g in (arrays if map.forward else outputs)])
     except Exception:  # whatever it raises there: the point is not one that the user asked about
         pass

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backward import lineage, walk
+from ..backward import lineage, walk, walk_arrays
 from ..details import record_details
 from ..lending import InPlaceError
 from ..modes import enable_grad, no_grad, recording
@@ -114,13 +114,15 @@ def tensor_map(f: TensorFunction) -> Map:
 
         return _pullback(outputs, leaves)
 
-    return Map(value, linearize, finer=functools.partial(_finer, f))
+    return Map(value, linearize, finer=functools.partial(_finer, f), runs=True)
 
 
 def _pullback(outputs: Sequence[Tensor], leaves: Sequence[Tensor]) -> Callable[[Arrays], Arrays]:
+    pull_back = _pulling(outputs, leaves)
+
     def pullback(gs: Arrays) -> Arrays:
         before = [y._array.tobytes() for y in outputs]
-        found = pulled(outputs, gs, leaves)
+        found = pull_back(gs)
         for k, y in enumerate(outputs):
             if y._array.tobytes() != before[k]:
                 raise GradientError(f"computing the derivative changed output {k} in place; make a new array")
@@ -153,14 +155,30 @@ def pulled(outputs: Sequence[Tensor], cotangents: Sequence[np.ndarray], leaves: 
     Raises:
         GradientError: if the walk back fails, as for a rule that returns a wrong shape.
     """
-    try:
-        totals = pull(outputs, cotangents, leaves)
-    except (ValueError, TypeError, IndexError, RuntimeError, ArithmeticError) as error:
-        raise GradientError(f"the derivative cannot be computed: {type(error).__name__}: {error}") from error
-    return [
-        np.zeros_like(x._array) if g is None else g._array if isinstance(g, Variable) else g
-        for g, x in zip(totals, leaves)
-    ]
+    return _pulling(outputs, leaves)(cotangents)
+
+
+def _pulling(outputs: Sequence[Tensor], leaves: Sequence[Tensor]) -> Callable[[Sequence[np.ndarray]], Arrays]:
+    """`pulled` for any cotangents, what lies between being looked up once."""
+    made = [(k, y.node) for k, y in enumerate(outputs) if y.node is not None]
+    nodes, ends = [node for _, node in made], {x.node for x in leaves if x.node is not None}
+    within, foreign = lineage(nodes, ends)
+
+    def run(cotangents: Sequence[np.ndarray]) -> Arrays:
+        try:
+            if foreign:  # the results have a derivative
+                totals = pull(outputs, cotangents, leaves)
+            else:
+                found = walk_arrays(nodes, [cotangents[k] for k, _ in made], ends, within)
+                totals = [None if x.node is None else found.get(x.node) for x in leaves]
+        except (ValueError, TypeError, IndexError, RuntimeError, ArithmeticError) as error:
+            raise GradientError(f"the derivative cannot be computed: {type(error).__name__}: {error}") from error
+        return [
+            np.zeros_like(x._array) if g is None else g._array if isinstance(g, Variable) else g
+            for g, x in zip(totals, leaves)
+        ]
+
+    return run
 
 
 def slope(f: TensorFunction, us: Sequence[Any]) -> TensorFunction:
