@@ -63,10 +63,11 @@ def span_of(index: Any, shape: tuple[int, ...]) -> tuple[int, int, int] | None:
         return None
     axis = 0
     if type(index) is tuple:
-        axis, all_before = len(index) - 1, index[:-1]
-        if not index or not all([type(part) is slice and part == _ALL for part in all_before]):
-            return None
-        index = index[-1]
+        for part in index[:-1]:
+            if type(part) is not slice or part != _ALL:
+                return None
+            axis += 1
+        index = index[axis] if index else None
     if type(index) is int and -shape[axis] <= index < shape[axis]:
         start = index % shape[axis]
         return axis, start, start + 1
@@ -93,7 +94,8 @@ class Filling:
         """Whether g was copied to its part, outside of what is filled, or added to it, within."""
         axis, start, stop = span
         part, low, high = self.array[index], self.low, self.high
-        if axis != self.axis or type(part) is not np.ndarray or part.shape != np.shape(g):
+        shape = g.shape if type(g) is np.ndarray else np.shape(g)  # which takes longer, in each step of a loop
+        if axis != self.axis or type(part) is not np.ndarray or part.shape != shape:
             return False
         if low <= start and stop <= high:
             part += g
