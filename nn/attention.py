@@ -30,12 +30,16 @@ def attend(scores: Any, values: Any, mask: Any = None) -> tuple[mg.Tensor, mg.Te
     """The context Σ_t w_t v_t, (..., B, O), and the weights w = softmax over t of the scores, (T, ..., B).
 
     Raises:
-        ValueError: if the mask is not (T, B).
+        ValueError: if the values are not (T, B, O) for scores (T, ..., B), or the mask not (T, B).
 
     >>> context, weights = nn.attention.attend(mg.tensor([[0.0], [0.0]]), mg.tensor([[[1.0]], [[3.0]]]))
     >>> context, weights.data.tolist()
     (tensor([[2.]]), [[0.5], [0.5]])
     """
+    scores, values = array(scores), array(values)
+    if scores.ndim < 2 or values.ndim != 3 or values.shape[:2] != (scores.shape[0], scores.shape[-1]):
+        raise ValueError(f"attention: values must be (T, B, O) for scores (T, ..., B), got shapes {values.shape} and "
+                         f"{scores.shape}")  # fmt: skip
     if mask is not None:
         mask = mask if isinstance(mask, mg.Tensor) else np.asarray(array(mask), bool)
         if mask.shape != values.shape[:2]:
@@ -47,10 +51,17 @@ def attend(scores: Any, values: Any, mask: Any = None) -> tuple[mg.Tensor, mg.Te
     return mg.einsum("t...b,tbo->...bo", weights, values), weights
 
 
-def _check_keys(attention: Module, keys: Any) -> None:
+def _checked(attention: Module, query: Any, keys: Any, Q: int | None = None) -> tuple[Any, Any]:
+    """Query and keys; raises ValueError unless these are (T, B, K) and that (..., B, Q), where None stands for K."""
+    query, keys, name = array(query), array(keys), type(attention).__name__
     if keys.ndim != 3:
         single = "; of one sequence without a batch pass keys[:, None] and query[None]" if keys.ndim == 2 else ""
-        raise ValueError(f"{type(attention).__name__}: keys have shape {keys.shape}, they must be (T, B, K){single}")
+        raise ValueError(f"{name}: keys have shape {keys.shape}, they must be (T, B, K){single}")
+    wanted = (keys.shape[1], Q or keys.shape[2])
+    if query.shape[-2:] != wanted:
+        raise ValueError(f"{name}: a query of shape {query.shape} does not fit keys of shape {keys.shape}: it must end "
+                         f"in {wanted}; one for the whole batch is mg.broadcast_to(query, {wanted})")  # fmt: skip
+    return query, keys
 
 
 class DotAttention(Module):
@@ -66,9 +77,7 @@ class DotAttention(Module):
 
     def forward(self, query: Any, keys: Any, values: Any = None, mask: Any = None) -> tuple[mg.Tensor, mg.Tensor]:
         """The context and the weights; the keys are the values unless these are given."""
-        _check_keys(self, keys)
-        if query.shape[-2:] != keys.shape[-2:]:
-            raise ValueError(f"DotAttention: a query of shape {query.shape} does not fit keys of shape {keys.shape}")
+        query, keys = _checked(self, query, keys)
         scores = mg.einsum("...bk,tbk->t...b", query, keys) * (1 / math.sqrt(keys.shape[-1]))
         return attend(scores, keys if values is None else values, mask)
 
@@ -92,7 +101,7 @@ class AdditiveAttention(Module):
 
     def forward(self, query: Any, keys: Any, values: Any = None, mask: Any = None) -> tuple[mg.Tensor, mg.Tensor]:
         """The context and the weights; the keys are the values unless these are given."""
-        _check_keys(self, keys)
+        query, keys = _checked(self, query, keys, self.W.shape[0])
         T, B, _ = keys.shape
         known = (keys @ self.U).reshape(T, *[1] * (query.ndim - 2), B, -1)
         return attend(mg.tanh(query @ self.W + known) @ self.v, keys if values is None else values, mask)

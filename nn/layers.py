@@ -91,7 +91,7 @@ def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> mg.Tensor:
     are read in the dtype of W; Tensors keep theirs.
 
     Raises:
-        ValueError: if the last size of x is not I, or an integer is not within 0 ... I - 1.
+        ValueError: if the last size of x is not I, b is not (O,), or an integer is not within 0 ... I - 1.
 
     >>> W = nn.parameter([[1.0, 2.0], [3.0, 4.0]])
     >>> nn.linear(np.array([1, 0]), W).data.tolist(), nn.linear([[0.0, 1.0]], W).data.tolist()
@@ -101,6 +101,8 @@ def linear(x: Any, W: mg.Tensor, b: mg.Tensor | None = None) -> mg.Tensor:
         indices = _in_range(x, W.shape[0], "linear")
         if b is None:
             return mg.take(W, indices, axis=0)
+        if b.shape != W.shape[1:]:  # which could be broadcast
+            raise ValueError(f"linear: b must be (O,) for W of shape {W.shape}, got {b.shape}")
         if indices.size < W.shape[0]:
             return mg.take(W, indices, axis=0) + b
         return mg.take(W + b, indices, axis=0)  # b is added V times, not once for each row gathered

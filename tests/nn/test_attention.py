@@ -84,6 +84,20 @@ def test_shapes_that_do_not_fit_raise_and_are_named() -> None:
         make("dot")(mg.tensor(QUERIES["dot"]), mg.tensor(KEYS), mask=MASK.T)
 
 
+@each_kind
+def test_nothing_is_broadcast_along_times_or_batch(kind: str) -> None:
+    attention, query = make(kind), QUERIES[kind]
+    for values in (KEYS[:1], KEYS[:, :1], KEYS[0], np.ones((5, 2, 3))):
+        with pytest.raises(
+            ValueError, match=r"attention: values must be \(T, B, O\) for scores \(T, ..., B\), got shapes"
+        ):
+            attention(query, KEYS, values)
+    for wrong in (query[:, :1], query[0, 0]):
+        with pytest.raises(ValueError, match=r"a query of shape .* must end in .*mg.broadcast_to\(query, \(2, "):
+            attention(wrong, KEYS)
+    np.testing.assert_array_equal(attention(query.tolist(), KEYS.tolist())[0].data, attention(query, KEYS)[0].data)
+
+
 def test_attention_reads_a_padded_encoder() -> None:
     encoder, decoder = nn.GRU(2, 3, rng=0, bidirectional=True), nn.GRU(2, 6, rng=1)
     lengths = [5, 3]

@@ -37,6 +37,14 @@ def test_an_index_out_of_range_is_named_with_the_layer_and_its_rows() -> None:
         nn.Linear(5, 3)([7])
 
 
+@pytest.mark.parametrize("shape", [(1,), (), (1, 4)])
+def test_a_shift_that_would_be_broadcast_is_refused_for_integers_as_for_features(shape: tuple[int, ...]) -> None:
+    W, b = nn.parameter(np.ones((5, 4))), nn.parameter(np.ones(shape))
+    for x in (np.array([1, 2]), np.ones((2, 5))):
+        with pytest.raises(ValueError, match=r"linear: .*b .*\(O,\)"):
+            nn.linear(x, W, b)
+
+
 @pytest.mark.parametrize("shape", [(4, 3), (2, 4, 3), (1, 3)])
 def test_integers_of_a_linear_maps_own_width_are_refused_with_both_remedies(shape: tuple[int, ...]) -> None:
     x = np.ones(shape, int)
