@@ -29,24 +29,30 @@ def _minigrad(setting: Setting, parameters: dict[str, np.ndarray], compiled: boo
 
     without_record = mg.no_grad()(forward)
     step = mg.compile(without_record) if compiled else without_record
-    start = model.recurrent.initial_state(1)
+    start, symbol = model.recurrent.initial_state(1), np.zeros((1, 1), int)
 
     def advance(k: int, state: Any) -> Any:
-        logits, state = step(np.array([[k]]), state or start)
+        symbol[0, 0] = k  # a new array would take longer than this, and each call reads anew what it is given
+        logits, state = step(symbol, state or start)
         return logits.data[0, 0], state
 
     return advance
 
 
 def _numpy(setting: Setting, P: dict[str, np.ndarray]) -> Advance:
-    H, table, zeros = setting.H, P["U"] + P["b"], np.zeros(setting.H, setting.dtype)
+    """The others' work in plain expressions, no more and no less.
+
+    The weights are read at each character: a table of U + b, made once, would spare an addition, and be wrong as soon
+    as they learn. The gates are cut by slices: `np.split`, a helper written in Python, took 4.4 of 13.6 us.
+    """
+    H, zeros = setting.H, np.zeros(setting.H, setting.dtype)
 
     def advance(k: int, state: Any) -> Any:
         h, C = state or (zeros, zeros)
-        a = table[k] + h @ P["W"]
-        f, i, o = np.split(0.5 * np.tanh(0.5 * a[: 3 * H]) + 0.5, 3)
-        C = f * C + i * np.tanh(a[3 * H :])
-        h = o * np.tanh(C)
+        a = P["U"][k] + P["b"] + h @ P["W"]
+        fio = 0.5 * np.tanh(0.5 * a[: 3 * H]) + 0.5
+        C = fio[:H] * C + fio[H : 2 * H] * np.tanh(a[3 * H :])
+        h = fio[2 * H :] * np.tanh(C)
         return h @ P["V_out"] + P["c"], (h, C)
 
     return advance

@@ -16,6 +16,8 @@ from ..record import Variable
 from ..tree import flatten
 
 _VALUES: type = type({}.values())
+#: What gives the leaves of arguments that are of one kind, None of others: `leaves_of(records, args, kwargs)`.
+Matcher = Callable[[bool, Any, Any], list[Any] | None]
 _WRITTEN = {tuple: "({})", list: "[{}]"}
 
 
@@ -61,6 +63,62 @@ def _known_by(x: Any) -> tuple[Any, ...]:
             "value, or a tuple, list or dict of these; of an iterator, list(it)"
         ) from error
     return (found,)
+
+
+def never(records: bool, args: Any, kwargs: Any) -> None:
+    """A matcher that knows no arguments."""
+
+
+def matcher(records: bool, args: Any, kwargs: Any) -> Matcher:
+    """A function that gives the leaves of arguments for which `read` would find the key that it finds for these.
+
+    Of others it gives None. It is one expression, written as text: to read two states and a symbol, and to find their
+    program, takes 0.36 instead of 0.85 us.
+    """
+    matching = _Matching(f"records is {records}")
+    matching.add_parts("args", args)
+    matching.add_parts("kwargs", kwargs)
+    text = f"[{', '.join(matching.leaves)}] if {' and '.join(matching.conditions)} else None"
+    return eval(f"lambda records, args, kwargs: {text}", matching.known)  # type: ignore[no-any-return]
+
+
+class _Matching:
+    """What the text of a matcher consists of: conditions, the names of leaves, and constants by their names."""
+
+    def __init__(self, condition: str) -> None:
+        self.conditions, self.leaves = [condition], list[str]()
+        self.known: dict[str, Any] = {"exactly": exactly}
+
+    def add(self, where: str, x: Any) -> None:
+        """The conditions for what is found `where` to be like x."""
+        cls, name = type(x), f"x{len(self.conditions)}"
+        self.conditions.append(f"type({name} := {where}) is {self._constant(cls)}")
+        if cls in (tuple, list) or (cls is dict and all([type(key) is str for key in x])):
+            self.add_parts(name, x)
+            return
+        self.leaves.append(name)
+        if isinstance(x, Variable):
+            self.conditions.append(f"({name}.node is None) is {x.node is None}")
+            x, name = x._array, f"{name}._array"
+        if type(x) is np.ndarray:
+            self.conditions += f"{name}.shape == {x.shape}", f"{name}.dtype is {self._constant(x.dtype)}"
+        elif cls in (int, float, bool, str, type(None)):
+            self.conditions.append(f"exactly({name}) == {self._constant(exactly(x))}")
+        else:
+            self.conditions.insert(0, "False")  # what may compare in any way is left to `read`
+
+    def add_parts(self, name: str, x: Any) -> None:
+        """Those for what has this name to have parts like those of x, a tuple, list or dict."""
+        if isinstance(x, dict):
+            self.conditions.append(f"[*map(exactly, {name})] == {self._constant([*x])}" if x else f"not {name}")
+        else:
+            self.conditions.append(f"len({name}) == {len(x)}")
+        for key, part in x.items() if isinstance(x, dict) else enumerate(x):
+            self.add(f"{name}[{self._constant(key)}]", part)
+
+    def _constant(self, x: Any) -> str:
+        self.known[name := f"c{len(self.known)}"] = x
+        return name
 
 
 def _read_attributes(x: Any, key: list[Any]) -> None:

@@ -21,7 +21,7 @@ from ..modes import anomaly, as_written, innermost, recording
 from ..naming import held_as
 from ..record import Variable
 from ..signatures import parameters
-from .arguments import read
+from .arguments import matcher, never, read
 from .instruction import Kinds
 from .program import Program
 from .stages import Stages
@@ -55,28 +55,43 @@ class Compiled(Generic[P, R]):
                 with remark(f"the compiled function {name} ran as plain Python, for looking"):
                     return self.function(*args, **kwargs)
             records = bool(recording())  # which is an object in a `checkpoint`
-        if kwargs and self.sorts:
-            kwargs = dict(sorted(kwargs.items()))  # type: ignore[assignment]
-        leaves: list[Any] = []
-        key: list[Any] = [records, len(args)]
-        read(args, leaves, key)
-        if kwargs:
-            key += len(kwargs), *kwargs
-            read(kwargs.values(), leaves, key)
         with self.lock:
             if self.busy:  # by a call that calls this one in turn, and whose memory is in use
+                self._read(records, args, kwargs)
                 return self.function(*args, **kwargs)
             self.busy = True
             try:
-                for program in self.programs.get(tuple(key), ()):
-                    if program.current():
-                        break
-                else:
-                    program = self._traced(self.programs[tuple(key)], args, kwargs)
-                self._program = program
-                return program(leaves)  # type: ignore[no-any-return]
+                program = self._program
+                leaves = program.leaves_of(records, args, kwargs) if program else None
+                if program is None or leaves is None or not program.current():
+                    program, leaves = self._look_up(records, args, kwargs)
+                return program.replay(leaves)  # type: ignore[no-any-return]
             finally:
                 self.busy = False
+
+    def _read(self, records: bool, args: Any, kwargs: Any) -> tuple[list[Any], list[Any], Any]:
+        """The leaves of arguments, what they must have in common with others, and the keywords in their order."""
+        leaves: list[Any] = []
+        key: list[Any] = [records]
+        read(args, leaves, key)
+        if kwargs:
+            kwargs = dict(sorted(kwargs.items())) if self.sorts else kwargs
+            key += len(kwargs), *kwargs
+            read(kwargs.values(), leaves, key)
+        return leaves, key, kwargs
+
+    def _look_up(self, records: bool, args: Any, kwargs: Any) -> tuple[Program, list[Any]]:
+        """The program for these arguments, a new one unless there is one that is current, and their leaves."""
+        leaves, key, kwargs = self._read(records, args, kwargs)
+        for program in self.programs.get(tuple(key), ()):
+            if program.current():
+                if program is self._program and program.leaves_of is never:  # twice in a row, and so perhaps often
+                    program.leaves_of = matcher(records, args, kwargs)
+                break
+        else:
+            program = self._traced(self.programs[tuple(key)], args, kwargs)
+        self._program = program
+        return program, leaves
 
     def _traced(self, candidates: list[Program], args: Any, kwargs: Any) -> Program:
         """A new program, one of the candidates from now on; those whose leaves have moved are none any more."""

@@ -15,7 +15,7 @@ from ..messages import describe, explained, same_kind, told
 from ..primitive import primitive
 from ..record import Node, Variable
 from ..tree import tree_leaves
-from .arguments import alike, builder
+from .arguments import Matcher, alike, builder, never
 from .calls import Arrays, Call, described, parts_of, shown_in
 from .collecting import Collecting, schedule
 from .instruction import Kinds, Value, layout
@@ -43,9 +43,8 @@ _compiled = primitive(lambda *inputs: inputs, joint=_no_derivative, name="compil
 class Program:
     """A traced function as a list of calls, those of a loop as one, and the memory that they work in.
 
-    It is called with arguments' leaves. Nothing else of the trace is kept. A leaf in `moving` is copied at each replay,
-    since its array is often replaced. The calls work in `block`, whatever is there, if it is large enough, else in a
-    new one.
+    Nothing else of the trace is kept. A leaf in `moving` is copied at each replay, since its array is often replaced.
+    The calls work in `block`, whatever is there, if it is large enough, else in a new one.
     """
 
     def __init__(
@@ -59,6 +58,7 @@ class Program:
         kinds: Kinds,
     ) -> None:
         self.stages = stages
+        self.leaves_of: Matcher = never  # another, once it was called twice in a row
         trace = Trace(kinds, once="repeats" in stages)
         try:
             self.arguments, stand_ins, returned = trace.run(function, args, kwargs)
@@ -202,7 +202,8 @@ class Program:
         """Leaves whose array was replaced, as by `t.data = new`: the calls read the old one."""
         return [leaf for leaf, _, array in self.leaves if array is not None and leaf._array is not array]
 
-    def __call__(self, leaves: Sequence[Any]) -> Any:
+    def replay(self, leaves: Sequence[Any]) -> Any:
+        """What the function returns for arguments with these leaves."""
         if self.reached:
             self._check_reached(leaves)
         if self.ruleless and running:

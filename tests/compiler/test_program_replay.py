@@ -31,6 +31,17 @@ def test_results_come_in_the_structure_of_the_function() -> None:
             same(x, expected)
 
 
+def test_results_may_be_nested_deeper_than_python_parses() -> None:
+    def nested(x: Any) -> Any:
+        for _ in range(250):
+            x = (x,)
+        return x
+
+    f = mg.compile(lambda x: nested(x * 2))
+    for _ in range(2):
+        assert repr(f(X)) == repr(nested(X * 2))
+
+
 ALIKE = [((1,), 2), (1, (2,)), ((1, 2), ()), ([1], 2), ((True,), 2), ((1.0,), 2), ({"a": 1}, 2), ({"b": 1}, 2)]
 ALIKE += [((1, 2),), ([1, 2],), ([1], [2]), ("a", "b"), ("ab", ""), (None, None), ((None, None), ())]
 
@@ -45,7 +56,7 @@ def test_arguments_of_other_structure_or_type_have_programs_of_their_own() -> No
     assert [*map(repr, calls)] == [*map(repr, ALIKE)]
 
 
-@pytest.mark.parametrize("rows", [3, 2000])
+@pytest.mark.parametrize("rows", [1, 3, 2000])
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8])
 def test_rows_are_picked_by_indices_of_either_sign_and_none_out_of_range(rows: int, dtype: Any) -> None:
     f = mg.compile(lambda x, k: x[k])
@@ -53,7 +64,8 @@ def test_rows_are_picked_by_indices_of_either_sign_and_none_out_of_range(rows: i
     same(f(X, k), X[k])
     if dtype != np.uint8:
         same(f(X, k - 2), X[k - 2])
-    wrong = k + (k == 1)
+    wrong = k.copy()
+    wrong[rows // 2] = 2
     for _ in range(2):
         with pytest.raises(IndexError, match="index 2 is out of bounds"):
             f(X, wrong)
