@@ -9,9 +9,9 @@ differs.
 Where to read: `differences` (slopes of any function, with their error), `problem` (a function near a point),
 `seen`, `looks` and `comparison` (rule against differences), `derivative` and `structure` (shape, dtype, purity,
 linearity, copies of the inputs), `recorded` (functions of Tensors), `blame` (who is at fault), `check`, `plain`,
-`primitives`; `unrolled`, `contract`, `ways` and `cell` for cells; `sameness` and `suspects` (where two networks part,
-and why); `report`, `reproduction` and `written` (what a failure says); `grid`, `strategies`, `recurrent`, `given`;
-`mutation` (wrong rules), `mutate` (the command that tries them on a suite).
+`primitives`; `unrolled`, `contract`, `ways` and `cell` for cells; `side_by_side`, `sameness` and `suspects` (where two
+networks part, and why); `report`, `reproduction` and `written` (what a failure says); `grid`, `strategies`,
+`recurrent`, `given`; `mutation` (wrong rules), `mutate` (the command that tries them on a suite).
 """
 
 from typing import TYPE_CHECKING, Any

@@ -9,7 +9,7 @@ import pytest
 
 import minigrad as mg
 import nn
-from minigrad.testing import GradientError, check_cell, check_grad, check_primitive, check_vjp
+from minigrad.testing import DifferenceError, GradientError, check_cell, check_grad, check_primitive, check_vjp, same
 
 X = np.array([[0.3, -0.7, 1.2], [0.5, 0.9, -1.1]])
 
@@ -147,3 +147,23 @@ def test_a_primitive_is_checked_in_float16_where_its_input_is() -> None:
 def test_inputs_beyond_the_range_of_float32_are_compared_in_float64_alone() -> None:
     check_grad(mg.log_softmax, X * 1e100)
     check_vjp(lambda x: x - x.max(), lambda g, x: g - (x == x.max()) * g.sum(), X * 1e39)
+
+
+def test_same_refuses_a_network_that_drops_entries_at_random_with_the_remedy() -> None:
+    nets = [nn.Recurrent(nn.GRUCell(3, 2, rng=0), recurrent_dropout=p, rng=0) for p in (0.5, 0.0)]
+    theirs = lambda xs, state, lengths: nets[1](xs, state, lengths)
+    with pytest.raises(ValueError, match=r"two runs of ours differ, it draws random numbers; call ours.eval\(\)"):
+        same(nets[0], theirs, allow_zero=True)
+    same(nets[0].eval(), theirs, allow_zero=True)
+
+
+def test_same_compares_an_empty_sequence_if_lengths_may_be_0() -> None:
+    net = nn.GRU(3, 2, rng=0)
+
+    def without_empty(xs: Any, state: Any, lengths: Any) -> Any:
+        ys, final = net(xs, state, lengths)
+        return ys, mg.tree_map(lambda s: s.data * (lengths > 0)[:, None], final)
+
+    same(net, without_empty, allow_zero=True)
+    with pytest.raises(DifferenceError, match="seen in: padded sequences, one of them empty"):
+        same(net, without_empty, min_length=0, allow_zero=True)
