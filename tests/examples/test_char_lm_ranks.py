@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from char_lm_runs import PERIOD, TINY, assert_same_run, contents
-from ranks import SharedRanks, command, environment, example, launch, needs_mpi
+from ranks import SharedRanks, command, copies, environment, example, launch, needs_mpi
 
 import nn
 from examples import char_lm, tape
@@ -181,8 +181,9 @@ def test_ctrl_c_saves_once_and_a_killed_rank_ends_all(
     text: str, tmp_path: Path, how: signal.Signals, whom: str
 ) -> None:
     options = [*TINY, text, "--minutes", "5", "--out", str(tmp_path)]
+    ranks = copies if whom == "all" else command  # whose processes mpiexec names
     with subprocess.Popen(
-        command(2, "-c", example("char_lm"), *options),
+        ranks(2, "-c", example("char_lm"), *options),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

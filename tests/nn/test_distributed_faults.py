@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ranks import HERE, MPIEXEC, command, environment, launch, needs_mpi
+from ranks import HERE, MPIEXEC, copies, environment, launch, needs_mpi
 
 import nn
 
@@ -55,7 +55,7 @@ def test_a_rank_that_vanishes_leaves_nobody_waiting(tmp_path: Path) -> None:
 
 def test_ctrl_c_saves_once_and_ends_all(tmp_path: Path) -> None:
     with subprocess.Popen(
-        command(2, PROGRAM, "interrupted", str(tmp_path)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        copies(2, PROGRAM, "interrupted", str(tmp_path)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=environment(),
     ) as program:  # fmt: skip
         try:

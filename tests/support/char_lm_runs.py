@@ -64,7 +64,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of an LSTM with two layers that has read HOSTILE for a while."""
     folder = tmp_path_factory.mktemp("hostile")
     (folder / "text.txt").write_bytes(HOSTILE.encode())
-    options = ["--steps", "150", "--lr", "0.02", "--layers", "2", "--validate-every", "75", "--quiet"]
+    options = ["--steps", "75", "--lr", "0.02", "--layers", "2", "--validate-every", "75", "--quiet"]
     assert char_lm.main([str(folder / "text.txt"), *TINY, *options, "--out", str(folder)]) == 0
     return folder / "checkpoint.safetensors"
 

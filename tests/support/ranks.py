@@ -1,11 +1,14 @@
 """Programs on several ranks, with a time limit: in processes of their own, or on ranks that stay for the session."""
 
+import atexit
+import functools
 import importlib.util
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
@@ -35,10 +38,35 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} | allowed
 
 
+@functools.cache
+def _copies() -> str:
+    """The socket of `rank_copies.py`, which is started when it is first asked for, and ends with this process."""
+    folder = tempfile.TemporaryDirectory()
+    path = str(Path(folder.name) / "copies")
+    server = subprocess.Popen(  # whose streams are pipes, as those of ranks are: Python asks once what a stream is
+        [sys.executable, str(HERE / "rank_copies.py"), path], env=environment(),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    atexit.register(lambda: (server.communicate(), folder.cleanup()))
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"ready\n", server.communicate()
+    return path
+
+
+def copies(n: int, *arguments: str) -> list[str]:
+    """As `command`, in 0.1 s less of each rank, where these need not be the very processes that mpiexec names.
+
+    All copies put the strings of a set in one order, where each process has its own.
+    """
+    if not hasattr(os, "pidfd_open"):  # Linux
+        return command(n, *arguments)
+    return [str(MPIEXEC), "-n", str(n), sys.executable, "-IS", str(HERE / "rank_copy.py"), _copies(), *arguments]
+
+
 def launch(n: int, *arguments: str, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
     """Run to the end; subprocess.TimeoutExpired if that does not come."""
     return subprocess.run(
-        command(n, *arguments), capture_output=True, text=True, timeout=seconds, env=environment(), check=False
+        copies(n, *arguments), capture_output=True, text=True, timeout=seconds, env=environment(), check=False
     )
 
 
