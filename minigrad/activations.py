@@ -30,7 +30,7 @@ erfc = primitive(
 )
 elu = primitive(
     lambda x, alpha=1.0: np.where(np.greater(x, 0), x, alpha * np.expm1(np.minimum(x, 0.0))),
-    lambda g, y, x, alpha=1.0: g * where(greater(x, 0), 1.0, y + alpha),
+    lambda g, y, x, alpha=1.0: g * where(greater(x, 0), 1.0, alpha * exp(where(greater(x, 0), 0.0, x))),
     name="elu",
     doc="x for x > 0, else α (e^x - 1): slope α at 0. Clevert, Unterthiner & Hochreiter 2016, eq. (15).",
 )

@@ -113,7 +113,7 @@ sqrt = primitive(np.sqrt, lambda g, y, x: g / where(_divides(y, g), 2 * y, math.
 # --- exponentials and friends ---------------------------------------------------------------------------------------
 
 exp = primitive(np.exp, lambda g, y, x: _product(g, y))
-expm1 = primitive(np.expm1, lambda g, y, x: _product(g, y + 1))
+expm1 = primitive(np.expm1, lambda g, y, x: _product(g, exp(x)))  # y + 1 is 0 where that is small
 log = primitive(np.log, lambda g, y, x: _ratio(g, x))
 log1p = primitive(np.log1p, lambda g, y, x: _ratio(g, x + 1))
 sin = primitive(np.sin, lambda g, y, x: g * cos(x))

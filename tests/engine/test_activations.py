@@ -96,3 +96,11 @@ def test_slopes_of_softplus_and_log_sigmoid_are_right_to_the_last_digits_where_t
     assert float(mg.grad(mg.softplus)(x).data) == pytest.approx(exact, rel=1e-14)
     assert float(mg.grad(mg.log_sigmoid)(-x).data) == pytest.approx(exact, rel=1e-14)
     check_grad(lambda x: (mg.softplus(x), mg.log_sigmoid(x)), np.array([x, 0.5]), order=2)
+
+
+@pytest.mark.parametrize("x", [-1.0, -20.0, -40.0, -700.0])
+@pytest.mark.parametrize("f", [mg.elu, mg.expm1], ids=["elu", "expm1"])
+def test_slopes_of_elu_and_expm1_are_right_to_the_last_digits_where_they_are_small(f: Any, x: float) -> None:
+    for slope in (mg.grad(f), mg.compile(mg.grad(f)), mg.grad(mg.grad(f))):
+        assert float(slope(x).data) == pytest.approx(math.exp(x), rel=1e-14)
+    assert float(mg.grad(f)(-np.inf).data) == 0.0
