@@ -210,7 +210,8 @@ class Watch:
     @property
     def recent(self) -> float:
         """The mean of the last losses, but not of the first, which was before all updates."""
-        return float(np.mean(self.losses[1:][-RECENT:] or self.losses or [0.0]))
+        losses = self.losses[max(1, len(self.losses) - RECENT) :] or self.losses or [0.0]
+        return sum(losses) / len(losses)
 
     def compare(self, loss: float, times: float) -> None:
         """Raises DivergenceError if the loss is more than so many times its baseline."""
