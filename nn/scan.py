@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor  # the look-up of `mg.Tensor` takes 30 ns more
 
 from .layers import is_integer
 from .protocol import Cell, State
