@@ -75,7 +75,7 @@ class ArraySum:
                 self.sum, self.owned = np.asarray(self.sum + term), True
 
     def add_part(self, index: Any, g: Any, view: bool = False) -> None:
-        """Add g to the part at `index`; a `view`: likely a part of the same memory, and g is known to have its shape."""
+        """Add g to the part at `index`; a `view` is likely a part of the same memory, of which g has the shape."""
         if self.sum is None and (span := span_of(index, self.node.shape)) is not None:
             self.filling = self.filling or Filling(self.node, span)
             if self.filling.fill(span, index, g):
