@@ -52,10 +52,10 @@ if hasattr(reflection, "_clean_source"):  # each row of a test read and parsed i
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # First, and so all by one of xdist's processes, which alone starts ranks and browser; then those that import most.
     dear = {"on_ranks", "driver"}
-    examples = "tests/examples/"
+    most = "tests/examples/", "tests/benchmarks/", "tests/docs/"
     if moving := [item.nodeid for item in items if " at 0x" in item.nodeid]:
         raise pytest.UsageError(f"{moving[0]}: its name has an address in it, another one in each process; give ids=")
-    items.sort(key=lambda i: (not dear & {*getattr(i, "fixturenames", ())}, not i.nodeid.startswith(examples)))
+    items.sort(key=lambda i: (not dear & {*getattr(i, "fixturenames", ())}, not i.nodeid.startswith(most)))
     if long_profile():
         return
     for item in items:
