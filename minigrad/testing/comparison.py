@@ -48,7 +48,8 @@ class Comparison(Looks):
             found = self._along([lines[n] for n in left], steps, self.rows, self.slopes)
             known = np.maximum(known, found.known())
             least = np.maximum(1e-9 * known, least)
-            unsettled = ~(found.within(SAFETY) if any_size else found).settles(least)
+            # few steps know their error less well: what they settle must agree without its benefit
+            unsettled = ~(found.strictly(SAFETY) if any_size else found).settles(least)
             left, found = left[unsettled], Seen(*[part[unsettled] for part in found])
             if not len(left):
                 return None

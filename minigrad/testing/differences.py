@@ -26,7 +26,7 @@ Function = Callable[[np.ndarray], np.ndarray]  # (n,) -> (m,)
 EPS = float(np.finfo(np.float64).eps)
 RATIO = 0.3**0.5  # of a step to the one before; no simple fraction, or a fast wave may meet all at the same phase
 LADDER = RATIO ** np.arange(1, 31)  # steps relative to the direction, 0.5 ... 1e-8
-FEW = (range(10, 12), range(9, 12))  # those two that settle most slopes of smooth functions, and with one more
+FEW = (range(10, 12), range(9, 12))  # those two that settle most slopes of smooth functions; and one more
 QUICK = 4  # the first of those four that suit most other functions; the rest are tried when these do not settle it
 FINER = (8, 12, 16, 20, 24)  # the first of each four that are tried beside these
 PROBES = np.array([3e-9, 4e-8, 3e-7, 2e-6])  # spacings at which the noise of f is measured
@@ -135,8 +135,8 @@ def _smoothest(
     row for each step from the j-th on. Its distances from the cells before are safe estimates of its errors. The steps
     are those of the ladder if no t are given.
 
-    What a gap is at t = 0 has no such estimate that is small enough where there are two steps. There a kink at x leaves
-    its own size, and one beside x shows in the distance of the slopes.
+    Of two steps the gap's own error is known too badly to be asked for: a kink at x leaves its whole size there, and
+    one beside x shows in the slopes, whose distance is as large.
     """
     table = np.array([central, gaps])  # (2, K, n)
     limit, noise, least = np.maximum(KINK * size, NO_KINK * typical), 40 * rounding, 2 * rounding

@@ -50,8 +50,8 @@ class Seen(NamedTuple):
         sharp = self.error <= np.minimum(self.clear, np.maximum(0.1 * SHARP * np.abs(self.numeric), least))
         return np.asarray((sharp & self._close()).all(axis=-1))
 
-    def within(self, safety: float) -> Seen:
-        """The same, for a verdict on the rule that is as strict as if `error` were 0; `safety` is what it counts."""
+    def strictly(self, safety: float) -> Seen:
+        """The same with a tolerance as if `error` were 0, of which it has `safety` times that."""
         with np.errstate(invalid="ignore"):
             return self._replace(tolerance=self.tolerance - safety * self.error)
 
