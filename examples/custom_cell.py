@@ -104,7 +104,8 @@ def check(kind: Any) -> None:
     cells = kind(2, 3, rng=0, dtype=np.float64), kind(3, 2, rng=1, dtype=np.float64)
     net, rng = nn.Recurrent(*cells), np.random.default_rng(0)
     state = mg.tree_map(lambda s: rng.standard_normal(s.shape), net.initial_state(2))
-    check_grad(lambda xs, state: net(xs, state, lengths=[3, 2]), rng.standard_normal((3, 2, 2)), state, order=2)
+    f = lambda xs, state: net(xs, state, lengths=[3, 2])
+    check_grad(f, rng.standard_normal((3, 2, 2)), state, order=2, mode="project")
 
 
 def adding(T: int, B: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

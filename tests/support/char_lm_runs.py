@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pictures import blank
 
 import nn
 from examples import char_lm
@@ -23,14 +24,20 @@ def text(tmp_path: Path) -> str:
     return str(path)
 
 
+def checkpoint(folder: Path, text: str, *options: str) -> Path:
+    """What training on a text leaves in a folder, whose curves are not drawn."""
+    (folder / "text.txt").write_bytes(text.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(char_lm, "draw", blank)
+        assert char_lm.main([str(folder / "text.txt"), *TINY, *options, "--out", str(folder)]) == 0
+    return folder / "checkpoint.safetensors"
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that has learnt PERIOD."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "text.txt").write_text(PERIOD * 50)
-    options = ["--steps", "250", "--lr", "0.02", "--validate-every", "100"]
-    assert char_lm.main([str(folder / "text.txt"), *TINY, *options, "--hidden", "32", "--out", str(folder)]) == 0
-    return folder / "checkpoint.safetensors"
+    options = ["--steps", "250", "--lr", "0.02", "--validate-every", "100", "--hidden", "32"]
+    return checkpoint(tmp_path_factory.mktemp("trained"), PERIOD * 50, *options)
 
 
 def train(*arguments: Any) -> int:
@@ -62,11 +69,8 @@ HOSTILE = (
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of an LSTM with two layers that has read HOSTILE for a while."""
-    folder = tmp_path_factory.mktemp("hostile")
-    (folder / "text.txt").write_bytes(HOSTILE.encode())
     options = ["--steps", "75", "--lr", "0.02", "--layers", "2", "--validate-every", "75", "--quiet"]
-    assert char_lm.main([str(folder / "text.txt"), *TINY, *options, "--out", str(folder)]) == 0
-    return folder / "checkpoint.safetensors"
+    return checkpoint(tmp_path_factory.mktemp("hostile"), HOSTILE, *options)
 
 
 @pytest.fixture(scope="session")
