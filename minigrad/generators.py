@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from functools import partial
+from functools import lru_cache, partial
 from types import (
     BuiltinMethodType,
     CellType,
@@ -20,7 +20,7 @@ from types import (
     MethodWrapperType,
     ModuleType,
 )
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,16 +66,36 @@ class States:
 
 def is_generator(x: Any) -> bool:
     """Whether this is a random generator, of NumPy's or Python's, whose state can be read and put back."""
-    if _is_numpys(x, "Generator", "RandomState", "BitGenerator"):
+    return _draws(*_classes(x))
+
+
+def _draws(*classes: type[Any]) -> bool:
+    """Whether an instance of one of these classes is a generator; there are none before their module is imported."""
+    if _any_is(classes, _numpys("Generator", "RandomState", "BitGenerator")):
         return True
     random: Any = sys.modules.get("random")
-    return random is not None and isinstance(x, random.Random) and not isinstance(x, random.SystemRandom)
+    return random is not None and _any_is(classes, random.Random) and not _any_is(classes, random.SystemRandom)
+
+
+def _any_is(classes: Iterable[type[Any]], kinds: Any) -> bool:
+    return any([issubclass(cls, kinds) for cls in classes])
+
+
+def _numpys(*names: str) -> tuple[Any, ...]:
+    """These classes of numpy.random, if that is imported."""
+    random = sys.modules.get("numpy.random")
+    return () if random is None else tuple([getattr(random, name) for name in names])
 
 
 def _is_numpys(x: Any, *names: str) -> bool:
-    """Whether this is one of numpy.random's, of which there are none before that is imported."""
-    random = sys.modules.get("numpy.random")
-    return random is not None and isinstance(x, tuple([getattr(random, name) for name in names]))
+    return isinstance(x, _numpys(*names))
+
+
+def _classes(x: Any) -> tuple[type[Any], type[Any]]:
+    """The class of an object, and the one that it says it is of, as a proxy does: `isinstance` knows both."""
+    cls = type(x)
+    said = getattr(x, "__class__", cls)
+    return cls, said if said is cls or isinstance(said, type) else cls
 
 
 def _state(generator: Any) -> Any:
@@ -117,33 +137,56 @@ def reached(roots: Iterable[Any]) -> list[Any]:
     found, waiting = [], list(roots)
     seen: dict[int, Any] = {}  # by id, and kept alive, since the id of what is gone may be another's
     for x in waiting:  # which grows
-        if isinstance(x, _PLAIN) or id(x) in seen:
+        try:
+            if type(x) in _LEAVES:
+                continue
+            holder = _holder(_classes(x))
+        except TypeError:  # a class of a metaclass without a hash
+            holder = _holder.__wrapped__(_classes(x))
+        if holder.plain or id(x) in seen:
             continue
         if len(seen) == MOST:
             break
         seen[id(x)] = x
-        if is_generator(x):
+        if holder.draws:
             found.append(x)
         else:
-            waiting += _parts(x)
+            waiting += _parts(x, holder)
     return found
 
 
-def _parts(x: Any) -> list[Any]:
+class _Holder(NamedTuple):
+    """What all objects of a class have in common: whether they hold nothing (`plain`), and where they hold others."""
+
+    plain: bool
+    draws: bool
+    librarys: bool
+    parts: Callable[[Any], Iterable[Any]]
+    slots: Sequence[Any]
+
+
+@lru_cache(1024)
+def _holder(classes: tuple[type[Any], type[Any]]) -> _Holder:
+    """That of objects of these `_classes`."""
+    cls = classes[0]
+    own = [vars(base).values() for base in cls.__mro__ if not is_librarys(base.__module__)]
+    slots = [slot for values in own for slot in values if type(slot) is MemberDescriptorType]
+    parts = next((of for kinds, of in _PARTS if _any_is(classes, kinds)), lambda x: ())
+    return _Holder(_any_is(classes, _PLAIN), _draws(*classes), is_librarys(cls.__module__), parts, slots)
+
+
+def _parts(x: Any, holder: _Holder) -> list[Any]:
     """What an object holds, or a function uses."""
     if isinstance(x, type):
         return [] if is_librarys(x.__module__) else [type(x), *vars(x).values(), *x.__bases__]
-    parts = next((list(of(x)) for kinds, of in _PARTS if isinstance(x, kinds)), [])
+    parts = [*holder.parts(x)]
     with suppress(AttributeError):  # it has none
         held = object.__getattribute__(x, "__dict__")
         # what else a compiled function holds are its programs: thousands of objects, and more with each length
-        wraps = "__wrapped__" in held and is_librarys(type(x).__module__)
-        parts += [held["__wrapped__"]] if wraps else held.values()
-    for cls in type(x).__mro__:
-        for slot in () if is_librarys(cls.__module__) else vars(cls).values():
-            if type(slot) is MemberDescriptorType:
-                with suppress(AttributeError):  # it is empty
-                    parts.append(slot.__get__(x))
+        parts += [held["__wrapped__"]] if holder.librarys and "__wrapped__" in held else held.values()
+    for slot in holder.slots:
+        with suppress(AttributeError):  # it is empty
+            parts.append(slot.__get__(x))
     return [*parts, type(x)]
 
 
@@ -193,6 +236,7 @@ def is_librarys(module: Any) -> bool:
 
 _EMPTY = CellType()  # as of a name that has no value yet; all such cells are equal
 _PLAIN = (Variable, np.ndarray, np.generic, np.ufunc, int, float, complex, str, bytes, type(None), ModuleType, CodeType)
+_LEAVES = frozenset(_PLAIN)
 _PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
     (FunctionType, _used),
     ((MethodType, BuiltinMethodType, MethodWrapperType), lambda x: (x.__self__, getattr(x, "__func__", None))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import Field, fields, is_dataclass
@@ -176,7 +177,13 @@ def alike(x: Any, y: Any) -> bool:
 def builder(tree: Any) -> Callable[[list[Any]], Any]:
     """A function that builds a tree of this one's structure from a list of leaves."""
     text = _written(tree, itertools.count(), 0)
-    return flatten(tree)[1] if text is None else eval(f"lambda x: {text}", {})
+    return flatten(tree)[1] if text is None else _building(text)
+
+
+@functools.lru_cache(256)
+def _building(text: str) -> Callable[[list[Any]], Any]:
+    """The function of this text; programs for other shapes mostly have the same."""
+    return eval(f"lambda x: {text}", {})  # type: ignore[no-any-return]
 
 
 def _written(tree: Any, numbers: Iterator[int], depth: int) -> str | None:

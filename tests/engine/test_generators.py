@@ -6,6 +6,7 @@ import functools
 import random
 import sys
 import types
+import weakref
 from collections import deque
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -78,6 +79,32 @@ class Meta(type):
 class Made(metaclass=Meta): ...
 
 
+class Unhashable(type):
+    __eq__ = __ne__ = lambda cls, other: cls is other
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Compared(metaclass=Unhashable):
+    rng = RNG
+
+
+class Proxy:
+    """What it stands for is not in an attribute that it holds."""
+
+    __slots__ = ("of",)
+    __class__ = property(lambda self: types.FunctionType)  # type: ignore[assignment]
+
+    def __init__(self, f: Any) -> None:
+        self.of = weakref.ref(f)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.of(), name)
+
+
+def draws() -> float:
+    return RNG.random()
+
+
 def with_attribute() -> float:
     return with_attribute.rng.random()  # type: ignore[attr-defined]
 
@@ -122,6 +149,8 @@ HOLDERS: dict[str, Any] = {
     "an attribute of a list": listed(),
     "a partial method": Partly(),
     "a metaclass": Made,
+    "a class without a hash": Compared(),
+    "a function that a proxy stands for": Proxy(draws),
     "an attribute of a function": with_attribute,
     "a suspended function's variable": resumed(RNG),
     "a suspended function's global": resumed_from_a_global(),
