@@ -146,7 +146,9 @@ class _Rewriting:
         for n in group:
             self.left[n] = 0
         result = self.result
-        result.kinds += [self.kinds.entry(whole, k) for k in range(size)]
+        for k, part in enumerate(parts):
+            part.kind = self.kinds.entry(whole, k)
+            result.kinds.append(part.kind)
         result.reads += [(whole,)] * size
         result.outs += parts
 

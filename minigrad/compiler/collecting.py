@@ -123,14 +123,7 @@ class Collecting:
         self.instructions, self.results = instructions, results
         self.collections: dict[Value, Collection] = {}
         self.until: dict[Value, int] = {}  # the number of the instruction that adds to a value's place
-        self.views: set[Value] = set()
-        numbers = []
-        for n, kind in enumerate(instructions.kinds):
-            if kind.base is not None:
-                self.views.add(instructions.outs[n])
-            if kind.collects:
-                numbers.append(n)
-        for n in reversed(numbers):
+        for n in reversed(instructions.having("collects")):
             self._collect(n, *instructions[n])
 
     @functools.cached_property
@@ -195,7 +188,9 @@ class Collecting:
 
     def _movable(self, x: Any, part: Place) -> bool:
         """Whether x may be computed there, since it is computed and has no place yet."""
-        if type(x) is not Value or x.place is not None or x.source is not None or x in self.views:
+        if type(x) is not Value or x.place is not None or x.source is not None:
+            return False
+        if x.kind is not None and x.kind.base is not None:  # a view
             return False
         own, lying = x.layout, part.layout
         return own is lying or (own.shape == lying.shape and own.dtype == lying.dtype)

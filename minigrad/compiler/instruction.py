@@ -10,6 +10,7 @@ import functools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,8 +79,8 @@ class Value:
 
     `source` is a leaf Tensor that the function closes over, or the number of an argument, or None. `plain` marks what
     is no Tensor in a plain run, but an array. `of` is the first Value that it equals, None if it is that itself. `kind`
-    and `reads` are those of the traced instruction that made it, None for what was not made by one. `place` is where it
-    lies, None until it has been laid out, see `places.py`.
+    is that of the instruction that makes it, `reads` what it read when it was traced; None and () for what was not.
+    `place` is where it lies, None until it has been laid out, see `places.py`.
 
     >>> import minigrad as mg
     >>> mg.traced(mg.tanh, np.ones((3, 4))).results
@@ -89,12 +90,7 @@ class Value:
     __slots__ = ("number", "layout", "source", "plain", "of", "kind", "reads", "place")
 
     def __init__(
-        self,
-        number: int,
-        layout: Layout,
-        source: Any = None,
-        plain: bool = False,
-        of: Value | None = None,
+        self, number: int, layout: Layout, source: Any = None, plain: bool = False, of: Value | None = None
     ) -> None:
         self.number, self.layout, self.source, self.plain, self.of = number, layout, source, plain, of
         self.kind: Kind | None = None
@@ -225,6 +221,10 @@ class Instructions(Sequence[Instruction]):
 
     def __getitem__(self, n: Any) -> Any:
         return Instruction(self.kinds[n], self.reads[n], self.outs[n])
+
+    def having(self, what: str) -> list[int]:
+        """The numbers of those whose kind has this."""
+        return [*compress(range(len(self)), map(attrgetter(what), self.kinds))]
 
     def rows(self) -> Iterator[tuple[Kind, tuple[Value, ...], Value]]:
         """What each does, reads and makes."""

@@ -67,12 +67,11 @@ def _cuts(instructions: Instructions) -> dict[Value, Cut]:
     """How the right factor of each product is cut, for those where that pays, by the product."""
     most = MANY if copies_nothing() else FEW
     of_factor: dict[Value, list[Value]] = defaultdict(list)
-    for n, kind in enumerate(instructions.kinds):
-        if kind.product:
-            _, (a, W), out = instructions[n]
-            matrices = len(a.shape) == len(W.shape) == 2 and a.dtype == W.dtype
-            if matrices and out.dtype.char in "fd" and 1 < out.shape[0] <= most:
-                of_factor[W].append(out)
+    for n in instructions.having("product"):
+        _, (a, W), out = instructions[n]
+        matrices = len(a.shape) == len(W.shape) == 2 and a.dtype == W.dtype
+        if matrices and out.dtype.char in "fd" and 1 < out.shape[0] <= most:
+            of_factor[W].append(out)
     cuts = {}
     for W, outs in of_factor.items():
         cut = _cut(max([out.shape[0] for out in outs]), *W.shape, W.dtype.itemsize) if len(outs) >= PAYING else None

@@ -43,15 +43,9 @@ def with_packed_factors(instructions: Instructions, kinds: Kinds) -> Instruction
 
     Rows that are a multiple of 1 KiB apart meet in the same few lines of a cache, where BLAS reads a column of them.
     """
-    products: list[tuple[int, Value, Value]] = []  # the number of each, and its factors
-    transposes: set[Value] = set()
-    for n, kind in enumerate(instructions.kinds):
-        if kind.product:
-            a, b = instructions.reads[n]
-            if len(a.shape) == 2 == len(b.shape):
-                products.append((n, a, b))
-        elif kind.transpose:
-            transposes.add(instructions.outs[n])
+    factors = [(n, instructions.reads[n]) for n in instructions.having("product")]
+    products = [(n, a, b) for n, (a, b) in factors if len(a.shape) == 2 == len(b.shape)]
+    transposes = {instructions.outs[n] for n in instructions.having("transpose")}
     rows: dict[Value, int] = defaultdict(int)  # of all left factors
     for _, a, b in products:
         if a.shape[0] > 1 and (b in transposes or b.shape[-1] * b.dtype.itemsize % 1024 == 0):

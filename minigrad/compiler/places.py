@@ -150,11 +150,6 @@ class Step:
         """The places of the Values among the inputs."""
         return [x.place for x in self.inputs if type(x) is Value]
 
-    @property
-    def elementwise(self) -> bool:
-        """Whether each entry of the result is computed from the entries at the same place: it may replace them."""
-        return self.kind is not None and self.kind.elementwise
-
     def __repr__(self) -> str:
         inputs, static = (self.reads or self.inputs, {}) if self.kind is None else self.kind.called_with(self.reads)
         return f"{self.out!r} = {as_text(self.name, inputs, static)}"
@@ -269,13 +264,18 @@ def _chains(begins: Sequence[Step]) -> dict[Root, list[Root]]:
     """For roots that take the place of another: those that do so one after the other, of which each is one."""
     chains: dict[Root, list[Root]] = {}
     for s in begins:
-        root, lying = s.out.root, s.out.layout
-        if not s.elementwise or root.high - root.low != lying.nbytes:
+        kind, root, lying = (
+            s.kind,
+            s.out.root,
+            s.out.layout,
+        )  # of what is elementwise, no entry is read after it is made
+        if kind is None or not kind.elementwise or root.high - root.low != lying.nbytes:
             continue
-        for place in s.reads:
-            before, other = place.root, place.layout
-            whole = before.last == root.first and before.source is None and before.high - before.low == other.nbytes
-            if whole and other.matches(lying):
+        for x in s.inputs:
+            if type(x) is not Value or x.place.root.last != root.first:
+                continue
+            before, other = x.place.root, x.place.layout
+            if before.source is None and before.high - before.low == other.nbytes and other.matches(lying):
                 chain = chains.setdefault(before, [before])
                 chain.append(root)
                 chains[root] = chain

@@ -98,7 +98,8 @@ def test_what_lives_at_the_same_time_lies_apart_but_for_results_in_place(data: s
             if a is not b and ends[a][0] <= ends[b][0] <= ends[a][1] and min(a.high, b.high):
                 n = ends[b][0]
                 apart = a.start + a.high <= b.start or b.start + b.high <= a.start
-                in_place = n == ends[a][1] >= 0 and steps[n].elementwise and (a.start, a.high) == (b.start, b.high)
+                in_place = n == ends[a][1] >= 0 and steps[n].kind is not None and steps[n].kind.elementwise
+                in_place = in_place and (a.start, a.high) == (b.start, b.high)
                 assert apart or in_place
 
 
