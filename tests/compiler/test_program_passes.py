@@ -148,6 +148,17 @@ def test_alike_steps_of_a_loop_are_computed_together() -> None:
     assert found["subtract"] == 1  # 1 - h², for all steps
 
 
+def test_groups_of_alike_steps_may_end_in_another_order_than_they_began() -> None:
+    def f(x: Any) -> Any:
+        parts = [row * 2.0 for row in x]
+        first, *cosines = mg.sin(parts[0]), *map(mg.cos, parts)
+        return sum([first, *cosines, *map(mg.sin, parts[1:])])
+
+    found = names(program(f, X))
+    assert (found["sin"], found["cos"]) == (1, 1)
+    np.testing.assert_array_equal(mg.compile(f)(X), np.asarray(f(mg.tensor(X))))
+
+
 def test_alike_steps_of_other_dtypes_and_of_views_are_computed_together() -> None:
     def f(x: Any, w: Any) -> Any:
         hs = [x]
