@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import partial
 from types import (
     BuiltinMethodType,
     CellType,
@@ -137,12 +138,8 @@ def reached(roots: Iterable[Any]) -> list[Any]:
     found, waiting = [], list(roots)
     seen: dict[int, Any] = {}  # by id, and kept alive, since the id of what is gone may be another's
     for x in waiting:  # which grows
-        try:
-            if type(x) in _LEAVES:
-                continue
-            holder = _holder(_classes(x))
-        except TypeError:  # a class of a metaclass without a hash
-            holder = _holder.__wrapped__(_classes(x))
+        cls, said = _classes(x)
+        holder = _holders.get((id(cls), id(said))) or _holder(cls, said)
         if holder.plain or id(x) in seen:
             continue
         if len(seen) == MOST:
@@ -162,17 +159,29 @@ class _Holder(NamedTuple):
     draws: bool
     librarys: bool
     parts: Callable[[Any], Iterable[Any]]
-    slots: Sequence[Any]
+    slotted: bool
+    classes: Sequence[Any]  # weak references
 
 
-@lru_cache(1024)
-def _holder(classes: tuple[type[Any], type[Any]]) -> _Holder:
+#: By the ids of both `_classes`, for as long as these live: a metaclass may say what equals a class, or has a hash.
+_holders: dict[tuple[int, int], _Holder] = {}
+
+
+def _holder(cls: type[Any], said: type[Any]) -> _Holder:
     """That of objects of these `_classes`."""
-    cls = classes[0]
-    own = [vars(base).values() for base in cls.__mro__ if not is_librarys(base.__module__)]
-    slots = [slot for values in own for slot in values if type(slot) is MemberDescriptorType]
+    key, classes = (id(cls), id(said)), (cls, said)
     parts = next((of for kinds, of in _PARTS if _any_is(classes, kinds)), lambda x: ())
-    return _Holder(_any_is(classes, _PLAIN), _draws(*classes), is_librarys(cls.__module__), parts, slots)
+    plain, draws, librarys = _any_is(classes, _PLAIN), _draws(cls, said), is_librarys(cls.__module__)
+    slotted = bool(_slots(cls))
+    alive = [weakref.ref(c, lambda _: _holders.pop(key, None)) for c in classes]
+    found = _holders[key] = _Holder(plain, draws, librarys, parts, slotted, alive)
+    return found
+
+
+def _slots(cls: type[Any]) -> list[Any]:
+    """The slots that classes of the user's declare."""
+    own = [vars(base).values() for base in cls.__mro__ if not is_librarys(base.__module__)]
+    return [slot for values in own for slot in values if type(slot) is MemberDescriptorType]
 
 
 def _parts(x: Any, holder: _Holder) -> list[Any]:
@@ -184,7 +193,7 @@ def _parts(x: Any, holder: _Holder) -> list[Any]:
         held = object.__getattribute__(x, "__dict__")
         # what else a compiled function holds are its programs: thousands of objects, and more with each length
         parts += [held["__wrapped__"]] if holder.librarys and "__wrapped__" in held else held.values()
-    for slot in holder.slots:
+    for slot in _slots(type(x)) if holder.slotted else ():
         with suppress(AttributeError):  # it is empty
             parts.append(slot.__get__(x))
     return [*parts, type(x)]
@@ -236,7 +245,6 @@ def is_librarys(module: Any) -> bool:
 
 _EMPTY = CellType()  # as of a name that has no value yet; all such cells are equal
 _PLAIN = (Variable, np.ndarray, np.generic, np.ufunc, int, float, complex, str, bytes, type(None), ModuleType, CodeType)
-_LEAVES = frozenset(_PLAIN)
 _PARTS: tuple[tuple[Any, Callable[[Any], Iterable[Any]]], ...] = (
     (FunctionType, _used),
     ((MethodType, BuiltinMethodType, MethodWrapperType), lambda x: (x.__self__, getattr(x, "__func__", None))),

@@ -28,6 +28,8 @@ from .stages import Stages
 
 #: Programs kept for one function; the one that was made first goes first.
 KEPT = 64
+#: What has a longer key is read at each call: to compile a matcher takes 0.02 ms a leaf, and saves 0.1 us at a call.
+SHORT = 400
 
 
 class Compiled(Generic[P, R]):
@@ -85,7 +87,8 @@ class Compiled(Generic[P, R]):
         leaves, key, kwargs = self._read(records, args, kwargs)
         for program in self.programs.get(tuple(key), ()):
             if program.current():
-                if program is self._program and program.leaves_of is never:  # twice in a row, and so perhaps often
+                twice = program is self._program  # in a row, and so perhaps often
+                if twice and program.leaves_of is never and len(key) <= SHORT:
                     program.leaves_of = matcher(records, args, kwargs)
                 break
         else:

@@ -83,6 +83,16 @@ def test_a_program_knows_its_arguments_once_it_was_found_twice_in_a_row_and_no_s
     assert f.program.leaves_of is known
 
 
+@pytest.mark.parametrize(
+    "long", [[*range(500)], [[]] * 500, {str(k): X for k in range(500)}], ids=["numbers", "empty", "a dict"]
+)
+def test_long_arguments_are_read_at_each_call(long: Any) -> None:
+    f = mg.compile(doubled)
+    for _ in range(3):
+        f(X, long)
+    assert f.program.leaves_of is never
+
+
 def test_a_program_knows_whether_records_were_kept() -> None:
     f = mg.compile(doubled)
     for _ in range(4):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import random
 import sys
 import types
@@ -88,6 +89,21 @@ class Compared(metaclass=Unhashable):
     rng = RNG
 
 
+class Named(type):
+    def __eq__(cls, other: object) -> bool:
+        return isinstance(other, Named) and cls.__name__ == other.__name__
+
+    def __hash__(cls) -> int:
+        return hash(cls.__name__)
+
+
+def of_equal_classes() -> list[Any]:
+    """Objects of classes that say that they are equal: the last one's slot holds a generator."""
+    slotted = Named("Same", (), {"__slots__": ("rng",)})()
+    slotted.rng = RNG
+    return [Named("Same", (), {})(), Named("Same", (), {"__slots__": ("other",)})(), slotted]
+
+
 class Proxy:
     """What it stands for is not in an attribute that it holds."""
 
@@ -150,6 +166,7 @@ HOLDERS: dict[str, Any] = {
     "a partial method": Partly(),
     "a metaclass": Made,
     "a class without a hash": Compared(),
+    "one of classes that are equal": of_equal_classes(),
     "a function that a proxy stands for": Proxy(draws),
     "an attribute of a function": with_attribute,
     "a suspended function's variable": resumed(RNG),
@@ -169,6 +186,19 @@ def test_a_generator_is_found_wherever_it_is_held(holder: Any, monkeypatch: pyte
     known.rng = RNG  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "package_of_a_user", known)
     assert [x is RNG for x in reached([holder])] == [True]
+
+
+def test_no_class_is_kept_by_a_search() -> None:
+    def searched() -> Any:
+        class Slotted:
+            __slots__ = ("a",)
+
+        reached([Slotted()])
+        return weakref.ref(Slotted)
+
+    cls = searched()
+    gc.collect()
+    assert cls() is None
 
 
 def test_a_generator_is_found_once_and_a_cycle_ends() -> None:
