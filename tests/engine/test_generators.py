@@ -199,6 +199,7 @@ def test_no_class_is_kept_by_a_search() -> None:
     cls = searched()
     gc.collect()
     assert cls() is None
+    assert all([known() is not None for holder in generators._holders.values() for known in holder.classes])
 
 
 def test_a_generator_is_found_once_and_a_cycle_ends() -> None:
