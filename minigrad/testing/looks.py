@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .differences import EPS, QUICK, Line, Slopes, scales, sharper
+from .differences import EPS, FEW, QUICK, Line, Slopes, scales, sharper
 from .differences import slopes as slopes_of
 from .problem import Options, Problem, groups, random_signs
 from .progress import tell
@@ -114,6 +114,8 @@ class Looks:
                 continue
             share = np.max(np.abs(one.d)) / np.max(np.abs(line.d))
             beside = known * min(1.0, float(share))  # what is known is of steps as long as those of `line`
+            if self.options.eps is None:
+                one.sides(range(QUICK, FEW[-1].stop))  # for `near`: longer ones may leap over what the shortest show
             found = self._look(rows, slopes, one.d, one.near(QUICK, careful=True), beside)
             gross = found.is_wrong(GROSS) and not one.jitters
             if not gross:

@@ -199,6 +199,14 @@ def test_a_wave_that_long_steps_leap_over_is_not_taken_for_flat(x: float) -> Non
         check_vjp(np.sin, lambda g, x: -g * np.cos(x), np.array([x]))
 
 
+@pytest.mark.parametrize(("share", "width"), [(0.003, 0.01), (0.1, 0.05), (1.0, 0.03)])
+def test_a_slope_that_holds_near_x_alone_is_not_taken_for_that_of_long_steps(share: float, width: float) -> None:
+    peak = lambda x: share * (x - 0.7) * np.exp(-(((x - 0.7) / (0.7 * width)) ** 2))  # straight for long steps
+    check_vjp(lambda x: x + peak(x), lambda g, x: (1 + share) * g, np.array(0.7), copies=False)
+    with pytest.raises(GradientError, match="1 of 1 entries is wrong"):
+        check_vjp(lambda x: x + peak(x), lambda g, x: 1.0 * g, np.array(0.7), copies=False)
+
+
 def test_the_entry_that_is_refused_counts_as_wrong_whatever_steps_saw_it() -> None:
     stair = lambda x: np.round(np.sin(x), 7)  # flat to the finest steps alone
     with pytest.raises(GradientError, match=r"differences give 0 .* 1 of 3 entries are wrong"):
