@@ -54,7 +54,7 @@ class Comparison(Looks):
             if not len(left):
                 return None
         kinks = []
-        latest = FINER[0]
+        latest = QUICK
         for n, *parts in zip(left, *found):
             seen, line, v = Seen(*parts), lines[n], self.weights[n]
             tell(f"derivative of order {self.problem.order}, finer steps along some of {len(lines)} directions")

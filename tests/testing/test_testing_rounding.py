@@ -139,3 +139,10 @@ def test_a_small_difference_of_an_f_that_takes_no_long_double_is_told_apart() ->
     with pytest.raises(GradientError, match=r"does not compute in np.longdouble.* pass atol=1e-11"):
         check_vjp(f, vjp, np.array([-29.0, -31.0]))
     check_vjp(f, vjp, np.array([-29.0, -31.0]), atol=1e-11)
+
+
+def test_a_tiny_second_derivative_that_is_twice_as_large_is_refused() -> None:
+    slope = mg.primitive(lambda y: 1 - y * y, lambda g, s, y: -4 * g * y, name="slope")
+    tanh = mg.primitive(np.tanh, lambda g, y, x: g * slope(y), name="tanh")
+    with pytest.raises(GradientError, match="derivative of order 2"):  # some 1e-15, which long steps show
+        check_grad(lambda x: tanh(x * 1e-3).sum(), np.array([3e-7, -1.2e-6]), order=2, copies=False)
