@@ -214,13 +214,9 @@ class Contract(Unrolled):
         numbers = self.rng.integers(0, I, (self.T, self.B))[:, rows]
         state = self.state(rows)
         cell = self.cell()
-        found = []
         try:
             with no_grad():
-                projected = self.project(cell, numbers)
-                for t in range(self.T):
-                    output, state = self.step(cell, at(projected, t), state, t)
-                    found.append(tree_leaves(output))
+                found, state = self.over(cell, numbers, state)
         except (TypeError, ValueError, IndexError) as error:
             if wanted:
                 raise GradientError(f"integer inputs (T, B) = {numbers.shape} failed: {error}") from error

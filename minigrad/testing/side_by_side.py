@@ -55,18 +55,14 @@ def cases_of(
     yield Case("the first step, from zeros", xs[:1], zeros, None)
     if "state" in takes:
         yield Case("the first step, from a state that is given", xs[:1], state, None)
-    yield Case("several steps", xs, state if "state" in takes else zeros, None)
+    begun = state if "state" in takes else zeros
+    yield Case("several steps", xs, begun, None)
     if "lengths" in takes:
         lengths = np.append(rng.integers(min_length, T + 1, B - 1), T)
         lengths[0] = min(T - 1, max(min_length, 1))
-        yield Case("padded sequences", xs, state if "state" in takes else zeros, lengths)
+        yield Case("padded sequences", xs, begun, lengths)
         if not min_length:
-            yield Case(
-                "padded sequences, one of them empty",
-                xs,
-                state if "state" in takes else zeros,
-                lengths * (np.arange(B) > 0),
-            )
+            yield Case("padded sequences, one of them empty", xs, begun, lengths * (np.arange(B) > 0))
 
 
 def called(theirs: Callable[..., Any], case: Case, takes: Sequence[str], ours: Any) -> tuple[Any, Any]:

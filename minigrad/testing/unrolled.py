@@ -137,14 +137,18 @@ class Unrolled:
         cell, given = self.with_parameters(list(tensors[:n])), iter(tensors[n : n + m])
         xs = tree_map(lambda x: next(given) if x.dtype.kind == "f" else x, self.xs)
         state = self.moved(self.first(cell, self.B), list(tensors[n + m :]))
-        projected = self.project(cell, xs)
-        outputs, marks = [], []
+        outputs, last = self.over(cell, xs, state)
+        return [*outputs, last]
+
+    def over(self, cell: Any, xs: Any, state: Any) -> tuple[list[Any], Any]:
+        """Outputs at each time and the final state; `locate` tells the time steps of this run from then on."""
+        projected, outputs, marks = self.project(cell, xs), [], []
         for t in range(self.T):
             marks.append(clock())
             output, state = self.step(cell, at(projected, t), state, t)
             outputs.append(output)
         self.marks = [*marks, clock()]
-        return [*outputs, state]
+        return outputs, state
 
     def locate(self, t: Node) -> str:
         """The time step that a recorded step belongs to."""

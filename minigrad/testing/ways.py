@@ -35,7 +35,7 @@ class Ways:
     def check(self) -> None:
         """Raise GradientError for the first gradient that is another one."""
         run = self.run
-        whole = self._gradients(self._whole)
+        whole = self._gradients(run.over)
         if not run.random:
             self._same("for each row alone", self._gradients(self._by_rows), whole, "for the whole batch")
         if not run.projects_at_random:
@@ -48,7 +48,7 @@ class Ways:
         if run.numbers is not None:
             rows = slice(run.numbers.shape[1])
             vectors = run.tensors(np.eye(run.rows)[run.numbers])
-            found, expected = (self._gradients(self._whole, xs, rows) for xs in (run.numbers, vectors))
+            found, expected = (self._gradients(run.over, xs, rows) for xs in (run.numbers, vectors))
             self._same("for integers", found, expected, "for one-hot vectors")
 
     def _gradients(self, way: Way, xs: Any = None, rows: slice = slice(None)) -> Arrays:
@@ -83,16 +83,9 @@ class Ways:
 
     # --- the ways ----------------------------------------------------------------------------------------------------
 
-    def _whole(self, cell: Any, xs: Any, state: Any) -> tuple[list[Any], Any]:
-        projected, outputs = self.run.project(cell, xs), []
-        for t in range(self.run.T):
-            output, state = self.run.step(cell, at(projected, t), state, t)
-            outputs.append(output)
-        return outputs, state
-
     def _by_rows(self, cell: Any, xs: Any, state: Any) -> tuple[list[Any], Any]:
         rows = [slice(b, b + 1) for b in range(self.run.B)]
-        runs = [self._whole(cell, at(xs, (slice(None), row)), at(state, row)) for row in rows]
+        runs = [self.run.over(cell, at(xs, (slice(None), row)), at(state, row)) for row in rows]
         joined: tuple[list[Any], Any] = tree_map(lambda *parts: concatenate(parts), *runs)
         return joined
 

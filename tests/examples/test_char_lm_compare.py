@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from char_lm_runs import PERIOD, TINY, contents, train
+from example_figures import figures
 from refusals import refusal
 
 from examples import char_lm
@@ -27,7 +27,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Any:
     options = ["--cells", "gru", "rnn", "--layers", "1", "2", "--quiet", "--out", str(folder)]
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert char_lm.main(["compare", str(folder / "text.txt"), *TINY, *ALIKE, *options]) == 0
-    return folder, json.loads((folder / "result.json").read_text()), printed.getvalue()
+    return folder, figures(folder), printed.getvalue()
 
 
 def test_every_network_is_the_one_that_is_trained_alone(compared: Any, tmp_path: Path) -> None:

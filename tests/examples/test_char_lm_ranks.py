@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from char_lm_runs import PERIOD, TINY, assert_same_run, contents
+from example_figures import figures
 from ranks import SharedRanks, command, copies, environment, example, launch, needs_mpi
 
 import nn
@@ -116,7 +116,7 @@ def test_compare_spreads_its_networks_over_the_ranks(
     assert char_lm.main([*options, "--out", str(one)]) == 0
     done = on_ranks(2, MAIN, *options, "--out", str(two))
     assert (done.returncode, done.stderr) == (0, "")
-    found = [json.loads((folder / "result.json").read_text()) for folder in (one, two)]
+    found = [figures(folder) for folder in (one, two)]
     for result in found:
         for row in result["networks"]:
             assert row.pop("ms/step") > 0

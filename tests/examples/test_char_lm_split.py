@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from char_lm_runs import PERIOD, TINY, assert_same_run, contents, train
+from example_figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refusal
@@ -117,7 +117,7 @@ def test_a_comparison_has_the_test_loss_of_the_best_weights(
 ) -> None:
     options = ["--split", "80", "10", "10", "--cells", "gru", "--layers", "1", "--steps", "20", "--out", str(tmp_path)]
     assert char_lm.main(["compare", text, *TINY, *options]) == 0
-    (row,) = json.loads((tmp_path / "result.json").read_text())["networks"]
+    (row,) = figures(tmp_path)["networks"]
     assert 0 < row["test loss"] < 3.5
     assert re.search(rf"test loss.*\n +GRU .*  {row['test loss']:.3f}\n", capsys.readouterr().out)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import re
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example_figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import long_profile
@@ -22,10 +22,6 @@ from examples import image_captioning as example
 
 def run(*arguments: Any) -> int:
     return example.main([str(argument) for argument in arguments])
-
-
-def figures(folder: Path) -> Any:
-    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
 # --- data -----------------------------------------------------------------------------------------------------------

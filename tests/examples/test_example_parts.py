@@ -11,8 +11,9 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from example_figures import figures
 
-from examples import char_lm, length_generalisation, long_memory
+from examples import char_lm, common, length_generalisation, long_memory
 from examples.char_lm import draw
 from examples.common import picture
 
@@ -69,16 +70,24 @@ def test_the_legend_of_the_losses_leaves_the_dashed_line_free(final: float, tmp_
         validations=[(50, (4 + final) / 2), (100, final)],
         stretches=lambda: (np.arange(100), losses[:, None]),
     )
-    figures: list[Any] = []
+    drawn: list[Any] = []
 
     @contextmanager
     def kept(path: Path) -> Iterator[Any]:
         with picture(path) as figure:
-            figures.append(figure)
+            drawn.append(figure)
             yield figure
 
     with mock.patch.object(char_lm, "picture", kept):
         draw(tmp_path / "loss.png", run, 3.17)
-    axes = figures[0].axes[0]
+    axes = drawn[0].axes[0]
     box = axes.get_legend().get_window_extent().transformed(axes.transData.inverted())
     assert not box.y0 <= 3.17 <= box.y1
+
+
+def test_figures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    common.write_json(tmp_path / "result.json", {"a": 1})
+    with pytest.raises(TypeError):
+        common.write_json(tmp_path / "result.json", {"a": object()})
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+    assert figures(tmp_path) == {"a": 1}

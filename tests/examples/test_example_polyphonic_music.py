@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example_figures import figures
 from profiles import long_profile
 from refusals import refusal
 
@@ -29,7 +30,7 @@ def test_what_alternates_in_a_file_is_learnt_and_told_in_nats_a_frame(
 ) -> None:
     options = ["--data", str(write(tmp_path / "pieces.json")), "--out", str(tmp_path), "--dropout", "0", "--quick"]
     assert example.main([*options, "--epochs", "60"]) == 0
-    found = json.loads((tmp_path / "result.json").read_text())
+    found = figures(tmp_path)
     assert found["test"]["GRU"] < 1 < 2 < found["test"]["shares of the keys"]
     assert (tmp_path / "notes.png").exists()
     out = capsys.readouterr().out
@@ -39,7 +40,7 @@ def test_what_alternates_in_a_file_is_learnt_and_told_in_nats_a_frame(
 def test_the_default_pieces_are_learnt_better_than_shares_tell(tmp_path: Path) -> None:
     options = [] if long_profile() else ["--hidden", "32", "--lr", "0.02"]
     assert example.main(["--quick", "--epochs", "5" if long_profile() else "2", *options, "--out", str(tmp_path)]) == 0
-    found = json.loads((tmp_path / "result.json").read_text())
+    found = figures(tmp_path)
     assert found["test"]["GRU"] < 0.8 * found["test"]["shares of the keys"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from itertools import pairwise
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example_figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import long_profile
@@ -24,9 +24,9 @@ def run(*arguments: Any) -> int:
     return sentiment.main([str(argument) for argument in arguments])
 
 
-def figures(folder: Path) -> dict[str, float]:
+def means(folder: Path) -> dict[str, float]:
     """The mean accuracy over the folds."""
-    found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    found = figures(folder)
     return {name: float(np.mean(folds)) for name, folds in found.items()}
 
 
@@ -140,7 +140,7 @@ def test_network_learns_what_bags_of_words_cannot(
         monkeypatch.setattr(sentiment, "ADJECTIVES", {"good": 1, "great": 1, "bad": -1, "dull": -1})
         monkeypatch.setattr(sentiment, "generated", lambda count, rng, of=sentiment.generated: of(count // 2, rng))
     assert run("--quick", "--epochs", 4, *options, "--out", tmp_path) == 0
-    found = figures(tmp_path)
+    found = means(tmp_path)
     assert found["GRU"] > (0.85 if long_profile() else 0.75)  # a guess: 0.5
     assert found["naive Bayes"] < 0.6
     assert found["logistic regression"] < 0.6
@@ -168,7 +168,7 @@ def test_own_sentences_with_three_labels_are_learnt_from_several_files(tmp_path:
     turned = ["\t".join(line.split("\t")[::-1]) for line in second]
     files = write(tmp_path / "a.txt", list(first)), write(tmp_path / "b.txt", turned)
     assert run("--data", *files, *SMALL, "--cell", "lstm", "--out", tmp_path / "out") == 0
-    found = figures(tmp_path / "out")
+    found = means(tmp_path / "out")
     assert found["LSTM"] > 0.9  # the most frequent label: 0.4
     assert found["LSTM"] > found["naive Bayes"]
 
@@ -177,7 +177,7 @@ def test_nothing_is_known_of_sentences_held_out(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     lines = [f"{rng.integers(2)}\t{' '.join(f'w{k}' for k in rng.integers(0, 300, 8))}" for _ in range(400)]
     assert run("--data", write(tmp_path / "a.txt", lines), *SMALL, "--out", tmp_path / "out") == 0
-    for accuracy in figures(tmp_path / "out").values():
+    for accuracy in means(tmp_path / "out").values():
         assert 0.4 < accuracy < 0.6
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from argparse import Namespace
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from example_figures import figures
 from profiles import long_profile
 from refusals import lacking, refusal
 
@@ -22,10 +22,6 @@ from examples.translation import END, RARE, Translator
 
 def run(*arguments: Any) -> int:
     return translation.main([str(argument) for argument in arguments])
-
-
-def figures(folder: Path) -> Any:
-    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
 # --- what it learns -------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import json
 import re
 import sys
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from baselines import Guess
+from example_figures import figures
 from profiles import long_profile
 from refusals import lacking, refusal
 
-from examples import common, long_memory, video_classification
+from examples import long_memory, video_classification
 
 IMAGES = {
     "image_classification": "accuracy",
@@ -25,6 +25,7 @@ IMAGES = {
     "video_classification": "video",
 }
 NEEDS = [(name, package) for name in IMAGES for package in ("rich", "matplotlib")]
+NEEDS += [(name, "sklearn") for name in ("image_classification", "video_classification")]
 
 
 def run(name: str, *arguments: Any) -> int:
@@ -61,10 +62,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return made[name]
 
     return result_of
-
-
-def figures(folder: Path) -> Any:
-    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
 # --- what they learn ------------------------------------------------------------------------------------------------
@@ -158,12 +155,15 @@ def test_other_sizes_run_and_the_result_stands_beside_its_baseline(
     assert "picture: " in out
 
 
-def write_gestures(path: Path, rng: np.random.Generator) -> None:
-    """300 frames of one number that goes up or down, the label, besides two columns of nothing but noise."""
-    steps = np.concatenate([[s] * n for n in rng.integers(6, 15, 30) for s in (1, -1)])[:300]
-    columns = [steps.cumsum() + rng.normal(0, 0.3, 300), *rng.standard_normal((2, 300))]
-    lines = [f"{x:.4f},{y:.4f},{z:.4f},{'up' if s > 0 else 'down'}" for x, y, z, s in zip(*columns, steps)]
-    path.write_text("\n".join(["x0,x1,x2,what", *lines, ""]))
+def write_gestures(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Two files: 300 frames of one number that goes up or down, the label, besides two columns of nothing but noise."""
+    patch.setattr(video_classification, "STRETCH", 20)
+    for k in range(2):
+        rng = np.random.default_rng(k)
+        steps = np.concatenate([[s] * n for n in rng.integers(6, 15, 30) for s in (1, -1)])[:300]
+        columns = [steps.cumsum() + rng.normal(0, 0.3, 300), *rng.standard_normal((2, 300))]
+        lines = [f"{x:.4f},{y:.4f},{z:.4f},{'up' if s > 0 else 'down'}" for x, y, z, s in zip(*columns, steps)]
+        (folder / f"{k}.csv").write_text("\n".join(["x0,x1,x2,what", *lines, ""]))
 
 
 TAGS = "--tasks parity --cells gru --length 3 --hidden 8 --steps 50 --lr 0.02"
@@ -196,9 +196,7 @@ def test_there_is_no_option_without_effect(
     monkeypatch.setattr(long_memory, "CELLS", ("RNN", "LSTM"))
     monkeypatch.setattr(long_memory, "RNNS", long_memory.RNNS[:2])
     if name == "video_classification":
-        monkeypatch.setattr(video_classification, "STRETCH", 20)
-        for k in range(2):
-            write_gestures(tmp_path / f"{k}.csv", np.random.default_rng(k))
+        write_gestures(tmp_path, monkeypatch)
         options = options.format(folder=tmp_path)
     assert run(name, *options.split(), "--out", tmp_path) == 0
     before = figures(tmp_path)
@@ -218,9 +216,8 @@ def test_a_seed_makes_a_run_reproducible(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "npz"])
 def test_labels_of_own_frames_are_learnt(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_classification, "STRETCH", 20)
+    write_gestures(tmp_path, monkeypatch)
     for k in range(2):
-        write_gestures(tmp_path / f"{k}.csv", np.random.default_rng(k))
         xs, labels = video_classification.read_video("--train", str(tmp_path / f"{k}.csv"))
         np.savez(tmp_path / f"{k}.npz", frames=xs.reshape(-1, 3, 1), labels=labels)
     files = ["--train", tmp_path / f"0.{kind}", "--test", tmp_path / f"1.{kind}"]
@@ -334,9 +331,7 @@ def test_bad_input_gets_one_line_and_code_2_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "package"), [*NEEDS, ("image_classification", "sklearn"), ("video_classification", "sklearn")]
-)
+@pytest.mark.parametrize(("name", "package"), NEEDS)
 def test_a_missing_extra_is_one_line(
     name: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -352,11 +347,3 @@ def test_help_shows_the_command_and_the_subject(name: str, capsys: pytest.Captur
     out = capsys.readouterr().out
     assert f"usage: python -m examples.{name}" in out
     assert importlib.import_module(f"examples.{name}").__doc__.split("\n")[0].split()[0] in out
-
-
-def test_figures_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    common.write_json(tmp_path / "result.json", {"a": 1})
-    with pytest.raises(TypeError):
-        common.write_json(tmp_path / "result.json", {"a": object()})
-    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
-    assert figures(tmp_path) == {"a": 1}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from baselines import Guess
+from example_figures import figures
 from ranks import SharedRanks, example, needs_mpi
 
 from examples import custom_cell, image_classification
@@ -67,7 +67,7 @@ def test_all_ranks_read_the_data_in_one_order(
     assert image_classification.main([*options, "--out", str(tmp_path / "one")]) == 0
     done = on_ranks(3, NO_BASELINE, *options, "--out", str(tmp_path / "three"))
     assert (done.returncode, done.stderr) == (0, "")
-    alone, together = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("one", "three"))
+    alone, together = (figures(tmp_path / name) for name in ("one", "three"))
     assert alone.keys() == together.keys() == {"gru rows", "logistic regression"}
     assert 0.2 < alone["gru rows"] < 0.95
     assert together["gru rows"] == pytest.approx(alone["gru rows"], abs=1 / 360)  # of the images held out, one at most

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from baselines import Guess
+from example_figures import figures
 from refusals import refusal
 
 from examples import image_classification, sentiment, training, translation, video_classification
@@ -20,10 +20,6 @@ from examples.training import Watch, learning_rate, mean_loss, tenth
 
 def run(name: str, *arguments: Any) -> int:
     return importlib.import_module(f"examples.{name}").main([str(argument) for argument in arguments])
-
-
-def figures(folder: Path) -> Any:
-    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 
 # --- parts of training ----------------------------------------------------------------------------------------------

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from example_figures import figures
 
 from examples import image_classification
 
@@ -15,7 +15,7 @@ def learnt(images: Path, out: Path) -> Any:
     """What a run on these images finds."""
     arguments = ["--images", images, *OWN, "--out", out]
     assert image_classification.main([str(argument) for argument in arguments]) == 0
-    return json.loads((out / "result.json").read_text(encoding="utf-8"))
+    return figures(out)
 
 
 def stripes(N: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
